@@ -1,0 +1,33 @@
+/*
+ * brisk/brisk.h -- the whole public interface.
+ */
+#ifndef BRISK_BRISK_H
+#define BRISK_BRISK_H
+
+#include <brisk/alloc.h>
+#include <brisk/arena.h>
+#include <brisk/base.h>
+#include <brisk/cache.h>
+#include <brisk/clock.h>
+#include <brisk/command.h>
+#include <brisk/counter.h>
+#include <brisk/engine.h>
+#include <brisk/err.h>
+#include <brisk/executor.h>
+#include <brisk/file.h>
+#include <brisk/graph.h>
+#include <brisk/hash.h>
+#include <brisk/hist.h>
+#include <brisk/json.h>
+#include <brisk/knob.h>
+#include <brisk/log.h>
+#include <brisk/module.h>
+#include <brisk/pool.h>
+#include <brisk/rng.h>
+#include <brisk/trace.h>
+#include <brisk/value.h>
+#include <brisk/version.h>
+#include <brisk/workload.h>
+#include <brisk/yaml.h>
+
+#endif /* BRISK_BRISK_H */

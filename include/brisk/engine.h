@@ -1,0 +1,164 @@
+/*
+ * brisk/engine.h -- jobs: remembered, run, measured.
+ *
+ * The engine wires knobs, cache, executor and modules together.  A job goes
+ *
+ *     PREPARE stages -> key -> tiers -> hit:  accept ----------------------+-> DELIVER stages
+ *                                    -> miss: single flight -> stages      |
+ *                                             -> answer -> store ----------+
+ *
+ * A cache fault is a miss, never an error of the job.  Two jobs with one key at the same time
+ * compute once: the second waits for the first's answer, or computes itself when the first failed.
+ *
+ * Threads: an engine is used from any thread; a job by one thread at a time, except
+ * brisk_job_cancel, which any thread may call at any time between create and destroy.
+ */
+#ifndef BRISK_ENGINE_H
+#define BRISK_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <brisk/alloc.h>
+#include <brisk/base.h>
+#include <brisk/cache.h>
+#include <brisk/clock.h>
+#include <brisk/err.h>
+#include <brisk/executor.h>
+#include <brisk/json.h>
+#include <brisk/knob.h>
+#include <brisk/trace.h>
+#include <brisk/workload.h>
+
+BRISK_BEGIN_DECLS
+
+typedef struct brisk_engine brisk_engine;
+typedef struct brisk_job brisk_job;
+
+typedef struct brisk_engine_opts {
+    bool no_files;               /**< Read no configuration files. */
+    bool no_disk;                /**< No disk tier. */
+    const char *config_path;     /**< Instead of ./brisk.yaml; must exist. */
+    const char *const *settings; /**< "knob=value", as flags. */
+    uint32_t setting_count;
+    const brisk_clock *clock; /**< Borrowed; NULL means the system's. */
+    const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
+} brisk_engine_opts;
+
+/**
+ * Knobs of the engine: cache.memory.bytes, cache.memory.policy, cache.disk.enabled,
+ * cache.disk.path, cache.disk.bytes, cache.disk.zstd_level, engine.workers, log.level.
+ * A disk tier that cannot be opened is logged and left out.
+ * Errors: INVALID, LIMIT, NOT_FOUND (configuration; `info` names file and line or the flag), NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_engine_create(const brisk_engine_opts *opts,
+                                                        brisk_engine **ret, brisk_errinfo *info);
+/** Every job must be destroyed before.  NULL is accepted. */
+BRISK_API void brisk_engine_destroy(brisk_engine *engine);
+BRISK_API brisk_cache *brisk_engine_cache(brisk_engine *engine);
+BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
+BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
+/** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else
+ *  $HOME/.cache/brisk.  Static for the engine's life; "" when there is nowhere. */
+BRISK_API const char *brisk_engine_cache_path(const brisk_engine *engine);
+/**
+ * Check a workload and build its graph; needed once per workload, brisk_engine_load does it.
+ * Errors: CYCLE, INVALID (unknown `after`, a PREPARE stage after a computing one ...), LIMIT.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_engine_register(brisk_engine *engine,
+                                                          const brisk_workload *workload,
+                                                          brisk_errinfo *info);
+/** Load module `name` when it is not yet, register its knobs and workload. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_engine_load(brisk_engine *engine, const char *name,
+                                                      const brisk_workload **ret,
+                                                      brisk_errinfo *info);
+
+typedef struct brisk_job_opts {
+    bool no_cache;        /**< Neither look up nor store. */
+    uint32_t tiers;       /**< As for brisk_cache_get; 0 means all. */
+    uint64_t deadline_ns; /**< From now; 0 means none. */
+} brisk_job_opts;
+
+/** Where a completion runs: `post` must arrange fn(arg) to be called, once, on its own thread. */
+typedef struct brisk_post {
+    void (*post)(void *ctx, void (*fn)(void *arg), void *arg);
+    void *ctx;
+} brisk_post;
+
+/**
+ * A job for a registered workload; `request` is the workload's business and outlives the job.
+ * Errors: NOT_FOUND (not registered), NOMEM, and what the workload's init says (see
+ * brisk_job_error_text, valid because *ret is set also then).
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_job_create(brisk_engine *engine,
+                                                     const brisk_workload *workload,
+                                                     const void *request,
+                                                     const brisk_job_opts *opts, brisk_job **ret);
+/** Waits for a submitted job first.  NULL is accepted. */
+BRISK_API void brisk_job_destroy(brisk_job *job);
+/**
+ * Never blocks: answers from the memory tier, for workloads without PREPARE and DELIVER stages.
+ * NOT_FOUND: submit it.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_job_lookup(brisk_job *job);
+/** Run on the executor; on_done(job, ctx) is called on `post` (NULL: on the thread that finished). */
+BRISK_API BRISK_NODISCARD brisk_err brisk_job_submit(brisk_job *job,
+                                                     void (*on_done)(brisk_job *job, void *ctx),
+                                                     void *ctx, const brisk_post *post);
+/** Until a submitted job is done; returns its result. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_job_wait(brisk_job *job);
+/** Run in the calling thread, with helpers where stages are parallel; returns the result. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_job_run(brisk_job *job);
+/** Ask a job to stop; its result will be BRISK_ERR_CANCELLED unless it was done. */
+BRISK_API void brisk_job_cancel(brisk_job *job);
+
+/* --- after a job is done ----------------------------------------------------------------- */
+
+/** The workload's state. */
+BRISK_API void *brisk_job_state(brisk_job *job);
+/** What brisk_stage_fail was told, else the code's message; "" after success. */
+BRISK_API const char *brisk_job_error_text(const brisk_job *job);
+/** The name of the stage that failed, or NULL. */
+BRISK_API const char *brisk_job_error_stage(const brisk_job *job);
+/** JSON of brisk_stage_fail_details, or NULL. */
+BRISK_API const char *brisk_job_error_details(const brisk_job *job);
+/** The answer's value (borrowed), or NULL for workloads without key. */
+BRISK_API brisk_value *brisk_job_value(const brisk_job *job);
+/** Name of the tier that answered ("memory", "disk", "flight" for another job), or NULL. */
+BRISK_API const char *brisk_job_answered_by(const brisk_job *job);
+BRISK_API uint64_t brisk_job_elapsed_ns(const brisk_job *job);
+BRISK_API const brisk_trace *brisk_job_trace(const brisk_job *job);
+
+typedef enum brisk_stage_how {
+    BRISK_HOW_COMPUTED = 0,
+    BRISK_HOW_ANSWERED, /**< Not run: a tier answered. */
+    BRISK_HOW_FAILED,
+    BRISK_HOW_SKIPPED, /**< Not run: something failed before. */
+} brisk_stage_how;
+
+/** One row of the stage table. */
+typedef struct brisk_stage_report {
+    const char *name;
+    uint64_t start_ns; /**< After the job's start. */
+    uint64_t ns;
+    double share;  /**< Of the job's elapsed time, 0..1. */
+    bool critical; /**< On the longest path through what was run. */
+    brisk_stage_how how;
+    const char *tier; /**< ANSWERED: who. */
+    uint64_t tier_ns; /**< ANSWERED: how long the lookup took. */
+    uint64_t bytes;
+    int32_t worker;   /**< -1: the submitting thread. */
+    const char *note; /**< brisk_stage_note's, or "". */
+} brisk_stage_report;
+
+/** Rows in the order of the workload's stages, then `cache_store` when something was stored. */
+BRISK_API uint32_t brisk_job_report_count(const brisk_job *job);
+BRISK_API brisk_stage_report brisk_job_report(const brisk_job *job, uint32_t index);
+/** The stage table as text.  Errors: those of `out`. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_job_write_report(const brisk_job *job, brisk_out out);
+/** The stage table as JSON: members of the object that is open in `json`. */
+BRISK_API void brisk_job_write_report_json(const brisk_job *job, brisk_json *json);
+
+BRISK_END_DECLS
+
+#endif /* BRISK_ENGINE_H */
