@@ -4,6 +4,10 @@
  * A value is bytes in memory, or a whole file held open (for large results that are cloned into
  * place instead of being read).  The cache never points into an arena.
  *
+ * Every create fails only with the errors named and then leaves its arguments alone: `release` is
+ * not called and `fd` stays open and the caller's.  `alloc` is borrowed, NULL means libc, and must
+ * outlive the value.
+ *
  * Threads: ref and unref from any thread; the bytes never change.
  */
 #ifndef BRISK_VALUE_H
@@ -26,14 +30,17 @@ typedef struct brisk_value brisk_value;
 /** A value with a copy of the bytes.  Errors: NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_value_copy(const void *data, size_t size,
                                                      const brisk_alloc *alloc, brisk_value **ret);
-/** A value with `size` bytes to be filled through *data before anybody else sees it. */
+/** A value with `size` bytes to be filled through *data before anybody else sees it.
+ *  Errors: NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_value_reserve(size_t size, const brisk_alloc *alloc,
                                                         void **data, brisk_value **ret);
-/** A value over foreign bytes; `release(ctx)` is called once, with the last reference. */
+/** A value over foreign bytes; `release(ctx)` (may be NULL) is called once, with the last reference.
+ *  Errors: NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_value_wrap(const void *data, size_t size,
                                                      void (*release)(void *ctx), void *ctx,
                                                      const brisk_alloc *alloc, brisk_value **ret);
-/** A value that is the first `size` bytes of `fd`; on success the value owns and closes `fd`. */
+/** A value that is the first `size` bytes of `fd`; on success the value owns and closes `fd`.
+ *  Errors: INVALID (negative fd), NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_value_from_fd(int fd, uint64_t size,
                                                         const brisk_alloc *alloc,
                                                         brisk_value **ret);
