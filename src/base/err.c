@@ -8,6 +8,8 @@
 
 #include <brisk/err.h>
 
+enum { REASON_MAX = 128 };
+
 const char *brisk_err_name(brisk_err err)
 {
     switch (err) {
@@ -55,24 +57,20 @@ brisk_err brisk_err_from_errno(int os_errno)
     }
 }
 
-/* Append to the text; a text that does not fit ends in "...". */
-static void append(brisk_errinfo *info, size_t used, const char *format, va_list args)
+/* Fill the first `room` bytes of the text; one that does not fit ends in "...". */
+static void fill(brisk_errinfo *info, size_t room, const char *format, va_list args)
 {
     static const char ELLIPSIS[] = "...";
-    int wanted = vsnprintf(info->text + used, sizeof info->text - used, format, args);
-    if (wanted < 0 || used + (size_t)wanted >= sizeof info->text) {
-        memcpy(info->text + sizeof info->text - sizeof ELLIPSIS, ELLIPSIS, sizeof ELLIPSIS);
+    int wanted = vsnprintf(info->text, room, format, args);
+    if (wanted < 0 || (size_t)wanted >= room) {
+        memcpy(info->text + room - sizeof ELLIPSIS, ELLIPSIS, sizeof ELLIPSIS);
     }
-}
-
-static void append_text(brisk_errinfo *info, const char *format, ...) BRISK_PRINTF(2, 3);
-
-static void append_text(brisk_errinfo *info, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    append(info, strlen(info->text), format, args);
-    va_end(args);
+    /* A path or a value may hold anything; the text must stay one line on any terminal. */
+    for (char *c = info->text; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
 }
 
 brisk_err brisk_errinfo_set(brisk_errinfo *info, brisk_err code, const char *format, ...)
@@ -82,10 +80,16 @@ brisk_err brisk_errinfo_set(brisk_errinfo *info, brisk_err code, const char *for
         info->os_errno = 0;
         va_list args;
         va_start(args, format);
-        append(info, 0, format, args);
+        fill(info, sizeof info->text, format, args);
         va_end(args);
     }
     return code;
+}
+
+/* strerror, but for the one case that users meet most and should understand at once. */
+static const char *reason_of(int os_errno, char *buffer, size_t size)
+{
+    return os_errno == ENOSPC ? "no room left on the device" : strerror_r(os_errno, buffer, size);
 }
 
 brisk_err brisk_errinfo_set_errno(brisk_errinfo *info, int os_errno, const char *format, ...)
@@ -96,10 +100,14 @@ brisk_err brisk_errinfo_set_errno(brisk_errinfo *info, int os_errno, const char 
         info->os_errno = os_errno;
         va_list args;
         va_start(args, format);
-        append(info, 0, format, args);
+        char buffer[REASON_MAX];
+        const char *reason = reason_of(os_errno, buffer, sizeof buffer);
+        size_t reason_size = strnlen(reason, REASON_MAX);
+        fill(info, sizeof info->text - 2 - reason_size, format, args); /* a long path keeps it */
         va_end(args);
-        char reason[128];
-        append_text(info, ": %s", strerror_r(os_errno, reason, sizeof reason));
+        size_t used = strlen(info->text);
+        (void)snprintf(info->text + used, sizeof info->text - used, ": %.*s", (int)reason_size,
+                       reason);
     }
     return code;
 }
