@@ -19,7 +19,7 @@ typedef struct brisk_pool brisk_pool;
 
 typedef struct brisk_pool_opts {
     size_t object_bytes;      /**< Required; rounded up to the alignment. */
-    size_t align;             /**< Power of two; 0 means 16. */
+    size_t align;             /**< Power of two up to 4096; 0 means 16. */
     size_t limit_objects;     /**< Most objects alive at once; 0 means none. */
     size_t slab_objects;      /**< Objects taken from `alloc` at a time; 0 means 64 KiB worth. */
     const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
@@ -27,7 +27,7 @@ typedef struct brisk_pool_opts {
 
 typedef struct brisk_pool_stats {
     size_t live;  /**< Acquired and not released. */
-    size_t free;  /**< Waiting in the free list. */
+    size_t free;  /**< Held and waiting to be acquired. */
     size_t peak;  /**< Largest `live` so far. */
     size_t bytes; /**< Held from the allocator. */
 } brisk_pool_stats;

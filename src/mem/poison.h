@@ -22,10 +22,12 @@
 enum { MEM_REDZONE_BYTES = 16 };
 #    define MEM_POISON(ptr, size)   __asan_poison_memory_region((ptr), (size))
 #    define MEM_UNPOISON(ptr, size) __asan_unpoison_memory_region((ptr), (size))
+#    define MEM_IS_POISONED(ptr)    (__asan_address_is_poisoned((ptr)) != 0)
 #else
 enum { MEM_REDZONE_BYTES = 0 };
 #    define MEM_POISON(ptr, size)   ((void)(ptr), (void)(size))
 #    define MEM_UNPOISON(ptr, size) ((void)(ptr), (void)(size))
+#    define MEM_IS_POISONED(ptr)    ((void)(ptr), 0)
 #endif
 
 #endif /* BRISK_SRC_MEM_POISON_H */
