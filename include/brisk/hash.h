@@ -26,7 +26,10 @@ typedef struct brisk_hash128 {
 BRISK_API uint64_t brisk_hash64(const void *data, size_t size, uint64_t seed);
 BRISK_API brisk_hash128 brisk_hash128_of(const void *data, size_t size, uint64_t seed);
 
-/** Streaming hash in caller's storage; gives what the one-shot functions give. */
+/**
+ * Streaming hash in caller's storage; gives what the one-shot functions give.  It must stay where
+ * it was initialised: a copy of the struct is not a hasher.
+ */
 typedef struct brisk_hasher {
     unsigned char opaque[704];
 } brisk_hasher;
@@ -66,6 +69,7 @@ BRISK_API void brisk_key_builder_init(brisk_key_builder *builder, const brisk_al
                                       const char *name_space);
 BRISK_API void brisk_key_builder_deinit(brisk_key_builder *builder);
 BRISK_API void brisk_key_u64(brisk_key_builder *builder, const char *field, uint64_t value);
+/** `value` NULL is recorded as no value, which differs from "". */
 BRISK_API void brisk_key_str(brisk_key_builder *builder, const char *field, const char *value);
 BRISK_API void brisk_key_bytes(brisk_key_builder *builder, const char *field, const void *data,
                                size_t size);

@@ -46,7 +46,7 @@ typedef struct brisk_knob {
     const char *summary; /**< One phrase, no full stop. */
     brisk_knob_type type;
     uint64_t min; /**< Numbers only; inclusive. */
-    uint64_t max;
+    uint64_t max; /**< 0 means none. */
     uint64_t def;
     const char *def_text; /**< BRISK_KNOB_TEXT only; NULL means "". */
     /** Called after a change, under the registry's lock; may be NULL.  Must not use the registry. */
@@ -60,7 +60,8 @@ BRISK_API void brisk_knobs_destroy(brisk_knobs *knobs);
 /**
  * Add `count` knobs; the array is borrowed for the registry's life.  The environment is read for
  * each.  Errors: NOMEM; CONFLICT (name taken by another declaration; the same array again is
- * fine); INVALID (an environment variable does not parse: `info` names it).
+ * fine); INVALID, LIMIT (an environment variable does not parse or is out of range: `info` names
+ * it; or a declaration is wrong).  On failure none of the array is registered.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_knobs_register(brisk_knobs *knobs,
                                                          const brisk_knob *array, size_t count,
@@ -84,14 +85,20 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_knobs_set(brisk_knobs *knobs, const ch
 /** Knob number `index` in name order, or NULL past the end. */
 BRISK_API const brisk_knob *brisk_knobs_at(const brisk_knobs *knobs, size_t index);
 
-/** Parse one value as knobs and command-line options do.  Errors: INVALID. */
+/**
+ * Parse one value as knobs and command-line options do.  M, K, G, T and MiB ... are powers of 1024,
+ * MB ... powers of 1000, in any case; decimals are fine ("1.5GiB"); a duration needs its unit.
+ * Errors: INVALID.
+ */
 BRISK_API BRISK_NODISCARD brisk_err brisk_knob_parse(brisk_knob_type type, const char *text,
                                                      uint64_t *ret);
 
 /**
  * Apply a YAML file of nested mappings ("cache: {disk: {bytes: 4GiB}}").  A missing file is
  * BRISK_ERR_NOT_FOUND.  Before a key is called unknown, `resolve` (may be NULL) is asked once for
- * its first word, so that a module's knobs can be registered.  Errors name file and line.
+ * its first word, so that a module's knobs can be registered; it returns BRISK_ERR_NOT_FOUND for a
+ * word that is no module's.  Errors name file and line; an unknown key is BRISK_ERR_INVALID, so
+ * that it cannot be taken for a missing file.  What stands before an error has been applied.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_config_load(
     brisk_knobs *knobs, const char *path, brisk_knob_source source,

@@ -3,7 +3,7 @@
  *
  * Reads one document of untrusted text: no aliases or anchors, no tags, no duplicate keys, scalar
  * keys only, bounded depth and node count.  Scalars stay text; the accessors convert and blame
- * the line.  The tree lives in the arena that is given.
+ * the line.  The tree lives in memory of the document.
  *
  * Source:  YAML 1.1 by libyaml (parser library).
  */
@@ -33,7 +33,7 @@ typedef struct brisk_yaml_node brisk_yaml_node;
 /** Read-only for callers.  Children form a list in the order of the text. */
 struct brisk_yaml_node {
     brisk_yaml_kind kind;
-    uint32_t line;                /**< From 1. */
+    uint32_t line;                /**< From 1; of the key for a collection in a mapping. */
     const char *key;              /**< In a mapping: this child's key; otherwise NULL. */
     const char *text;             /**< Scalar: NUL-terminated, no NUL inside; otherwise NULL. */
     bool quoted;                  /**< Scalar was quoted or a block: never a number or null. */
@@ -68,7 +68,10 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_yaml_check_keys(const brisk_yaml_doc *
                                                           const brisk_yaml_node *mapping,
                                                           const char *const *allowed,
                                                           brisk_errinfo *info);
-/** An unsigned number: decimal, 0x hexadecimal, or with `_` between digits.  Errors: INVALID. */
+/**
+ * An unsigned number: decimal without leading zeros, or hexadecimal after 0x, with `_` between
+ * digits where wanted.  Errors: INVALID.
+ */
 BRISK_API BRISK_NODISCARD brisk_err brisk_yaml_u64(const brisk_yaml_doc *doc,
                                                    const brisk_yaml_node *node, uint64_t *ret,
                                                    brisk_errinfo *info);

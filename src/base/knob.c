@@ -1,0 +1,463 @@
+/*
+ * knob.c -- the registry of settings behind <brisk/knob.h>.
+ *
+ * Entries stand in one array sorted by name.  Registration builds a new array beside the old one
+ * (declarations checked, environment read, texts copied) and swaps it in when nothing can fail
+ * any more, so that a refused registration leaves the registry as it was.
+ *
+ * Precedence is a number: a value is taken when its source is at least as strong as that of the
+ * value in force.
+ *
+ * Locks: `lock` covers everything; `changed` callbacks run under it.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include <brisk/knob.h>
+
+#include "base/assert.h"
+#include "base/text.h"
+
+enum { NAME_BYTES_MAX = 64, ENV_BYTES_MAX = 80, QUOTE_MAX = 60 };
+
+typedef struct entry {
+    const brisk_knob *knob;
+    uint64_t value;
+    char *text; /* BRISK_KNOB_TEXT with another value than its default, otherwise NULL */
+    brisk_knob_source source;
+} entry;
+
+struct brisk_knobs {
+    const brisk_alloc *alloc;
+    pthread_mutex_t *lock; /* = &mutex: reading locks too, and readers hold a const registry */
+    pthread_mutex_t mutex;
+    entry *entries;
+    size_t count;
+};
+
+/* A value on its way into an entry: as written, and under which label errors mention it ... */
+typedef struct given {
+    const char *label;
+    const char *text;
+} given;
+
+/* ... and as understood. */
+typedef struct parsed {
+    uint64_t value;
+    char *text;
+} parsed;
+
+static void lock(const brisk_knobs *knobs)
+{
+    int failed = pthread_mutex_lock(knobs->lock);
+    BRISK_ASSERT(failed == 0);
+}
+
+static void unlock(const brisk_knobs *knobs)
+{
+    int failed = pthread_mutex_unlock(knobs->lock);
+    BRISK_ASSERT(failed == 0);
+}
+
+static void free_text(const brisk_knobs *knobs, char *text)
+{
+    if (text != NULL) {
+        knobs->alloc->release(knobs->alloc->ctx, text, strlen(text) + 1, 1);
+    }
+}
+
+static void free_entries(const brisk_knobs *knobs, entry *entries, size_t count)
+{
+    if (entries != NULL) {
+        knobs->alloc->release(knobs->alloc->ctx, entries, count * sizeof *entries, _Alignof(entry));
+    }
+}
+
+brisk_err brisk_knobs_create(const brisk_alloc *alloc, brisk_knobs **ret)
+{
+    BRISK_ASSERT(ret != NULL);
+    alloc = alloc != NULL ? alloc : brisk_alloc_libc();
+    brisk_knobs *knobs = alloc->acquire(alloc->ctx, sizeof *knobs, _Alignof(brisk_knobs));
+    if (knobs == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    *knobs = (brisk_knobs){.alloc = alloc, .lock = &knobs->mutex};
+    if (pthread_mutex_init(&knobs->mutex, NULL) != 0) {
+        alloc->release(alloc->ctx, knobs, sizeof *knobs, _Alignof(brisk_knobs));
+        return BRISK_ERR_NOMEM;
+    }
+    *ret = knobs;
+    return BRISK_OK;
+}
+
+void brisk_knobs_destroy(brisk_knobs *knobs)
+{
+    if (knobs == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < knobs->count; i++) {
+        free_text(knobs, knobs->entries[i].text);
+    }
+    free_entries(knobs, knobs->entries, knobs->count);
+    (void)pthread_mutex_destroy(&knobs->mutex);
+    const brisk_alloc *alloc = knobs->alloc;
+    alloc->release(alloc->ctx, knobs, sizeof *knobs, _Alignof(brisk_knobs));
+}
+
+/* Index of the first entry not before `name`. */
+static size_t place_of(const entry *entries, size_t count, const char *name)
+{
+    size_t low = 0;
+    while (low < count) {
+        size_t middle = low + (count - low) / 2;
+        if (strcmp(entries[middle].knob->name, name) < 0) {
+            low = middle + 1;
+        } else {
+            count = middle;
+        }
+    }
+    return low;
+}
+
+static entry *find_in(entry *entries, size_t count, const char *name)
+{
+    size_t at = place_of(entries, count, name);
+    return at < count && strcmp(entries[at].knob->name, name) == 0 ? &entries[at] : NULL;
+}
+
+static bool name_is_valid(const char *name)
+{
+    size_t size = strnlen(name, NAME_BYTES_MAX + 1);
+    return size >= 1 && size <= NAME_BYTES_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == size;
+}
+
+static uint64_t max_of(const brisk_knob *knob)
+{
+    return knob->max != 0 ? knob->max : UINT64_MAX;
+}
+
+static bool has_range(const brisk_knob *knob)
+{
+    return knob->type != BRISK_KNOB_TEXT && knob->type != BRISK_KNOB_BOOL;
+}
+
+static bool knob_is_valid(const brisk_knob *knob)
+{
+    if (knob->name == NULL || !name_is_valid(knob->name)) {
+        return false;
+    }
+    if (knob->type == BRISK_KNOB_TEXT) {
+        return knob->def_text == NULL || strlen(knob->def_text) < BRISK_KNOB_TEXT_MAX;
+    }
+    if (knob->type == BRISK_KNOB_BOOL) {
+        return knob->def <= 1;
+    }
+    return knob->def >= knob->min && knob->def <= max_of(knob);
+}
+
+/* "BRISK_CACHE_DISK_BYTES" for "cache.disk.bytes". */
+static void env_name(const char *name, char env[static ENV_BYTES_MAX])
+{
+    (void)snprintf(env, ENV_BYTES_MAX, "BRISK_%s", name);
+    for (char *c = env; *c != '\0'; c++) {
+        if (*c == '.' || *c == '-') {
+            *c = '_';
+        } else if (*c >= 'a' && *c <= 'z') {
+            *c = (char)(*c - 'a' + 'A');
+        }
+    }
+}
+
+static const char *wanted_form(brisk_knob_type type)
+{
+    switch (type) {
+    case BRISK_KNOB_U64: return "a number";
+    case BRISK_KNOB_BYTES: return "a size such as 64MiB";
+    case BRISK_KNOB_DURATION: return "a duration such as 10s or 1.5ms";
+    case BRISK_KNOB_BOOL: return "true or false";
+    case BRISK_KNOB_TEXT: return "a text";
+    }
+    return "a value";
+}
+
+/* A limit in the largest unit that shows it exactly. */
+static void show(brisk_knob_type type, uint64_t value, char *to, size_t size)
+{
+    static const char *const BYTES[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    static const char *const TIMES[] = {"ns", "us", "ms", "s", "m", "h"};
+    static const uint64_t TIME_STEPS[] = {1000, 1000, 1000, 60, 60};
+    size_t unit = 0;
+    if (type == BRISK_KNOB_BYTES) {
+        for (; unit < 4 && value != 0 && value % 1024 == 0; unit++) {
+            value /= 1024;
+        }
+        (void)snprintf(to, size, "%llu%s", (unsigned long long)value, BYTES[unit]);
+    } else if (type == BRISK_KNOB_DURATION) {
+        for (; unit < 5 && value != 0 && value % TIME_STEPS[unit] == 0; unit++) {
+            value /= TIME_STEPS[unit];
+        }
+        (void)snprintf(to, size, "%llu%s", (unsigned long long)value, TIMES[unit]);
+    } else {
+        (void)snprintf(to, size, "%llu", (unsigned long long)value);
+    }
+}
+
+static brisk_err refuse_range(const brisk_knob *knob, given in, brisk_errinfo *info)
+{
+    char min[32];
+    char max[32];
+    show(knob->type, knob->min, min, sizeof min);
+    show(knob->type, max_of(knob), max, sizeof max);
+    return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: '%.*s' is outside %s to %s", in.label,
+                             QUOTE_MAX, in.text, min, max);
+}
+
+/* The text as a value of `knob`.  The caller owns ret->text. */
+static brisk_err parse_value(const brisk_knobs *knobs, const brisk_knob *knob, given in,
+                             parsed *ret, brisk_errinfo *info)
+{
+    if (knob->type == BRISK_KNOB_TEXT) {
+        size_t size = strlen(in.text) + 1;
+        if (size > BRISK_KNOB_TEXT_MAX) {
+            return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d bytes", in.label,
+                                     BRISK_KNOB_TEXT_MAX - 1);
+        }
+        char *copy = knobs->alloc->acquire(knobs->alloc->ctx, size, 1);
+        if (copy == NULL) {
+            return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", in.label);
+        }
+        *ret = (parsed){.text = memcpy(copy, in.text, size)};
+        return BRISK_OK;
+    }
+    uint64_t value;
+    if (brisk_knob_parse(knob->type, in.text, &value) != BRISK_OK) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: '%.*s' is not %s", in.label,
+                                 QUOTE_MAX, in.text, wanted_form(knob->type));
+    }
+    if (has_range(knob) && (value < knob->min || value > max_of(knob))) {
+        return refuse_range(knob, in, info);
+    }
+    *ret = (parsed){.value = value};
+    return BRISK_OK;
+}
+
+static const char *text_of(const entry *e)
+{
+    if (e->knob->type != BRISK_KNOB_TEXT) {
+        return NULL;
+    }
+    if (e->text != NULL) {
+        return e->text;
+    }
+    return e->knob->def_text != NULL ? e->knob->def_text : "";
+}
+
+static entry default_entry(const brisk_knob *knob)
+{
+    return (entry){.knob = knob, .value = knob->def, .source = BRISK_KNOB_DEFAULT};
+}
+
+/* Put the value into its entry; says whether it is another one than before. */
+static bool take_value(const brisk_knobs *knobs, entry *e, parsed value, brisk_knob_source source)
+{
+    bool is_text = e->knob->type == BRISK_KNOB_TEXT;
+    bool same = is_text ? strcmp(text_of(e), value.text) == 0 : e->value == value.value;
+    e->source = source;
+    e->value = value.value;
+    free_text(knobs, e->text);
+    e->text = value.text;
+    return !same;
+}
+
+static brisk_err read_environment(const brisk_knobs *knobs, entry *e, brisk_errinfo *info)
+{
+    char env[ENV_BYTES_MAX];
+    env_name(e->knob->name, env);
+    const char *text = secure_getenv(env);
+    if (text == NULL) {
+        return BRISK_OK;
+    }
+    parsed value = {0};
+    brisk_err err = parse_value(knobs, e->knob, (given){env, text}, &value, info);
+    if (err == BRISK_OK) {
+        (void)take_value(knobs, e, value, BRISK_KNOB_ENVIRONMENT);
+    }
+    return err;
+}
+
+/* Add one declaration to the array under construction, which has room. */
+static brisk_err stage_knob(const brisk_knobs *knobs, entry *entries, size_t *count,
+                            const brisk_knob *knob, brisk_errinfo *info)
+{
+    if (!knob_is_valid(knob)) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "setting '%s' is declared wrongly",
+                                 knob->name != NULL ? knob->name : "");
+    }
+    const entry *taken = find_in(entries, *count, knob->name);
+    if (taken != NULL) {
+        return taken->knob == knob
+                   ? BRISK_OK
+                   : brisk_errinfo_set(info, BRISK_ERR_CONFLICT,
+                                       "setting '%s' is declared by two modules", knob->name);
+    }
+    entry fresh = default_entry(knob);
+    brisk_err err = read_environment(knobs, &fresh, info);
+    if (err == BRISK_OK) {
+        size_t at = place_of(entries, *count, knob->name);
+        memmove(&entries[at + 1], &entries[at], (*count - at) * sizeof *entries);
+        entries[at] = fresh;
+        ++*count;
+    }
+    return err;
+}
+
+/* Whether the old array has this declaration; then its text belongs to it. */
+static bool is_old(const brisk_knobs *knobs, const entry *e)
+{
+    const entry *old = find_in(knobs->entries, knobs->count, e->knob->name);
+    return old != NULL && old->knob == e->knob;
+}
+
+static void call_changed(const entry *e)
+{
+    if (e->knob->changed != NULL) {
+        e->knob->changed(e->knob, e->value, text_of(e));
+    }
+}
+
+static brisk_err register_locked(brisk_knobs *knobs, const brisk_knob *array, size_t count,
+                                 brisk_errinfo *info)
+{
+    size_t fresh = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = array[i].name;
+        const entry *old = name != NULL ? find_in(knobs->entries, knobs->count, name) : NULL;
+        fresh += old == NULL || old->knob != &array[i] ? 1 : 0;
+    }
+    if (fresh == 0) {
+        return BRISK_OK;
+    }
+    size_t room = knobs->count + fresh;
+    entry *entries =
+        knobs->alloc->acquire(knobs->alloc->ctx, room * sizeof *entries, _Alignof(entry));
+    if (entries == NULL) {
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory for settings");
+    }
+    size_t staged = knobs->count;
+    if (staged != 0) {
+        memcpy(entries, knobs->entries, staged * sizeof *entries);
+    }
+    brisk_err err = BRISK_OK;
+    for (size_t i = 0; i < count && err == BRISK_OK; i++) {
+        err = stage_knob(knobs, entries, &staged, &array[i], info);
+    }
+    if (err != BRISK_OK) {
+        for (size_t i = 0; i < staged; i++) {
+            if (!is_old(knobs, &entries[i])) {
+                free_text(knobs, entries[i].text);
+            }
+        }
+        free_entries(knobs, entries, room);
+        return err;
+    }
+    BRISK_ASSERT(staged == room);
+    for (size_t i = 0; i < staged; i++) {
+        if (entries[i].source == BRISK_KNOB_ENVIRONMENT && !is_old(knobs, &entries[i])) {
+            call_changed(&entries[i]);
+        }
+    }
+    free_entries(knobs, knobs->entries, knobs->count);
+    knobs->entries = entries;
+    knobs->count = staged;
+    return BRISK_OK;
+}
+
+brisk_err brisk_knobs_register(brisk_knobs *knobs, const brisk_knob *array, size_t count,
+                               brisk_errinfo *info)
+{
+    lock(knobs);
+    brisk_err err = register_locked(knobs, array, count, info);
+    unlock(knobs);
+    return err;
+}
+
+const brisk_knob *brisk_knobs_find(const brisk_knobs *knobs, const char *name)
+{
+    lock(knobs);
+    const entry *e = find_in(knobs->entries, knobs->count, name);
+    const brisk_knob *knob = e != NULL ? e->knob : NULL;
+    unlock(knobs);
+    return knob;
+}
+
+const brisk_knob *brisk_knobs_at(const brisk_knobs *knobs, size_t index)
+{
+    lock(knobs);
+    const brisk_knob *knob = index < knobs->count ? knobs->entries[index].knob : NULL;
+    unlock(knobs);
+    return knob;
+}
+
+uint64_t brisk_knobs_u64(const brisk_knobs *knobs, const char *name)
+{
+    lock(knobs);
+    const entry *e = find_in(knobs->entries, knobs->count, name);
+    BRISK_ASSERT(e != NULL);
+    BRISK_ASSERT(e->knob->type != BRISK_KNOB_TEXT);
+    uint64_t value = e->value;
+    unlock(knobs);
+    return value;
+}
+
+void brisk_knobs_text(const brisk_knobs *knobs, const char *name, char *buffer, size_t size)
+{
+    BRISK_ASSERT(size > 0);
+    lock(knobs);
+    const entry *e = find_in(knobs->entries, knobs->count, name);
+    BRISK_ASSERT(e != NULL);
+    BRISK_ASSERT(e->knob->type == BRISK_KNOB_TEXT);
+    (void)snprintf(buffer, size, "%s", text_of(e));
+    unlock(knobs);
+}
+
+brisk_knob_source brisk_knobs_source(const brisk_knobs *knobs, const char *name)
+{
+    lock(knobs);
+    const entry *e = find_in(knobs->entries, knobs->count, name);
+    BRISK_ASSERT(e != NULL);
+    brisk_knob_source source = e->source;
+    unlock(knobs);
+    return source;
+}
+
+static brisk_err refuse_name(const brisk_knobs *knobs, const char *name, brisk_errinfo *info)
+{
+    brisk_text_nearest nearest = {0};
+    for (size_t i = 0; i < knobs->count; i++) {
+        brisk_text_offer(&nearest, name, knobs->entries[i].knob->name);
+    }
+    if (nearest.name != NULL) {
+        return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND,
+                                 "unknown setting '%.*s' (did you mean '%s'?)", QUOTE_MAX, name,
+                                 nearest.name);
+    }
+    return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "unknown setting '%.*s'", QUOTE_MAX, name);
+}
+
+brisk_err brisk_knobs_set(brisk_knobs *knobs, const char *name, const char *text,
+                          brisk_knob_source source, brisk_errinfo *info)
+{
+    lock(knobs);
+    entry *e = find_in(knobs->entries, knobs->count, name);
+    parsed value = {0};
+    brisk_err err = e == NULL ? refuse_name(knobs, name, info)
+                              : parse_value(knobs, e->knob, (given){name, text}, &value, info);
+    if (err == BRISK_OK && e->source > source) {
+        free_text(knobs, value.text); /* understood, but a stronger source has spoken */
+    } else if (err == BRISK_OK && take_value(knobs, e, value, source)) {
+        call_changed(e);
+    }
+    unlock(knobs);
+    return err;
+}

@@ -1,0 +1,111 @@
+/*
+ * text.c -- numbers and near names behind base/text.h.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/text.h"
+
+enum { NAME_MAX_BYTES = 64, DISTANCE_MAX = 4 };
+
+/* -1 when `c` is no digit in `base`. */
+static int digit_of(char c, uint32_t base)
+{
+    int digit = -1;
+    if (c >= '0' && c <= '9') {
+        digit = c - '0';
+    } else if (c >= 'a' && c <= 'f') {
+        digit = c - 'a' + 10;
+    } else if (c >= 'A' && c <= 'F') {
+        digit = c - 'A' + 10;
+    }
+    return digit < (int)base ? digit : -1;
+}
+
+brisk_err brisk_text_u64(const char *text, uint64_t *ret)
+{
+    uint32_t base = 10;
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+        base = 16;
+        text += 2;
+    } else if (text[0] == '0' && text[1] != '\0') {
+        return BRISK_ERR_INVALID;
+    }
+    uint64_t value = 0;
+    bool digit_before = false;
+    bool too_large = false;
+    for (; *text != '\0'; text++) {
+        if (*text == '_' && digit_before) {
+            digit_before = false;
+            continue;
+        }
+        int digit = digit_of(*text, base);
+        if (digit < 0) {
+            return BRISK_ERR_INVALID;
+        }
+        too_large = too_large || __builtin_mul_overflow(value, base, &value) ||
+                    __builtin_add_overflow(value, (uint64_t)digit, &value);
+        digit_before = true;
+    }
+    if (!digit_before) { /* empty, or ends in `_` */
+        return BRISK_ERR_INVALID;
+    }
+    if (too_large) {
+        return BRISK_ERR_LIMIT;
+    }
+    *ret = value;
+    return BRISK_OK;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/*
+ * Three rows of the usual table: before is i - 2, above is i - 1.
+ * Source: optimal string alignment distance; R. A. Wagner and M. J. Fischer, 1974.
+ */
+size_t brisk_text_distance(const char *a, const char *b, size_t limit)
+{
+    size_t a_size = strnlen(a, NAME_MAX_BYTES + 1);
+    size_t b_size = strnlen(b, NAME_MAX_BYTES + 1);
+    if (a_size > NAME_MAX_BYTES || b_size > NAME_MAX_BYTES) {
+        return limit + 1;
+    }
+    size_t rows[3][NAME_MAX_BYTES + 1] = {{0}};
+    for (size_t j = 0; j <= b_size; j++) {
+        rows[0][j] = j;
+    }
+    for (size_t i = 1; i <= a_size; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i - 1) % 3];
+        const size_t *before = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= b_size; j++) {
+            size_t replaced = above[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]) ? 1 : 0);
+            row[j] = least(replaced, 1 + least(above[j], row[j - 1]));
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1])) {
+                row[j] = least(row[j], before[j - 2] + 1);
+            }
+        }
+    }
+    return least(rows[a_size % 3][b_size], limit + 1);
+}
+
+void brisk_text_offer(brisk_text_nearest *nearest, const char *wanted, const char *candidate)
+{
+    /* A third of the letters wrong is a typo; more is another word. */
+    size_t allowed = least(strlen(wanted) / 3 + 1, DISTANCE_MAX);
+    size_t distance = brisk_text_distance(wanted, candidate, allowed);
+    if (distance <= allowed && (nearest->name == NULL || distance < nearest->distance)) {
+        nearest->name = candidate;
+        nearest->distance = distance;
+    }
+}
