@@ -1,0 +1,61 @@
+/*
+ * bench_words.c -- a command line in one string, as words.  No shell, hence no expansion.
+ */
+#include <string.h>
+
+#include "cli/bench.h"
+
+/** One word at *at into `out`, quotes taken off.  Returns its length, or SIZE_MAX when unclosed. */
+static size_t read_word(const char **at, char *out)
+{
+    size_t used = 0;
+    char quote = '\0';
+    const char *text = *at;
+    for (; *text != '\0' && (quote != '\0' || strchr(" \t\n", *text) == NULL); text++) {
+        bool escapes = quote == '\0' || (quote == '"' && (text[1] == '"' || text[1] == '\\'));
+        if (*text == '\\' && escapes) {
+            text++;
+            if (*text == '\0') {
+                return SIZE_MAX;
+            }
+            out[used++] = *text;
+        } else if (*text == quote) {
+            quote = '\0';
+        } else if (quote == '\0' && (*text == '\'' || *text == '"')) {
+            quote = *text;
+        } else {
+            out[used++] = *text;
+        }
+    }
+    *at = text;
+    return quote == '\0' ? used : SIZE_MAX;
+}
+
+brisk_err bench_split(brisk_arena *arena, const char *text, char ***ret, uint32_t *ret_count)
+{
+    char **words = brisk_arena_calloc(arena, BENCH_WORDS_MAX + 1, sizeof *words);
+    /* A word and its end are never longer than what they were read from and the blank behind. */
+    char *out = brisk_arena_alloc(arena, strlen(text) + 1);
+    if (words == NULL || out == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    uint32_t count = 0;
+    for (const char *at = text + strspn(text, " \t\n"); *at != '\0'; at += strspn(at, " \t\n")) {
+        if (count == BENCH_WORDS_MAX) {
+            return BRISK_ERR_LIMIT;
+        }
+        size_t length = read_word(&at, out);
+        if (length == SIZE_MAX) {
+            return BRISK_ERR_INVALID;
+        }
+        out[length] = '\0';
+        words[count++] = out;
+        out += length + 1;
+    }
+    if (count == 0) {
+        return BRISK_ERR_INVALID;
+    }
+    *ret = words;
+    *ret_count = count;
+    return BRISK_OK;
+}

@@ -1,0 +1,18 @@
+/*
+ * commands.h -- the table entries of the program's own commands, one line and file per command.
+ */
+#ifndef BRISK_SRC_CLI_COMMANDS_H
+#define BRISK_SRC_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+extern const brisk_command cmd_bench;           /* cmd_bench.c */
+extern const brisk_command cmd_cache_clear;     /* cmd_cache.c */
+extern const brisk_command cmd_cache_path;      /* cmd_cache.c */
+extern const brisk_command cmd_cache_stats;     /* cmd_cache.c */
+extern const brisk_command cmd_config;          /* cmd_config.c */
+extern const brisk_command cmd_help;            /* cmd_help.c */
+extern const brisk_command cmd_module_manifest; /* cmd_manifest.c */
+extern const brisk_command cmd_version;         /* cmd_version.c */
+
+#endif /* BRISK_SRC_CLI_COMMANDS_H */
