@@ -30,7 +30,7 @@ typedef struct brisk_executor brisk_executor;
 typedef struct brisk_executor_opts {
     uint32_t workers; /**< 0: the least of affinity mask and cgroup cpu quota, at least 1. */
     uint32_t spin_us; /**< Time an idle worker looks around before it parks; 0 means 20. */
-    const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
+    const brisk_alloc *alloc; /**< Borrowed, thread-safe; NULL means libc. */
 } brisk_executor_opts;
 
 typedef struct brisk_executor_stats {
@@ -50,10 +50,13 @@ typedef struct brisk_task {
     void *private_[2];
 } brisk_task;
 
-/** Errors: INVALID (too many workers), NOMEM. */
+/** Errors: INVALID (too many workers, a spin above one second), NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_executor_create(const brisk_executor_opts *opts,
                                                           brisk_executor **ret);
-/** Runs what was submitted, then stops and joins the workers.  NULL is accepted. */
+/**
+ * Runs what was submitted, then stops and joins the workers; not from one of them.  NULL is
+ * accepted.
+ */
 BRISK_API void brisk_executor_destroy(brisk_executor *executor);
 /**
  * Run `task` once on some worker; never fails, never waits.  Where no thread could be started,
@@ -71,14 +74,19 @@ BRISK_API void brisk_executor_read_stats(const brisk_executor *executor, brisk_e
  */
 typedef struct brisk_group {
     brisk_executor *executor_;
-    uint32_t open_;
-    uint32_t waiters_;
+    uint32_t open_;   /* members that have not run yet, and a bit for "somebody may wait" */
+    uint32_t queued_; /* of them, those in the shared queue */
 } brisk_group;
 
 BRISK_API void brisk_group_init(brisk_group *group, brisk_executor *executor);
-/** Submit `task` as a member of the group. */
+/** Submit `task` as a member of the group: before the wait, or from a running member. */
 BRISK_API void brisk_group_run(brisk_group *group, brisk_task *task);
-/** Until every member has run: a worker helps with other tasks meanwhile, other threads too. */
+/**
+ * Until every member has run: a worker helps with other tasks meanwhile, other threads too.  The
+ * group's memory may be gone as soon as this returns.  Wait only for groups that the caller filled:
+ * a task that waits for its own siblings or for a stranger's job may be waiting for what lies
+ * below it on the same stack.
+ */
 BRISK_API void brisk_group_wait(brisk_group *group);
 
 /**
