@@ -61,14 +61,29 @@ BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
 /** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else
  *  $HOME/.cache/brisk.  Static for the engine's life; "" when there is nowhere. */
 BRISK_API const char *brisk_engine_cache_path(const brisk_engine *engine);
+/** How jobs of an engine ended; all since its creation. */
+typedef struct brisk_engine_stats {
+    uint64_t jobs;       /**< Jobs that are done. */
+    uint64_t computed;   /**< Times that computing stages were begun. */
+    uint64_t answered;   /**< Jobs that a tier answered. */
+    uint64_t shared;     /**< Jobs that another job's flight answered. */
+    uint64_t distrusted; /**< Cached answers that their workload found damaged. */
+} brisk_engine_stats;
+
+BRISK_API void brisk_engine_read_stats(const brisk_engine *engine, brisk_engine_stats *ret);
 /**
  * Check a workload and build its graph; needed once per workload, brisk_engine_load does it.
- * Errors: CYCLE, INVALID (unknown `after`, a PREPARE stage after a computing one ...), LIMIT.
+ * Errors: CYCLE, INVALID (unknown `after`, a PREPARE stage after a computing one ...), LIMIT,
+ * CONFLICT (another workload of that name), NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_engine_register(brisk_engine *engine,
                                                           const brisk_workload *workload,
                                                           brisk_errinfo *info);
-/** Load module `name` when it is not yet, register its knobs and workload. */
+/**
+ * Load module `name` when it is not yet, register its knobs and workload.  *ret is NULL for a
+ * module without workload.  Errors: those of brisk_module_load, brisk_knobs_register and
+ * brisk_engine_register; CORRUPT (its manifest declared other knobs).
+ */
 BRISK_API BRISK_NODISCARD brisk_err brisk_engine_load(brisk_engine *engine, const char *name,
                                                       const brisk_workload **ret,
                                                       brisk_errinfo *info);
@@ -94,20 +109,30 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_job_create(brisk_engine *engine,
                                                      const brisk_workload *workload,
                                                      const void *request,
                                                      const brisk_job_opts *opts, brisk_job **ret);
-/** Waits for a submitted job first.  NULL is accepted. */
+/**
+ * Waits for a submitted job and its on_done first, unless called inside that on_done.  NULL is
+ * accepted.
+ */
 BRISK_API void brisk_job_destroy(brisk_job *job);
 /**
  * Never blocks: answers from the memory tier, for workloads without PREPARE and DELIVER stages.
  * NOT_FOUND: submit it.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_job_lookup(brisk_job *job);
-/** Run on the executor; on_done(job, ctx) is called on `post` (NULL: on the thread that finished). */
+/**
+ * Run on the executor; on_done(job, ctx), which may be NULL, is called on `post` (NULL: on the
+ * thread that finished) and may destroy the job.  Always BRISK_OK: what can fail is the job.
+ */
 BRISK_API BRISK_NODISCARD brisk_err brisk_job_submit(brisk_job *job,
                                                      void (*on_done)(brisk_job *job, void *ctx),
                                                      void *ctx, const brisk_post *post);
-/** Until a submitted job is done; returns its result. */
+/** Until a submitted job is done; returns its result.  Not for use inside a stage: run the job
+ *  there instead, since the worker that waits may be the one that the other job needs. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_job_wait(brisk_job *job);
-/** Run in the calling thread, with helpers where stages are parallel; returns the result. */
+/**
+ * Run in the calling thread, with helpers where stages are parallel; returns the result.  Inside a
+ * stage of another job it does not wait for a third one that computes the same key, but computes.
+ */
 BRISK_API BRISK_NODISCARD brisk_err brisk_job_run(brisk_job *job);
 /** Ask a job to stop; its result will be BRISK_ERR_CANCELLED unless it was done. */
 BRISK_API void brisk_job_cancel(brisk_job *job);
@@ -131,7 +156,7 @@ BRISK_API const brisk_trace *brisk_job_trace(const brisk_job *job);
 
 typedef enum brisk_stage_how {
     BRISK_HOW_COMPUTED = 0,
-    BRISK_HOW_ANSWERED, /**< Not run: a tier answered. */
+    BRISK_HOW_ANSWERED, /**< Not run: a tier, or another job's flight, answered. */
     BRISK_HOW_FAILED,
     BRISK_HOW_SKIPPED, /**< Not run: something failed before. */
 } brisk_stage_how;

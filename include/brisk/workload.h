@@ -40,8 +40,18 @@ typedef struct brisk_stage_ctx brisk_stage_ctx;
 enum {
     BRISK_STAGE_PREPARE = 1u << 0,  /**< Runs before the key is asked for. */
     BRISK_STAGE_DELIVER = 1u << 1,  /**< Runs after the answer is known, cached or computed. */
-    BRISK_STAGE_BLOCKING = 1u << 2, /**< Waits for the network or a process: gets its own thread. */
+    BRISK_STAGE_BLOCKING = 1u << 2, /**< Waits for the network or a process: never on a worker. */
 };
+
+/*
+ * Order: a PREPARE stage may come after PREPARE stages, a computing stage after those and other
+ * computing ones, a DELIVER stage after anything.  Each part begins when the one before is done.
+ *
+ * A DELIVER stage that finds, while it places an answer that came from a tier, that its bytes are
+ * not what they should be, returns BRISK_ERR_CORRUPT: the engine removes the entry, runs the
+ * computing stages and all DELIVER stages once more.  The state is then as the failed delivery
+ * left it; nothing may have been placed that a second run does not replace.
+ */
 
 typedef struct brisk_stage {
     const char *name;
@@ -73,12 +83,17 @@ typedef struct brisk_workload {
      * NULL: no job of this workload is cached.  name and version are added by the engine.
      */
     brisk_err (*key)(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder);
-    /** Give the answer after the computing stages.  Required when `key` is. */
+    /**
+     * Give the answer after the computing stages.  Required when `key` is.  Called also when
+     * nothing will be stored (brisk_stage_no_cache), for brisk_job_value.  DECLINED: there is
+     * nothing to keep; the job goes on without a value.
+     */
     brisk_err (*answer)(brisk_stage_ctx *ctx, void *state, brisk_answer *ret);
     /**
      * Take an answer from a tier; keep a reference to hit->value if it is needed later.
-     * DECLINED: compute instead (the entry does not fit, or computing is faster); the state must
-     * then be as before the call.
+     * DECLINED: compute instead (the entry does not fit, or computing is faster).  Any other
+     * error: the entry is damaged; it is removed, and the job computes.  The state must then be
+     * as before the call.  May be NULL where brisk_job_value is all that anybody takes.
      */
     brisk_err (*accept)(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit);
 } brisk_workload;

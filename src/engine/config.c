@@ -1,0 +1,338 @@
+/*
+ * config.c -- the engine's knobs, the files and flags that set them, and the knobs of modules.
+ *
+ * A configuration file may set a module's knobs before anybody needs the module.  Then the
+ * module's manifest declares them: `declared` stands in the registry, and when the module is
+ * loaded its own declaration is joined to it, so that its `changed` is told from then on:
+ *
+ *     registry ──► declared.knob (from the manifest) ── changed ──► declared.real->changed
+ *
+ * Threads: creation is one thread's; modules are joined under the engine's registry lock.
+ */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <brisk/log.h>
+
+#include "base/assert.h"
+#include "engine/module.h"
+
+struct engine_declared {
+    struct engine_declared *next;
+    brisk_knob knob;
+    const brisk_knob *_Atomic real; /* NULL until the module is loaded */
+};
+
+static void log_level_changed(const brisk_knob *knob, uint64_t value, const char *text)
+{
+    (void)knob;
+    (void)text;
+    brisk_log_set_level((brisk_log_level)value);
+}
+
+static const brisk_knob engine_knobs[] = {
+    {.name = "cache.memory.bytes",
+     .summary = "most bytes of the memory tier",
+     .type = BRISK_KNOB_BYTES,
+     .min = 65536,
+     .max = UINT64_C(1) << 40,
+     .def = 64 * UINT64_C(1048576)},
+    {.name = "cache.memory.policy",
+     .summary = "what the memory tier drops first",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = "lru"},
+    {.name = "cache.disk.enabled",
+     .summary = "keep answers on disk",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1,
+     .def = 1},
+    {.name = "cache.disk.path",
+     .summary = "folder of the disk tier; empty means $XDG_CACHE_HOME/brisk",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "cache.disk.bytes",
+     .summary = "most bytes of the disk tier",
+     .type = BRISK_KNOB_BYTES,
+     .min = UINT64_C(1048576),
+     .max = UINT64_C(1) << 50,
+     .def = 4096 * UINT64_C(1048576)},
+    {.name = "cache.disk.zstd_level",
+     .summary = "compression of the disk tier; 0 means none",
+     .type = BRISK_KNOB_U64,
+     .max = 19,
+     .def = 1},
+    {.name = "engine.workers",
+     .summary = "worker threads; 0 means as many as processors may be used",
+     .type = BRISK_KNOB_U64,
+     .max = BRISK_EXECUTOR_WORKERS_MAX,
+     .def = 0},
+    {.name = "log.level",
+     .summary = "what is logged: 0 errors, 1 warnings, 2 more, 3 everything",
+     .type = BRISK_KNOB_U64,
+     .max = BRISK_LOG_DEBUG,
+     .def = BRISK_LOG_WARNING,
+     .changed = log_level_changed},
+};
+
+/* --- knobs of modules --------------------------------------------------------------------- */
+
+static void declared_changed(const brisk_knob *knob, uint64_t value, const char *text)
+{
+    const struct engine_declared *declared =
+        (const void *)((const char *)knob - offsetof(struct engine_declared, knob));
+    /* Acquire, with the release in join: the module's declaration is complete. */
+    const brisk_knob *real = atomic_load_explicit(&declared->real, memory_order_acquire);
+    if (real != NULL && real->changed != NULL) {
+        real->changed(real, value, text);
+    }
+}
+
+/* A field of a checked manifest: it is there, and numbers are numbers. */
+static uint64_t number_of(const brisk_yaml_node *node, const char *key)
+{
+    const brisk_yaml_node *field = brisk_yaml_get(node, key);
+    uint64_t value = 0;
+    if (field == NULL || brisk_knob_parse(BRISK_KNOB_U64, field->text, &value) != BRISK_OK) {
+        return 0;
+    }
+    return value;
+}
+
+static const char *text_of(brisk_arena *arena, const brisk_yaml_node *node, const char *key)
+{
+    const brisk_yaml_node *field = brisk_yaml_get(node, key);
+    const char *text = field != NULL ? field->text : "";
+    return brisk_arena_copy(arena, text, strlen(text));
+}
+
+static brisk_err declare(engine_config *config, const brisk_yaml_node *node, brisk_errinfo *info)
+{
+    struct engine_declared *declared = brisk_arena_calloc(config->arena, 1, sizeof *declared);
+    if (declared == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    declared->knob = (brisk_knob){
+        .name = text_of(config->arena, node, "name"),
+        .summary = text_of(config->arena, node, "summary"),
+        .type = (brisk_knob_type)number_of(node, "type"),
+        .min = number_of(node, "min"),
+        .max = number_of(node, "max"),
+        .def = number_of(node, "def"),
+        .def_text = text_of(config->arena, node, "def_text"),
+        .changed = declared_changed,
+    };
+    const brisk_knob *knob = &declared->knob;
+    if (knob->name == NULL || knob->summary == NULL || knob->def_text == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    brisk_err err = brisk_knobs_register(config->knobs, knob, 1, info);
+    if (err == BRISK_OK) {
+        declared->next = config->declared;
+        config->declared = declared;
+    }
+    return err;
+}
+
+static brisk_err declare_all(engine_config *config, const brisk_yaml_node *root,
+                             brisk_errinfo *info)
+{
+    if (config->arena == NULL) {
+        brisk_arena_opts opts = {.chunk_bytes = ENGINE_ARENA_BYTES, .alloc = config->alloc};
+        brisk_err err = brisk_arena_create(&opts, &config->arena);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
+    const brisk_yaml_node *knobs = brisk_yaml_get(root, "knobs");
+    brisk_err err = BRISK_OK;
+    for (const brisk_yaml_node *n = knobs != NULL ? knobs->child : NULL;
+         n != NULL && err == BRISK_OK; n = n->next) {
+        err = declare(config, n, info);
+    }
+    return err;
+}
+
+/* Somebody sets `section`.x: if a module of that name says in its manifest that it has knobs,
+ * they are known from now on. */
+static brisk_err resolve(void *ctx, const char *section)
+{
+    engine_config *config = ctx;
+    if (config->manifests == NULL) {
+        brisk_err err = brisk_manifests_load(config->alloc, &config->manifests);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
+    for (uint32_t i = 0; i < brisk_manifests_count(config->manifests); i++) {
+        const brisk_yaml_node *root = brisk_manifests_at(config->manifests, i);
+        if (strcmp(brisk_yaml_get(root, "name")->text, section) == 0) {
+            brisk_errinfo info = {.text = ""};
+            brisk_err err = declare_all(config, root, &info);
+            if (err != BRISK_OK && info.text[0] != '\0') {
+                brisk_log(BRISK_LOG_WARNING, "engine", "manifest of %s: %s", section, info.text);
+            }
+            return err;
+        }
+    }
+    return BRISK_ERR_NOT_FOUND;
+}
+
+static struct engine_declared *find_declared(const engine_config *config, const char *name)
+{
+    struct engine_declared *declared = config->declared;
+    while (declared != NULL && strcmp(declared->knob.name, name) != 0) {
+        declared = declared->next;
+    }
+    return declared;
+}
+
+static brisk_err join(engine_config *config, struct engine_declared *declared,
+                      const brisk_knob *real, brisk_errinfo *info)
+{
+    const brisk_knob *knob = &declared->knob;
+    if (knob->type != real->type || knob->min != real->min || knob->max != real->max) {
+        return brisk_errinfo_set(info, BRISK_ERR_CORRUPT,
+                                 "setting '%s': the manifest is not of this module; rebuild it",
+                                 real->name);
+    }
+    /* Release: see declared_changed. */
+    const brisk_knob *before =
+        atomic_exchange_explicit(&declared->real, real, memory_order_acq_rel);
+    if (before == NULL && real->changed != NULL &&
+        brisk_knobs_source(config->knobs, real->name) != BRISK_KNOB_DEFAULT) {
+        bool is_text = real->type == BRISK_KNOB_TEXT;
+        char text[BRISK_KNOB_TEXT_MAX] = "";
+        if (is_text) {
+            brisk_knobs_text(config->knobs, real->name, text, sizeof text);
+        }
+        real->changed(real, is_text ? 0 : brisk_knobs_u64(config->knobs, real->name), text);
+    }
+    return BRISK_OK;
+}
+
+brisk_err engine_config_module(engine_config *config, const brisk_module *module,
+                               brisk_errinfo *info)
+{
+    brisk_err err = BRISK_OK;
+    for (uint32_t i = 0; i < module->knob_count && err == BRISK_OK; i++) {
+        const brisk_knob *knob = &module->knobs[i];
+        struct engine_declared *declared = find_declared(config, knob->name);
+        err = declared != NULL ? join(config, declared, knob, info)
+                               : brisk_knobs_register(config->knobs, knob, 1, info);
+    }
+    return err;
+}
+
+/* --- files and flags ---------------------------------------------------------------------- */
+
+/* A base folder of the XDG specification: the variable when it is an absolute path, else
+ * `fallback` in the home folder; false when there is none. */
+static bool xdg_folder(const char *variable, const char *fallback, char path[ENGINE_PATH_MAX])
+{
+    const char *base = secure_getenv(variable);
+    const char *home = secure_getenv("HOME");
+    int length = -1;
+    if (base != NULL && base[0] == '/') {
+        length = snprintf(path, ENGINE_PATH_MAX, "%s/brisk", base);
+    } else if (home != NULL && home[0] == '/') {
+        length = snprintf(path, ENGINE_PATH_MAX, "%s/%s/brisk", home, fallback);
+    }
+    return length > 0 && length < ENGINE_PATH_MAX;
+}
+
+static brisk_err load_file(engine_config *config, const char *path, brisk_knob_source source,
+                           brisk_errinfo *info)
+{
+    return brisk_config_load(config->knobs, path, source, resolve, config, info);
+}
+
+/* A file that need not exist. */
+static brisk_err load_optional(engine_config *config, const char *path, brisk_knob_source source,
+                               brisk_errinfo *info)
+{
+    brisk_err err = load_file(config, path, source, info);
+    return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
+}
+
+static brisk_err load_files(engine_config *config, const brisk_engine_opts *opts,
+                            brisk_errinfo *info)
+{
+    brisk_err err = load_optional(config, "/etc/brisk/brisk.yaml", BRISK_KNOB_SYSTEM_FILE, info);
+    char folder[ENGINE_PATH_MAX];
+    char path[ENGINE_PATH_MAX];
+    if (err == BRISK_OK && xdg_folder("XDG_CONFIG_HOME", ".config", folder)) {
+        int length = snprintf(path, sizeof path, "%s/brisk.yaml", folder);
+        if (length > 0 && (size_t)length < sizeof path) {
+            err = load_optional(config, path, BRISK_KNOB_USER_FILE, info);
+        }
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    return opts->config_path != NULL
+               ? load_file(config, opts->config_path, BRISK_KNOB_PROJECT_FILE, info)
+               : load_optional(config, "brisk.yaml", BRISK_KNOB_PROJECT_FILE, info);
+}
+
+static brisk_err set_flag(engine_config *config, const char *setting, brisk_errinfo *info)
+{
+    char name[256];
+    size_t length = strcspn(setting, "=");
+    if (setting[length] != '=' || length == 0 || length >= sizeof name) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "setting '%.200s' is not KNOB=VALUE",
+                                 setting);
+    }
+    memcpy(name, setting, length);
+    name[length] = '\0';
+    if (brisk_knobs_find(config->knobs, name) == NULL) {
+        char section[sizeof name];
+        memcpy(section, name, sizeof name);
+        section[strcspn(section, ".")] = '\0';
+        brisk_err err = resolve(config, section);
+        if (err != BRISK_OK && err != BRISK_ERR_NOT_FOUND) {
+            return brisk_errinfo_set(info, err, "setting '%s': %s", name, brisk_err_message(err));
+        }
+    }
+    return brisk_knobs_set(config->knobs, name, setting + length + 1, BRISK_KNOB_FLAG, info);
+}
+
+brisk_err engine_config_init(engine_config *config, const brisk_engine_opts *opts,
+                             const brisk_alloc *alloc, brisk_errinfo *info)
+{
+    *config = (engine_config){.alloc = alloc};
+    brisk_err err = brisk_knobs_create(alloc, &config->knobs);
+    if (err == BRISK_OK) {
+        err = brisk_knobs_register(config->knobs, engine_knobs,
+                                   sizeof engine_knobs / sizeof engine_knobs[0], info);
+    }
+    if (err == BRISK_OK && !opts->no_files) {
+        err = load_files(config, opts, info);
+    }
+    for (uint32_t i = 0; i < opts->setting_count && err == BRISK_OK; i++) {
+        err = set_flag(config, opts->settings[i], info);
+    }
+    if (err != BRISK_OK) {
+        engine_config_deinit(config);
+    }
+    return err;
+}
+
+void engine_config_deinit(engine_config *config)
+{
+    brisk_knobs_destroy(config->knobs);
+    brisk_manifests_destroy(config->manifests);
+    brisk_arena_destroy(config->arena); /* after the registry, which borrows from it */
+    *config = (engine_config){.alloc = config->alloc};
+}
+
+void engine_config_cache_path(const engine_config *config, char path[ENGINE_PATH_MAX])
+{
+    brisk_knobs_text(config->knobs, "cache.disk.path", path, ENGINE_PATH_MAX);
+    if (path[0] == '\0' && !xdg_folder("XDG_CACHE_HOME", ".cache", path)) {
+        path[0] = '\0';
+    }
+}

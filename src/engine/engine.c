@@ -1,0 +1,258 @@
+/*
+ * engine.c -- wires knobs, cache, executor and modules together: the only place that knows all.
+ *
+ * A disk tier that cannot be opened costs its answers, never the engine: it is logged and left
+ * out.  The memory tier always exists; the executor starts its threads with the first task.
+ *
+ * Pipelines hang in a list that only grows, at its head, so that jobs find theirs without a lock.
+ */
+#include "engine/internal.h"
+
+#include <string.h>
+
+#include <brisk/log.h>
+
+#include "base/assert.h"
+
+enum { TIERS_MAX = 2 };
+
+/* --- create ------------------------------------------------------------------------------- */
+
+static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_errinfo *info)
+{
+    char policy[64];
+    brisk_knobs_text(engine->config.knobs, "cache.memory.policy", policy, sizeof policy);
+    brisk_memory_tier_opts opts = {
+        .bytes_max = brisk_knobs_u64(engine->config.knobs, "cache.memory.bytes"),
+        .policy = policy,
+        .clock = engine->clock,
+        .alloc = engine->alloc,
+    };
+    brisk_err err = brisk_memory_tier_create(&opts, ret);
+    if (err == BRISK_ERR_INVALID) {
+        return brisk_errinfo_set(info, err, "setting 'cache.memory.policy': no policy '%s'",
+                                 policy);
+    }
+    return err;
+}
+
+/* NULL when there is to be none, or it cannot be opened. */
+static brisk_tier *open_disk(const brisk_engine *engine, const brisk_engine_opts *opts)
+{
+    const brisk_knobs *knobs = engine->config.knobs;
+    if (opts->no_disk || brisk_knobs_u64(knobs, "cache.disk.enabled") == 0) {
+        return NULL;
+    }
+    if (engine->cache_path[0] == '\0') {
+        brisk_log(BRISK_LOG_WARNING, "engine",
+                  "no disk tier: neither cache.disk.path nor XDG_CACHE_HOME nor HOME says where");
+        return NULL;
+    }
+    uint64_t level = brisk_knobs_u64(knobs, "cache.disk.zstd_level");
+    brisk_disk_tier_opts disk = {
+        .path = engine->cache_path,
+        .bytes_max = brisk_knobs_u64(knobs, "cache.disk.bytes"),
+        .zstd_level = level != 0 ? (int)level : -1,
+        .clock = engine->clock,
+        .alloc = engine->alloc,
+    };
+    brisk_tier *tier = NULL;
+    brisk_errinfo info = {.text = ""};
+    brisk_err err = brisk_disk_tier_open(&disk, &tier, &info);
+    if (err != BRISK_OK) {
+        brisk_log(BRISK_LOG_WARNING, "engine", "no disk tier: %s",
+                  info.text[0] != '\0' ? info.text : brisk_err_message(err));
+        return NULL;
+    }
+    return tier;
+}
+
+static brisk_err create_cache(brisk_engine *engine, const brisk_engine_opts *opts,
+                              brisk_errinfo *info)
+{
+    brisk_tier *tiers[TIERS_MAX];
+    brisk_err err = create_memory(engine, &tiers[0], info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    engine->memory_tiers = 1u << 0;
+    tiers[1] = open_disk(engine, opts);
+    brisk_cache_opts cache = {
+        .tiers = tiers,
+        .tier_count = tiers[1] != NULL ? 2 : 1,
+        .clock = engine->clock,
+        .alloc = engine->alloc,
+    };
+    err = brisk_cache_create(&cache, &engine->cache);
+    if (err != BRISK_OK) {
+        brisk_tier_destroy(tiers[0]);
+        brisk_tier_destroy(tiers[1]);
+    }
+    return err;
+}
+
+static brisk_err create_rest(brisk_engine *engine, const brisk_engine_opts *opts,
+                             brisk_errinfo *info)
+{
+    brisk_err err = engine_config_init(&engine->config, opts, engine->alloc, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    engine_config_cache_path(&engine->config, engine->cache_path);
+    err = create_cache(engine, opts, info);
+    if (err == BRISK_OK) {
+        brisk_executor_opts executor = {
+            .workers = (uint32_t)brisk_knobs_u64(engine->config.knobs, "engine.workers"),
+            .alloc = engine->alloc,
+        };
+        err = brisk_executor_create(&executor, &engine->executor);
+    }
+    return err;
+}
+
+brisk_err brisk_engine_create(const brisk_engine_opts *opts, brisk_engine **ret,
+                              brisk_errinfo *info)
+{
+    BRISK_ASSERT(ret != NULL);
+    brisk_engine_opts o = opts != NULL ? *opts : (brisk_engine_opts){0};
+    const brisk_alloc *alloc = o.alloc != NULL ? o.alloc : brisk_alloc_libc();
+    brisk_engine *engine = alloc->acquire(alloc->ctx, sizeof *engine, _Alignof(brisk_engine));
+    if (engine == NULL) {
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "engine: %s",
+                                 brisk_err_message(BRISK_ERR_NOMEM));
+    }
+    memset(engine, 0, sizeof *engine);
+    engine->alloc = alloc;
+    engine->clock = o.clock != NULL ? o.clock : brisk_clock_system();
+    brisk_err err = engine_flights_init(&engine->flights, engine->clock);
+    if (err != BRISK_OK) {
+        alloc->release(alloc->ctx, engine, sizeof *engine, _Alignof(brisk_engine));
+        return brisk_errinfo_set(info, err, "engine: %s", brisk_err_message(err));
+    }
+    engine_recycle_init(&engine->recycle, alloc);
+    int failed = pthread_mutex_init(&engine->registry, NULL);
+    BRISK_ASSERT(failed == 0); /* cannot fail for a plain mutex on Linux */
+    brisk_errinfo why = {.code = BRISK_OK};
+    err = create_rest(engine, &o, &why);
+    if (err != BRISK_OK) {
+        brisk_engine_destroy(engine);
+        (void)brisk_errinfo_set(info, err, "%s",
+                                why.code == err ? why.text : brisk_err_message(err));
+        return err;
+    }
+    *ret = engine;
+    return BRISK_OK;
+}
+
+void brisk_engine_destroy(brisk_engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    brisk_executor_destroy(engine->executor); /* nothing runs from here on */
+    engine_flights_deinit(&engine->flights);
+    brisk_cache_destroy(engine->cache);
+    engine_pipeline *pipeline = atomic_load_explicit(&engine->pipelines, memory_order_acquire);
+    while (pipeline != NULL) {
+        engine_pipeline *next = pipeline->next;
+        engine_pipeline_destroy(pipeline, engine->alloc);
+        pipeline = next;
+    }
+    engine_config_deinit(&engine->config);
+    engine_recycle_deinit(&engine->recycle);
+    (void)pthread_mutex_destroy(&engine->registry);
+    const brisk_alloc *alloc = engine->alloc;
+    alloc->release(alloc->ctx, engine, sizeof *engine, _Alignof(brisk_engine));
+}
+
+/* --- what it is made of ------------------------------------------------------------------- */
+
+brisk_cache *brisk_engine_cache(brisk_engine *engine)
+{
+    return engine->cache;
+}
+
+brisk_executor *brisk_engine_executor(brisk_engine *engine)
+{
+    return engine->executor;
+}
+
+brisk_knobs *brisk_engine_knobs(brisk_engine *engine)
+{
+    return engine->config.knobs;
+}
+
+const char *brisk_engine_cache_path(const brisk_engine *engine)
+{
+    return engine->cache_path;
+}
+
+void brisk_engine_read_stats(const brisk_engine *engine, brisk_engine_stats *ret)
+{
+    *ret = (brisk_engine_stats){
+        .jobs = brisk_counter_read(&engine->jobs),
+        .computed = brisk_counter_read(&engine->computed),
+        .answered = brisk_counter_read(&engine->answered),
+        .shared = brisk_counter_read(&engine->shared),
+        .distrusted = brisk_counter_read(&engine->distrusted),
+    };
+}
+
+/* --- workloads ---------------------------------------------------------------------------- */
+
+/* Under the registry lock. */
+static brisk_err register_locked(brisk_engine *engine, const brisk_workload *workload,
+                                 brisk_errinfo *info)
+{
+    engine_pipeline *first = atomic_load_explicit(&engine->pipelines, memory_order_relaxed);
+    for (const engine_pipeline *p = first; p != NULL; p = p->next) {
+        if (p->workload == workload) {
+            return BRISK_OK;
+        }
+        if (workload->name != NULL && strcmp(p->workload->name, workload->name) == 0) {
+            return brisk_errinfo_set(info, BRISK_ERR_CONFLICT,
+                                     "workload %s: another one of that name is registered, and "
+                                     "names are part of keys",
+                                     workload->name);
+        }
+    }
+    engine_pipeline *pipeline;
+    brisk_err err = engine_pipeline_create(workload, engine->alloc, &pipeline, info);
+    if (err == BRISK_OK) {
+        pipeline->next = first;
+        /* Release: who finds the pipeline finds it complete. */
+        atomic_store_explicit(&engine->pipelines, pipeline, memory_order_release);
+    }
+    return err;
+}
+
+brisk_err brisk_engine_register(brisk_engine *engine, const brisk_workload *workload,
+                                brisk_errinfo *info)
+{
+    BRISK_ASSERT(workload != NULL);
+    (void)pthread_mutex_lock(&engine->registry);
+    brisk_err err = register_locked(engine, workload, info);
+    (void)pthread_mutex_unlock(&engine->registry);
+    return err;
+}
+
+brisk_err brisk_engine_load(brisk_engine *engine, const char *name, const brisk_workload **ret,
+                            brisk_errinfo *info)
+{
+    BRISK_ASSERT(ret != NULL);
+    const brisk_module *module;
+    brisk_err err = brisk_module_load(name, &module, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    (void)pthread_mutex_lock(&engine->registry);
+    err = engine_config_module(&engine->config, module, info);
+    if (err == BRISK_OK && module->workload != NULL) {
+        err = register_locked(engine, module->workload, info);
+    }
+    (void)pthread_mutex_unlock(&engine->registry);
+    if (err == BRISK_OK) {
+        *ret = module->workload;
+    }
+    return err;
+}

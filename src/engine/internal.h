@@ -1,0 +1,297 @@
+/*
+ * internal.h -- what the files of the engine share.
+ *
+ *     engine.c    create, wire, destroy      job.c       a job's life and its steps
+ *     config.c    knobs and their files      stage.c     a running stage and its items
+ *     pipeline.c  checks a workload          flight.c    one computation per key
+ *     module.c    plug-ins                   report.c    what a job says afterwards
+ *     manifest.c  what plug-ins say unloaded recycle.c   arenas and trace tables
+ *
+ * Locks, in order: engine.registry, flights.lock, job.lock, recycle.lock.
+ */
+#ifndef BRISK_SRC_ENGINE_INTERNAL_H
+#define BRISK_SRC_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <brisk/counter.h>
+#include <brisk/engine.h>
+#include <brisk/graph.h>
+#include <brisk/module.h>
+
+#include "base/thread.h"
+
+enum {
+    ENGINE_FORMAT = 1,          /* part of every key: raise it when the engine stores otherwise */
+    ENGINE_ARENA_BYTES = 65536, /* chunk of a job's or stage's arena */
+    ENGINE_ARENAS_KEPT = 64,    /* of jobs that are gone, for the next ones */
+    ENGINE_TRACES_KEPT = 16,    /* likewise; 112 KiB each, of which little is touched */
+    ENGINE_FLIGHT_BUCKETS = 64, /* power of two */
+    ENGINE_PATH_MAX = 4096,     /* a path with its NUL */
+};
+
+#define ENGINE_STORE_NAME "cache_store"
+
+/* --- recycle.c: memory that goes from job to job ------------------------------------------ */
+
+typedef struct engine_recycle {
+    pthread_mutex_t lock;
+    const brisk_alloc *alloc;
+    brisk_alloc trace_alloc; /* gives back kept blocks first */
+    brisk_arena *arenas[ENGINE_ARENAS_KEPT];
+    uint32_t arena_count;
+    void *traces[ENGINE_TRACES_KEPT];
+    uint32_t trace_count;
+    size_t trace_bytes; /* of every kept block; 0 before the first */
+    size_t trace_align;
+} engine_recycle;
+
+void engine_recycle_init(engine_recycle *recycle, const brisk_alloc *alloc);
+void engine_recycle_deinit(engine_recycle *recycle);
+BRISK_NODISCARD brisk_err engine_recycle_take(engine_recycle *recycle, brisk_arena **ret);
+void engine_recycle_give(engine_recycle *recycle, brisk_arena *arena);
+
+/* --- pipeline.c --------------------------------------------------------------------------- */
+
+typedef enum engine_phase {
+    ENGINE_PREPARE = 0,
+    ENGINE_COMPUTE,
+    ENGINE_DELIVER,
+    ENGINE_PHASES,
+} engine_phase;
+
+/* A checked workload.  Immutable once it hangs in the engine's list. */
+typedef struct engine_pipeline {
+    struct engine_pipeline *next;
+    const brisk_workload *workload;
+    brisk_graph *graphs[ENGINE_PHASES]; /* NULL: the phase has no stages */
+    uint8_t stage_of[ENGINE_PHASES][BRISK_STAGES_MAX];
+    uint8_t phase_of[BRISK_STAGES_MAX];
+    uint64_t before[BRISK_STAGES_MAX]; /* bit i: stage i of the same phase comes directly before */
+} engine_pipeline;
+
+BRISK_NODISCARD brisk_err engine_pipeline_create(const brisk_workload *workload,
+                                                 const brisk_alloc *alloc, engine_pipeline **ret,
+                                                 brisk_errinfo *info);
+void engine_pipeline_destroy(engine_pipeline *pipeline, const brisk_alloc *alloc);
+
+/* --- config.c ----------------------------------------------------------------------------- */
+
+/* Knobs that a manifest declared before its module was loaded, and the files they come from. */
+typedef struct engine_config {
+    brisk_knobs *knobs;
+    brisk_arena *arena;         /* names and texts of declared knobs; NULL before the first */
+    brisk_manifests *manifests; /* NULL before the first question */
+    struct engine_declared *declared;
+    const brisk_alloc *alloc;
+} engine_config;
+
+BRISK_NODISCARD brisk_err engine_config_init(engine_config *config, const brisk_engine_opts *opts,
+                                             const brisk_alloc *alloc, brisk_errinfo *info);
+void engine_config_deinit(engine_config *config);
+/* Register a loaded module's knobs, or join them to those its manifest declared. */
+BRISK_NODISCARD brisk_err engine_config_module(engine_config *config, const brisk_module *module,
+                                               brisk_errinfo *info);
+/* Where the disk tier belongs, or "". */
+void engine_config_cache_path(const engine_config *config, char path[ENGINE_PATH_MAX]);
+
+/* --- flight.c ----------------------------------------------------------------------------- */
+
+/* A computation under way; lives in the job that leads it. */
+typedef struct engine_flight {
+    struct engine_flight *next; /* in its bucket */
+    brisk_job *leader;
+    brisk_job *first; /* waiting jobs in order of arrival */
+    brisk_job *last;
+    bool answered; /* leader->hit may be copied; nobody waits any more */
+} engine_flight;
+
+typedef struct engine_flights {
+    pthread_mutex_t lock;
+    pthread_cond_t timer; /* a deadline was added, or stop */
+    const brisk_clock *clock;
+    engine_flight *buckets[ENGINE_FLIGHT_BUCKETS];
+    _Atomic uint64_t landed[ENGINE_FLIGHT_BUCKETS]; /* answers stored so far */
+    brisk_thread watcher;                           /* ends waits whose deadline passes */
+    bool watching;
+    bool stop;
+} engine_flights;
+
+typedef enum engine_join {
+    ENGINE_JOIN_LEAD,     /* compute, then publish and land, or abandon */
+    ENGINE_JOIN_ANSWERED, /* job->hit is filled */
+    ENGINE_JOIN_LANDED,   /* somebody stored an answer meanwhile: look again */
+    ENGINE_JOIN_ALONE,    /* must not wait: compute beside the leader */
+    ENGINE_JOIN_WAITING,  /* the job now belongs to whoever resumes it */
+} engine_join;
+
+BRISK_NODISCARD brisk_err engine_flights_init(engine_flights *flights, const brisk_clock *clock);
+void engine_flights_deinit(engine_flights *flights);
+/* To be read before the lookup and given to join. */
+uint64_t engine_flight_landed(engine_flights *flights, const brisk_key *key);
+engine_join engine_flight_join(engine_flights *flights, brisk_job *job, uint64_t landed,
+                               bool may_wait);
+/* Lead unless somebody does; never waits. */
+void engine_flight_try_lead(engine_flights *flights, brisk_job *job);
+/* job->hit is the answer: give it to everybody who waits or comes until land. */
+void engine_flight_publish(engine_flights *flights, brisk_job *job);
+/* The answer is stored, or cannot be. */
+void engine_flight_land(engine_flights *flights, brisk_job *job);
+/* No answer: the first who waits leads now.  Nothing happens when `job` does not lead. */
+void engine_flight_abandon(engine_flights *flights, brisk_job *job);
+/* The job was cancelled: when it waits, it goes on at once. */
+void engine_flight_leave(engine_flights *flights, brisk_job *job);
+
+/* --- job.c -------------------------------------------------------------------------------- */
+
+typedef enum engine_step {
+    ENGINE_STEP_PREPARE = 0,
+    ENGINE_STEP_KEY,
+    ENGINE_STEP_LOOKUP,
+    ENGINE_STEP_JOIN,
+    ENGINE_STEP_ACCEPT,
+    ENGINE_STEP_COMPUTE,
+    ENGINE_STEP_DELIVER,
+    ENGINE_STEP_DONE,
+    ENGINE_STEP_WAITING, /* the job belongs to somebody else now */
+} engine_step;
+
+typedef enum engine_source {
+    ENGINE_SOURCE_NONE = 0,
+    ENGINE_SOURCE_TIER,
+    ENGINE_SOURCE_FLIGHT,
+    ENGINE_SOURCE_COMPUTED,
+} engine_source;
+
+typedef enum engine_job_life {
+    ENGINE_JOB_NEW = 0,
+    ENGINE_JOB_SUBMITTED, /* running or waiting to */
+    ENGINE_JOB_DONE,      /* the result stands; on_done may still run */
+    ENGINE_JOB_QUIET,     /* nobody but the owner has it */
+} engine_job_life;
+
+/* What a stage did.  Written by the thread that runs it, bytes and note by its helpers too. */
+typedef struct engine_record {
+    uint64_t start_ns; /* on the clock */
+    uint64_t end_ns;
+    _Atomic uint64_t bytes;
+    const char *note; /* under job.lock */
+    int32_t worker;
+    bool ran;
+    bool failed;
+} engine_record;
+
+/* An arena of a job; this header is its first allocation. */
+typedef struct engine_slot {
+    struct engine_slot *next;
+    brisk_arena *arena;
+} engine_slot;
+
+/* A loop of items whose first error stops the others. */
+typedef struct engine_scope {
+    struct engine_scope *outer;
+    _Atomic int err;
+} engine_scope;
+
+struct brisk_stage_ctx {
+    brisk_job *job;
+    brisk_arena *arena;
+    engine_record *record; /* NULL outside stages */
+    engine_scope *scope;   /* NULL outside brisk_stage_for */
+    uint32_t span;
+};
+
+struct brisk_job {
+    brisk_engine *engine;
+    const engine_pipeline *pipeline;
+    const brisk_workload *workload;
+    brisk_job_opts opts;
+    void *state;
+    brisk_stage_ctx main; /* of everything that is no stage */
+    brisk_trace *trace;
+    brisk_cancel cancel;
+    uint64_t deadline_ns; /* on the engine's clock; 0: none */
+    uint64_t start_ns;
+    uint64_t end_ns;
+    uint64_t wait_ns; /* when it began to wait for a flight */
+
+    engine_record *records;
+    engine_record store;
+
+    bool keyed;     /* key is final */
+    bool uncached;  /* no key, or not to be used */
+    bool store_off; /* the entry stays as it is */
+    bool answered;  /* by a tier or a flight */
+    uint32_t looks; /* lookups so far */
+    brisk_key_builder builder;
+    brisk_key key;
+    uint64_t landed;
+    brisk_hit hit; /* the answer, wherever it came from */
+    engine_source source;
+
+    engine_flight flight;
+    bool leading;
+    engine_flight *waiting; /* under flights.lock, with the two below */
+    brisk_job *wait_next;
+    brisk_job *wait_prev;
+    engine_step resume;
+
+    pthread_mutex_t lock; /* the rest */
+    pthread_cond_t changed;
+    engine_slot *idle;
+    brisk_err err;
+    _Atomic int failed; /* err, readable without the lock */
+    const char *error_text;
+    const char *error_details;
+    const char *error_stage;
+    engine_job_life life;
+    bool submitted;
+    bool resumed;
+    brisk_task task;
+    void (*on_done)(brisk_job *job, void *ctx);
+    void *on_done_ctx;
+    brisk_post post;
+    bool has_post;
+};
+
+/* Go on with a job that waited; job->resume says where. */
+void engine_job_resume(brisk_job *job);
+/* The first error of a job wins; `stage` may be NULL. */
+void engine_job_failed(brisk_job *job, brisk_err err, const char *stage);
+BRISK_NODISCARD brisk_err engine_job_take_arena(brisk_job *job, engine_slot **ret);
+void engine_job_give_arena(brisk_job *job, engine_slot *slot);
+
+/* --- stage.c ------------------------------------------------------------------------------ */
+
+/* Run stage `index` on the calling thread, or, when it blocks, not on a worker. */
+brisk_err engine_stage_run(brisk_job *job, uint32_t index);
+/* How many engine calls of workload code this thread is inside of. */
+uint32_t engine_thread_depth(void);
+void engine_thread_enter(void);
+void engine_thread_leave(void);
+
+/* --- engine.c ----------------------------------------------------------------------------- */
+
+struct brisk_engine {
+    const brisk_alloc *alloc;
+    const brisk_clock *clock;
+    engine_config config;
+    brisk_cache *cache;
+    brisk_executor *executor;
+    engine_recycle recycle;
+    engine_flights flights;
+    pthread_mutex_t registry;           /* pipelines, and modules being registered */
+    engine_pipeline *_Atomic pipelines; /* grows at the head */
+    uint32_t memory_tiers;              /* bit of the memory tier */
+    brisk_counter jobs;
+    brisk_counter computed;
+    brisk_counter answered;
+    brisk_counter shared;
+    brisk_counter distrusted;
+    char cache_path[ENGINE_PATH_MAX];
+};
+
+#endif /* BRISK_SRC_ENGINE_INTERNAL_H */

@@ -1,1 +1,0 @@
-typedef int brisk_engine_layer_begins_here; /* replaced by the layer's first file */

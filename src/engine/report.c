@@ -1,0 +1,307 @@
+/*
+ * report.c -- what a job says after it is done: its result, its stage table, its critical path.
+ *
+ * The critical path is the longest chain by time through what was run: phases follow each other,
+ * so it is the longest chain of each phase, one after the other, and the storing of the answer:
+ *
+ *     longest(stage) = ns(stage) + max(longest(s) for s directly before it in its phase)
+ *
+ * Threads: the job's owner, after the job is done.
+ */
+#include "engine/internal.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+enum { LINE_MAX_BYTES = 512, NAME_WIDTH_MIN = 12, NAME_WIDTH_MAX = 40 };
+
+static const double ns_per_ms = 1e6;
+static const double ns_per_us = 1e3;
+
+void *brisk_job_state(brisk_job *job)
+{
+    return job->state;
+}
+
+const char *brisk_job_error_text(const brisk_job *job)
+{
+    if (job->err == BRISK_OK) {
+        return "";
+    }
+    return job->error_text != NULL ? job->error_text : brisk_err_message(job->err);
+}
+
+const char *brisk_job_error_stage(const brisk_job *job)
+{
+    return job->err != BRISK_OK ? job->error_stage : NULL;
+}
+
+const char *brisk_job_error_details(const brisk_job *job)
+{
+    return job->err != BRISK_OK ? job->error_details : NULL;
+}
+
+brisk_value *brisk_job_value(const brisk_job *job)
+{
+    return job->hit.value;
+}
+
+const char *brisk_job_answered_by(const brisk_job *job)
+{
+    return job->answered ? job->hit.tier_name : NULL;
+}
+
+uint64_t brisk_job_elapsed_ns(const brisk_job *job)
+{
+    return job->end_ns > job->start_ns ? job->end_ns - job->start_ns : 0;
+}
+
+const brisk_trace *brisk_job_trace(const brisk_job *job)
+{
+    return job->trace;
+}
+
+/* --- rows --------------------------------------------------------------------------------- */
+
+static uint64_t record_ns(const engine_record *record)
+{
+    return record->ran && record->end_ns > record->start_ns ? record->end_ns - record->start_ns : 0;
+}
+
+/* The stage before `index` that ends the longest chain, or -1. */
+static int longest_before(const brisk_job *job, uint32_t index, const uint64_t *longest)
+{
+    int best = -1;
+    for (uint64_t set = job->pipeline->before[index]; set != 0; set &= set - 1) {
+        int stage = __builtin_ctzll(set);
+        if (job->records[stage].ran && (best < 0 || longest[stage] > longest[best])) {
+            best = stage;
+        }
+    }
+    return best;
+}
+
+/* Bit i: stage i is on the critical path. */
+static uint64_t critical_stages(const brisk_job *job)
+{
+    uint64_t critical = 0;
+    uint64_t longest[BRISK_STAGES_MAX];
+    for (int phase = 0; phase < ENGINE_PHASES; phase++) {
+        const brisk_graph *graph = job->pipeline->graphs[phase];
+        uint32_t count = graph != NULL ? brisk_graph_count(graph) : 0;
+        int last = -1;
+        for (uint32_t i = 0; i < count; i++) { /* in order, so what is before is known */
+            uint32_t stage = job->pipeline->stage_of[phase][brisk_graph_order(graph, i)];
+            if (!job->records[stage].ran) {
+                continue;
+            }
+            int before = longest_before(job, stage, longest);
+            longest[stage] = record_ns(&job->records[stage]) + (before < 0 ? 0 : longest[before]);
+            if (last < 0 || longest[stage] > longest[last]) {
+                last = (int)stage;
+            }
+        }
+        while (last >= 0) {
+            critical |= UINT64_C(1) << last;
+            last = longest_before(job, (uint32_t)last, longest);
+        }
+    }
+    return critical;
+}
+
+static brisk_stage_how how_of(const brisk_job *job, uint32_t index)
+{
+    const engine_record *record = &job->records[index];
+    if (record->ran) {
+        return record->failed ? BRISK_HOW_FAILED : BRISK_HOW_COMPUTED;
+    }
+    bool answered = job->answered && job->pipeline->phase_of[index] == ENGINE_COMPUTE;
+    return answered ? BRISK_HOW_ANSWERED : BRISK_HOW_SKIPPED;
+}
+
+/* A row from a record; shared by stages and the storing. */
+static brisk_stage_report row_of(const brisk_job *job, const engine_record *record)
+{
+    uint64_t elapsed_ns = brisk_job_elapsed_ns(job);
+    uint64_t ns = record_ns(record);
+    bool ran = record->ran && record->start_ns > job->start_ns;
+    return (brisk_stage_report){
+        .start_ns = ran ? record->start_ns - job->start_ns : 0,
+        .ns = ns,
+        .share = elapsed_ns != 0 ? (double)ns / (double)elapsed_ns : 0.0,
+        .bytes = atomic_load_explicit(&record->bytes, memory_order_relaxed),
+        .worker = record->worker,
+        .note = record->note != NULL ? record->note : "",
+    };
+}
+
+static brisk_stage_report stage_row(const brisk_job *job, uint32_t index, uint64_t critical)
+{
+    brisk_stage_report row = row_of(job, &job->records[index]);
+    row.name = job->workload->stages[index].name;
+    row.critical = (critical >> index & 1) != 0;
+    row.how = how_of(job, index);
+    if (row.how == BRISK_HOW_ANSWERED) {
+        row.tier = job->hit.tier_name;
+        row.tier_ns = job->hit.elapsed_ns;
+    }
+    return row;
+}
+
+static brisk_stage_report store_row(const brisk_job *job)
+{
+    brisk_stage_report row = row_of(job, &job->store);
+    row.name = ENGINE_STORE_NAME;
+    row.critical = true; /* it lies between the last computing stage and the delivery */
+    row.how = BRISK_HOW_COMPUTED;
+    return row;
+}
+
+uint32_t brisk_job_report_count(const brisk_job *job)
+{
+    return job->workload->stage_count + (job->store.ran ? 1 : 0);
+}
+
+brisk_stage_report brisk_job_report(const brisk_job *job, uint32_t index)
+{
+    BRISK_ASSERT(index < brisk_job_report_count(job));
+    if (index == job->workload->stage_count) {
+        return store_row(job);
+    }
+    return stage_row(job, index, critical_stages(job));
+}
+
+/* --- as text and as JSON ------------------------------------------------------------------ */
+
+BRISK_PRINTF(2, 3)
+static brisk_err print(brisk_out out, const char *format, ...)
+{
+    char line[LINE_MAX_BYTES];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (length < 0) {
+        return BRISK_ERR_INVALID;
+    }
+    size_t size = (size_t)length < sizeof line ? (size_t)length : sizeof line - 1;
+    return out.write(out.ctx, line, size);
+}
+
+/* "computed", "failed", "disk 85.2 us" ... */
+static void describe(const brisk_stage_report *row, char *buffer, size_t size)
+{
+    switch (row->how) {
+    case BRISK_HOW_COMPUTED: (void)snprintf(buffer, size, "computed"); break;
+    case BRISK_HOW_ANSWERED:
+        (void)snprintf(buffer, size, "%s %.1f us", row->tier, (double)row->tier_ns / ns_per_us);
+        break;
+    case BRISK_HOW_FAILED: (void)snprintf(buffer, size, "failed"); break;
+    case BRISK_HOW_SKIPPED: (void)snprintf(buffer, size, "skipped"); break;
+    }
+}
+
+static int name_width(const brisk_job *job)
+{
+    size_t width = NAME_WIDTH_MIN;
+    for (uint32_t i = 0; i < job->workload->stage_count; i++) {
+        size_t length = strlen(job->workload->stages[i].name);
+        width = length > width ? length : width;
+    }
+    return (int)(width < NAME_WIDTH_MAX ? width : NAME_WIDTH_MAX);
+}
+
+brisk_err brisk_job_write_report(const brisk_job *job, brisk_out out)
+{
+    int width = name_width(job);
+    uint64_t critical = critical_stages(job);
+    brisk_err err = print(out, "%-*s  %9s  %5s  %-4s  %-18s  %s\n", width, "stage", "ms", "share",
+                          "path", "how", "note");
+    for (uint32_t i = 0; i < brisk_job_report_count(job) && err == BRISK_OK; i++) {
+        bool stage = i < job->workload->stage_count;
+        brisk_stage_report row = stage ? stage_row(job, i, critical) : store_row(job);
+        char how[64];
+        describe(&row, how, sizeof how);
+        bool idle = row.how == BRISK_HOW_ANSWERED || row.how == BRISK_HOW_SKIPPED;
+        const char *mark = row.critical ? "*" : "";
+        const char *gap = row.note[0] != '\0' ? "  " : "";
+        int how_width = row.note[0] != '\0' ? 18 : 0; /* no blanks at the end of a line */
+        if (idle) {
+            err = print(out, "%-*s  %9s  %5s  %-4s  %-*s%s%s\n", width, row.name, "-", "-", mark,
+                        how_width, how, gap, row.note);
+        } else {
+            err = print(out, "%-*s  %9.3f  %4.0f%%  %-4s  %-*s%s%s\n", width, row.name,
+                        (double)row.ns / ns_per_ms, row.share * 100.0, mark, how_width, how, gap,
+                        row.note);
+        }
+    }
+    if (err == BRISK_OK) {
+        const char *tier = brisk_job_answered_by(job);
+        const char *result = job->err != BRISK_OK ? brisk_err_message(job->err)
+                             : tier != NULL       ? tier
+                                                  : "computed";
+        err = print(out, "%-*s  %9.3f  %5s  %-4s  %s%s\n", width, "total",
+                    (double)brisk_job_elapsed_ns(job) / ns_per_ms, "100%", "",
+                    tier != NULL && job->err == BRISK_OK ? "answered by " : "", result);
+    }
+    return err;
+}
+
+static const char *how_name(brisk_stage_how how)
+{
+    switch (how) {
+    case BRISK_HOW_COMPUTED: return "computed";
+    case BRISK_HOW_ANSWERED: return "answered";
+    case BRISK_HOW_FAILED: return "failed";
+    case BRISK_HOW_SKIPPED: return "skipped";
+    }
+    return "unknown";
+}
+
+static void write_row(brisk_json *json, const brisk_stage_report *row)
+{
+    brisk_json_object_begin(json, NULL);
+    brisk_json_str(json, "stage", row->name);
+    brisk_json_u64(json, "start_ns", row->start_ns);
+    brisk_json_u64(json, "ns", row->ns);
+    brisk_json_double(json, "share", row->share);
+    brisk_json_bool(json, "critical", row->critical);
+    brisk_json_str(json, "how", how_name(row->how));
+    if (row->how == BRISK_HOW_ANSWERED) {
+        brisk_json_str(json, "tier", row->tier);
+        brisk_json_u64(json, "tier_ns", row->tier_ns);
+    }
+    brisk_json_u64(json, "bytes", row->bytes);
+    brisk_json_i64(json, "worker", row->worker);
+    brisk_json_str(json, "note", row->note);
+    brisk_json_object_end(json);
+}
+
+void brisk_job_write_report_json(const brisk_job *job, brisk_json *json)
+{
+    uint64_t critical = critical_stages(job);
+    const char *tier = brisk_job_answered_by(job);
+    brisk_json_str(json, "workload", job->workload->name);
+    brisk_json_str(json, "result", brisk_err_name(job->err));
+    if (job->err != BRISK_OK) {
+        brisk_json_str(json, "error", brisk_job_error_text(job));
+        if (job->error_stage != NULL) {
+            brisk_json_str(json, "error_stage", job->error_stage);
+        }
+    }
+    brisk_json_u64(json, "elapsed_ns", brisk_job_elapsed_ns(job));
+    if (tier != NULL) {
+        brisk_json_str(json, "answered_by", tier);
+    } else {
+        brisk_json_null(json, "answered_by");
+    }
+    brisk_json_array_begin(json, "stages");
+    for (uint32_t i = 0; i < brisk_job_report_count(job); i++) {
+        bool stage = i < job->workload->stage_count;
+        brisk_stage_report row = stage ? stage_row(job, i, critical) : store_row(job);
+        write_row(json, &row);
+    }
+    brisk_json_array_end(json);
+}

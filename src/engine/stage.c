@@ -1,0 +1,323 @@
+/*
+ * stage.c -- a running stage: its context, its record, and the items it spreads over workers.
+ *
+ * A stage runs with an arena that no other thread uses meanwhile.  When it returns, the arena goes
+ * to the job's idle ones, contents and all, and the next stage goes on in it: a chain of stages
+ * needs one, and what a stage allocated lives until the job is destroyed.
+ *
+ * brisk_stage_for offers the items to helpers; the caller takes part.  Everybody draws the next
+ * index from one counter, so nothing is dealt out in advance and a slow item holds up nobody:
+ *
+ *     caller    0       2       3   5 ...
+ *     helper 1    1         4
+ *
+ * Threads: each context belongs to one thread; failed, scope.err and the counters are shared.
+ */
+#include "engine/internal.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "exec/scheduler.h"
+
+/* Is this thread inside workload code of some job?  Then it must not wait for another job. */
+static _Thread_local uint32_t thread_depth;
+
+uint32_t engine_thread_depth(void)
+{
+    return thread_depth;
+}
+
+void engine_thread_enter(void)
+{
+    thread_depth++;
+}
+
+void engine_thread_leave(void)
+{
+    BRISK_ASSERT(thread_depth > 0);
+    thread_depth--;
+}
+
+/* --- what a stage may call ---------------------------------------------------------------- */
+
+brisk_arena *brisk_stage_arena(brisk_stage_ctx *ctx)
+{
+    return ctx->arena;
+}
+
+bool brisk_stage_cancelled(brisk_stage_ctx *ctx)
+{
+    for (engine_scope *scope = ctx->scope; scope != NULL; scope = scope->outer) {
+        /* Relaxed: a hint to stop; the error itself is handed over by the end of the group. */
+        if (atomic_load_explicit(&scope->err, memory_order_relaxed) != BRISK_OK) {
+            return true;
+        }
+    }
+    return atomic_load_explicit(&ctx->job->failed, memory_order_relaxed) != BRISK_OK ||
+           brisk_cancel_check(&ctx->job->cancel) != BRISK_OK;
+}
+
+void brisk_stage_add_bytes(brisk_stage_ctx *ctx, uint64_t bytes)
+{
+    if (ctx->record != NULL) {
+        /* Relaxed: a sum that is read when the job is done. */
+        (void)atomic_fetch_add_explicit(&ctx->record->bytes, bytes, memory_order_relaxed);
+    }
+    brisk_trace_add_bytes(ctx->job->trace, ctx->span, bytes);
+}
+
+bool brisk_stage_no_cache(const brisk_stage_ctx *ctx)
+{
+    return ctx->job->opts.no_cache;
+}
+
+/* printf into the context's arena; NULL when memory is short. */
+BRISK_PRINTF(2, 0)
+static const char *format_text(brisk_stage_ctx *ctx, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = length < 0 ? NULL : brisk_arena_alloc(ctx->arena, (size_t)length + 1);
+    if (text != NULL) {
+        (void)vsnprintf(text, (size_t)length + 1, format, args);
+    }
+    return text;
+}
+
+brisk_err brisk_stage_fail(brisk_stage_ctx *ctx, brisk_err code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = format_text(ctx, format, args);
+    va_end(args);
+    brisk_job *job = ctx->job;
+    (void)pthread_mutex_lock(&job->lock);
+    if (job->error_text == NULL) {
+        job->error_text = text != NULL ? text : brisk_err_message(code);
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+    return code;
+}
+
+void brisk_stage_fail_details(brisk_stage_ctx *ctx, const char *json)
+{
+    const char *copy = brisk_arena_copy(ctx->arena, json, strlen(json));
+    brisk_job *job = ctx->job;
+    (void)pthread_mutex_lock(&job->lock);
+    if (job->error_details == NULL) {
+        job->error_details = copy;
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+}
+
+void brisk_stage_note(brisk_stage_ctx *ctx, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = format_text(ctx, format, args);
+    va_end(args);
+    if (ctx->record != NULL && text != NULL) {
+        (void)pthread_mutex_lock(&ctx->job->lock);
+        ctx->record->note = text;
+        (void)pthread_mutex_unlock(&ctx->job->lock);
+    }
+}
+
+/* --- one stage ---------------------------------------------------------------------------- */
+
+/* What a stage's error means for its job: an error that only repeats the request to stop has the
+ * reason of that request, so that a passed deadline is told from a cancellation. */
+static brisk_err reason_of(brisk_job *job, brisk_err err)
+{
+    if (err == BRISK_ERR_CANCELLED || err == BRISK_ERR_DEADLINE) {
+        brisk_err reason = brisk_cancel_check(&job->cancel);
+        return reason != BRISK_OK ? reason : err;
+    }
+    return err;
+}
+
+static brisk_err run_stage(brisk_job *job, uint32_t index)
+{
+    const brisk_stage *stage = &job->workload->stages[index];
+    engine_record *record = &job->records[index];
+    engine_slot *slot;
+    brisk_err err = engine_job_take_arena(job, &slot);
+    if (err != BRISK_OK) {
+        engine_job_failed(job, err, stage->name);
+        return err;
+    }
+    record->ran = true;
+    record->worker = brisk_executor_current_worker(job->engine->executor);
+    brisk_stage_ctx ctx = {
+        .job = job,
+        .arena = slot->arena,
+        .record = record,
+        .span = brisk_trace_begin(job->trace, stage->name, job->main.span, record->worker),
+    };
+    record->start_ns = brisk_clock_now_ns(job->engine->clock);
+    engine_thread_enter();
+    err = stage->run(&ctx, job->state);
+    engine_thread_leave();
+    record->end_ns = brisk_clock_now_ns(job->engine->clock);
+    brisk_trace_end(job->trace, ctx.span);
+    engine_job_give_arena(job, slot);
+    if (err != BRISK_OK) {
+        err = reason_of(job, err);
+        record->failed = true;
+        engine_job_failed(job, err, stage->name);
+    }
+    return err;
+}
+
+/* A stage on a thread of its own: a member of a group that no worker runs. */
+typedef struct blocking_run {
+    brisk_job *job;
+    uint32_t index;
+    brisk_err err;
+    brisk_group group;
+} blocking_run;
+
+static void run_blocking(void *arg)
+{
+    blocking_run *run = arg;
+    run->err = run_stage(run->job, run->index);
+    exec_group_leave(run->job->engine->executor, &run->group);
+}
+
+brisk_err engine_stage_run(brisk_job *job, uint32_t index)
+{
+    bool blocking = (job->workload->stages[index].flags & BRISK_STAGE_BLOCKING) != 0;
+    if (!blocking || brisk_executor_current_worker(job->engine->executor) < 0) {
+        return run_stage(job, index); /* a thread that is no worker may wait for what it likes */
+    }
+    blocking_run run = {.job = job, .index = index};
+    brisk_group_init(&run.group, job->engine->executor);
+    run.group.open_ =
+        1; /* the thread, which leaves the group at its end; nobody else sees it yet */
+    brisk_thread thread;
+    brisk_thread_opts opts = {.name = "brisk-blocking", .run = run_blocking, .ctx = &run};
+    if (brisk_thread_start(&thread, &opts) != BRISK_OK) {
+        return run_stage(job, index); /* slower for others, but right */
+    }
+    brisk_group_wait(&run.group); /* the worker does other work meanwhile */
+    brisk_thread_join(&thread);
+    return run.err;
+}
+
+/* --- items -------------------------------------------------------------------------------- */
+
+typedef struct item_run {
+    brisk_stage_ctx *outer;
+    uint32_t count;
+    const char *(*name)(void *item_ctx, uint32_t index);
+    brisk_err (*fn)(brisk_stage_ctx *ctx, void *item_ctx, uint32_t index);
+    void *item_ctx;
+    engine_scope scope;
+    _Atomic uint64_t next; /* 64 bits: draws beyond the end never wrap */
+} item_run;
+
+static void stop_items(item_run *run, brisk_err err)
+{
+    int none = BRISK_OK;
+    /* Relaxed: only the first error; its text went through job.lock. */
+    (void)atomic_compare_exchange_strong_explicit(&run->scope.err, &none, (int)err,
+                                                  memory_order_relaxed, memory_order_relaxed);
+}
+
+static brisk_err run_item(item_run *run, brisk_stage_ctx *ctx, uint32_t index)
+{
+    brisk_job *job = ctx->job;
+    char number[16];
+    const char *name = run->name != NULL ? run->name(run->item_ctx, index) : NULL;
+    if (name == NULL) {
+        (void)snprintf(number, sizeof number, "%u", index);
+        name = number;
+    }
+    ctx->span = brisk_trace_begin(job->trace, name, run->outer->span,
+                                  brisk_executor_current_worker(job->engine->executor));
+    engine_thread_enter();
+    brisk_err err = run->fn(ctx, run->item_ctx, index);
+    engine_thread_leave();
+    brisk_trace_end(job->trace, ctx->span);
+    return err;
+}
+
+/* Draw items until there are none or something stops them. */
+static void run_items(item_run *run, brisk_arena *arena)
+{
+    brisk_job *job = run->outer->job;
+    brisk_stage_ctx ctx = {
+        .job = job,
+        .arena = arena,
+        .record = run->outer->record,
+        .scope = &run->scope,
+        .span = run->outer->span,
+    };
+    for (;;) {
+        uint64_t index = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
+        if (index >= run->count) {
+            return;
+        }
+        brisk_err err = BRISK_ERR_CANCELLED;
+        if (brisk_stage_cancelled(&ctx)) {
+            err = reason_of(job, err);
+        } else {
+            err = run_item(run, &ctx, (uint32_t)index);
+        }
+        if (err != BRISK_OK) {
+            stop_items(run, err);
+            return;
+        }
+    }
+}
+
+static void help_items(brisk_task *task)
+{
+    item_run *run = task->ctx;
+    brisk_job *job = run->outer->job;
+    engine_slot *slot;
+    if (atomic_load_explicit(&run->next, memory_order_relaxed) >= run->count ||
+        engine_job_take_arena(job, &slot) != BRISK_OK) {
+        return; /* nothing left, or no memory to help with: the others do it */
+    }
+    run_items(run, slot->arena);
+    engine_job_give_arena(job, slot);
+}
+
+brisk_err brisk_stage_for(brisk_stage_ctx *ctx, uint32_t count,
+                          const char *(*name)(void *item_ctx, uint32_t index),
+                          brisk_err (*fn)(brisk_stage_ctx *ctx, void *item_ctx, uint32_t index),
+                          void *item_ctx)
+{
+    brisk_executor *executor = ctx->job->engine->executor;
+    item_run run = {
+        .outer = ctx,
+        .count = count,
+        .name = name,
+        .fn = fn,
+        .item_ctx = item_ctx,
+        .scope = {.outer = ctx->scope},
+    };
+    uint32_t workers = brisk_executor_workers(executor);
+    uint32_t helpers = count < workers ? count : workers; /* the caller is one of them */
+    helpers = helpers > 0 ? helpers - 1 : 0;
+    brisk_task *tasks = NULL;
+    if (helpers > 0) {
+        tasks = brisk_arena_calloc(ctx->arena, helpers, sizeof *tasks);
+        helpers = tasks != NULL ? helpers : 0; /* without memory for help: alone */
+    }
+    brisk_group group;
+    brisk_group_init(&group, executor);
+    for (uint32_t i = 0; i < helpers; i++) {
+        tasks[i] = (brisk_task){.run = help_items, .ctx = &run};
+        brisk_group_run(&group, &tasks[i]);
+    }
+    /* The caller is inside its own stage and does not use ctx->arena otherwise meanwhile. */
+    run_items(&run, ctx->arena);
+    brisk_group_wait(&group);
+    return (brisk_err)atomic_load_explicit(&run.scope.err, memory_order_relaxed);
+}
