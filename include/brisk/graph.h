@@ -21,7 +21,7 @@
 
 BRISK_BEGIN_DECLS
 
-enum { BRISK_GRAPH_NODES_MAX = 1048576 };
+enum { BRISK_GRAPH_NODES_MAX = 1048576, BRISK_GRAPH_EDGES_MAX = 16777216 };
 
 typedef struct brisk_graph brisk_graph;
 
@@ -35,10 +35,12 @@ BRISK_API void brisk_graph_destroy(brisk_graph *graph);
  *  Errors: NOMEM, LIMIT, INVALID (frozen, no name). */
 BRISK_API BRISK_NODISCARD brisk_err brisk_graph_add(brisk_graph *graph, const char *name,
                                                     uint32_t *ret);
-/** `later` starts only when `earlier` is done.  Twice is fine.  Errors: NOMEM, INVALID. */
+/** `later` starts only when `earlier` is done.  Twice is fine.  Errors: NOMEM, LIMIT, INVALID. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_graph_after(brisk_graph *graph, uint32_t later,
                                                       uint32_t earlier);
 /**
+ * Check the graph and make it ready to run; nothing can be added afterwards.  A graph that failed
+ * is as it was; one that is frozen already stays so.
  * Errors: CYCLE (`info`: "a after b after c after a"), INVALID (two nodes of one name), NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_graph_freeze(brisk_graph *graph, brisk_errinfo *info);
@@ -50,9 +52,11 @@ BRISK_API uint32_t brisk_graph_order(const brisk_graph *graph, uint32_t index);
 BRISK_API int brisk_graph_is_after(const brisk_graph *graph, uint32_t later, uint32_t earlier);
 /**
  * Call `fn(run_ctx, node)` for every node, respecting the edges, and wait for all of them.
- * `executor` NULL runs everything in the caller.  `cancel` may be NULL.
- * Returns BRISK_OK, the first error, or what brisk_cancel_check says.  Errors of its own: NOMEM,
- * INVALID (not frozen).
+ * `executor` NULL runs everything in the caller.  `cancel` may be NULL; it is checked before each
+ * node, and the error of a node is requested of it, so that running nodes can see it.
+ * What a node wrote is visible to the nodes after it, and to the caller afterwards.
+ * Returns BRISK_OK when every node ran and succeeded; otherwise the first error, or what
+ * brisk_cancel_check said.  Errors of its own: NOMEM, INVALID (not frozen).
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_graph_run(const brisk_graph *graph,
                                                     brisk_executor *executor, brisk_cancel *cancel,
