@@ -1,0 +1,369 @@
+/*
+ * bench_memory.c -- nanoseconds per operation of the memory tier, beside what limits it.
+ *
+ * A million entries, 16-byte keys, 100-byte values; uniformly random keys, built and hashed
+ * beforehand and laid out in the order of use, so that only the tier's own misses count.  Every
+ * round runs every variant once, in turn; reported are median, smallest and largest of the rounds.
+ *
+ *   tier_hit       brisk_tier get, first word of the value read, unref
+ *   stack_hit      the same through brisk_cache_get with one tier
+ *   tier_miss      keys that are not there
+ *   tier_put       replacing values of random keys
+ *   tier_hit_2t    tier_hit in two threads at once, per get of one thread
+ *   peer_hit       what one writes oneself: chained hash map, doubly linked LRU, mutex, refcount
+ *   chase_entry    dependent loads, one line of each of as many 192-byte records in 2 MiB pages
+ *   chase_pair     dependent loads, a line of a table of 12 MiB, then of a record
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <brisk/cache.h>
+#include <brisk/rng.h>
+
+#include "base/assert.h"
+#include "base/thread.h"
+
+enum { KEY_BYTES = 16, VALUE_BYTES = 100, RECORD_BYTES = 192, TABLE_LINES = 196608 };
+enum { ROUNDS_MAX = 101, SEED = 20260101 };
+
+typedef struct access_list {
+    brisk_key *keys;
+    unsigned char (*bytes)[KEY_BYTES];
+} access_list;
+
+typedef struct peer_entry {
+    struct peer_entry *chain, *newer, *older;
+    uint64_t hash;
+    _Atomic uint32_t refs;
+    unsigned char key[KEY_BYTES];
+    unsigned char value[VALUE_BYTES];
+} peer_entry;
+
+typedef struct peer_map {
+    pthread_mutex_t lock;
+    peer_entry **heads;
+    uint64_t mask;
+    peer_entry list;
+} peer_map;
+
+typedef struct bench {
+    uint32_t entries;
+    uint32_t count; /* operations a round and variant */
+    brisk_tier *tier;
+    brisk_cache *stack; /* owns `tier` */
+    access_list hits, hits2, misses;
+    peer_map peer;
+    unsigned char *records;
+    unsigned char *table;
+    brisk_value *value;
+} bench;
+
+static volatile uint64_t sink; /* keeps the reads alive */
+
+static void *must(void *pointer)
+{
+    BRISK_ASSERT(pointer != NULL);
+    return pointer;
+}
+
+static void *take(size_t size)
+{
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    return must(alloc->acquire(alloc->ctx, size, 64));
+}
+
+static void *take_huge(size_t size)
+{
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    void *block = must(alloc->acquire(alloc->ctx, size, 2097152));
+    (void)madvise(block, size, MADV_HUGEPAGE);
+    return block;
+}
+
+static void key_bytes(unsigned char *to, uint64_t id)
+{
+    memcpy(to, "entry   ", 8);
+    memcpy(to + 8, &id, 8);
+}
+
+static access_list make_list(uint32_t count, uint64_t below, uint64_t offset, uint64_t seed)
+{
+    brisk_rng rng;
+    brisk_rng_init(&rng, seed);
+    access_list list = {
+        .keys = take(count * sizeof(brisk_key)),
+        .bytes = take((size_t)count * KEY_BYTES),
+    };
+    for (uint32_t i = 0; i < count; i++) {
+        key_bytes(list.bytes[i], offset + brisk_rng_below(&rng, below));
+        list.keys[i] = brisk_key_of(list.bytes[i], KEY_BYTES);
+    }
+    return list;
+}
+
+static void peer_link(peer_map *peer, peer_entry *entry)
+{
+    entry->older = peer->list.older;
+    entry->newer = &peer->list;
+    peer->list.older->newer = entry;
+    peer->list.older = entry;
+}
+
+static void peer_put(peer_map *peer, const brisk_key *key, const void *value)
+{
+    peer_entry *entry = take(sizeof *entry);
+    entry->hash = key->hash.lo;
+    atomic_init(&entry->refs, 1);
+    memcpy(entry->key, key->bytes, KEY_BYTES);
+    memcpy(entry->value, value, VALUE_BYTES);
+    entry->chain = peer->heads[entry->hash & peer->mask];
+    peer->heads[entry->hash & peer->mask] = entry;
+    peer_link(peer, entry);
+}
+
+static peer_entry *peer_get(peer_map *peer, const brisk_key *key)
+{
+    (void)pthread_mutex_lock(&peer->lock);
+    peer_entry *entry = peer->heads[key->hash.lo & peer->mask];
+    while (entry != NULL &&
+           (entry->hash != key->hash.lo || memcmp(entry->key, key->bytes, KEY_BYTES) != 0)) {
+        entry = entry->chain;
+    }
+    if (entry != NULL) {
+        entry->newer->older = entry->older;
+        entry->older->newer = entry->newer;
+        peer_link(peer, entry);
+        atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&peer->lock);
+    return entry;
+}
+
+static void fill(bench *b)
+{
+    unsigned char bytes[KEY_BYTES];
+    unsigned char value[VALUE_BYTES] = "value";
+    b->peer.mask = 1;
+    while (b->peer.mask < b->entries) {
+        b->peer.mask *= 2;
+    }
+    b->peer.mask--;
+    b->peer.heads = take((b->peer.mask + 1) * sizeof(peer_entry *));
+    memset(b->peer.heads, 0, (b->peer.mask + 1) * sizeof(peer_entry *));
+    b->peer.list.newer = b->peer.list.older = &b->peer.list;
+    for (uint64_t id = 0; id < b->entries; id++) {
+        key_bytes(bytes, id);
+        brisk_key key = brisk_key_of(bytes, KEY_BYTES);
+        memcpy(value + 8, &id, sizeof id);
+        brisk_value *copy = NULL;
+        BRISK_ASSERT(brisk_value_copy(value, VALUE_BYTES, NULL, &copy) == BRISK_OK);
+        BRISK_ASSERT(b->tier->ops->put(b->tier, &key, copy, NULL) == BRISK_OK);
+        brisk_value_unref(copy);
+        peer_put(&b->peer, &key, value);
+    }
+    b->value = NULL;
+    BRISK_ASSERT(brisk_value_copy(value, VALUE_BYTES, NULL, &b->value) == BRISK_OK);
+}
+
+/* A random cycle through records; the next record's number is in the first word of each. */
+static void make_chase(bench *b)
+{
+    b->records = take_huge((size_t)b->entries * RECORD_BYTES);
+    b->table = take_huge((size_t)TABLE_LINES * 64);
+    uint32_t *order = take(b->entries * sizeof *order);
+    brisk_rng rng;
+    brisk_rng_init(&rng, SEED);
+    for (uint32_t i = 0; i < b->entries; i++) {
+        order[i] = i;
+    }
+    for (uint32_t i = b->entries - 1; i > 0; i--) {
+        uint32_t j = (uint32_t)brisk_rng_below(&rng, i + 1u);
+        uint32_t t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+    memset(b->table, 0, (size_t)TABLE_LINES * 64);
+    memset(b->records, 0, (size_t)b->entries * RECORD_BYTES);
+    for (uint32_t i = 0; i < b->entries; i++) {
+        uint64_t next = order[(i + 1) % b->entries];
+        memcpy(b->records + (size_t)order[i] * RECORD_BYTES, &next, sizeof next);
+    }
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    alloc->release(alloc->ctx, order, b->entries * sizeof *order, 64);
+}
+
+/* --- variants ---------------------------------------------------------------------------- */
+
+static uint64_t hit_loop(const bench *b, const access_list *list, bool through_stack)
+{
+    uint64_t sum = 0;
+    brisk_hit hit;
+    for (uint32_t i = 0; i < b->count; i++) {
+        bool found = through_stack ? brisk_cache_get(b->stack, &list->keys[i], 0, &hit)
+                                   : b->tier->ops->get(b->tier, &list->keys[i], &hit) == BRISK_OK;
+        BRISK_ASSERT(found);
+        uint64_t word;
+        memcpy(&word, (const char *)brisk_value_data(hit.value) + 8, sizeof word);
+        sum += word;
+        brisk_value_unref(hit.value);
+    }
+    return sum;
+}
+
+static void run_tier_hit(bench *b)
+{
+    sink += hit_loop(b, &b->hits, false);
+}
+
+static void run_stack_hit(bench *b)
+{
+    sink += hit_loop(b, &b->hits, true);
+}
+
+static void run_tier_miss(bench *b)
+{
+    brisk_hit hit;
+    for (uint32_t i = 0; i < b->count; i++) {
+        BRISK_ASSERT(b->tier->ops->get(b->tier, &b->misses.keys[i], &hit) == BRISK_ERR_NOT_FOUND);
+    }
+}
+
+static void run_tier_put(bench *b)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        BRISK_ASSERT(b->tier->ops->put(b->tier, &b->hits.keys[i], b->value, NULL) == BRISK_OK);
+    }
+}
+
+static void second_thread(void *ctx)
+{
+    bench *b = ctx;
+    (void)hit_loop(b, &b->hits2, false);
+}
+
+static void run_tier_hit_2t(bench *b)
+{
+    brisk_thread thread;
+    brisk_thread_opts opts = {.name = "bench", .run = second_thread, .ctx = b};
+    BRISK_ASSERT(brisk_thread_start(&thread, &opts) == BRISK_OK);
+    sink += hit_loop(b, &b->hits, false);
+    brisk_thread_join(&thread);
+}
+
+static void run_peer_hit(bench *b)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        peer_entry *entry = peer_get(&b->peer, &b->hits.keys[i]);
+        BRISK_ASSERT(entry != NULL);
+        uint64_t word;
+        memcpy(&word, entry->value + 8, sizeof word);
+        sum += word;
+        atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel);
+    }
+    sink += sum;
+}
+
+static void run_chase_entry(bench *b)
+{
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        memcpy(&at, b->records + at * RECORD_BYTES, sizeof at);
+    }
+    sink += at;
+}
+
+static void run_chase_pair(bench *b)
+{
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        uint64_t zero; /* the table holds zeros: only the dependence matters */
+        uint64_t line = (at * UINT64_C(0x9e3779b97f4a7c15) >> 32) * TABLE_LINES >> 32;
+        memcpy(&zero, b->table + line * 64, sizeof zero);
+        memcpy(&at, b->records + (at + zero) * RECORD_BYTES, sizeof at);
+    }
+    sink += at;
+}
+
+static const struct {
+    const char *name;
+    void (*run)(bench *b);
+} variants[] = {
+    {"tier_hit", run_tier_hit},       {"stack_hit", run_stack_hit},
+    {"peer_hit", run_peer_hit},       {"tier_miss", run_tier_miss},
+    {"tier_put", run_tier_put},       {"tier_hit_2t", run_tier_hit_2t},
+    {"chase_entry", run_chase_entry}, {"chase_pair", run_chase_pair},
+};
+
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double *x = a;
+    const double *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static void report(const bench *b, double (*ns)[ROUNDS_MAX], uint32_t rounds)
+{
+    double median[VARIANTS];
+    printf("{\"bench\":\"cache/memory\",\"entries\":%" PRIu32 ",\"key_bytes\":%d,"
+           "\"value_bytes\":%d,\"rounds\":%" PRIu32 ",\"ops_per_round\":%" PRIu32
+           ",\"unit\":\"ns per operation\",\n \"method\":\"variants interleaved in every round; "
+           "median, min, max of rounds\",\n \"results\":{",
+           b->entries, KEY_BYTES, VALUE_BYTES, rounds, b->count);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        qsort(ns[v], rounds, sizeof ns[v][0], compare_doubles);
+        median[v] = ns[v][rounds / 2];
+        printf("%s\n  \"%s\":{\"median\":%.1f,\"min\":%.1f,\"max\":%.1f}", v == 0 ? "" : ",",
+               variants[v].name, median[v], ns[v][0], ns[v][rounds - 1]);
+    }
+    brisk_tier_stats stats;
+    b->tier->ops->read_stats(b->tier, &stats);
+    printf("},\n \"tier_hit_vs_peer\":%.2f,\"tier_hit_vs_chase_pair\":%.2f,"
+           "\"bytes_per_entry\":%.1f,\"evictions\":%" PRIu64 ",\"get_p50_ns\":%" PRIu64
+           ",\"get_p99_ns\":%" PRIu64 "}\n",
+           median[0] / median[2], median[0] / median[VARIANTS - 1],
+           (double)stats.bytes / (double)stats.entries, stats.evictions, stats.get_p50_ns,
+           stats.get_p99_ns);
+}
+
+/* bench_memory [ENTRIES [ROUNDS]] */
+int main(int argc, char **argv)
+{
+    bench b = {.entries = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000};
+    uint32_t rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 11;
+    rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
+    b.count = b.entries < 1000000 ? b.entries : 1000000;
+    (void)pthread_mutex_init(&b.peer.lock, NULL);
+    brisk_memory_tier_opts opts = {.bytes_max = (uint64_t)b.entries * 320 + (8u << 20)};
+    BRISK_ASSERT(brisk_memory_tier_create(&opts, &b.tier) == BRISK_OK);
+    brisk_cache_opts stack = {.tiers = &b.tier, .tier_count = 1};
+    BRISK_ASSERT(brisk_cache_create(&stack, &b.stack) == BRISK_OK);
+    fill(&b);
+    make_chase(&b);
+    b.hits = make_list(b.count, b.entries, 0, SEED);
+    b.hits2 = make_list(b.count, b.entries, 0, SEED + 1);
+    b.misses = make_list(b.count, b.entries, b.entries, SEED + 2);
+    static double ns[VARIANTS][ROUNDS_MAX];
+    for (uint32_t round = 0; round <= rounds; round++) { /* round 0 warms up */
+        for (size_t v = 0; v < VARIANTS; v++) {
+            uint64_t begin = brisk_clock_now_ns(NULL);
+            variants[v].run(&b);
+            uint64_t elapsed = brisk_clock_now_ns(NULL) - begin;
+            if (round != 0) {
+                ns[v][round - 1] = (double)elapsed / b.count;
+            }
+        }
+    }
+    report(&b, ns, rounds);
+    brisk_value_unref(b.value);
+    brisk_cache_destroy(b.stack);
+    return 0; /* the peer's and the chase's memory ends with the process */
+}

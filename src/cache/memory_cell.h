@@ -1,0 +1,135 @@
+/*
+ * memory_cell.h -- what a cell of an entry holds.
+ *
+ *     word 0   hash
+ *     word 1   live 1 | kind 2 | flags 4 | meta size 9 | key size - 1  16 | value size 32
+ *     word 2   cost in nanoseconds
+ *     word 3   when it expires
+ *     then     CELL_INLINE     key, meta, value, each padded to a word
+ *              CELL_VALUE_REF  key, meta, pointer to the brisk_value
+ *              CELL_BOTH_REF   pointer to the brisk_value, pointer to a block of key and meta
+ *
+ * A reader without a lock may see a mixture of two entries.  So every size is checked against the
+ * cell before it is used, and pointers are followed only under the lock.
+ */
+#ifndef BRISK_SRC_CACHE_MEMORY_CELL_H
+#define BRISK_SRC_CACHE_MEMORY_CELL_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <brisk/cache.h>
+
+#include "cache/memory_space.h"
+
+enum cell_kind { CELL_INLINE, CELL_VALUE_REF, CELL_BOTH_REF };
+
+enum {
+    CELL_HEAD_WORDS = 4,
+    CELL_WORDS_MAX = CELL_BYTES_MAX / 8,
+    CELL_FLAGS_ALL = BRISK_ENTRY_LOCAL,
+};
+
+static_assert(CELL_FLAGS_ALL < 16, "entry flags have four bits");
+static_assert(BRISK_ENTRY_META_MAX < 512, "meta sizes have nine bits");
+static_assert(BRISK_KEY_BYTES_MAX <= 65536, "key sizes have sixteen bits");
+
+typedef struct cell_shape {
+    enum cell_kind kind;
+    uint32_t flags;
+    uint32_t meta_size;
+    uint32_t key_size;
+    uint32_t value_size;
+} cell_shape;
+
+static inline size_t cell_words_of(size_t bytes)
+{
+    return (bytes + 7) / 8;
+}
+
+static inline uint64_t cell_pack(cell_shape shape)
+{
+    return CELL_LIVE | (uint64_t)shape.kind << 61 | (uint64_t)shape.flags << 57 |
+           (uint64_t)shape.meta_size << 48 | (uint64_t)(shape.key_size - 1) << 32 |
+           shape.value_size;
+}
+
+static inline cell_shape cell_unpack(uint64_t info)
+{
+    return (cell_shape){
+        .kind = (enum cell_kind)(info >> 61 & 3),
+        .flags = (uint32_t)(info >> 57 & 15),
+        .meta_size = (uint32_t)(info >> 48 & 511),
+        .key_size = (uint32_t)(info >> 32 & 65535) + 1,
+        .value_size = (uint32_t)info,
+    };
+}
+
+/* Words of a cell of this shape. */
+static inline size_t cell_words(cell_shape shape)
+{
+    if (shape.kind == CELL_BOTH_REF) {
+        return CELL_HEAD_WORDS + 2;
+    }
+    size_t value = shape.kind == CELL_INLINE ? cell_words_of(shape.value_size) : 1;
+    return CELL_HEAD_WORDS + cell_words_of(shape.key_size) + cell_words_of(shape.meta_size) + value;
+}
+
+static inline uint64_t cell_load(const cell_word *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void cell_store(cell_word *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline void cell_store_bytes(cell_word *to, const void *from, size_t size)
+{
+    const unsigned char *bytes = from;
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, 8);
+        cell_store(to++, word);
+    }
+    if (i < size) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + i, size - i);
+        cell_store(to, word);
+    }
+}
+
+static inline void cell_load_bytes(void *to, const cell_word *from, size_t size)
+{
+    unsigned char *bytes = to;
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word = cell_load(from++);
+        memcpy(bytes + i, &word, 8);
+    }
+    if (i < size) {
+        uint64_t word = cell_load(from);
+        memcpy(bytes + i, &word, size - i);
+    }
+}
+
+static inline bool cell_equals(const cell_word *cell, const void *with, size_t size)
+{
+    const unsigned char *bytes = with;
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, 8);
+        if (cell_load(cell++) != word) {
+            return false;
+        }
+    }
+    uint64_t tail = 0;
+    memcpy(&tail, bytes + i, size - i);
+    return i == size || cell_load(cell) == tail;
+}
+
+#endif /* BRISK_SRC_CACHE_MEMORY_CELL_H */

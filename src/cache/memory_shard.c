@@ -1,0 +1,730 @@
+/*
+ * memory_shard.c -- storing, dropping and making room, under the shard's lock.
+ *
+ * One block of memory holds everything that has a place of its own:
+ *
+ *     region of chunks | slack | policy | buckets | chunk heads | ready bits
+ *
+ * The bookkeeping is charged from the start; chunks when a class takes them; values by reference
+ * and blocks of long keys with their overhead.  So charged <= bytes always, and what is charged
+ * covers keys, values, padding and free cells.  A value somebody still holds after its entry went
+ * is the holder's: the tier has given up its reference and charges nothing.
+ *
+ * Room is made in the policy's order.  When the holes that evictions left add up to a chunk of
+ * one class, that chunk is emptied by moving its entries into the others' holes, so that sizes
+ * can change their shares without dropping more than the oldest.
+ *
+ * Values leave under the lock but are unreferenced after it, since a wrapped value's release may
+ * come back into the tier.
+ */
+#include <sys/mman.h>
+
+#include "base/assert.h"
+#include "cache/memory_cell.h"
+#include "cache/memory_shard.h"
+
+enum {
+    CHUNK_BYTES_MIN = 4096,
+    CHUNKS_AIM = 64,
+    SLOTS_PER_BUCKET_AIM = 7, /* of 8, when every entry is of the smallest class */
+};
+
+typedef struct garbage {
+    brisk_value *values[GARBAGE_MAX + 1]; /* one to spare: see trim_garbage */
+    uint32_t count;
+} garbage;
+
+/* --- life -------------------------------------------------------------------------------- */
+
+typedef struct shard_plan {
+    uint32_t chunk_bytes;
+    uint32_t chunk_count;
+    uint32_t id_count;
+    uint32_t bucket_count;
+    size_t policy_at, buckets_at, chunks_at, ready_at, end;
+} shard_plan;
+
+static size_t align_line(size_t bytes)
+{
+    return (bytes + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
+}
+
+static shard_plan plan_for(const policy_ops *policy, uint32_t chunk_bytes, uint64_t chunk_count)
+{
+    size_t region = (size_t)chunk_count * chunk_bytes;
+    size_t cells = region / LINE_BYTES / CELL_LINES_MIN;
+    shard_plan plan = {
+        .chunk_bytes = chunk_bytes,
+        .chunk_count = (uint32_t)chunk_count,
+        .id_count = (uint32_t)cells,
+        .bucket_count = (uint32_t)(cells / SLOTS_PER_BUCKET_AIM) + 1,
+        .policy_at = region + CELL_BYTES_MAX,
+    };
+    plan.buckets_at = align_line(plan.policy_at + policy->bytes(plan.id_count));
+    plan.chunks_at = plan.buckets_at + plan.bucket_count * sizeof(memory_bucket);
+    plan.ready_at = align_line(plan.chunks_at + plan.chunk_count * sizeof(space_chunk));
+    plan.end = plan.ready_at + table_ready_words(plan.bucket_count) * sizeof(uint64_t);
+    return plan;
+}
+
+/* The largest plan of at most `bytes`. */
+static shard_plan plan_shard(const policy_ops *policy, uint64_t bytes)
+{
+    uint32_t chunk = SHARD_HUGE_PAGE;
+    if (bytes < SHARD_HUGE_BYTES) {
+        for (chunk = CHUNK_BYTES_MIN; chunk * (uint64_t)CHUNKS_AIM < bytes; chunk *= 2) {
+        }
+    }
+    uint64_t low = 1;
+    uint64_t high = bytes / chunk;
+    const uint64_t lines_max = SPACE_NONE - 1; /* 256 GiB a shard */
+    if (high > lines_max * LINE_BYTES / chunk) {
+        high = lines_max * LINE_BYTES / chunk;
+    }
+    while (low < high) {
+        uint64_t mid = (low + high + 1) / 2;
+        if (plan_for(policy, chunk, mid).end <= bytes) {
+            low = mid;
+        } else {
+            high = mid - 1;
+        }
+    }
+    return plan_for(policy, chunk, low);
+}
+
+brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
+{
+    if (opts->bytes < SHARD_BYTES_MIN) {
+        return BRISK_ERR_INVALID;
+    }
+    shard_plan plan = plan_shard(opts->policy_ops, opts->bytes);
+    BRISK_ASSERT(plan.end <= opts->bytes);
+    bool huge = plan.chunk_bytes == SHARD_HUGE_PAGE;
+    size_t align = huge ? SHARD_HUGE_PAGE : CHUNK_BYTES_MIN;
+    unsigned char *block = opts->alloc->acquire(opts->alloc->ctx, plan.end, align);
+    if (block == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    if (huge) {
+        (void)madvise(block, plan.end, MADV_HUGEPAGE); /* only advice */
+    }
+    *shard = (memory_shard){
+        .region = block,
+        .clock = opts->clock,
+        .alloc = opts->alloc,
+        .policy_ops = opts->policy_ops,
+        .rings = opts->rings,
+        .ring_stride = opts->ring_stride,
+        .ring_count = opts->ring_count,
+        .block = block,
+        .block_bytes = plan.end,
+        .block_align = align,
+        .bytes_fixed = plan.end - (uint64_t)plan.chunk_count * plan.chunk_bytes,
+    };
+    shard->bytes_budget = opts->bytes - shard->bytes_fixed;
+    void *buckets = block + plan.buckets_at;
+    void *chunks = block + plan.chunks_at;
+    void *ready = block + plan.ready_at;
+    memset(ready, 0, plan.end - plan.ready_at);
+    table_init(&shard->table, buckets, ready, plan.bucket_count);
+    space_init(&shard->space, block, chunks, plan.chunk_count, plan.chunk_bytes / LINE_BYTES);
+    shard->policy = opts->policy_ops->init(block + plan.policy_at, plan.id_count);
+    if (pthread_mutex_init(&shard->lock, NULL) != 0) {
+        opts->alloc->release(opts->alloc->ctx, block, plan.end, align);
+        return BRISK_ERR_NOMEM;
+    }
+    return BRISK_OK;
+}
+
+void shard_deinit(memory_shard *shard)
+{
+    shard_clear(shard);
+    (void)pthread_mutex_destroy(&shard->lock);
+    shard->alloc->release(shard->alloc->ctx, shard->block, shard->block_bytes, shard->block_align);
+}
+
+/* --- under the lock ---------------------------------------------------------------------- */
+
+static void shard_lock(memory_shard *shard)
+{
+    int failed = pthread_mutex_lock(&shard->lock);
+    BRISK_ASSERT(failed == 0);
+}
+
+static void shard_unlock(memory_shard *shard)
+{
+    int failed = pthread_mutex_unlock(&shard->lock);
+    BRISK_ASSERT(failed == 0);
+}
+
+/* Tell the policy every hit it does not know yet. */
+static void drain_hits(memory_shard *shard)
+{
+    for (uint32_t t = 0; t < shard->ring_count; t++) {
+        hits_ring *ring = &shard->rings[(size_t)t * shard->ring_stride];
+        /* Acquire: pairs with the release in shard_note_hit, for ids[]. */
+        uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+        if (head == tail) {
+            continue;
+        }
+        uint32_t ids[HITS_RING];
+        uint32_t count = 0;
+        for (; head != tail; head++) {
+            ids[count++] = ring->ids[head % HITS_RING];
+        }
+        shard->policy_ops->on_hits(shard->policy, ids, count);
+        /* Release: ids[] was read before the thread may write it again. */
+        atomic_store_explicit(&ring->head, head, memory_order_release);
+    }
+}
+
+static size_t block_bytes_of(cell_shape shape)
+{
+    return (size_t)shape.key_size + shape.meta_size;
+}
+
+/* What the entry is charged besides its cell. */
+static uint64_t outside_bytes(cell_shape shape)
+{
+    uint64_t bytes = 0;
+    if (shape.kind != CELL_INLINE) {
+        bytes += (uint64_t)shape.value_size + SHARD_REF_OVERHEAD;
+    }
+    if (shape.kind == CELL_BOTH_REF) {
+        bytes += block_bytes_of(shape) + SHARD_BLOCK_OVERHEAD;
+    }
+    return bytes;
+}
+
+static void *cell_pointer(const cell_word *word)
+{
+    return (void *)(uintptr_t)cell_load(word); /* stored by write_cell */
+}
+
+static brisk_value *cell_value(const cell_word *cell, cell_shape shape)
+{
+    return cell_pointer(
+        &cell[shape.kind == CELL_BOTH_REF ? CELL_HEAD_WORDS : cell_words(shape) - 1]);
+}
+
+typedef struct wanted {
+    const memory_shard *shard;
+    const brisk_key *key;
+} wanted;
+
+static bool is_wanted(void *ctx, uint32_t line)
+{
+    const wanted *w = ctx;
+    const cell_word *cell = space_cell(&w->shard->space, line);
+    cell_shape shape = cell_unpack(cell_load(&cell[1]));
+    if (shape.key_size != w->key->size || cell_load(&cell[0]) != w->key->hash.lo) {
+        return false;
+    }
+    if (shape.kind == CELL_BOTH_REF) {
+        return memcmp(cell_pointer(&cell[CELL_HEAD_WORDS + 1]), w->key->bytes, w->key->size) == 0;
+    }
+    return cell_equals(&cell[CELL_HEAD_WORDS], w->key->bytes, w->key->size);
+}
+
+static bool find_key(const memory_shard *shard, const brisk_key *key, table_place *ret)
+{
+    wanted w = {.shard = shard, .key = key};
+    return table_find(&shard->table, key->hash.lo, is_wanted, &w, ret);
+}
+
+static bool is_line(void *ctx, uint32_t line)
+{
+    return line == *(const uint32_t *)ctx;
+}
+
+static table_place place_of_line(const memory_shard *shard, uint32_t line)
+{
+    uint64_t hash = cell_load(&space_cell(&shard->space, line)[0]);
+    table_place place = {0};
+    bool found = table_find(&shard->table, hash, is_line, &line, &place);
+    BRISK_ASSERT(found);
+    return place;
+}
+
+/* The line an id of the policy stands for: with cells of two lines or more, one of two. */
+static uint32_t line_of_id(const memory_shard *shard, uint32_t id)
+{
+    uint32_t line = id * CELL_LINES_MIN;
+    const space_chunk *chunk = &shard->space.chunks[line / shard->space.chunk_lines];
+    uint32_t cell_lines = space_class_lines(chunk->cell_class);
+    uint32_t offset = line % shard->space.chunk_lines;
+    return offset % cell_lines == 0 ? line : line + 1;
+}
+
+static uint32_t id_of_line(uint32_t line)
+{
+    return line / CELL_LINES_MIN;
+}
+
+/* What an entry holds outside of its cell is given back; its value to `trash`. */
+static void release_outside(memory_shard *shard, uint32_t line, garbage *trash)
+{
+    const cell_word *cell = space_cell(&shard->space, line);
+    cell_shape shape = cell_unpack(cell_load(&cell[1]));
+    shard->bytes_used -= outside_bytes(shape);
+    if (shape.kind == CELL_BOTH_REF) {
+        shard->alloc->release(shard->alloc->ctx, cell_pointer(&cell[CELL_HEAD_WORDS + 1]),
+                              block_bytes_of(shape), 1);
+    }
+    if (shape.kind != CELL_INLINE) {
+        BRISK_ASSERT(trash->count <= GARBAGE_MAX);
+        trash->values[trash->count++] = cell_value(cell, shape);
+    }
+}
+
+/* Drop the entry at `place`.  `trash` must have room for one more. */
+static void drop_entry(memory_shard *shard, table_place place, garbage *trash)
+{
+    uint64_t hash = cell_load(&space_cell(&shard->space, place.line)[0]);
+    table_remove(&shard->table, hash, place);
+    shard->policy_ops->on_remove(shard->policy, id_of_line(place.line));
+    release_outside(shard, place.line, trash);
+    space_give(&shard->space, place.line);
+    shard->entries--;
+}
+
+static void free_garbage(garbage *trash)
+{
+    for (uint32_t i = 0; i < trash->count; i++) {
+        brisk_value_unref(trash->values[i]);
+    }
+    trash->count = 0;
+}
+
+/*
+ * Keep room for two more values; opens the lock for a moment when there was not.  Never while a
+ * cell is taken that is not an entry yet: emptying a chunk would trip over it.
+ */
+static void trim_garbage(memory_shard *shard, garbage *trash)
+{
+    if (trash->count >= GARBAGE_MAX - 1) {
+        shard_unlock(shard);
+        free_garbage(trash);
+        shard_lock(shard);
+        drain_hits(shard);
+    }
+}
+
+/* --- room -------------------------------------------------------------------------------- */
+
+static void move_entry(memory_shard *shard, uint32_t from, uint32_t to)
+{
+    const cell_word *old = space_cell(&shard->space, from);
+    cell_word *cell = space_cell(&shard->space, to);
+    size_t words = cell_words(cell_unpack(cell_load(&old[1])));
+    for (size_t i = 0; i < words; i++) {
+        cell_store(&cell[i], cell_load(&old[i]));
+    }
+    table_repoint(&shard->table, place_of_line(shard, from), to);
+    shard->policy_ops->on_move(shard->policy, id_of_line(from), id_of_line(to));
+    space_give(&shard->space, from);
+}
+
+/* Empty one chunk into the holes of its class.  False when no class has that many holes. */
+static bool collect_chunk(memory_shard *shard, bool release)
+{
+    uint32_t chunk = space_begin_drop(&shard->space);
+    if (chunk == SPACE_NONE) {
+        return false;
+    }
+    uint32_t cell_class = shard->space.chunks[chunk].cell_class;
+    uint32_t at = 0;
+    uint32_t from;
+    while ((from = space_next_live(&shard->space, chunk, &at)) != SPACE_NONE) {
+        uint32_t to = space_take(&shard->space, cell_class);
+        BRISK_ASSERT(to != SPACE_NONE);
+        move_entry(shard, from, to);
+    }
+    space_drop(&shard->space, chunk, release);
+    shard->bytes_used -= (uint64_t)shard->space.chunk_lines * LINE_BYTES;
+    return true;
+}
+
+static bool grow_class(memory_shard *shard, uint32_t cell_class)
+{
+    uint64_t bytes = (uint64_t)shard->space.chunk_lines * LINE_BYTES;
+    if (bytes > shard->bytes_budget - shard->bytes_used) {
+        return false;
+    }
+    uint32_t chunk = space_grow(&shard->space, cell_class);
+    if (chunk == SPACE_NONE) {
+        return false;
+    }
+    uint32_t ids = shard->space.chunk_lines / CELL_LINES_MIN;
+    shard->policy_ops->add_ids(shard->policy, chunk * ids, ids);
+    shard->bytes_used += bytes;
+    return true;
+}
+
+static bool evict_one(memory_shard *shard, garbage *trash)
+{
+    uint32_t id = shard->policy_ops->victim(shard->policy);
+    if (id == POLICY_NONE) {
+        return false;
+    }
+    trim_garbage(shard, trash);
+    id = shard->policy_ops->victim(shard->policy); /* the lock may have been open */
+    if (id != POLICY_NONE) {
+        drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), trash);
+        shard->evictions++;
+    }
+    return true;
+}
+
+/* Charge `bytes` outside of cells, dropping entries if it must (`evict`). */
+static bool charge_outside(memory_shard *shard, uint64_t bytes, bool evict, garbage *trash)
+{
+    if (bytes > shard->bytes_budget) {
+        return false;
+    }
+    while (bytes > shard->bytes_budget - shard->bytes_used) {
+        if (!evict || (!collect_chunk(shard, true) && !evict_one(shard, trash))) {
+            return false;
+        }
+    }
+    shard->bytes_used += bytes;
+    return true;
+}
+
+/* A cell, dropping entries if it must (`evict`); SPACE_NONE when there is no way. */
+static uint32_t take_cell(memory_shard *shard, uint32_t cell_class, bool evict, garbage *trash)
+{
+    for (;;) {
+        uint32_t line = space_take(&shard->space, cell_class);
+        if (line != SPACE_NONE) {
+            return line;
+        }
+        if (grow_class(shard, cell_class)) {
+            continue;
+        }
+        if (!evict || (!collect_chunk(shard, false) && !evict_one(shard, trash))) {
+            return SPACE_NONE;
+        }
+    }
+}
+
+/* Room for an entry: its bytes outside charged and a cell taken, or neither. */
+static uint32_t take_room(memory_shard *shard, cell_shape shape, bool evict, garbage *trash)
+{
+    uint64_t outside = outside_bytes(shape);
+    if (!charge_outside(shard, outside, evict, trash)) {
+        return SPACE_NONE;
+    }
+    uint32_t cell_class = space_class_of(cell_words(shape) * 8);
+    uint32_t line = take_cell(shard, cell_class, evict, trash);
+    if (line == SPACE_NONE) {
+        shard->bytes_used -= outside;
+    }
+    return line;
+}
+
+/* --- operations -------------------------------------------------------------------------- */
+
+static bool shard_is_valid_locked(const memory_shard *shard)
+{
+    uint64_t entries = 0;
+    uint64_t used = 0;
+    uint64_t chunk_bytes = (uint64_t)shard->space.chunk_lines * LINE_BYTES;
+    for (uint32_t i = 0; i < shard->space.chunk_count; i++) {
+        if (shard->space.chunks[i].cell_class == SPACE_NONE) {
+            continue;
+        }
+        used += chunk_bytes;
+        uint32_t at = 0;
+        uint32_t line;
+        uint64_t live = 0;
+        while ((line = space_next_live(&shard->space, i, &at)) != SPACE_NONE) {
+            used += outside_bytes(cell_unpack(cell_load(&space_cell(&shard->space, line)[1])));
+            live += place_of_line(shard, line).line == line;
+        }
+        if (live != shard->space.chunks[i].live) {
+            return false;
+        }
+        entries += live;
+    }
+    return entries == shard->entries && used == shard->bytes_used && used <= shard->bytes_budget &&
+           shard->policy_ops->is_valid(shard->policy);
+}
+
+/* Small shards only, since this looks at every entry. */
+static bool looks_valid(const memory_shard *shard)
+{
+    return shard->entries > 64 || shard_is_valid_locked(shard);
+}
+
+/* What the entry would look like, or why the tier does not keep it. */
+static brisk_err shape_entry(const memory_shard *shard, const brisk_key *key,
+                             const brisk_value *value, const brisk_entry_opts *opts,
+                             cell_shape *ret)
+{
+    if ((opts->flags & ~(uint32_t)CELL_FLAGS_ALL) != 0 || opts->meta_size > BRISK_ENTRY_META_MAX) {
+        return BRISK_ERR_INVALID;
+    }
+    uint64_t size = brisk_value_size(value);
+    uint64_t all = shard->bytes_fixed + shard->bytes_budget;
+    if (brisk_value_data(value) == NULL || size > UINT32_MAX || size > all / SHARD_VALUE_SHARE) {
+        return BRISK_ERR_DECLINED;
+    }
+    cell_shape shape = {
+        .kind = CELL_INLINE,
+        .flags = opts->flags,
+        .meta_size = opts->meta_size,
+        .key_size = (uint32_t)key->size,
+        .value_size = (uint32_t)size,
+    };
+    if (cell_words(shape) > CELL_WORDS_MAX) {
+        shape.kind = CELL_VALUE_REF;
+    }
+    if (cell_words(shape) > CELL_WORDS_MAX) {
+        shape.kind = CELL_BOTH_REF;
+    }
+    *ret = shape;
+    return BRISK_OK;
+}
+
+/* The block of key and meta that a cell of this shape points to; NULL when it needs none. */
+static brisk_err make_block(const memory_shard *shard, cell_shape shape, const brisk_key *key,
+                            const brisk_entry_opts *opts, unsigned char **ret)
+{
+    if (shape.kind != CELL_BOTH_REF) {
+        *ret = NULL;
+        return BRISK_OK;
+    }
+    unsigned char *block = shard->alloc->acquire(shard->alloc->ctx, block_bytes_of(shape), 1);
+    if (block == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    memcpy(block, key->bytes, key->size);
+    if (shape.meta_size != 0) {
+        memcpy(block + key->size, opts->meta, shape.meta_size);
+    }
+    *ret = block;
+    return BRISK_OK;
+}
+
+static void write_cell(cell_word *cell, cell_shape shape, const brisk_key *key, brisk_value *value,
+                       const brisk_entry_opts *opts)
+{
+    cell_store(&cell[0], key->hash.lo);
+    cell_store(&cell[1], cell_pack(shape));
+    cell_store(&cell[2], opts->cost_ns);
+    cell_store(&cell[3], opts->expires_at_ns);
+    cell_word *at = &cell[CELL_HEAD_WORDS];
+    if (shape.kind != CELL_BOTH_REF) {
+        cell_store_bytes(at, key->bytes, shape.key_size);
+        at += cell_words_of(shape.key_size);
+        cell_store_bytes(at, opts->meta, shape.meta_size);
+        at += cell_words_of(shape.meta_size);
+    }
+    if (shape.kind == CELL_INLINE) {
+        cell_store_bytes(at, brisk_value_data(value), shape.value_size);
+    } else {
+        cell_store(at, (uintptr_t)brisk_value_ref(value));
+    }
+}
+
+static bool drop_key(memory_shard *shard, const brisk_key *key, garbage *trash)
+{
+    trim_garbage(shard, trash);
+    table_place place;
+    if (!find_key(shard, key, &place)) {
+        return false;
+    }
+    drop_entry(shard, place, trash);
+    return true;
+}
+
+/* The entry in `line` takes the place of the one at `place`, without a moment of neither. */
+static void replace_entry(memory_shard *shard, table_place place, uint32_t line, garbage *trash)
+{
+    table_repoint(&shard->table, place, line);
+    shard->policy_ops->on_remove(shard->policy, id_of_line(place.line));
+    release_outside(shard, place.line, trash);
+    space_give(&shard->space, place.line);
+}
+
+static brisk_err reject(memory_shard *shard, const brisk_key *key, brisk_err err)
+{
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    (void)drop_key(shard, key, &trash);
+    shard->rejects++;
+    shard_unlock(shard);
+    free_garbage(&trash);
+    return err;
+}
+
+brisk_err shard_put(memory_shard *shard, const brisk_key *key, brisk_value *value,
+                    const brisk_entry_opts *opts)
+{
+    cell_shape shape;
+    unsigned char *block = NULL;
+    brisk_err err = shape_entry(shard, key, value, opts, &shape);
+    if (err == BRISK_OK) {
+        err = make_block(shard, shape, key, opts, &block);
+    }
+    if (err != BRISK_OK) {
+        return reject(shard, key, err);
+    }
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    uint32_t line = take_room(shard, shape, false, &trash);
+    if (line == SPACE_NONE) {
+        (void)drop_key(shard, key, &trash); /* goes in any case: let its room be used */
+        line = take_room(shard, shape, true, &trash);
+    }
+    if (line == SPACE_NONE) {
+        shard_unlock(shard);
+        free_garbage(&trash);
+        if (block != NULL) {
+            shard->alloc->release(shard->alloc->ctx, block, block_bytes_of(shape), 1);
+        }
+        return reject(shard, key, BRISK_ERR_FULL);
+    }
+    cell_word *cell = space_cell(&shard->space, line);
+    write_cell(cell, shape, key, value, opts);
+    if (block != NULL) {
+        cell_store(&cell[CELL_HEAD_WORDS + 1], (uintptr_t)block);
+    }
+    table_place place;
+    if (find_key(shard, key, &place)) {
+        replace_entry(shard, place, line, &trash);
+    } else {
+        table_insert(&shard->table, key->hash.lo, line);
+        shard->entries++;
+    }
+    shard->policy_ops->on_insert(shard->policy, id_of_line(line), key->hash.lo);
+    shard->puts++;
+    shard->raw_bytes += shape.value_size;
+    BRISK_AUDIT(looks_valid(shard));
+    shard_unlock(shard);
+    free_garbage(&trash);
+    return BRISK_OK;
+}
+
+void shard_remove(memory_shard *shard, const brisk_key *key)
+{
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    shard->removes += drop_key(shard, key, &trash);
+    BRISK_AUDIT(looks_valid(shard));
+    shard_unlock(shard);
+    free_garbage(&trash);
+}
+
+void shard_clear(memory_shard *shard)
+{
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    for (uint64_t left = shard->entries; left != 0; left--) {
+        trim_garbage(shard, &trash);
+        uint32_t id = shard->policy_ops->victim(shard->policy);
+        if (id == POLICY_NONE) {
+            break;
+        }
+        drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), &trash);
+    }
+    while (collect_chunk(shard, true)) {
+    }
+    BRISK_AUDIT(looks_valid(shard));
+    shard_unlock(shard);
+    free_garbage(&trash);
+}
+
+static shard_answer read_entry(const memory_shard *shard, uint32_t line, brisk_hit *ret)
+{
+    const cell_word *cell = space_cell(&shard->space, line);
+    cell_shape shape = cell_unpack(cell_load(&cell[1]));
+    const cell_word *meta = cell + CELL_HEAD_WORDS + cell_words_of(shape.key_size);
+    if (shape.kind == CELL_INLINE) {
+        void *data;
+        if (brisk_value_reserve(shape.value_size, shard->alloc, &data, &ret->value) != BRISK_OK) {
+            return SHARD_NOMEM;
+        }
+        cell_load_bytes(data, meta + cell_words_of(shape.meta_size), shape.value_size);
+    } else {
+        ret->value = brisk_value_ref(cell_value(cell, shape));
+    }
+    if (shape.kind == CELL_BOTH_REF) {
+        const unsigned char *block = cell_pointer(&cell[CELL_HEAD_WORDS + 1]);
+        memcpy(ret->meta, block + shape.key_size, shape.meta_size);
+    } else {
+        cell_load_bytes(ret->meta, meta, shape.meta_size);
+    }
+    ret->meta_size = shape.meta_size;
+    ret->flags = shape.flags;
+    ret->cost_ns = cell_load(&cell[2]);
+    ret->expires_at_ns = cell_load(&cell[3]);
+    return SHARD_HIT;
+}
+
+shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret)
+{
+    garbage trash = {.count = 0};
+    shard_answer answer = SHARD_MISS;
+    shard_lock(shard);
+    table_place place;
+    if (find_key(shard, key, &place)) {
+        uint64_t expires = cell_load(&space_cell(&shard->space, place.line)[3]);
+        drain_hits(shard);
+        if (expires != 0 && expires <= brisk_clock_wall_ns(shard->clock)) {
+            drop_entry(shard, place, &trash);
+            shard->expired++;
+        } else {
+            answer = read_entry(shard, place.line, ret);
+            uint32_t id = id_of_line(place.line);
+            shard->policy_ops->on_hits(shard->policy, &id, 1);
+        }
+    }
+    shard_unlock(shard);
+    free_garbage(&trash);
+    return answer;
+}
+
+void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id)
+{
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    ring->ids[tail % HITS_RING] = id;
+    /* Release: pairs with the acquire in drain_hits, for ids[]. */
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    /* Acquire: whoever took the old ids has read them. */
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+    if (tail + 1 - head == HITS_RING) {
+        shard_lock(shard);
+        drain_hits(shard);
+        shard_unlock(shard);
+    }
+}
+
+void shard_read_stats(memory_shard *shard, brisk_tier_stats *stats)
+{
+    shard_lock(shard);
+    stats->puts += shard->puts;
+    stats->removes += shard->removes;
+    stats->evictions += shard->evictions;
+    stats->expired += shard->expired;
+    stats->rejects += shard->rejects;
+    stats->entries += shard->entries;
+    stats->bytes += shard->bytes_fixed + shard->bytes_used;
+    stats->raw_bytes += shard->raw_bytes;
+    stats->stored_bytes += shard->raw_bytes;
+    shard_unlock(shard);
+}
+
+bool shard_is_valid(memory_shard *shard)
+{
+    shard_lock(shard);
+    bool valid = shard_is_valid_locked(shard);
+    shard_unlock(shard);
+    return valid;
+}

@@ -1,0 +1,103 @@
+/*
+ * memory_shard.h -- a part of the memory tier with a lock, a table, a region and an order.
+ *
+ * Reading a small entry takes no lock and writes no shared memory: the value's bytes are copied
+ * into a value of the caller's own.  Larger values are passed by reference, under the lock.
+ * Everything else holds the lock.
+ */
+#ifndef BRISK_SRC_CACHE_MEMORY_SHARD_H
+#define BRISK_SRC_CACHE_MEMORY_SHARD_H
+
+#include <pthread.h>
+
+#include <brisk/cache.h>
+
+#include "cache/memory_space.h"
+#include "cache/memory_table.h"
+#include "cache/policy.h"
+
+enum {
+    SHARD_BYTES_MIN = 32768,
+    SHARD_HUGE_BYTES = 33554432, /* from here on 2 MiB pages are asked for */
+    SHARD_HUGE_PAGE = 2097152,
+    SHARD_VALUE_SHARE = 8,     /* a value may be an eighth of a shard */
+    SHARD_REF_OVERHEAD = 128,  /* charged for a value by reference: its header, malloc's */
+    SHARD_BLOCK_OVERHEAD = 32, /* charged for a block of key and meta: malloc's */
+    HITS_RING = 32,
+    GARBAGE_MAX = 32,
+};
+
+/*
+ * Hits of one thread in one shard that the policy does not know yet.  The thread adds, whoever
+ * holds the shard's lock takes.
+ */
+typedef struct hits_ring {
+    _Alignas(64) _Atomic uint32_t tail; /* written by the thread */
+    _Atomic uint32_t head;              /* written under the shard's lock */
+    uint32_t ids[HITS_RING];
+} hits_ring;
+
+typedef struct memory_shard {
+    /* For readers without the lock; never changes after init. */
+    _Alignas(64) memory_table table;
+    const unsigned char *region;
+    const brisk_clock *clock;
+    const brisk_alloc *alloc;
+    /* Under the lock. */
+    _Alignas(64) pthread_mutex_t lock;
+    memory_space space;
+    const policy_ops *policy_ops;
+    cache_policy *policy;
+    hits_ring *rings; /* of thread t: rings[t * ring_stride] */
+    uint32_t ring_stride;
+    uint32_t ring_count;
+    void *block;
+    size_t block_bytes;
+    size_t block_align;
+    uint64_t bytes_fixed;  /* bookkeeping, charged always */
+    uint64_t bytes_budget; /* for chunks, values by reference and blocks together */
+    uint64_t bytes_used;
+    uint64_t entries, puts, removes, evictions, expired, rejects, raw_bytes;
+} memory_shard;
+
+typedef struct shard_opts {
+    uint64_t bytes;
+    const policy_ops *policy_ops;
+    const brisk_clock *clock;
+    const brisk_alloc *alloc;
+    hits_ring *rings;
+    uint32_t ring_stride;
+    uint32_t ring_count;
+} shard_opts;
+
+/* Errors: INVALID (fewer than SHARD_BYTES_MIN bytes), NOMEM. */
+brisk_err shard_init(memory_shard *shard, const shard_opts *opts);
+void shard_deinit(memory_shard *shard);
+
+typedef enum shard_answer {
+    SHARD_HIT,
+    SHARD_MISS,
+    SHARD_NOMEM,
+    SHARD_BUSY, /* shard_peek only: ask shard_get */
+} shard_answer;
+
+/* Without the lock.  On a hit *ret_id is what the policy calls the entry. */
+shard_answer shard_peek(const memory_shard *shard, const brisk_key *key, brisk_hit *ret,
+                        uint32_t *ret_id);
+/* Under the lock; tells the policy itself. */
+shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret);
+/* A hit of the ring's thread. */
+void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id);
+/*
+ * Errors: DECLINED (a file, too large), FULL, NOMEM, INVALID (options); `key` is then a miss.
+ */
+brisk_err shard_put(memory_shard *shard, const brisk_key *key, brisk_value *value,
+                    const brisk_entry_opts *opts);
+void shard_remove(memory_shard *shard, const brisk_key *key);
+void shard_clear(memory_shard *shard);
+/* Add the shard's figures to *stats. */
+void shard_read_stats(memory_shard *shard, brisk_tier_stats *stats);
+/* Whole-structure proof; takes the lock. */
+bool shard_is_valid(memory_shard *shard);
+
+#endif /* BRISK_SRC_CACHE_MEMORY_SHARD_H */
