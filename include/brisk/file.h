@@ -30,7 +30,8 @@ typedef struct brisk_file_view {
 } brisk_file_view;
 
 /**
- * Map `path` read-only.  Only regular files are accepted, a FIFO is refused without blocking.
+ * Map `path` read-only.  Do not let others shrink the file meanwhile: reading a page that is gone
+ * is a SIGBUS.  Only regular files are accepted, a FIFO is refused without blocking.
  * Errors (`info` names the path): NOT_FOUND, PERMISSION, IO, INVALID (not a regular file),
  * LIMIT (larger than `size_max`), NOMEM.
  */
@@ -43,7 +44,8 @@ typedef struct brisk_file_replace brisk_file_replace;
 
 /**
  * Start to replace `path`: an unlinked or hidden temporary file in the same folder, mode as the
- * existing target's or 0666 less the umask.  The caller owns *ret.
+ * existing target's or 0666 less the umask, owner kept where allowed.  A symbolic link is
+ * followed: what it names is replaced.  The caller owns *ret.
  * Errors (`info` names the path): NOT_FOUND (folder), PERMISSION, IO, FULL, NOMEM, INVALID (the
  * target exists and is not a regular file).
  */
@@ -76,6 +78,7 @@ typedef enum brisk_file_how {
     BRISK_FILE_REFLINK = 0, /**< FICLONE: no bytes moved. */
     BRISK_FILE_COPY_RANGE,  /**< copy_file_range(2). */
     BRISK_FILE_READ_WRITE,  /**< A loop of read and write. */
+    BRISK_FILE_MAPPED,      /**< Written from a mapping of the source. */
 } brisk_file_how;
 
 BRISK_API const char *brisk_file_how_name(brisk_file_how how);

@@ -57,6 +57,9 @@ brisk_err brisk_err_from_errno(int os_errno)
     }
 }
 
+static void fill(brisk_errinfo *info, size_t room, const char *format, va_list args)
+    BRISK_PRINTF(3, 0);
+
 /* Fill the first `room` bytes of the text; one that does not fit ends in "...". */
 static void fill(brisk_errinfo *info, size_t room, const char *format, va_list args)
 {
