@@ -28,14 +28,13 @@ static const char *text_of(brisk_arena *arena, const brisk_yaml_node *mapping, c
     return brisk_arena_copy(arena, text, strlen(text));
 }
 
-static uint64_t number_of(const brisk_yaml_node *mapping, const char *key)
+/** Types are one digit; anything else is none. */
+static uint32_t type_of(const brisk_yaml_node *mapping)
 {
-    const brisk_yaml_node *node = brisk_yaml_get(mapping, key);
-    uint64_t number = 0;
-    if (node == NULL || brisk_yaml_u64(NULL, node, &number, NULL) != BRISK_OK) {
-        return 0;
-    }
-    return number;
+    const brisk_yaml_node *node = brisk_yaml_get(mapping, "type");
+    bool digit = node != NULL && node->text != NULL && node->text[0] >= '0' &&
+                 node->text[0] <= '9' && node->text[1] == '\0';
+    return digit ? (uint32_t)(node->text[0] - '0') : UINT32_MAX;
 }
 
 static bool read_option(brisk_arena *arena, const brisk_yaml_node *node, brisk_option *ret)
@@ -45,7 +44,7 @@ static bool read_option(brisk_arena *arena, const brisk_yaml_node *node, brisk_o
     const char *metavar = text_of(arena, node, "metavar");
     const char *summary = text_of(arena, node, "summary");
     const brisk_yaml_node *required = brisk_yaml_get(node, "required");
-    uint64_t type = number_of(node, "type");
+    uint32_t type = type_of(node);
     if (name == NULL || letter == NULL || metavar == NULL || summary == NULL || !is_name(name) ||
         type > BRISK_OPTION_DURATION) {
         return false;
