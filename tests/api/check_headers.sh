@@ -13,7 +13,7 @@ failed=0
 count=0
 for path in "$include"/brisk/*.h; do
     name="brisk/${path##*/}"
-    printf '#include <%s>\n#include <%s>\n' "$name" "$name" |
+    printf '#include <%s>\n#include <%s>\ntypedef int alone;\n' "$name" "$name" |
         "$@" -std="$standard" -Wall -Wextra -Wpedantic -Wundef -Werror -fsyntax-only \
             -I "$include" -x "$language" - || {
         echo "$name does not compile alone as $standard" >&2

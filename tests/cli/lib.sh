@@ -8,6 +8,7 @@ set -u
 LC_ALL=C
 export LC_ALL
 failures=0
+BRISK="$(cd "$(dirname "$BRISK")" && pwd)/$(basename "$BRISK")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
