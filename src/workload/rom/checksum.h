@@ -45,6 +45,7 @@ rom_digests rom_digests_of(const rom_bytes *file, uint32_t copier_bytes);
 typedef struct rom_sums {
     uint64_t size;
     uint64_t at;
+    uint64_t piece_bytes;
     uint64_t piece_end;
     uint64_t weight;
     uint64_t mirrored; /* SNES: weighted */
@@ -72,5 +73,8 @@ typedef struct rom_fix {
 /* What must change, given computed checksums: 0 .. ROM_FIXES_MAX fixes that differ. */
 uint32_t rom_checksum_fixes(const rom_bytes *file, const rom_info *info,
                             rom_fix ret[ROM_FIXES_MAX]);
+
+/* CRC32 after `fix`, given the CRC32 before it and how many bytes follow it.  O(log behind). */
+uint32_t rom_crc32_change(uint32_t crc, const rom_fix *fix, uint64_t behind);
 
 #endif /* BRISK_SRC_WORKLOAD_ROM_CHECKSUM_H */

@@ -70,6 +70,8 @@ typedef struct rom_info {
     uint64_t declared_size; /* of the ROM as its header has it; 0: it says nothing */
     uint64_t header_offset; /* of the internal header, behind the copier header */
     uint32_t map_mode;      /* SNES: byte $FFD5; NES: mapper; GB: cartridge type; else 0 */
+    uint64_t prg_offset;    /* NES: of the program banks */
+    uint64_t prg_size;      /* NES: their bytes in the file */
     int32_t score;          /* SNES: of the chosen mapping; otherwise 0 */
     rom_mapping runner_up;  /* SNES: best other mapping, or ROM_MAPPING_NONE */
     int32_t runner_up_score;

@@ -1,0 +1,403 @@
+/*
+ * patch.c -- what the formats have in common, behind patch.h and patch_internal.h.
+ *
+ * UPS and BPS are framed alike:
+ *
+ *     magic:4  varint source size  varint target size  ...  crc32 source:4  target:4  patch:4
+ *
+ * The patch's own CRC32 is checked first, so that every later error about its content means a
+ * patch that was made wrong, not one that was damaged on the way.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+
+#include "workload/rom/patch_internal.h"
+
+typedef struct signature {
+    const char *magic;
+    const char *name;
+} signature;
+
+static const signature FORMATS[] = {
+    [ROM_PATCH_IPS] = {"PATCH", "IPS"},
+    [ROM_PATCH_UPS] = {"UPS1", "UPS"},
+    [ROM_PATCH_BPS] = {"BPS1", "BPS"},
+};
+
+/* Recognised only to be named. */
+static const signature OTHERS[] = {
+    {"IPS32", "IPS32"},
+    {"PPF1", "PPF"},
+    {"PPF2", "PPF"},
+    {"PPF3", "PPF"},
+    {"\xd6\xc3\xc4", "VCDIFF"},
+    {"BSDIFF40", "BSDIFF"},
+    {"APS10", "APS (N64)"},
+    {"APS1", "APS (GBA)"},
+    {"NINJA2", "RUP"},
+    {"HDIFF", "HDiffPatch"},
+    {"PMSR", "PMSR (Paper Mario)"},
+};
+
+enum {
+    FORMAT_COUNT = sizeof FORMATS / sizeof FORMATS[0],
+    OTHER_COUNT = sizeof OTHERS / sizeof OTHERS[0],
+};
+
+static bool begins_with(const rom_bytes *file, const char *magic)
+{
+    size_t size = strlen(magic);
+    return file->size >= size && memcmp(file->data, magic, size) == 0;
+}
+
+static const signature *find(const signature *table, size_t count, const rom_bytes *file)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (begins_with(file, table[i].magic)) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+bool rom_patch_is_patch(const rom_bytes *file)
+{
+    return find(FORMATS, FORMAT_COUNT, file) != NULL || find(OTHERS, OTHER_COUNT, file) != NULL;
+}
+
+const char *rom_patch_format_name(rom_patch_format format)
+{
+    return FORMATS[format].name;
+}
+
+brisk_err rom_patch_damaged(const rom_reader *reader, size_t at, const char *what)
+{
+    return brisk_errinfo_set(reader->info, BRISK_ERR_CORRUPT, "%s: %s at offset 0x%zx",
+                             reader->file->name, what, at);
+}
+
+brisk_err rom_read_varint(rom_reader *reader, const char *what, uint64_t *ret)
+{
+    size_t start = reader->at;
+    uint64_t value = 0;
+    for (uint32_t i = 0; i < ROM_VARINT_BYTES_MAX; i++) {
+        if (reader->at >= reader->end) {
+            return brisk_errinfo_set(reader->info, BRISK_ERR_CORRUPT,
+                                     "%s: ends inside the %s at offset 0x%zx", reader->file->name,
+                                     what, start);
+        }
+        uint8_t byte = reader->file->data[reader->at++];
+        uint64_t digit = byte & 0x7f;
+        uint32_t shift = 7 * i;
+        bool is_last = (byte & 0x80) != 0;
+        /* Every byte but the last also adds the numbers that fewer bytes can write. */
+        uint64_t term = digit + (i == 0 ? 0 : 1);
+        if (term > UINT64_MAX >> shift || __builtin_add_overflow(value, term << shift, &value)) {
+            break;
+        }
+        if (is_last) {
+            *ret = value;
+            return BRISK_OK;
+        }
+    }
+    return brisk_errinfo_set(reader->info, BRISK_ERR_CORRUPT,
+                             "%s: the %s at offset 0x%zx is too large a number", reader->file->name,
+                             what, start);
+}
+
+brisk_err rom_patch_read_frame(rom_patch *patch, rom_reader *reader, brisk_errinfo *info)
+{
+    const rom_bytes *file = &patch->file;
+    if (file->size < ROM_MAGIC_BYTES + ROM_PATCH_CRC_BYTES) {
+        return brisk_errinfo_set(info, BRISK_ERR_CORRUPT, "%s: %zu bytes are too few for a patch",
+                                 file->name, file->size);
+    }
+    size_t end = file->size - ROM_PATCH_CRC_BYTES;
+    uint32_t stored = rom_le32(file->data + end + 8);
+    uint32_t computed = rom_crc32(0, file->data, file->size - 4);
+    if (stored != computed) {
+        return brisk_errinfo_set(info, BRISK_ERR_CORRUPT,
+                                 "%s: the patch file is damaged: CRC32 %08X at offset 0x%zx, "
+                                 "computed %08X",
+                                 file->name, stored, end + 8, computed);
+    }
+    *reader = (rom_reader){.file = file, .at = ROM_MAGIC_BYTES, .end = end, .info = info};
+    patch->has_crcs = true;
+    patch->source_crc32 = rom_le32(file->data + end);
+    patch->target_crc32 = rom_le32(file->data + end + 4);
+    brisk_err err = rom_read_varint(reader, "source size", &patch->source_size);
+    if (err == BRISK_OK) {
+        err = rom_read_varint(reader, "target size", &patch->target_size);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    uint64_t larger =
+        patch->source_size > patch->target_size ? patch->source_size : patch->target_size;
+    if (larger > ROM_BYTES_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT,
+                                 "%s: declares a ROM of %llu bytes, more than the %d allowed",
+                                 file->name, (unsigned long long)larger, ROM_BYTES_MAX);
+    }
+    return BRISK_OK;
+}
+
+static brisk_err open_none(const rom_bytes *file, brisk_errinfo *info)
+{
+    const signature *other = find(OTHERS, OTHER_COUNT, file);
+    if (other != NULL) {
+        return brisk_errinfo_set(info, BRISK_ERR_UNSUPPORTED,
+                                 "%s: a patch in the format %s, which is not supported; IPS, UPS "
+                                 "and BPS are",
+                                 file->name, other->name);
+    }
+    return brisk_errinfo_set(info, BRISK_ERR_UNSUPPORTED,
+                             "%s: not a patch: it begins with none of PATCH (IPS), UPS1, BPS1%s",
+                             file->name, file->size == 0 ? "; the file is empty" : "");
+}
+
+brisk_err rom_patch_open(const rom_bytes *file, const brisk_alloc *alloc, rom_patch *ret,
+                         brisk_errinfo *info)
+{
+    if (file->size > ROM_PATCH_BYTES_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: %zu bytes, more than the %d allowed",
+                                 file->name, file->size, ROM_PATCH_BYTES_MAX);
+    }
+    const signature *format = find(FORMATS, FORMAT_COUNT, file);
+    if (format == NULL) {
+        return open_none(file, info);
+    }
+    rom_patch patch = {
+        .format = (rom_patch_format)(format - FORMATS),
+        .file = *file,
+        .alloc = alloc != NULL ? alloc : brisk_alloc_libc(),
+    };
+    brisk_err err = patch.format == ROM_PATCH_IPS   ? rom_ips_open(&patch, info)
+                    : patch.format == ROM_PATCH_UPS ? rom_ups_open(&patch, info)
+                                                    : rom_bps_open(&patch, info);
+    if (err == BRISK_OK) {
+        *ret = patch;
+    }
+    return err;
+}
+
+void rom_patch_close(rom_patch *patch)
+{
+    if (patch->alloc != NULL) {
+        rom_ips_close(patch);
+    }
+    *patch = (rom_patch){0};
+}
+
+/* --- fitting ---------------------------------------------------------------------------------- */
+
+/* Which part of the source has this size and CRC32: skip is set; false when none. */
+static bool find_part(const rom_source *source, const rom_digests *crcs, uint64_t size,
+                      uint32_t crc32, uint32_t *skip)
+{
+    if (source->file.size == size && crcs->file_crc32 == crc32) {
+        *skip = 0;
+        return true;
+    }
+    if (source->copier_bytes != 0 && source->file.size - source->copier_bytes == size &&
+        crcs->rom_crc32 == crc32) {
+        *skip = source->copier_bytes;
+        return true;
+    }
+    return false;
+}
+
+static brisk_err refuse(const rom_patch *patch, const rom_source *source, const rom_digests *crcs,
+                        brisk_errinfo *info)
+{
+    uint32_t skip;
+    if (find_part(source, crcs, patch->target_size, patch->target_crc32, &skip)) {
+        return brisk_errinfo_set(info, BRISK_ERR_MISMATCH,
+                                 "%s: %s already is what this patch makes (CRC32 %08X)",
+                                 patch->file.name, source->file.name, patch->target_crc32);
+    }
+    uint64_t rom_size = source->file.size - source->copier_bytes;
+    const char *hint = patch->source_size == rom_size + ROM_COPIER_BYTES
+                           ? "; it is for a ROM with a copier header, 512 bytes in front"
+                           : "";
+    return brisk_errinfo_set(info, BRISK_ERR_MISMATCH,
+                             "%s: this patch is for a ROM with CRC32 %08X (%llu bytes), %s has "
+                             "CRC32 %08X (%llu bytes)%s",
+                             patch->file.name, patch->source_crc32,
+                             (unsigned long long)patch->source_size, source->file.name,
+                             crcs->rom_crc32, (unsigned long long)rom_size, hint);
+}
+
+/* UPS and BPS know their source. */
+static brisk_err fit_by_crc(const rom_patch *patch, const rom_source *source, bool force,
+                            rom_fit *fit, brisk_errinfo *info)
+{
+    rom_digests crcs = {.file_crc32 = source->file_crc32, .rom_crc32 = source->rom_crc32};
+    if (!source->has_crcs) {
+        crcs = rom_crcs(&source->file, source->copier_bytes);
+    }
+    fit->is_exact = find_part(source, &crcs, patch->source_size, patch->source_crc32, &fit->skip);
+    if (!fit->is_exact) {
+        if (!force) {
+            return refuse(patch, source, &crcs, info);
+        }
+        fit->skip = source->file.size == patch->source_size ? 0 : source->copier_bytes;
+    }
+    fit->target_size = fit->skip + patch->target_size;
+    return BRISK_OK;
+}
+
+brisk_err rom_patch_fit(const rom_patch *patch, const rom_source *source, const rom_fit_opts *opts,
+                        rom_fit *ret, brisk_errinfo *info)
+{
+    BRISK_ASSERT(source->copier_bytes <= source->file.size);
+    rom_fit_opts o = opts != NULL ? *opts : (rom_fit_opts){0};
+    rom_fit fit = {0};
+    if (patch->has_crcs) {
+        brisk_err err = fit_by_crc(patch, source, o.force, &fit, info);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    } else {
+        fit.skip = o.ips_skip ? source->copier_bytes : 0;
+        fit.target_size = fit.skip + rom_ips_target_size(patch, source->file.size - fit.skip);
+    }
+    if (fit.target_size > ROM_BYTES_MAX) {
+        return brisk_errinfo_set(
+            info, BRISK_ERR_LIMIT, "%s: makes a ROM of %llu bytes, more than the %d allowed",
+            patch->file.name, (unsigned long long)fit.target_size, ROM_BYTES_MAX);
+    }
+    *ret = fit;
+    return BRISK_OK;
+}
+
+/* --- applying --------------------------------------------------------------------------------- */
+
+brisk_err rom_copy_source(const rom_job *job, uint64_t from, uint64_t to, rom_output *output,
+                          brisk_errinfo *info)
+{
+    brisk_err err = BRISK_OK;
+    if (from < job->behind.size && from < to) {
+        uint64_t end = to < job->behind.size ? to : job->behind.size;
+        err = rom_output_write(output, job->behind.data + from, end - from, info);
+        from = end;
+    }
+    if (err == BRISK_OK && from < to) {
+        err = rom_output_fill(output, 0, to - from, info);
+    }
+    return err;
+}
+
+static rom_job job_of(const rom_source *source, const rom_fit *fit)
+{
+    BRISK_ASSERT(fit->skip <= source->file.size && fit->skip <= fit->target_size);
+    return (rom_job){.behind = rom_bytes_behind(&source->file, fit->skip),
+                     .size = fit->target_size - fit->skip};
+}
+
+/* Is the part behind fit->skip what the patch promised? */
+static brisk_err check_result(const rom_patch *patch, const rom_fit *fit, rom_output *output,
+                              brisk_errinfo *info)
+{
+    rom_output_result result;
+    brisk_err err = rom_output_finish(output, &result, info);
+    if (err != BRISK_OK || !patch->has_crcs || !fit->is_exact) {
+        return err;
+    }
+    uint32_t crc32 = fit->skip == 0 ? result.file_crc32 : result.rom_crc32;
+    if (crc32 != patch->target_crc32) {
+        return brisk_errinfo_set(info, BRISK_ERR_CORRUPT,
+                                 "%s: the result has CRC32 %08X instead of %08X: the patch was "
+                                 "made wrong",
+                                 patch->file.name, crc32, patch->target_crc32);
+    }
+    return BRISK_OK;
+}
+
+brisk_err rom_patch_apply(const rom_patch *patch, const rom_source *source, const rom_fit *fit,
+                          rom_output *output, brisk_errinfo *info)
+{
+    rom_job job = job_of(source, fit);
+    brisk_err err = rom_output_write(output, source->file.data, fit->skip, info);
+    if (err == BRISK_OK) {
+        err = patch->format == ROM_PATCH_IPS   ? rom_ips_apply(patch, &job, output, info)
+              : patch->format == ROM_PATCH_UPS ? rom_ups_apply(patch, &job, output, info)
+                                               : rom_bps_apply(patch, &job, output, info);
+    }
+    return err == BRISK_OK ? check_result(patch, fit, output, info) : err;
+}
+
+/* --- lists of writes --------------------------------------------------------------------------- */
+
+brisk_err rom_sink_add(const rom_writes_sink *sink, uint64_t offset, const uint8_t *bytes,
+                       uint64_t size, brisk_errinfo *info)
+{
+    BRISK_ASSERT(size > 0 && size <= ROM_BYTES_MAX);
+    rom_write write = {
+        .offset = offset, .bytes = bytes, .size = (uint32_t)size, .owner = sink->owner};
+    brisk_err err = rom_writes_add(sink->list, sink->arena, &write);
+    if (err == BRISK_ERR_LIMIT) {
+        return brisk_errinfo_set(info, err, "more than %d separate changes", ROM_WRITES_MAX);
+    }
+    return err == BRISK_OK ? BRISK_OK : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
+}
+
+uint8_t *rom_sink_alloc(const rom_writes_sink *sink, size_t size, brisk_errinfo *info)
+{
+    uint8_t *bytes = brisk_arena_alloc(sink->arena, size);
+    if (bytes == NULL) {
+        (void)brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory for the changes of a patch");
+    }
+    return bytes;
+}
+
+/* Length of the common beginning. */
+static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    enum { BLOCK = 256 };
+    size_t at = 0;
+    while (size - at >= BLOCK && memcmp(a + at, b + at, BLOCK) == 0) {
+        at += BLOCK;
+    }
+    while (at < size && a[at] == b[at]) {
+        at++;
+    }
+    return at;
+}
+
+brisk_err rom_sink_add_changes(const rom_writes_sink *sink, const rom_job *job, uint64_t offset,
+                               const rom_bytes *bytes, brisk_errinfo *info)
+{
+    const uint8_t *data = bytes->data;
+    uint64_t in_source = offset < job->behind.size ? job->behind.size - offset : 0;
+    size_t common = bytes->size < in_source ? bytes->size : (size_t)in_source;
+    size_t at = 0;
+    brisk_err err = BRISK_OK;
+    while (err == BRISK_OK && at < common) {
+        const uint8_t *source = job->behind.data + offset;
+        at += same_bytes(data + at, source + at, common - at);
+        size_t start = at;
+        while (at < common && data[at] != source[at]) {
+            at++;
+        }
+        if (at > start && at < common) {
+            err = rom_sink_add(sink, offset + start, data + start, at - start, info);
+        } else if (at > start || at < bytes->size) { /* runs on beyond the end of the source */
+            return rom_sink_add(sink, offset + start, data + start, bytes->size - start, info);
+        }
+    }
+    if (err == BRISK_OK && common == 0 && bytes->size != 0) {
+        err = rom_sink_add(sink, offset, data, bytes->size, info);
+    }
+    return err;
+}
+
+brisk_err rom_patch_writes(const rom_patch *patch, const rom_source *source, const rom_fit *fit,
+                           const rom_writes_sink *sink, brisk_errinfo *info)
+{
+    rom_job job = job_of(source, fit);
+    return patch->format == ROM_PATCH_IPS   ? rom_ips_writes(patch, &job, sink, info)
+           : patch->format == ROM_PATCH_UPS ? rom_ups_writes(patch, &job, sink, info)
+                                            : rom_bps_writes(patch, &job, sink, info);
+}
