@@ -25,8 +25,6 @@ enum {
     DRAIN_READS_MAX = 64, /* in one go: four pipes full */
 };
 
-extern char **environ;
-
 /** Signals that ask to stop, less those that whoever started us wants ignored (nohup, `&`). */
 static void stop_signals(sigset_t *set)
 {

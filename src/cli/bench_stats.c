@@ -13,7 +13,7 @@
 
 #include "cli/bench.h"
 
-static const double P_LIMIT = 0.05;
+static const double p_limit = 0.05;
 
 static int compare_double(const void *a, const void *b)
 {
@@ -81,6 +81,6 @@ bench_change bench_compare(const double *before, uint32_t before_count, const do
     return (bench_change){
         .ratio = median_of(before, before_count) / median_of(now, now_count),
         .p = p,
-        .beyond_noise = p < P_LIMIT,
+        .beyond_noise = p < p_limit,
     };
 }

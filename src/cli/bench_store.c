@@ -13,7 +13,7 @@
 
 BRISK_DEFINE_CLEANUP(brisk_yaml_doc, brisk_yaml_destroy)
 
-static const uint64_t FILE_BYTES_MAX = UINT64_C(1) << 20; /* BENCH_RUNS_MAX runs of 20 digits */
+enum { FILE_BYTES_MAX = 1 << 20 }; /* BENCH_RUNS_MAX runs of 20 digits and their commas */
 
 bool bench_name_is_valid(const char *name)
 {

@@ -32,9 +32,8 @@ enum {
     WARMUP_MAX = 1000,
     COMMAND_TEXT_MAX = 4096, /* what is shown and kept of a long command */
     EXIT_SIGNAL = 128,       /* plus the signal, as shells report it */
+    PROGRESS_AFTER_NS = 1000000000,
 };
-
-static const uint64_t PROGRESS_AFTER_NS = UINT64_C(1000000000);
 
 static const brisk_option options[] = {
     [OPTION_RUNS] = {.name = "runs",
@@ -93,15 +92,13 @@ static brisk_exit out_of_memory(const bench *b)
 static brisk_exit read_words(bench *b)
 {
     const brisk_invocation *invocation = b->invocation;
-    char **given = NULL;
-    uint32_t count = 0;
-    brisk_err err = BRISK_OK;
-    if (invocation->argc == 1) {
-        err = bench_split(b->arena, invocation->argv[0], &given, &count);
-    } else {
-        given = (char **)(uintptr_t)invocation->argv;
-        count = (uint32_t)invocation->argc;
-        err = count > BENCH_WORDS_MAX ? BRISK_ERR_LIMIT : BRISK_OK;
+    char **split = NULL;
+    char *const *given = invocation->argv;
+    uint32_t count = (uint32_t)invocation->argc;
+    brisk_err err = count > BENCH_WORDS_MAX ? BRISK_ERR_LIMIT : BRISK_OK;
+    if (count == 1) {
+        err = bench_split(b->arena, invocation->argv[0], &split, &count);
+        given = split;
     }
     if (err == BRISK_ERR_NOMEM) {
         return out_of_memory(b);

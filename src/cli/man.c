@@ -94,16 +94,16 @@ static void put_examples(FILE *out, const char *examples)
 
 static void put_command(FILE *out, const char *group, const brisk_command *command)
 {
-    (void)fputs("## brisk ", out);
+    /* A heading is no place for escapes: scdoc hands it to roff as it is.  Names are harmless. */
+    (void)fprintf(out, "## brisk %s%s%s\n\n*brisk ", group != NULL ? group : "",
+                  group != NULL ? " " : "", command->name);
     if (group != NULL) {
         put(out, group);
         (void)fputc(' ', out);
     }
     put(out, command->name);
-    if (command->synopsis != NULL && command->synopsis[0] != '\0') {
-        (void)fputc(' ', out);
-        put(out, command->synopsis);
-    }
+    (void)fputs("* ", out);
+    put(out, command->synopsis != NULL ? command->synopsis : "");
     (void)fputs("\n\n", out);
     put_sentence(out, command->summary);
     if (command->description != NULL && command->description[0] != '\0') {

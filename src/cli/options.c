@@ -71,8 +71,8 @@ static int store_global(cli_parse *parse, enum cli_global which, const char *tex
     case CLI_GLOBAL_VERBOSE: cli->verbosity += cli->verbosity < 2 ? 1 : 0; return 0;
     case CLI_GLOBAL_QUIET: cli->verbosity = -1; return 0;
     case CLI_GLOBAL_SET:
-        if (strchr(text, '=') == NULL || text[0] == '=') {
-            return fail(parse, "--set takes KNOB=VALUE, not", text, "");
+        if (text == NULL || strchr(text, '=') == NULL || text[0] == '=') {
+            return fail(parse, "--set takes KNOB=VALUE, not", text != NULL ? text : "", "");
         }
         if (cli->setting_count == CLI_SETTINGS_MAX) {
             return fail(parse, "too many --set, at", text, "");

@@ -13,7 +13,9 @@ if command -v scdoc >/dev/null; then
     done
     if command -v man >/dev/null; then
         text=$(printf '%s\n' "$page" | man -l - 2>/dev/null | col -b 2>/dev/null) || text=
-        case "$text" in '' | *'--baseline NAME'*) ;; *) fail "man shows no --baseline NAME" ;; esac
+        for word in '-b, --baseline NAME' '[--runs N]' 'brisk cache stats [--json]' 'p < 0.05'; do
+            case "$text" in '' | *"$word"*) ;; *) fail "man does not show '$word'" ;; esac
+        done
     fi
 fi
 case "$out" in *module-manifest*) fail "a hidden command is in the manual" ;; esac
