@@ -23,13 +23,6 @@ static void put(FILE *out, const char *text)
     put_text(out, text, strlen(text));
 }
 
-static void put_bold(FILE *out, const char *text)
-{
-    (void)fputc('*', out);
-    put(out, text);
-    (void)fputc('*', out);
-}
-
 /** Paragraphs: lines joined, empty lines kept. */
 static void put_paragraphs(FILE *out, const char *text)
 {
@@ -59,8 +52,7 @@ static void put_options(FILE *out, const brisk_option *options, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         const brisk_option *option = &options[i];
         if (option->letter != 0) {
-            char letter[] = {'-', option->letter, '\0'};
-            put_bold(out, letter);
+            (void)fprintf(out, "*\\-%c*", option->letter);
             (void)fputs(", ", out);
         }
         (void)fputs("*\\-\\-", out);
