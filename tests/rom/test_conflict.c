@@ -241,6 +241,39 @@ static void test_override_wins_and_keeps_the_rest(void **state)
     }
 }
 
+/* Claims on random places of an image, some right, some wrong: only the wrong bytes stay. */
+static void test_keep_changes_drops_what_is_there_already(void **state)
+{
+    (void)state;
+    enum { SIZE = 300, ROUNDS = 500 };
+    uint64_t seed = check_seed();
+    for (int round = 0; round < ROUNDS; round++) {
+        brisk_arena_reset(arena);
+        uint8_t image[SIZE];
+        uint8_t wanted[SIZE];
+        for (int i = 0; i < SIZE; i++) {
+            image[i] = (uint8_t)check_random(&seed);
+            wanted[i] = check_random(&seed) % 3 == 0 ? (uint8_t)(image[i] + 1) : image[i];
+        }
+        uint64_t size = check_random(&seed) % SIZE;
+        uint64_t at = check_random(&seed) % SIZE;
+        rom_write write = {
+            .offset = at, .bytes = wanted + at, .size = (uint32_t)(SIZE - at), .owner = 1};
+        rom_writes list = {0};
+        rom_writes kept = {0};
+        CHECK_OK(rom_writes_add(&list, arena, &write));
+        CHECK_OK(rom_writes_keep_changes(&list, image, size, arena, &kept));
+        CHECK(rom_writes_is_disjoint(&kept));
+        uint64_t expected = 0;
+        for (uint64_t i = at; i < SIZE; i++) {
+            expected += i >= size || image[i] != wanted[i];
+        }
+        CHECK_U64(rom_writes_bytes(&kept), ==, expected);
+        rom_writes_apply(&kept, image, SIZE);
+        CHECK(memcmp(image + at, wanted + at, SIZE - at) == 0);
+    }
+}
+
 static void test_arena_may_be_exhausted(void **state)
 {
     (void)state;
@@ -278,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_random_lists_against_oracle),
         cmocka_unit_test(test_diff_and_apply_give_the_image_back),
         cmocka_unit_test(test_override_wins_and_keeps_the_rest),
+        cmocka_unit_test(test_keep_changes_drops_what_is_there_already),
         cmocka_unit_test(test_arena_may_be_exhausted),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -237,7 +237,7 @@ brisk_err rom_writes_merge(rom_writes *list, brisk_arena *arena, rom_writes *ret
     return BRISK_OK;
 }
 
-/* The parts of `write` that `over` leaves free, from run *next of `over` on. */
+/* The parts of `write` that `over` leaves free. */
 static brisk_err add_uncovered(rom_writes *list, brisk_arena *arena, rom_write write,
                                const rom_writes *over)
 {
@@ -265,13 +265,79 @@ static brisk_err add_uncovered(rom_writes *list, brisk_arena *arena, rom_write w
     return err == BRISK_OK ? rom_writes_add(list, arena, &write) : err;
 }
 
+brisk_err rom_writes_subtract(const rom_writes *list, const rom_writes *over, brisk_arena *arena,
+                              rom_writes *ret)
+{
+    rom_writes result = {0};
+    for (size_t i = 0; i < list->count; i++) {
+        brisk_err err = add_uncovered(&result, arena, list->items[i], over);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
+    *ret = result;
+    return BRISK_OK;
+}
+
+/* [from, to) of `write`. */
+static brisk_err add_part(rom_writes *list, brisk_arena *arena, rom_write write, uint64_t from,
+                          uint64_t to)
+{
+    write.offset += from;
+    write.bytes += from;
+    write.size = (uint32_t)(to - from);
+    return rom_writes_add(list, arena, &write);
+}
+
+/* What `write` changes in the image: inside it by comparison, behind it everything. */
+static brisk_err add_changes(rom_writes *list, brisk_arena *arena, const rom_write *write,
+                             const rom_images *images)
+{
+    uint64_t inside = 0;
+    uint64_t at = 0;
+    brisk_err err = BRISK_OK;
+    if (write->offset < images->before_size) {
+        const uint8_t *before = images->before + write->offset;
+        inside = images->before_size - write->offset;
+        inside = inside < write->size ? inside : write->size;
+        at = next_difference(before, write->bytes, 0, inside);
+        while (err == BRISK_OK && at < inside) {
+            uint64_t end = at + 1;
+            while (end < inside && before[end] != write->bytes[end]) {
+                end++;
+            }
+            err = add_part(list, arena, *write, at, end);
+            at = next_difference(before, write->bytes, end, inside);
+        }
+    }
+    if (err == BRISK_OK && inside < write->size) {
+        err = add_part(list, arena, *write, inside, write->size);
+    }
+    return err;
+}
+
+brisk_err rom_writes_keep_changes(const rom_writes *list, const uint8_t *image, uint64_t size,
+                                  brisk_arena *arena, rom_writes *ret)
+{
+    rom_writes result = {0};
+    for (size_t i = 0; i < list->count; i++) {
+        const rom_images images = {.before = image, .before_size = size};
+        brisk_err err = add_changes(&result, arena, &list->items[i], &images);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
+    *ret = result;
+    return BRISK_OK;
+}
+
 brisk_err rom_writes_override(const rom_writes *under, const rom_writes *over, brisk_arena *arena,
                               rom_writes *ret)
 {
     rom_writes result = {0};
-    brisk_err err = rom_writes_append(&result, arena, over);
-    for (size_t i = 0; err == BRISK_OK && i < under->count; i++) {
-        err = add_uncovered(&result, arena, under->items[i], over);
+    brisk_err err = rom_writes_subtract(under, over, arena, &result);
+    if (err == BRISK_OK) {
+        err = rom_writes_append(&result, arena, over);
     }
     if (err != BRISK_OK) {
         return err;

@@ -1,8 +1,8 @@
 /*
  * writes.h -- lists of writes: what each component wants where, merged, and who contradicts whom.
  *
- * A write is a run of bytes at an offset of the ROM without copier header, and its owner (a
- * number that the caller gives a name).  Merging sorts by offset and sweeps once:
+ * A write is a run of bytes at an offset (of the file, or behind its copier header: one list, one
+ * kind), and its owner, a number that the caller gives a name.  Merging sorts by offset and sweeps once:
  *
  *     covered ─────────────┐ E                 every earlier write began at or before s, so
  *              s ┌─────────┼──────┐ e          [s, E) is covered without a hole: compare it;
@@ -92,6 +92,15 @@ BRISK_NODISCARD brisk_err rom_writes_merge(rom_writes *list, brisk_arena *arena,
  */
 BRISK_NODISCARD brisk_err rom_writes_override(const rom_writes *under, const rom_writes *over,
                                               brisk_arena *arena, rom_writes *ret);
+
+/* What `over` leaves of `list`, in order; `over` is sorted and disjoint.  Errors: NOMEM, LIMIT. */
+BRISK_NODISCARD brisk_err rom_writes_subtract(const rom_writes *list, const rom_writes *over,
+                                              brisk_arena *arena, rom_writes *ret);
+
+/* Only the bytes of `list` that differ from `image`, or lie beyond it.  Errors: NOMEM, LIMIT. */
+BRISK_NODISCARD brisk_err rom_writes_keep_changes(const rom_writes *list, const uint8_t *image,
+                                                  uint64_t size, brisk_arena *arena,
+                                                  rom_writes *ret);
 
 /* End of the last byte written, or 0.  `list` is sorted and disjoint. */
 uint64_t rom_writes_end(const rom_writes *list);

@@ -1,0 +1,157 @@
+/*
+ * apply.h -- one `brisk rom apply`: the request, the state its stages share, and the stages.
+ *
+ *     rom_loading ──► address_resolution ──► patch_generation ──► conflict_detection
+ *     (PREPARE)                                                          │
+ *         file_writing ◄── validation ◄── rom_patching ◄─────────────────┘
+ *         (DELIVER)
+ *
+ * Everything that changes the ROM is a unit: a patch given on the command line, or one component
+ * of a mod file.  Units of one patch alone are streamed; several units become lists of writes,
+ * all relative to the original ROM, which are merged.  A UPS or BPS patch that was made for the
+ * result of the mods before it is stacked: applied to that result, and its changes win.
+ *
+ * Offsets in lists of writes count from the start of the file, copier header included.
+ *
+ * Threads: stages run one after the other; only patch_generation spreads over workers, one unit
+ * each, and a unit is touched by nobody else meanwhile.
+ */
+#ifndef BRISK_SRC_WORKLOAD_ROM_APPLY_H
+#define BRISK_SRC_WORKLOAD_ROM_APPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <brisk/file.h>
+#include <brisk/module.h>
+#include <brisk/workload.h>
+
+#include "workload/rom/modfile.h"
+#include "workload/rom/output.h"
+#include "workload/rom/patch.h"
+#include "workload/rom/result.h"
+#include "workload/rom/system.h"
+#include "workload/rom/writes.h"
+
+enum {
+    ROM_MODS_MAX = 256, /* on one command line */
+    ROM_UNITS_MAX = 65536,
+    ROM_WORKLOAD_VERSION = 1, /* part of every key */
+};
+
+/* Are checksums in the ROM's header made right? */
+typedef enum rom_fix_mode {
+    ROM_FIX_AUTO = 0, /* after mod files and merged mods; never where an exact result is declared */
+    ROM_FIX_ALWAYS,
+    ROM_FIX_NEVER,
+} rom_fix_mode;
+
+/* What the user asked for; outlives the job. */
+typedef struct rom_request {
+    const char *rom_path;
+    const char *const *mod_paths;
+    uint32_t mod_count;
+    const char *out_path; /* NULL in a dry run */
+    rom_fix_mode fix;
+    bool force;   /* wrong ROM for the mod: try all the same */
+    bool no_sync; /* no fsync before the rename */
+    bool dry_run; /* list the writes; the result goes into memory and is dropped */
+} rom_request;
+
+/* A file that was read: ROM, patch or mod file. */
+typedef struct rom_input {
+    const char *path;
+    brisk_file_view view;
+    brisk_hash128 hash; /* only where there is a key to be made */
+} rom_input;
+
+/* One mod of the command line. */
+typedef struct rom_mod {
+    rom_input input;
+    bool is_patch;
+    bool is_stacked;  /* made for the result of the mods before it */
+    rom_modfile file; /* when it is no patch */
+    uint32_t unit_first;
+    uint32_t unit_count;
+} rom_mod;
+
+/* What changes the ROM and is named in conflicts; its index is the owner of its writes. */
+typedef struct rom_unit {
+    const char *name; /* "infinite_magic/spend_magic", or the patch's path */
+    uint32_t mod;
+    const rom_mod_component *component; /* NULL: the mod is the patch */
+    rom_input patch_input;              /* of a component */
+    bool has_patch;
+    rom_patch patch;
+    rom_fit fit;
+    uint64_t size;     /* of the file when this unit alone is applied */
+    uint64_t *offsets; /* per write of the component */
+    rom_writes writes;
+} rom_unit;
+
+typedef struct rom_job {
+    const rom_request *request;
+    bool hash_inputs;
+    rom_input rom;
+    rom_info info;
+    rom_source source;
+    rom_mod *mods;
+    uint32_t mod_count;
+    rom_unit *units;
+    uint32_t unit_count;
+    bool streamed; /* one patch alone, no list of writes */
+    bool fixes;    /* checksums are made right at the end */
+
+    brisk_file_replace *output;
+    int memory_fd;    /* of a dry run, otherwise -1 */
+    bool output_used; /* something was written to it */
+
+    rom_writes merged; /* the whole change; empty when streamed */
+    uint64_t size;     /* of the result */
+    uint32_t size_owner;
+    bool has_size_owner;
+    rom_conflicts conflicts; /* why it was refused, when it was */
+    bool has_exact_crc32;    /* the last patch declares what the result is */
+    uint32_t exact_crc32;
+    bool exact_is_rom; /* ... without its copier header */
+    bool ips_fixes;    /* the first mod is an IPS patch that leaves a right checksum wrong */
+
+    rom_info result_info; /* of the result; system unknown when its checksums were left alone */
+    rom_result result;
+    uint32_t result_rom_crc32; /* without copier header */
+    bool has_result;
+    brisk_value *cached;        /* accepted answer, or NULL */
+    const char *placed_how;     /* static */
+    uint64_t place_expected_ns; /* of the answer that was asked for, or 0 */
+    uint64_t compute_ns;        /* likewise: what computing took then */
+    char declined_by[BRISK_TIER_NAME_MAX];
+    uint32_t fix_count;
+} rom_job;
+
+extern const brisk_workload rom_workload;
+extern const brisk_command rom_cmd_info;
+extern const brisk_command rom_cmd_apply;
+
+/* The stages; `state` is a rom_job. */
+brisk_err rom_stage_load(brisk_stage_ctx *ctx, void *state);
+brisk_err rom_stage_resolve(brisk_stage_ctx *ctx, void *state);
+brisk_err rom_stage_generate(brisk_stage_ctx *ctx, void *state);
+brisk_err rom_stage_merge(brisk_stage_ctx *ctx, void *state);
+brisk_err rom_stage_patch(brisk_stage_ctx *ctx, void *state);
+brisk_err rom_stage_validate(brisk_stage_ctx *ctx, void *state);
+brisk_err rom_stage_write(brisk_stage_ctx *ctx, void *state);
+
+/* answer() and accept() of the workload. */
+brisk_err rom_answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret);
+brisk_err rom_accept(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit);
+
+/* brisk_stage_fail with the text of `info`. */
+brisk_err rom_fail(brisk_stage_ctx *ctx, const brisk_errinfo *info, brisk_err code);
+/* CRC32s of the ROM, taken when first asked for. */
+void rom_need_crcs(brisk_stage_ctx *ctx, rom_job *job);
+/* Is the writing of the checksums after the first `mod_count` mods left to brisk? */
+bool rom_fixes_after(const rom_job *job, uint32_t mod_count);
+/* Where the result goes: the replacement's file or the dry run's memory; empty, at offset 0. */
+BRISK_NODISCARD brisk_err rom_output_fd(brisk_stage_ctx *ctx, rom_job *job, int *ret);
+
+#endif /* BRISK_SRC_WORKLOAD_ROM_APPLY_H */

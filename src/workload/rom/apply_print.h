@@ -1,0 +1,22 @@
+/*
+ * apply_print.h -- what `brisk rom apply` tells its user, as text and as JSON.
+ */
+#ifndef BRISK_SRC_WORKLOAD_ROM_APPLY_PRINT_H
+#define BRISK_SRC_WORKLOAD_ROM_APPLY_PRINT_H
+
+#include <stdio.h>
+
+#include <brisk/engine.h>
+
+#include "workload/rom/apply.h"
+
+/* After success: one line, and the stage table when `profile`. */
+BRISK_NODISCARD brisk_err rom_print_result(FILE *out, const brisk_job *job, const rom_job *state,
+                                           bool profile);
+/* After a dry run: the list of writes, their sum, and the time that the real run will take. */
+void rom_print_dry_run(FILE *out, const brisk_job *job, const rom_job *state);
+/* Any of them, or a failure with code `err`, as one JSON object. */
+BRISK_NODISCARD brisk_err rom_print_json(FILE *out, const brisk_job *job, const rom_job *state,
+                                         brisk_err err);
+
+#endif /* BRISK_SRC_WORKLOAD_ROM_APPLY_PRINT_H */

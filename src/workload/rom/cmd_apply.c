@@ -1,0 +1,216 @@
+/*
+ * cmd_apply.c -- `brisk rom apply ROM MOD... -o OUT`: a request from the command line, one job,
+ * and what it tells.
+ */
+#include <string.h>
+
+#include <brisk/file.h>
+
+#include "base/cleanup.h"
+
+#include "workload/rom/apply.h"
+#include "workload/rom/apply_print.h"
+
+BRISK_DEFINE_CLEANUP(brisk_job, brisk_job_destroy)
+
+enum {
+    OPTION_OUTPUT,
+    OPTION_NO_CACHE,
+    OPTION_DRY_RUN,
+    OPTION_PROFILE,
+    OPTION_TRACE,
+    OPTION_FORCE,
+    OPTION_FIX,
+    OPTION_NO_FSYNC,
+    OPTION_JSON,
+};
+
+static const brisk_option options[] = {
+    [OPTION_OUTPUT] = {.name = "output",
+                       .letter = 'o',
+                       .type = BRISK_OPTION_FILE,
+                       .metavar = "OUT",
+                       .summary = "write the result here; needed unless --dry-run"},
+    [OPTION_NO_CACHE] = {.name = "no-cache", .summary = "compute afresh and remember nothing"},
+    [OPTION_DRY_RUN] = {.name = "dry-run",
+                        .letter = 'n',
+                        .summary = "list the writes and the expected time, write no file"},
+    [OPTION_PROFILE] = {.name = "profile", .letter = 'p', .summary = "show the stage table"},
+    [OPTION_TRACE] = {.name = "trace",
+                      .type = BRISK_OPTION_FILE,
+                      .metavar = "FILE",
+                      .summary = "write the spans of the job as Chrome trace JSON"},
+    [OPTION_FORCE] = {.name = "force",
+                      .letter = 'f',
+                      .summary = "apply a mod that was made for another ROM"},
+    [OPTION_FIX] = {.name = "fix-checksums",
+                    .type = BRISK_OPTION_TEXT,
+                    .metavar = "WHEN",
+                    .summary = "auto, always or never make the header's checksums right"},
+    [OPTION_NO_FSYNC] = {.name = "no-fsync", .summary = "do not wait for the disk"},
+    [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+};
+
+static brisk_exit usage(const brisk_invocation *in, const char *text)
+{
+    (void)fprintf(in->err, "brisk: rom apply: %s\n", text);
+    return BRISK_EXIT_USAGE;
+}
+
+static bool parse_fix(const brisk_option_value *value, rom_fix_mode *ret)
+{
+    static const char *const NAMES[] = {
+        [ROM_FIX_AUTO] = "auto", [ROM_FIX_ALWAYS] = "always", [ROM_FIX_NEVER] = "never"};
+    *ret = ROM_FIX_AUTO;
+    for (int i = ROM_FIX_AUTO; value->set && i <= ROM_FIX_NEVER; i++) {
+        if (strcmp(value->text, NAMES[i]) == 0) {
+            *ret = (rom_fix_mode)i;
+            return true;
+        }
+    }
+    return !value->set;
+}
+
+static brisk_err write_to_fd(void *ctx, const char *data, size_t size)
+{
+    return brisk_file_write_all(*(const int *)ctx, data, size);
+}
+
+static brisk_err write_trace(const brisk_job *job, const char *path, brisk_errinfo *info)
+{
+    brisk_file_replace *file = NULL;
+    brisk_err err = brisk_file_replace_open(path, NULL, &file, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    int fd = brisk_file_replace_fd(file);
+    err = brisk_trace_write_chrome(brisk_job_trace(job),
+                                   (brisk_out){.write = write_to_fd, .ctx = &fd});
+    if (err != BRISK_OK) {
+        brisk_file_replace_abort(file);
+        return brisk_errinfo_set(info, err, "%s: %s", path, brisk_err_message(err));
+    }
+    return brisk_file_replace_commit(file, false, info);
+}
+
+/* What the user should know of a job that succeeded all the same. */
+static void print_warnings(FILE *err, const rom_job *state)
+{
+    bool has_file = false;
+    bool has_ips = false;
+    for (uint32_t i = 0; i < state->mod_count; i++) {
+        has_file = has_file || !state->mods[i].is_patch;
+    }
+    for (uint32_t i = 0; i < state->unit_count; i++) {
+        const rom_unit *unit = &state->units[i];
+        has_ips = has_ips || (unit->has_patch && unit->patch.format == ROM_PATCH_IPS);
+    }
+    for (uint32_t i = 0; has_file && i < state->info.warning_count; i++) {
+        (void)fprintf(err, "brisk: %s: warning: %s\n", state->rom.path, state->info.warnings[i]);
+    }
+    if (has_ips && state->info.copier_bytes != 0) {
+        (void)fprintf(err,
+                      "brisk: %s: warning: has a copier header; offsets of IPS patches are taken "
+                      "to include it\n",
+                      state->rom.path);
+    }
+}
+
+static brisk_exit tell(const brisk_invocation *in, const brisk_job *job, const rom_job *state,
+                       brisk_err err)
+{
+    if (err != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", brisk_job_error_text(job));
+    } else {
+        print_warnings(in->err, state);
+    }
+    brisk_err told = BRISK_OK;
+    if (in->values[OPTION_JSON].set) {
+        told = rom_print_json(in->out, job, state, err);
+    } else if (err == BRISK_OK && state->request->dry_run) {
+        rom_print_dry_run(in->out, job, state);
+        if (in->values[OPTION_PROFILE].set) {
+            told = brisk_job_write_report(job, brisk_out_file(in->out));
+        }
+    } else if (err == BRISK_OK) {
+        told = rom_print_result(in->out, job, state, in->values[OPTION_PROFILE].set);
+    }
+    return err == BRISK_OK && told == BRISK_OK ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+}
+
+static brisk_exit apply(const brisk_invocation *in, const rom_request *request)
+{
+    brisk_engine *engine = NULL;
+    if (in->engine(in, &engine) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_errinfo info = {0};
+    if (brisk_engine_register(engine, &rom_workload, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_job_opts opts = {.no_cache = in->values[OPTION_NO_CACHE].set || request->dry_run};
+    BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = NULL;
+    brisk_err err = brisk_job_create(engine, &rom_workload, request, &opts, &job);
+    if (err == BRISK_OK) {
+        err = brisk_job_run(job);
+    }
+    if (job == NULL) {
+        (void)fprintf(in->err, "brisk: %s\n", brisk_err_message(err));
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_exit result = tell(in, job, brisk_job_state(job), err);
+    const char *trace = in->values[OPTION_TRACE].text;
+    if (trace != NULL && write_trace(job, trace, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        result = BRISK_EXIT_FAILED;
+    }
+    return result;
+}
+
+static brisk_exit run(const brisk_invocation *in)
+{
+    const brisk_option_value *values = in->values;
+    rom_request request = {
+        .rom_path = in->argv[0],
+        .mod_paths = (const char *const *)(in->argv + 1),
+        .mod_count = (uint32_t)in->argc - 1,
+        .out_path = values[OPTION_DRY_RUN].set ? NULL : values[OPTION_OUTPUT].text,
+        .force = values[OPTION_FORCE].set,
+        .no_sync = values[OPTION_NO_FSYNC].set,
+        .dry_run = values[OPTION_DRY_RUN].set,
+    };
+    if (!parse_fix(&values[OPTION_FIX], &request.fix)) {
+        return usage(in, "--fix-checksums takes auto, always or never");
+    }
+    if (request.out_path == NULL && !request.dry_run) {
+        return usage(in, "say where to write with -o OUT, or ask for a --dry-run");
+    }
+    return apply(in, &request);
+}
+
+const brisk_command rom_cmd_apply = {
+    .name = "apply",
+    .group = "ROMs",
+    .synopsis = "ROM MOD... -o OUT",
+    .summary = "apply patches and mod files to a ROM",
+    .description =
+        "MOD is an IPS, UPS or BPS patch or a mod file in YAML. The result is written to OUT in "
+        "one step; ROM is never changed, and OUT must be another file.\n\n"
+        "Several mods are merged: each is taken relative to ROM, and two that want different "
+        "bytes at one place are refused, naming both. A UPS or BPS patch that was made for the "
+        "result of the mods before it is applied to that result.\n\n"
+        "Checksums in the header are made right after mod files and merged mods, and after an IPS "
+        "patch that broke a right one; a single UPS or BPS patch gives exactly the file that it "
+        "declares. Results are remembered; the same ROM and mods again are answered from the "
+        "cache.",
+    .examples = "brisk rom apply game.sfc hack.bps -o hack.sfc\tapply a patch\n"
+                "brisk rom apply game.sfc a.yaml b.yaml -o out.sfc --profile\tmerge two mods, "
+                "show where the time went\n"
+                "brisk rom apply game.sfc a.yaml --dry-run\tshow what would be written\n",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .args_min = 2,
+    .args_max = -1,
+    .run = run,
+};
