@@ -43,7 +43,7 @@ void *brisk_vec_grow_(const brisk_alloc *alloc, void *items, size_t *capacity, s
 
 /* Room for `wanted` items in all; false when memory is exhausted. */
 #define BRISK_VEC_RESERVE(vec, wanted)                                                             \
-    ({                                                                                             \
+    __extension__({                                                                                \
         __typeof__(vec) vec_ = (vec);                                                              \
         size_t wanted_ = (wanted);                                                                 \
         bool enough_ = wanted_ <= vec_->capacity;                                                  \
@@ -61,7 +61,7 @@ void *brisk_vec_grow_(const brisk_alloc *alloc, void *items, size_t *capacity, s
 
 /* Append one item; false when memory is exhausted. */
 #define BRISK_VEC_PUSH(vec, ...)                                                                   \
-    ({                                                                                             \
+    __extension__({                                                                                \
         __typeof__(vec) push_ = (vec);                                                             \
         bool fits_ = BRISK_VEC_RESERVE(push_, push_->count + 1);                                   \
         if (fits_) {                                                                               \
