@@ -92,19 +92,25 @@ static void key_bytes(unsigned char *to, uint64_t id)
     memcpy(to + 8, &id, 8);
 }
 
-static access_list make_list(uint32_t count, uint64_t below, uint64_t offset, uint64_t seed)
+static access_list make_list(uint32_t count)
 {
-    brisk_rng rng;
-    brisk_rng_init(&rng, seed);
     access_list list = {
         .keys = take(count * sizeof(brisk_key)),
         .bytes = take((size_t)count * KEY_BYTES),
     };
-    for (uint32_t i = 0; i < count; i++) {
-        key_bytes(list.bytes[i], offset + brisk_rng_below(&rng, below));
-        list.keys[i] = brisk_key_of(list.bytes[i], KEY_BYTES);
-    }
     return list;
+}
+
+/* New random keys every time: a repeated sequence would follow the order that it left in an LRU. */
+static void draw_keys(const access_list *list, uint32_t count, uint64_t below, uint64_t offset)
+{
+    static uint64_t seed = SEED;
+    brisk_rng rng;
+    brisk_rng_init(&rng, seed++);
+    for (uint32_t i = 0; i < count; i++) {
+        key_bytes(list->bytes[i], offset + brisk_rng_below(&rng, below));
+        list->keys[i] = brisk_key_of(list->bytes[i], KEY_BYTES);
+    }
 }
 
 static void peer_link(peer_map *peer, peer_entry *entry)
@@ -348,12 +354,15 @@ int main(int argc, char **argv)
     BRISK_ASSERT(brisk_cache_create(&stack, &b.stack) == BRISK_OK);
     fill(&b);
     make_chase(&b);
-    b.hits = make_list(b.count, b.entries, 0, SEED);
-    b.hits2 = make_list(b.count, b.entries, 0, SEED + 1);
-    b.misses = make_list(b.count, b.entries, b.entries, SEED + 2);
+    b.hits = make_list(b.count);
+    b.hits2 = make_list(b.count);
+    b.misses = make_list(b.count);
+    draw_keys(&b.misses, b.count, b.entries, b.entries);
     static double ns[VARIANTS][ROUNDS_MAX];
     for (uint32_t round = 0; round <= rounds; round++) { /* round 0 warms up */
         for (size_t v = 0; v < VARIANTS; v++) {
+            draw_keys(&b.hits, b.count, b.entries, 0);
+            draw_keys(&b.hits2, b.count, b.entries, 0);
             uint64_t begin = brisk_clock_now_ns(NULL);
             variants[v].run(&b);
             uint64_t elapsed = brisk_clock_now_ns(NULL) - begin;

@@ -186,7 +186,7 @@ BRISK_API void brisk_cache_destroy(brisk_cache *cache);
  *
  * elapsed_ns: what asking took, from the first tier that is not BRISK_TIER_FAST; promotion is not
  * in it.  Reading a clock twice would cost a good part of a hit in a FAST tier, so there the first
- * get of a thread and one in 64 after it are timed, and the others report the latest such figure.
+ * hit and then one get in 64 of each thread are timed; the others report the latest such figure.
  */
 BRISK_API bool brisk_cache_get(brisk_cache *cache, const brisk_key *key, uint32_t tiers,
                                brisk_hit *ret);

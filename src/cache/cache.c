@@ -224,10 +224,11 @@ static void promote(brisk_cache *cache, const brisk_key *key, uint32_t tiers, ui
 static brisk_err get_fast(const brisk_cache *cache, cache_slot *slot, const brisk_key *key,
                           brisk_hit *ret)
 {
-    if (sample_tick++ % SAMPLE_EVERY != 0) {
+    uint64_t last = atomic_load_explicit(&slot->last_ns, memory_order_relaxed);
+    if (sample_tick++ % SAMPLE_EVERY != 0 && last != 0) {
         brisk_err err = slot->tier->ops->get(slot->tier, key, ret);
         if (err == BRISK_OK) {
-            ret->elapsed_ns = atomic_load_explicit(&slot->last_ns, memory_order_relaxed);
+            ret->elapsed_ns = last;
         }
         return err;
     }

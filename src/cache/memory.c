@@ -20,6 +20,7 @@
 #include <brisk/hist.h>
 
 #include "base/assert.h"
+#include "cache/memory_peek.h"
 #include "cache/memory_shard.h"
 #include "cache/memory_thread.h"
 
@@ -84,8 +85,8 @@ static bool is_key(const brisk_key *key)
     return key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX;
 }
 
-static shard_answer ask(const memory_tier *memory, uint32_t thread, const brisk_key *key,
-                        brisk_hit *ret)
+static inline shard_answer ask(const memory_tier *memory, uint32_t thread, const brisk_key *key,
+                               brisk_hit *ret)
 {
     memory_shard *shard = shard_of(memory, key);
     if (thread < memory->thread_count) {
@@ -102,8 +103,8 @@ static shard_answer ask(const memory_tier *memory, uint32_t thread, const brisk_
     return shard_get(shard, key, ret);
 }
 
-static shard_answer ask_timed(memory_tier *memory, uint32_t thread, const brisk_key *key,
-                              brisk_hit *ret)
+__attribute__((noinline)) static shard_answer ask_timed(memory_tier *memory, uint32_t thread,
+                                                        const brisk_key *key, brisk_hit *ret)
 {
     uint64_t begin = brisk_clock_now_ns(memory->clock);
     shard_answer answer = ask(memory, thread, key, ret);

@@ -691,19 +691,11 @@ shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret
     return answer;
 }
 
-void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id)
+void shard_take_hits(memory_shard *shard)
 {
-    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    ring->ids[tail % HITS_RING] = id;
-    /* Release: pairs with the acquire in drain_hits, for ids[]. */
-    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-    /* Acquire: whoever took the old ids has read them. */
-    uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
-    if (tail + 1 - head == HITS_RING) {
-        shard_lock(shard);
-        drain_hits(shard);
-        shard_unlock(shard);
-    }
+    shard_lock(shard);
+    drain_hits(shard);
+    shard_unlock(shard);
 }
 
 void shard_read_stats(memory_shard *shard, brisk_tier_stats *stats)

@@ -81,13 +81,24 @@ typedef enum shard_answer {
     SHARD_BUSY, /* shard_peek only: ask shard_get */
 } shard_answer;
 
-/* Without the lock.  On a hit *ret_id is what the policy calls the entry. */
-shard_answer shard_peek(const memory_shard *shard, const brisk_key *key, brisk_hit *ret,
-                        uint32_t *ret_id);
 /* Under the lock; tells the policy itself. */
 shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret);
+/* Tell the policy what the rings hold; takes the lock. */
+void shard_take_hits(memory_shard *shard);
+
 /* A hit of the ring's thread. */
-void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id);
+static inline void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id)
+{
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    ring->ids[tail % HITS_RING] = id;
+    /* Release: pairs with the acquire in drain_hits, for ids[]. */
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    /* Acquire: whoever took the old ids has read them. */
+    if (tail + 1 - atomic_load_explicit(&ring->head, memory_order_acquire) == HITS_RING) {
+        shard_take_hits(shard);
+    }
+}
+
 /*
  * Errors: DECLINED (a file, too large), FULL, NOMEM, INVALID (options); `key` is then a miss.
  */

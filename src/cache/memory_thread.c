@@ -10,19 +10,19 @@
 #include "base/assert.h"
 #include "cache/memory_thread.h"
 
-enum { NUMBER_UNASKED = 0, NUMBER_FIRST = 1 };
+enum { NUMBER_FIRST = 1 };
 
 static _Atomic uint64_t claimed; /* bit n: number n has a thread */
 static pthread_key_t end_key;
 static bool end_key_made;
 static pthread_once_t end_key_once = PTHREAD_ONCE_INIT;
-static _Thread_local uint32_t own; /* NUMBER_UNASKED, NUMBER_FIRST + n, or MEMORY_THREAD_NONE */
+_Thread_local uint32_t memory_thread_own __attribute__((tls_model("initial-exec")));
 
 /* `value` is not an address: NUMBER_FIRST + n. */
 static void on_thread_end(void *value)
 {
     uint32_t number = (uint32_t)(uintptr_t)value - NUMBER_FIRST;
-    own = MEMORY_THREAD_NONE; /* destructors that run after this one do without */
+    memory_thread_own = MEMORY_THREAD_NONE; /* destructors that run after this one do without */
     atomic_fetch_and_explicit(&claimed, ~(UINT64_C(1) << number), memory_order_release);
 }
 
@@ -54,10 +54,8 @@ static uint32_t claim(void)
     return MEMORY_THREAD_NONE;
 }
 
-uint32_t memory_thread_number(void)
+uint32_t memory_thread_claim(void)
 {
-    if (own == NUMBER_UNASKED) {
-        own = claim();
-    }
-    return own == MEMORY_THREAD_NONE ? MEMORY_THREAD_NONE : own - NUMBER_FIRST;
+    memory_thread_own = claim();
+    return memory_thread_own;
 }
