@@ -24,7 +24,7 @@ enum {
     SPIN_US_DEFAULT = 20,
     SPIN_US_MAX = 1000000,
     SPIN_SHARE_MIN = 8, /* the learned time is at least spin_ns / 8 */
-    SPIN_BATCH = 8,     /* pauses between two looks around; one is 50 ns or more */
+    SPIN_BATCH = 8,     /* pauses between two looks around; one takes tens of nanoseconds */
     SHARED_FIRST = 61,
     INLINE_DEPTH_MAX = 64, /* tasks run inside submit; deeper ones are queued */
 };

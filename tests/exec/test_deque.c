@@ -153,6 +153,62 @@ static void test_every_task_is_taken_once(void **state)
     exec_deque_deinit(&c.deque);
 }
 
+/* --- growth under the thieves' eyes --- */
+
+enum { DEQUES = 300, GROWN = 1100 /* two growths each */ };
+
+typedef struct growth {
+    exec_deque deques[DEQUES];
+    _Atomic uint32_t at; /* the deque in use; DEQUES ends the thieves */
+    brisk_task tasks[GROWN];
+    _Atomic uint64_t taken;
+} growth;
+
+static void follow(void *ctx)
+{
+    growth *g = ctx;
+    uint32_t at = 0;
+    while ((at = atomic_load(&g->at)) < DEQUES) {
+        bool lost = false;
+        if (exec_deque_steal(&g->deques[at], &lost) != NULL) {
+            atomic_fetch_add(&g->taken, 1);
+        }
+    }
+}
+
+static void test_growth_is_seen_whole(void **state)
+{
+    (void)state;
+    static growth g;
+    for (int i = 0; i < DEQUES; i++) {
+        CHECK_OK(exec_deque_init(&g.deques[i], brisk_alloc_libc()));
+    }
+    brisk_thread threads[THIEVES];
+    for (int i = 0; i < THIEVES; i++) {
+        CHECK_OK(brisk_thread_start(&threads[i], &(brisk_thread_opts){.run = follow, .ctx = &g}));
+    }
+    bool pushed = true;
+    uint64_t own = 0;
+    for (uint32_t at = 0; at < DEQUES; at++) {
+        atomic_store(&g.at, at);
+        for (int i = 0; i < GROWN; i++) {
+            pushed = exec_deque_push(&g.deques[at], &g.tasks[i]) && pushed;
+        }
+        while (exec_deque_pop(&g.deques[at]) != NULL) {
+            own++;
+        }
+    }
+    atomic_store(&g.at, DEQUES);
+    for (int i = 0; i < THIEVES; i++) {
+        brisk_thread_join(&threads[i]);
+    }
+    CHECK(pushed);
+    CHECK_U64(own + atomic_load(&g.taken), ==, DEQUES * GROWN);
+    for (int i = 0; i < DEQUES; i++) {
+        exec_deque_deinit(&g.deques[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -160,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_the_ring_wraps),
         cmocka_unit_test(test_no_memory_is_no_loss),
         cmocka_unit_test(test_every_task_is_taken_once),
+        cmocka_unit_test(test_growth_is_seen_whole),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }

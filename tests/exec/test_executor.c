@@ -229,7 +229,7 @@ static void hunt(uint32_t workers, uint32_t rounds)
         if (!reaches(&ran, total)) {
             fail_msg("round %u: a task was forgotten", round);
         }
-        uint64_t pause = check_random(&random) % 3000;
+        uint64_t pause = check_random(&random) % 10000;
         for (uint64_t i = 0; i < pause; i++) {
             atomic_signal_fence(memory_order_seq_cst); /* a short, random time */
         }
@@ -248,8 +248,8 @@ static void hunt(uint32_t workers, uint32_t rounds)
 static void test_no_wake_up_is_lost(void **state)
 {
     (void)state;
-    hunt(1, 10000);
-    hunt(2, 10000);
+    hunt(1, 30000);
+    hunt(2, 20000);
     hunt(5, 3000);
 }
 
@@ -283,6 +283,106 @@ static void test_a_relay_arrives(void **state)
         r.tasks[0] = (brisk_task){.run = relay_run, .ctx = &r};
         brisk_executor_submit(executor, &r.tasks[0]);
         CHECK(reaches(&r.done, 1));
+    }
+}
+
+/*
+ * A worker leaves a task in its own deque while the other worker is on its way into sleep, and does
+ * not come back for it: the other one must have noticed.
+ */
+typedef struct call_for_help {
+    brisk_task caller;
+    brisk_task helped;
+    brisk_executor *executor;
+    uint64_t pause;
+    _Atomic uint64_t done;
+    _Atomic bool in_vain;
+} call_for_help;
+
+static void run_helped(brisk_task *task)
+{
+    atomic_fetch_add(&((call_for_help *)task->ctx)->done, 1);
+}
+
+static void run_caller(brisk_task *task)
+{
+    call_for_help *c = task->ctx;
+    for (uint64_t i = 0; i < c->pause; i++) {
+        atomic_signal_fence(memory_order_seq_cst);
+    }
+    c->helped = (brisk_task){.run = run_helped, .ctx = c};
+    brisk_executor_submit(c->executor, &c->helped);
+    uint64_t give_up = brisk_clock_now_ns(NULL) + UINT64_C(10000000000);
+    while (atomic_load(&c->done) == 0) {
+        if (brisk_clock_now_ns(NULL) > give_up) {
+            atomic_store(&c->in_vain, true);
+            break;
+        }
+    }
+    atomic_fetch_add(&c->done, 1);
+}
+
+static void test_a_worker_finds_help(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(2, 1);
+    uint64_t random = check_seed();
+    for (uint32_t round = 0; round < 10000; round++) {
+        call_for_help c = {.executor = executor, .pause = check_random(&random) % 10000};
+        c.caller = (brisk_task){.run = run_caller, .ctx = &c};
+        brisk_executor_submit(executor, &c.caller);
+        CHECK(reaches(&c.done, 2));
+        if (atomic_load(&c.in_vain)) {
+            fail_msg("round %u: nobody came", round);
+        }
+    }
+}
+
+/*
+ * Tasks that need each other at the same moment.  The submits after the first find a worker searching
+ * and wake nobody: that worker must pass the duty on when it takes one of them.
+ */
+typedef struct meeting {
+    brisk_task tasks[3];
+    uint64_t size;
+    _Atomic uint64_t here;
+    _Atomic uint64_t gone;
+    _Atomic bool in_vain;
+} meeting;
+
+static void run_meeting(brisk_task *task)
+{
+    meeting *m = task->ctx;
+    atomic_fetch_add(&m->here, 1);
+    uint64_t give_up = brisk_clock_now_ns(NULL) + UINT64_C(10000000000);
+    while (atomic_load(&m->here) < m->size && !atomic_load(&m->in_vain)) {
+        if (brisk_clock_now_ns(NULL) > give_up) {
+            atomic_store(&m->in_vain, true);
+        }
+        (void)sched_yield();
+    }
+    atomic_fetch_add(&m->gone, 1);
+}
+
+static void test_tasks_run_side_by_side(void **state)
+{
+    (void)state;
+    for (uint32_t size = 2; size <= 3; size++) {
+        BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(size, 1);
+        for (uint32_t round = 0; round < 2000; round++) {
+            meeting m = {.size = size};
+            for (uint32_t i = 0; i < size; i++) {
+                m.tasks[i] = (brisk_task){.run = run_meeting, .ctx = &m};
+                brisk_executor_submit(executor, &m.tasks[i]);
+            }
+            CHECK(reaches(&m.gone, size));
+            if (atomic_load(&m.in_vain)) {
+                fail_msg("round %u: they did not meet", round);
+            }
+            if (round % 8 == 0) {
+                nap(50); /* all asleep */
+            }
+        }
     }
 }
 
@@ -336,6 +436,25 @@ static void test_destroy_runs_what_is_queued(void **state)
         }
         brisk_executor_destroy(executor);
         CHECK_U64(atomic_load(&ran), ==, expected);
+    }
+}
+
+/* The end comes while the worker goes to sleep. */
+static void test_destroy_finds_a_worker_at_any_moment(void **state)
+{
+    (void)state;
+    uint64_t random = check_seed();
+    for (int round = 0; round < 3000; round++) {
+        brisk_executor *executor = make(1, 1);
+        atomic_store(&ran, 0);
+        brisk_task task = {.run = count_only};
+        brisk_executor_submit(executor, &task);
+        CHECK(reaches(&ran, 1));
+        uint64_t pause = check_random(&random) % 10000;
+        for (uint64_t i = 0; i < pause; i++) {
+            atomic_signal_fence(memory_order_seq_cst);
+        }
+        brisk_executor_destroy(executor); /* or this never returns */
     }
 }
 
@@ -404,8 +523,11 @@ int main(void)
         cmocka_unit_test(test_every_task_runs_once),
         cmocka_unit_test(test_no_wake_up_is_lost),
         cmocka_unit_test(test_a_relay_arrives),
+        cmocka_unit_test(test_a_worker_finds_help),
+        cmocka_unit_test(test_tasks_run_side_by_side),
         cmocka_unit_test(test_an_idle_pool_sleeps),
         cmocka_unit_test(test_destroy_runs_what_is_queued),
+        cmocka_unit_test(test_destroy_finds_a_worker_at_any_moment),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_a_deque_may_fail_to_grow),
     };
