@@ -63,10 +63,10 @@ static void fill(brisk_errinfo *info, size_t room, const char *format, va_list a
 /* Fill the first `room` bytes of the text; one that does not fit ends in "...". */
 static void fill(brisk_errinfo *info, size_t room, const char *format, va_list args)
 {
-    static const char ELLIPSIS[] = "...";
+    static const char ellipsis[] = "...";
     int wanted = vsnprintf(info->text, room, format, args);
     if (wanted < 0 || (size_t)wanted >= room) {
-        memcpy(info->text + room - sizeof ELLIPSIS, ELLIPSIS, sizeof ELLIPSIS);
+        memcpy(info->text + room - sizeof ellipsis, ellipsis, sizeof ellipsis);
     }
     /* A path or a value may hold anything; the text must stay one line on any terminal. */
     for (char *c = info->text; *c != '\0'; c++) {

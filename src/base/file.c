@@ -50,7 +50,7 @@ static void *map_bytes(int fd, size_t size)
 static brisk_err view_of(int fd, const char *path, uint64_t size_max, brisk_file_view *ret,
                          brisk_errinfo *info)
 {
-    static const unsigned char NOTHING = 0;
+    static const unsigned char nothing = 0;
     struct stat st;
     if (fstat(fd, &st) != 0) {
         return brisk_errinfo_set_errno(info, errno, "%s", path);
@@ -67,7 +67,7 @@ static brisk_err view_of(int fd, const char *path, uint64_t size_max, brisk_file
                                  "%s: %llu bytes, more than the %llu allowed here", path,
                                  (unsigned long long)size, (unsigned long long)size_max);
     }
-    brisk_file_view view = {.data = &NOTHING, .dev = st.st_dev, .ino = st.st_ino};
+    brisk_file_view view = {.data = &nothing, .dev = st.st_dev, .ino = st.st_ino};
     if (size != 0) {
         view.map_ = map_bytes(fd, (size_t)size);
         if (view.map_ == NULL) {

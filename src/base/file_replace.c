@@ -140,6 +140,15 @@ static brisk_err resolve(const char *path, struct stat *st, bool *exists, char r
     return BRISK_OK;
 }
 
+/* Owner before mode: chown clears bits.  Only root can give files away, so it may be refused. */
+static int keep_rights(int fd, const struct stat *st)
+{
+    if (fchown(fd, st->st_uid, st->st_gid) != 0 && errno != EPERM) {
+        return errno;
+    }
+    return fchmod(fd, st->st_mode & MODE_KEPT) == 0 ? 0 : errno;
+}
+
 brisk_err brisk_file_replace_open(const char *path, const brisk_alloc *alloc,
                                   brisk_file_replace **ret, brisk_errinfo *info)
 {
@@ -166,13 +175,8 @@ brisk_err brisk_file_replace_open(const char *path, const brisk_alloc *alloc,
     if (failed == 0) {
         failed = open_temporary(replace, exists ? st.st_mode & MODE_KEPT : MODE_NEW);
     }
-    /* Owner before mode: chown clears bits.  Only root can give files away, so it may fail. */
     if (failed == 0 && exists) {
-        if (fchown(replace->fd, st.st_uid, st.st_gid) != 0 && errno != EPERM) {
-            failed = errno;
-        } else if (fchmod(replace->fd, st.st_mode & MODE_KEPT) != 0) {
-            failed = errno;
-        }
+        failed = keep_rights(replace->fd, &st);
     }
     if (failed != 0) {
         close_all(replace);

@@ -44,14 +44,14 @@ static void put(brisk_json *json, const char *data, size_t size)
 
 static void put_line(brisk_json *json)
 {
-    static const char BLANK[SPACES + 1] = "                ";
+    static const char blank[SPACES + 1] = "                ";
     if (json->indent_ == 0) {
         return;
     }
     put(json, "\n", 1);
     for (uint64_t left = (uint64_t)depth_of(json) * json->indent_; left > 0;) {
         size_t part = left < SPACES ? (size_t)left : SPACES;
-        put(json, BLANK, part);
+        put(json, blank, part);
         left -= part;
     }
 }
@@ -88,11 +88,11 @@ static size_t utf8_size(const unsigned char *s, size_t left)
 
 static void put_escape(brisk_json *json, unsigned char c)
 {
-    static const char SHORT[] = "\b\f\n\r\t\"\\";
-    static const char LETTER[] = "bfnrt\"\\";
-    const char *found = memchr(SHORT, c, sizeof SHORT - 1);
+    static const char special[] = "\b\f\n\r\t\"\\";
+    static const char letter[] = "bfnrt\"\\";
+    const char *found = memchr(special, c, sizeof special - 1);
     char text[8];
-    int size = found != NULL ? snprintf(text, sizeof text, "\\%c", LETTER[found - SHORT])
+    int size = found != NULL ? snprintf(text, sizeof text, "\\%c", letter[found - special])
                              : snprintf(text, sizeof text, "\\u%04x", (unsigned)c);
     put(json, text, (size_t)size);
 }
@@ -254,7 +254,7 @@ void brisk_json_double(brisk_json *json, const char *key, double value)
     for (int digits = DIGITS_USUAL; digits <= DIGITS_EXACT; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, value);
         double back = strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof value) == 0) {
+        if (back == value) {
             break; /* the shortest that reads back the same */
         }
     }

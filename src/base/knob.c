@@ -184,20 +184,20 @@ static const char *wanted_form(brisk_knob_type type)
 /* A limit in the largest unit that shows it exactly. */
 static void show(brisk_knob_type type, uint64_t value, char *to, size_t size)
 {
-    static const char *const BYTES[] = {"", "KiB", "MiB", "GiB", "TiB"};
-    static const char *const TIMES[] = {"ns", "us", "ms", "s", "m", "h"};
-    static const uint64_t TIME_STEPS[] = {1000, 1000, 1000, 60, 60};
+    static const char *const byte_units[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    static const char *const time_units[] = {"ns", "us", "ms", "s", "m", "h"};
+    static const uint64_t time_steps[] = {1000, 1000, 1000, 60, 60};
     size_t unit = 0;
     if (type == BRISK_KNOB_BYTES) {
         for (; unit < 4 && value != 0 && value % 1024 == 0; unit++) {
             value /= 1024;
         }
-        (void)snprintf(to, size, "%llu%s", (unsigned long long)value, BYTES[unit]);
+        (void)snprintf(to, size, "%llu%s", (unsigned long long)value, byte_units[unit]);
     } else if (type == BRISK_KNOB_DURATION) {
-        for (; unit < 5 && value != 0 && value % TIME_STEPS[unit] == 0; unit++) {
-            value /= TIME_STEPS[unit];
+        for (; unit < 5 && value != 0 && value % time_steps[unit] == 0; unit++) {
+            value /= time_steps[unit];
         }
-        (void)snprintf(to, size, "%llu%s", (unsigned long long)value, TIMES[unit]);
+        (void)snprintf(to, size, "%llu%s", (unsigned long long)value, time_units[unit]);
     } else {
         (void)snprintf(to, size, "%llu", (unsigned long long)value);
     }

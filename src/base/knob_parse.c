@@ -22,7 +22,7 @@ typedef struct unit {
     uint64_t size;
 } unit;
 
-static const unit BYTE_UNITS[] = {
+static const unit byte_units[] = {
     {"", 1},
     {"B", 1},
     {"K", UINT64_C(1) << 10},
@@ -40,7 +40,7 @@ static const unit BYTE_UNITS[] = {
     {NULL, 0},
 };
 
-static const unit DURATION_UNITS[] = {
+static const unit duration_units[] = {
     {"ns", 1},
     {"us", 1000},
     {"ms", 1000 * 1000},
@@ -100,9 +100,9 @@ static brisk_err parse_quantity(const char *text, const unit *units, uint64_t *r
 
 static brisk_err parse_bool(const char *text, uint64_t *ret)
 {
-    static const char *const WORDS[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
-    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
-        if (strcasecmp(text, WORDS[i]) == 0) {
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasecmp(text, words[i]) == 0) {
             *ret = i % 2;
             return BRISK_OK;
         }
@@ -115,13 +115,13 @@ brisk_err brisk_knob_parse(brisk_knob_type type, const char *text, uint64_t *ret
     switch (type) {
     case BRISK_KNOB_U64:
         return brisk_text_u64(text, ret) == BRISK_OK ? BRISK_OK : BRISK_ERR_INVALID;
-    case BRISK_KNOB_BYTES: return parse_quantity(text, BYTE_UNITS, ret);
+    case BRISK_KNOB_BYTES: return parse_quantity(text, byte_units, ret);
     case BRISK_KNOB_DURATION:
         if (strcmp(text, "0") == 0) { /* nothing is nothing in any unit */
             *ret = 0;
             return BRISK_OK;
         }
-        return parse_quantity(text, DURATION_UNITS, ret);
+        return parse_quantity(text, duration_units, ret);
     case BRISK_KNOB_BOOL: return parse_bool(text, ret);
     case BRISK_KNOB_TEXT: return BRISK_ERR_INVALID;
     }

@@ -27,7 +27,7 @@
 
 enum { SLOT_BITS = 8, SLOTS = 1 << SLOT_BITS, NOTE_MAX = 48 };
 
-static const uint64_t WINDOW_NS = UINT64_C(1000000000);
+static const uint64_t window_ns = UINT64_C(1000000000);
 
 typedef struct slot {
     const char *format;
@@ -102,7 +102,7 @@ static bool admit(const char *format, uint32_t *left_out)
     slot *s = slot_of(format);
     if (s->format != format) {
         *s = (slot){.format = format, .since_ns = now_ns};
-    } else if (now_ns - s->since_ns >= WINDOW_NS) {
+    } else if (now_ns - s->since_ns >= window_ns) {
         s->since_ns = now_ns;
         s->passed = 0;
     }

@@ -11,15 +11,14 @@
 
 #include "base/assert.h"
 #include "base/map.h"
-#include "base/vec.h"
 
 enum { SLOTS_FIRST = 16 };
 
-static const size_t ENTRIES_MAX = (size_t)1 << 31;
+static const size_t entries_max = (size_t)1 << 31;
 
 void brisk_map_init(brisk_map *map, const brisk_alloc *alloc)
 {
-    *map = (brisk_map){.alloc_ = alloc != NULL ? alloc : brisk_alloc_libc()};
+    *map = (brisk_map){.entries = BRISK_VEC_INIT(alloc != NULL ? alloc : brisk_alloc_libc())};
     if (getrandom(&map->seed_, sizeof map->seed_, GRND_NONBLOCK) != (ssize_t)sizeof map->seed_) {
         map->seed_ ^= (uintptr_t)map; /* early at boot: the address is random enough */
     }
@@ -27,20 +26,19 @@ void brisk_map_init(brisk_map *map, const brisk_alloc *alloc)
 
 static void free_slots(const brisk_map *map)
 {
+    const brisk_alloc *alloc = map->entries.alloc;
     if (map->slots_ != NULL) {
-        map->alloc_->release(map->alloc_->ctx, map->slots_, map->slot_count_ * sizeof(uint32_t),
-                             _Alignof(uint32_t));
+        alloc->release(alloc->ctx, map->slots_, map->slot_count_ * sizeof(uint32_t),
+                       _Alignof(uint32_t));
     }
 }
 
 void brisk_map_deinit(brisk_map *map)
 {
     free_slots(map);
-    if (map->entries != NULL) {
-        map->alloc_->release(map->alloc_->ctx, map->entries,
-                             map->capacity_ * sizeof(brisk_map_entry), _Alignof(brisk_map_entry));
-    }
-    *map = (brisk_map){.alloc_ = map->alloc_, .seed_ = map->seed_};
+    map->slots_ = NULL;
+    map->slot_count_ = 0;
+    BRISK_VEC_DEINIT(&map->entries);
 }
 
 static uint64_t hash_of(const brisk_map *map, const char *key)
@@ -55,7 +53,7 @@ static brisk_map_entry *find_hashed(const brisk_map *map, const char *key, uint6
     }
     size_t mask = map->slot_count_ - 1;
     for (size_t at = hash & mask; map->slots_[at] != 0; at = (at + 1) & mask) {
-        brisk_map_entry *entry = &map->entries[map->slots_[at] - 1];
+        brisk_map_entry *entry = &map->entries.items[map->slots_[at] - 1];
         if (entry->hash == hash && strcmp(entry->key, key) == 0) {
             return entry;
         }
@@ -77,7 +75,7 @@ void *brisk_map_get(const brisk_map *map, const char *key)
 static void index_entry(brisk_map *map, size_t number)
 {
     size_t mask = map->slot_count_ - 1;
-    size_t at = map->entries[number].hash & mask;
+    size_t at = map->entries.items[number].hash & mask;
     while (map->slots_[at] != 0) {
         at = (at + 1) & mask;
     }
@@ -88,7 +86,8 @@ static brisk_err grow_slots(brisk_map *map)
 {
     size_t slot_count = map->slot_count_ != 0 ? map->slot_count_ * 2 : SLOTS_FIRST;
     size_t bytes = slot_count * sizeof(uint32_t);
-    uint32_t *slots = map->alloc_->acquire(map->alloc_->ctx, bytes, _Alignof(uint32_t));
+    const brisk_alloc *alloc = map->entries.alloc;
+    uint32_t *slots = alloc->acquire(alloc->ctx, bytes, _Alignof(uint32_t));
     if (slots == NULL) {
         return BRISK_ERR_NOMEM;
     }
@@ -96,7 +95,7 @@ static brisk_err grow_slots(brisk_map *map)
     free_slots(map);
     map->slots_ = slots;
     map->slot_count_ = slot_count;
-    for (size_t i = 0; i < map->count; i++) {
+    for (size_t i = 0; i < map->entries.count; i++) {
         index_entry(map, i);
     }
     return BRISK_OK;
@@ -108,26 +107,20 @@ brisk_err brisk_map_add(brisk_map *map, const char *key, void *value)
     if (find_hashed(map, key, hash) != NULL) {
         return BRISK_ERR_CONFLICT;
     }
-    if (map->count >= ENTRIES_MAX) {
+    if (map->entries.count >= entries_max) {
         return BRISK_ERR_LIMIT;
     }
-    if ((map->count + 1) * 4 > map->slot_count_ * 3) {
+    if ((map->entries.count + 1) * 4 > map->slot_count_ * 3) {
         brisk_err err = grow_slots(map);
         if (err != BRISK_OK) {
             return err;
         }
     }
-    if (map->count == map->capacity_) {
-        void *grown =
-            brisk_vec_grow_(map->alloc_, map->entries, &map->capacity_, map->count + 1,
-                            (brisk_vec_layout){sizeof *map->entries, _Alignof(brisk_map_entry)});
-        if (grown == NULL) {
-            return BRISK_ERR_NOMEM;
-        }
-        map->entries = grown;
+    brisk_map_entry entry = {.key = key, .value = value, .hash = hash};
+    if (!BRISK_VEC_PUSH(&map->entries, entry)) {
+        return BRISK_ERR_NOMEM;
     }
-    map->entries[map->count] = (brisk_map_entry){.key = key, .value = value, .hash = hash};
-    index_entry(map, map->count++);
-    BRISK_AUDIT(brisk_map_find(map, key) == &map->entries[map->count - 1]);
+    index_entry(map, map->entries.count - 1);
+    BRISK_AUDIT(brisk_map_find(map, key) == &map->entries.items[map->entries.count - 1]);
     return BRISK_OK;
 }

@@ -15,6 +15,8 @@
 #include <brisk/base.h>
 #include <brisk/err.h>
 
+#include "base/vec.h"
+
 typedef struct brisk_map_entry {
     const char *key;
     void *value;
@@ -22,13 +24,10 @@ typedef struct brisk_map_entry {
 } brisk_map_entry;
 
 typedef struct brisk_map {
-    brisk_map_entry *entries; /* entries[0 .. count): read-only for callers */
-    size_t count;
-    size_t capacity_;
-    uint32_t *slots_; /* open addressing: index of an entry plus one, or 0 */
+    BRISK_VEC(brisk_map_entry) entries; /* read-only for callers */
+    uint32_t *slots_;                   /* open addressing: index of an entry plus one, or 0 */
     size_t slot_count_;
     uint64_t seed_;
-    const brisk_alloc *alloc_;
 } brisk_map;
 
 /* Empty; takes no memory yet.  `alloc` is borrowed, NULL means libc. */

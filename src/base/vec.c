@@ -9,8 +9,8 @@
 
 enum { CAPACITY_FIRST = 8 };
 
-void *brisk_vec_grow_(const brisk_alloc *alloc, void *items, size_t *capacity, size_t wanted,
-                      brisk_vec_layout layout)
+void *brisk_vec_grow_raw(const brisk_alloc *alloc, void *items, size_t *capacity, size_t wanted,
+                         brisk_vec_layout layout)
 {
     BRISK_ASSERT(wanted > *capacity);
     size_t more = *capacity != 0 ? *capacity : CAPACITY_FIRST;

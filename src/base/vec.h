@@ -8,7 +8,7 @@
  *
  * Capacity doubles, so pushing is O(1) amortised and at most half of the memory is unused.
  * Pointers into `items` die with the next push.  The macros only add the types: the work is done
- * by brisk_vec_grow_ on raw bytes.
+ * by brisk_vec_grow_raw on raw bytes.
  */
 #ifndef BRISK_SRC_BASE_VEC_H
 #define BRISK_SRC_BASE_VEC_H
@@ -18,7 +18,7 @@
 
 #include <brisk/alloc.h>
 
-/* What every vector looks like to brisk_vec_grow_; `items` alone has another type. */
+/* What every vector looks like to brisk_vec_grow_raw; `items` alone has another type. */
 #define BRISK_VEC(type)                                                                            \
     struct {                                                                                       \
         type *items;                                                                               \
@@ -38,8 +38,8 @@ typedef struct brisk_vec_layout {
 } brisk_vec_layout;
 
 /* A block for at least `wanted` items with the old ones in it, or NULL; the old block is freed. */
-void *brisk_vec_grow_(const brisk_alloc *alloc, void *items, size_t *capacity, size_t wanted,
-                      brisk_vec_layout layout);
+void *brisk_vec_grow_raw(const brisk_alloc *alloc, void *items, size_t *capacity, size_t wanted,
+                         brisk_vec_layout layout);
 
 /* Room for `wanted` items in all; false when memory is exhausted. */
 #define BRISK_VEC_RESERVE(vec, wanted)                                                             \
@@ -48,7 +48,7 @@ void *brisk_vec_grow_(const brisk_alloc *alloc, void *items, size_t *capacity, s
         size_t wanted_ = (wanted);                                                                 \
         bool enough_ = wanted_ <= vec_->capacity;                                                  \
         if (!enough_) {                                                                            \
-            void *grown_ = brisk_vec_grow_(                                                        \
+            void *grown_ = brisk_vec_grow_raw(                                                     \
                 vec_->alloc, vec_->items, &vec_->capacity, wanted_,                                \
                 (brisk_vec_layout){sizeof *vec_->items, _Alignof(__typeof__(*vec_->items))});      \
             if (grown_ != NULL) {                                                                  \

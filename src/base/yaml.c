@@ -276,7 +276,8 @@ static brisk_err check_unique(const builder *b, const brisk_yaml_node *mapping)
         err = brisk_map_add(&seen, n->key, NULL);
         if (err == BRISK_ERR_CONFLICT) {
             const brisk_yaml_node *before = mapping->child; /* entries are in their order */
-            for (size_t i = (size_t)(brisk_map_find(&seen, n->key) - seen.entries); i > 0; i--) {
+            for (size_t i = (size_t)(brisk_map_find(&seen, n->key) - seen.entries.items); i > 0;
+                 i--) {
                 before = before->next;
             }
             err = refuse_twice(b, n, before);

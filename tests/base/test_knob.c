@@ -55,7 +55,7 @@ static void text_is(const brisk_knobs *knobs, const char *name, const char *want
     assert_string_equal(buffer, wanted);
 }
 
-static void test_parse(void **state)
+static void test_parse_accepts(void **state)
 {
     (void)state;
     static const struct {
@@ -99,6 +99,11 @@ static void test_parse(void **state)
             fail_msg("%s gives %llu", GOOD[i].text, (unsigned long long)value);
         }
     }
+}
+
+static void test_parse_refuses(void **state)
+{
+    (void)state;
     static const struct {
         brisk_knob_type type;
         const char *text;
@@ -350,15 +355,11 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_defaults_and_order),
-        cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_refused_values),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_registration),
-        cmocka_unit_test(test_changed_is_called),
-        cmocka_unit_test(test_several_threads),
-        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_parse_accepts),      cmocka_unit_test(test_parse_refuses),
+        cmocka_unit_test(test_defaults_and_order), cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_refused_values),     cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_registration),       cmocka_unit_test(test_changed_is_called),
+        cmocka_unit_test(test_several_threads),    cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,12 +29,12 @@ static void test_added_is_found(void **state)
         CHECK_OK(brisk_map_add(&map, keys[i], keys[i] + 1));
         CHECK(brisk_map_add(&map, keys[i], NULL) == BRISK_ERR_CONFLICT);
     }
-    CHECK_U64(map.count, ==, KEYS);
+    CHECK_U64(map.entries.count, ==, KEYS);
     for (int i = 0; i < KEYS; i++) {
         char copy[16];
         memcpy(copy, keys[i], sizeof copy); /* equal, not identical */
         CHECK(brisk_map_get(&map, copy) == keys[i] + 1);
-        CHECK(map.entries[i].key == keys[i]);
+        CHECK(map.entries.items[i].key == keys[i]);
         (void)snprintf(copy, sizeof copy, "k%d", i * 7 + 1);
         CHECK(brisk_map_find(&map, copy) == NULL);
     }
@@ -42,7 +42,7 @@ static void test_added_is_found(void **state)
     CHECK_OK(brisk_map_add(&map, "", NULL));
     CHECK(brisk_map_find(&map, "") != NULL && brisk_map_get(&map, "") == NULL);
     brisk_map_deinit(&map);
-    CHECK(map.count == 0 && brisk_map_find(&map, "k0") == NULL);
+    CHECK(map.entries.count == 0 && brisk_map_find(&map, "k0") == NULL);
     brisk_map_deinit(&map);
 }
 
@@ -56,7 +56,7 @@ static void test_seeds_differ(void **state)
     brisk_map_init(&b, NULL);
     CHECK_OK(brisk_map_add(&a, "key", NULL));
     CHECK_OK(brisk_map_add(&b, "key", NULL));
-    CHECK(a.entries[0].hash != b.entries[0].hash);
+    CHECK(a.entries.items[0].hash != b.entries.items[0].hash);
     brisk_map_deinit(&a);
     brisk_map_deinit(&b);
 }
@@ -75,7 +75,7 @@ static void test_every_allocation_may_fail(void **state)
         for (int i = 0; i < 100 && complete; i++) {
             complete = brisk_map_add(&map, keys[i], keys[i]) == BRISK_OK;
         }
-        for (size_t i = 0; i < map.count; i++) {
+        for (size_t i = 0; i < map.entries.count; i++) {
             CHECK(brisk_map_get(&map, keys[i]) == keys[i]);
         }
         brisk_map_deinit(&map);
