@@ -68,7 +68,7 @@ typedef struct brisk_invocation {
 
 struct brisk_command {
     const char *name;        /**< "apply"; called as `brisk rom apply`, or `brisk bench`. */
-    const char *group;       /**< Heading under which help lists it. */
+    const char *group;       /**< Heading under which help lists it; NULL: not listed. */
     const char *synopsis;    /**< Arguments only: "ROM MOD... -o OUT". */
     const char *summary;     /**< One phrase, no full stop. */
     const char *description; /**< Paragraphs for help and man page; NULL when summary is enough. */
