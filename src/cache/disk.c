@@ -1,0 +1,595 @@
+/*
+ * disk.c -- the disk tier: answers that outlive the process, shared by processes.
+ *
+ *     state                what is trusted: seed, unclean and tainted flags; all locks
+ *     index                mapped by everybody: table of segments, slots (disk_index.c)
+ *     <id>.seg             append-only records (disk_record.h), each written by one process
+ *     <id>.files/<number>  large values
+ *
+ * A slot names a record; a key has sixteen possible slots, the first that holds it counts.  One
+ * process appends to a segment at a time and holds the lock of its id, which ends with it.
+ *
+ *     put     append the record; kill what the key's slots name; swap the slot; look again
+ *     remove  kill what the key's slots name; empty them
+ *     get     read slot, read record, check it: place, checksum, state, key
+ *
+ * "Kill" sets the record's state to zero in the file.  Why no interleaving, kill -9, damage or
+ * power loss gives a wrong or an older answer:
+ *
+ *  1. A record never changes but for its state, which only goes from live to dead, and a place
+ *     (segment, offset) is never used twice.  So a reader that has read a slot either reads the
+ *     value that the slot meant, or a dead record, or no file.  It was current when the slot was
+ *     read, which is inside the reader's call.
+ *  2. A slot is one word, swapped only from what was seen.  A writer that loses looks again, so it
+ *     never undoes a newer swap; it is then the later writer.
+ *  3. An overwrite or removal is acknowledged after kill and swap: every later read sees neither
+ *     the old slot nor a live old record.
+ *  4. Killed after append: nobody names the record, the old value stands, nothing was acknowledged.
+ *     After the kill of the old record: a miss.  After the swap: the new value.
+ *  5. A failed write kills and empties all the same; a mark that cannot be written is replaced by
+ *     removing the whole segment.  If that fails too, the caller gets the error.
+ *  6. Two that put one new key may take two slots.  Swaps and second looks are sequentially
+ *     consistent, so at least one sees both and withdraws the later slot; readers take the first,
+ *     and withdraw the other one when they meet it.  A writer killed before its second look had
+ *     acknowledged nothing, so its value is the one in flight.
+ *  7. The index alone answers; a rebuild, when it is lost, needs: every live record outside the
+ *     index is recognised.  Such are only (a) a record appended and not yet published: appends and
+ *     publishing are under write_lock, so it is the last record of a segment that was not closed in
+ *     order, and there the last one is not believed; (b) records whose slot was damaged: noted as
+ *     TAINTED in `state`, and then the rebuild drops everything.  Displaced entries are killed
+ *     first, like overwritten ones.  Records after the end that a clean close noted are not
+ *     believed either.  A rebuild needs to be alone; with others there, open fails.
+ *  8. A segment is dropped file first, slots second: killed between, slots name no file (a miss).
+ *     Whoever publishes into a dropped segment names no file either.  Ids are never used again.
+ *  9. A segment of a dead owner is sealed, never appended to.  A fork makes the child's tier useless
+ *     (its `alive` page is wiped), so that two processes never share an active segment.
+ * 10. Power loss: files may go back to any earlier content, each page by itself.  An old answer can
+ *     come back only where one was withdrawn, and before the first withdrawal UNCLEAN goes to
+ *     `state` with fdatasync, with the boot's id.  UNCLEAN of another boot drops everything.  The
+ *     last one to close syncs everything and clears it.  Without withdrawals a lost page is a miss.
+ * 11. Damage: slots have a CRC-8, records a keyed checksum over key, value and place, `state` and
+ *     the index's head one too.  Without a good `state` nothing can be verified: new seed, all old
+ *     records are refused.
+ * 12. If the folder or the index is removed while processes use it, they find out (each put and
+ *     remove, every 64th get) and go off; until then a reader may miss what newcomers do.
+ *
+ * No sequence numbers: the newest record is the one that is not dead.  Not on network file systems,
+ * where neither mappings nor locks are shared.
+ *
+ * Threads: any.  Lock order: write_lock, structure lock of the folder, then fd_lock, scratch_lock
+ * or hist_lock (innermost, one at a time).  A get takes no lock but short ones for buffers.
+ */
+#include "cache/disk.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include <brisk/file.h>
+#include <brisk/log.h>
+
+#include "base/assert.h"
+
+enum {
+    READ_FIRST = 4096, /* one page-cache page; most records fit */
+    SAMPLE_EVERY = 64,
+};
+
+static const uint64_t backoff_ns = UINT64_C(2000000000);
+
+static disk_tier *disk_of(brisk_tier *base)
+{
+    return (disk_tier *)base;
+}
+
+/* Whether the tier may be used: not in a forked child, not after its folder was taken away. */
+static bool is_usable(const disk_tier *tier)
+{
+    return atomic_load_explicit(tier->alive, memory_order_relaxed) != 0 &&
+           !atomic_load_explicit(&tier->off, memory_order_relaxed);
+}
+
+/* Go off when the index was removed under us: others may work on a new one. */
+static bool check_folder(disk_tier *tier)
+{
+    struct stat st;
+    if (!is_usable(tier)) {
+        return false;
+    }
+    if (fstat(tier->index_fd, &st) == 0 && st.st_nlink > 0) {
+        return true;
+    }
+    if (!atomic_exchange_explicit(&tier->off, true, memory_order_relaxed)) {
+        brisk_log(BRISK_LOG_WARNING, "cache", "%s: was removed, going on without it", tier->path);
+    }
+    return false;
+}
+
+/* --- get ------------------------------------------------------------------------------------- */
+
+typedef enum disk_answer {
+    DISK_HIT,
+    DISK_MISS,    /* another key, a dead record, no file any more, no memory */
+    DISK_EXPIRED, /* ours, too old */
+    DISK_BAD,     /* damaged */
+    DISK_GONE,    /* its large file is not there */
+} disk_answer;
+
+static disk_answer answer_of(disk_tier *tier, brisk_err err)
+{
+    if (err == BRISK_ERR_CORRUPT) {
+        return DISK_BAD;
+    }
+    if (err != BRISK_ERR_NOMEM) {
+        disk_count(&tier->counters.errors, 1);
+    }
+    return DISK_MISS;
+}
+
+static disk_answer decompress(disk_tier *tier, const unsigned char *record, brisk_value **ret)
+{
+    const disk_record_head *head = disk_record_head_of(record);
+    void *data;
+    brisk_value *value;
+    brisk_err err = brisk_value_reserve(head->raw_size, tier->alloc, &data, &value);
+    if (err != BRISK_OK) {
+        return DISK_MISS;
+    }
+    disk_scratch *scratch = disk_scratch_take(tier);
+    err = scratch == NULL ? BRISK_ERR_NOMEM
+                          : disk_decompress(tier, scratch, data, head->raw_size,
+                                            disk_record_value(record), head->stored_size);
+    disk_scratch_give(tier, scratch);
+    if (err != BRISK_OK) {
+        brisk_value_unref(value);
+        return answer_of(tier, err);
+    }
+    *ret = value;
+    return DISK_HIT;
+}
+
+static disk_answer open_large(disk_tier *tier, const unsigned char *record, brisk_hit *hit)
+{
+    disk_file_ref ref;
+    memcpy(&ref, disk_record_value(record), sizeof ref);
+    brisk_err err = disk_large_open(tier, &ref, &hit->value);
+    if (err != BRISK_OK) {
+        return err == BRISK_ERR_NOT_FOUND ? DISK_GONE : answer_of(tier, err);
+    }
+    hit->content = (brisk_hash128){.lo = ref.content_lo, .hi = ref.content_hi};
+    hit->has_content = true;
+    return DISK_HIT;
+}
+
+/* Fill `hit` from a whole, verified record. */
+static disk_answer fill_hit(disk_tier *tier, const unsigned char *record, brisk_hit *hit)
+{
+    const disk_record_head *head = disk_record_head_of(record);
+    disk_answer answer = DISK_HIT;
+    hit->has_content = false;
+    if (head->codec == DISK_FILE) {
+        answer = open_large(tier, record, hit);
+    } else if (head->codec == DISK_ZSTD) {
+        answer = decompress(tier, record, &hit->value);
+    } else if (brisk_value_copy(disk_record_value(record), head->stored_size, tier->alloc,
+                                &hit->value) != BRISK_OK) {
+        answer = DISK_MISS;
+    }
+    if (answer != DISK_HIT) {
+        return answer;
+    }
+    hit->flags = head->flags;
+    hit->tier = 0;
+    hit->tier_name = tier->base.name;
+    hit->elapsed_ns = 0;
+    hit->cost_ns = head->cost_ns;
+    hit->store_ns = head->store_ns;
+    hit->expires_at_ns = head->expires_at_ns;
+    hit->meta_size = head->meta_size;
+    memcpy(hit->meta, disk_record_meta(record), head->meta_size);
+    return DISK_HIT;
+}
+
+/* `record` is whole and undamaged. */
+static disk_answer use_record(disk_tier *tier, const unsigned char *record, const brisk_key *key,
+                              brisk_hit *hit)
+{
+    const disk_record_head *head = disk_record_head_of(record);
+    if (head->key_size != key->size ||
+        memcmp(disk_record_key(record), key->bytes, key->size) != 0) {
+        return DISK_MISS;
+    }
+    if (head->expires_at_ns != 0 && head->expires_at_ns <= brisk_clock_wall_ns(tier->clock)) {
+        return DISK_EXPIRED;
+    }
+    return hit != NULL ? fill_hit(tier, record, hit) : DISK_HIT;
+}
+
+/* The record is longer than the first read: read it whole. */
+static disk_answer read_long(disk_tier *tier, int fd, const disk_place *place, uint64_t size,
+                             disk_scratch *scratch)
+{
+    brisk_err err = disk_scratch_reserve(tier, scratch, (size_t)size);
+    if (err != BRISK_OK) {
+        return DISK_MISS;
+    }
+    size_t have = disk_pread_some(tier, fd, scratch->buffer, (size_t)size, place->offset, &err);
+    if (err != BRISK_OK) {
+        return answer_of(tier, err);
+    }
+    if (have >= sizeof(uint64_t) &&
+        disk_record_head_of(scratch->buffer)->state != DISK_RECORD_LIVE) {
+        return DISK_MISS;
+    }
+    return disk_record_check(scratch->buffer, have, place, &size) == DISK_RECORD_OK ? DISK_HIT
+                                                                                    : DISK_BAD;
+}
+
+static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const brisk_key *key,
+                               brisk_hit *hit)
+{
+    _Alignas(DISK_RECORD_ALIGN) unsigned char first[READ_FIRST];
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    ssize_t have = tier->sys->pread(fd, first, sizeof first, (off_t)slot.offset);
+    if (have < 0) {
+        return answer_of(tier, BRISK_ERR_IO);
+    }
+    if ((size_t)have >= sizeof(uint64_t) && disk_record_head_of(first)->state != DISK_RECORD_LIVE) {
+        return DISK_MISS;
+    }
+    uint64_t size;
+    disk_verdict verdict = disk_record_check(first, (size_t)have, &place, &size);
+    if (verdict == DISK_RECORD_OK) {
+        return use_record(tier, first, key, hit);
+    }
+    if (verdict == DISK_RECORD_BAD) {
+        return DISK_BAD;
+    }
+    disk_scratch *scratch = disk_scratch_take(tier);
+    if (scratch == NULL) {
+        return DISK_MISS;
+    }
+    disk_answer answer = read_long(tier, fd, &place, size, scratch);
+    if (answer == DISK_HIT) {
+        answer = use_record(tier, scratch->buffer, key, hit);
+    }
+    disk_scratch_give(tier, scratch);
+    return answer;
+}
+
+/* Ask the record behind `word` for the key; with `hit` NULL only whether it is there. */
+static disk_answer read_entry(disk_tier *tier, uint64_t word, const brisk_key *key, brisk_hit *hit)
+{
+    disk_slot slot = disk_slot_unpack(word);
+    disk_pin pin;
+    brisk_err err = disk_fd_pin(tier, slot.segment, &pin);
+    if (err != BRISK_OK) {
+        return err == BRISK_ERR_NOT_FOUND ? DISK_MISS : answer_of(tier, err);
+    }
+    disk_answer answer = read_pinned(tier, pin.fd, slot, key, hit);
+    disk_fd_unpin(&pin);
+    return answer;
+}
+
+/* Take an entry back that turned out to be useless. */
+static void withdraw(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word, disk_answer why)
+{
+    if (why == DISK_EXPIRED) {
+        disk_count(&tier->counters.expired, 1);
+    } else if (why == DISK_BAD) {
+        disk_slot place = disk_slot_unpack(word);
+        disk_count(&tier->counters.corrupt, 1);
+        brisk_log(BRISK_LOG_WARNING, "cache", "%s/%08x.seg: damaged entry at %u", tier->path,
+                  place.segment, place.offset);
+    }
+    pthread_mutex_lock(&tier->write_lock);
+    brisk_err err = disk_retire(tier, slot, word);
+    pthread_mutex_unlock(&tier->write_lock);
+    if (err != BRISK_OK) {
+        disk_count(&tier->counters.errors, 1);
+    }
+}
+
+static bool look_up(disk_tier *tier, const brisk_key *key, brisk_hit *ret)
+{
+    disk_ways ways = disk_ways_of(tier, key->hash);
+    bool found = false;
+    for (uint32_t i = 0; i < ways.count; i++) {
+        _Atomic uint64_t *slot = disk_way(&ways, i);
+        /* Acquire: pairs with the swap that published, though the bytes come from the kernel. */
+        uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
+        if (word == 0 || disk_slot_tag(word) != ways.tag) {
+            continue;
+        }
+        if (!disk_slot_ok(tier, word)) {
+            pthread_mutex_lock(&tier->write_lock);
+            disk_slot_damaged(tier, slot, word);
+            pthread_mutex_unlock(&tier->write_lock);
+            continue;
+        }
+        disk_answer answer = read_entry(tier, word, key, found ? NULL : ret);
+        if (answer == DISK_HIT && !found) {
+            found = true;
+        } else if (answer != DISK_MISS) {
+            withdraw(tier, slot, word, answer); /* a second one of the same key: rule 6 */
+        }
+    }
+    return found;
+}
+
+static brisk_err disk_get(brisk_tier *base, const brisk_key *key, brisk_hit *ret)
+{
+    static _Thread_local uint32_t tick;
+    BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
+    disk_tier *tier = disk_of(base);
+    bool sampled = tick++ % SAMPLE_EVERY == 0;
+    bool usable = sampled ? check_folder(tier) : is_usable(tier);
+    uint64_t begin = sampled ? brisk_clock_now_ns(tier->clock) : 0;
+    if (!usable || !look_up(tier, key, ret)) {
+        disk_count(&tier->counters.misses, 1);
+        return BRISK_ERR_NOT_FOUND;
+    }
+    disk_count(&tier->counters.hits, 1);
+    if (sampled) {
+        uint64_t elapsed = brisk_clock_now_ns(tier->clock) - begin;
+        pthread_mutex_lock(&tier->hist_lock);
+        brisk_hist_record(tier->get_hist, elapsed);
+        pthread_mutex_unlock(&tier->hist_lock);
+    }
+    return BRISK_OK;
+}
+
+/* --- put ------------------------------------------------------------------------------------- */
+
+/* A record that is complete but for its place. */
+typedef struct disk_draft {
+    disk_scratch *scratch;
+    uint64_t size;
+    uint64_t stored;
+    bool large;
+    disk_file_ref ref;
+} disk_draft;
+
+/* The value's bytes at `at`, as they are or compressed. */
+static brisk_err draft_value(disk_tier *tier, disk_scratch *scratch, brisk_value *value,
+                             disk_record_head *head, unsigned char *at)
+{
+    size_t size = (size_t)brisk_value_size(value);
+    const void *data = brisk_value_data(value);
+    if (data == NULL) {
+        unsigned char *spare = at + disk_compress_bound(size) + DISK_RECORD_ALIGN;
+        brisk_err err = brisk_file_pread_all(brisk_value_fd(value), spare, size, 0);
+        if (err != BRISK_OK) {
+            return err;
+        }
+        data = spare;
+    }
+    size_t compressed = disk_compress(tier, scratch, at, data, size);
+    if (compressed == 0) {
+        memcpy(at, data, size);
+    }
+    head->raw_size = (uint32_t)size;
+    head->stored_size = (uint32_t)(compressed != 0 ? compressed : size);
+    head->codec = compressed != 0 ? DISK_ZSTD : DISK_PLAIN;
+    return BRISK_OK;
+}
+
+static brisk_err draft_make(disk_tier *tier, const brisk_key *key, brisk_value *value,
+                            const brisk_entry_opts *opts, disk_draft *draft)
+{
+    uint64_t size = brisk_value_size(value);
+    draft->large = size > tier->large_bytes;
+    size_t room = draft->large ? DISK_FILE_REF_BYTES : disk_compress_bound((size_t)size);
+    size_t before = DISK_RECORD_HEAD + key->size + opts->meta_size;
+    size_t total = before + room + DISK_RECORD_ALIGN;
+    brisk_err err =
+        disk_scratch_reserve(tier, draft->scratch, total + (draft->large ? 0 : (size_t)size));
+    if (err != BRISK_OK) {
+        return err;
+    }
+    unsigned char *record = draft->scratch->buffer;
+    disk_record_head head = {.key_size = (uint32_t)key->size,
+                             .cost_ns = opts->cost_ns,
+                             .expires_at_ns = opts->expires_at_ns,
+                             .flags = opts->flags,
+                             .meta_size = (uint16_t)opts->meta_size};
+    memcpy(record + DISK_RECORD_HEAD, key->bytes, key->size);
+    if (opts->meta_size != 0) {
+        memcpy(record + DISK_RECORD_HEAD + key->size, opts->meta, opts->meta_size);
+    }
+    if (draft->large) {
+        head.codec = DISK_FILE;
+        head.stored_size = DISK_FILE_REF_BYTES;
+        err = disk_large_store(tier, value, &draft->ref);
+        memcpy(record + before, &draft->ref, sizeof draft->ref);
+    } else {
+        err = draft_value(tier, draft->scratch, value, &head, record + before);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    draft->stored = draft->large ? size : head.stored_size;
+    draft->size = disk_record_size(head.key_size, head.meta_size, head.stored_size);
+    BRISK_ASSERT(draft->size != 0);
+    memset(record + before + head.stored_size, 0, draft->size - before - head.stored_size);
+    memcpy(record, &head, sizeof head);
+    return BRISK_OK;
+}
+
+/* Append and publish under write_lock. */
+static brisk_err store(disk_tier *tier, const disk_ways *ways, const disk_draft *draft)
+{
+    brisk_err err = disk_active_ready(tier, draft->size);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    disk_slot slot;
+    err = disk_append(tier, draft->scratch->buffer, draft->size, &slot);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    slot.large = draft->large;
+    slot.tag = ways->tag;
+    err = disk_publish(tier, ways, disk_slot_pack(tier, slot));
+    if (err != BRISK_OK) {
+        /* Our record may live without a slot: it must stay the last one of an unclosed segment. */
+        tier->active_odd = true;
+        disk_active_close(tier);
+    }
+    return err;
+}
+
+/* Stop writing for a while; say so once. */
+static void back_off(disk_tier *tier, brisk_err err)
+{
+    tier->reject_until_ns = brisk_clock_now_ns(tier->clock) + backoff_ns;
+    disk_count(&tier->counters.errors, 1);
+    brisk_log(BRISK_LOG_WARNING, "cache", "%s: cannot store: %s; not storing for %u s", tier->path,
+              brisk_err_message(err), (unsigned int)(backoff_ns / UINT64_C(1000000000)));
+}
+
+static bool is_backing_off(const disk_tier *tier)
+{
+    return tier->reject_until_ns != 0 && brisk_clock_now_ns(tier->clock) < tier->reject_until_ns;
+}
+
+/* Whether the entry is none for this tier rather than the tier in trouble. */
+static bool is_declined(brisk_err err)
+{
+    return err == BRISK_ERR_DECLINED || err == BRISK_ERR_LIMIT || err == BRISK_ERR_NOMEM;
+}
+
+/* All that needs write_lock.  Whatever fails, the old value is withdrawn. */
+static brisk_err store_or_forget(disk_tier *tier, const brisk_key *key, disk_draft *draft,
+                                 brisk_err err)
+{
+    disk_ways ways = disk_ways_of(tier, key->hash);
+    pthread_mutex_lock(&tier->write_lock);
+    if (err == BRISK_OK) {
+        err = is_backing_off(tier) ? BRISK_ERR_DECLINED : store(tier, &ways, draft);
+    }
+    if (err != BRISK_OK) {
+        if (!is_declined(err)) {
+            back_off(tier, err);
+        }
+        brisk_err forgotten = disk_forget(tier, &ways);
+        err = forgotten != BRISK_OK ? forgotten : err;
+    } else {
+        tier->reject_until_ns = 0;
+    }
+    pthread_mutex_unlock(&tier->write_lock);
+    return err == BRISK_ERR_LIMIT ? BRISK_ERR_DECLINED : err;
+}
+
+static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *value,
+                          const brisk_entry_opts *opts)
+{
+    BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
+    BRISK_ASSERT(opts == NULL || opts->meta_size <= BRISK_ENTRY_META_MAX);
+    static const brisk_entry_opts no_opts;
+    disk_tier *tier = disk_of(base);
+    disk_count(&tier->counters.puts, 1);
+    if (!check_folder(tier)) {
+        disk_count(&tier->counters.rejects, 1);
+        return BRISK_ERR_DECLINED;
+    }
+    uint64_t begin = brisk_clock_now_ns(tier->clock);
+    disk_draft draft = {.scratch = disk_scratch_take(tier)};
+    brisk_err err = BRISK_ERR_NOMEM;
+    if (draft.scratch != NULL) {
+        err = draft_make(tier, key, value, opts != NULL ? opts : &no_opts, &draft);
+    }
+    if (err == BRISK_OK) {
+        disk_record_head *head = (disk_record_head *)(void *)draft.scratch->buffer;
+        head->store_ns = brisk_clock_now_ns(tier->clock) - begin;
+    }
+    bool has_file = err == BRISK_OK && draft.large;
+    err = store_or_forget(tier, key, &draft, err);
+    if (err == BRISK_OK) {
+        disk_count(&tier->counters.raw_bytes, brisk_value_size(value));
+        disk_count(&tier->counters.stored_bytes, draft.stored);
+    } else {
+        disk_count(&tier->counters.rejects, 1);
+        if (has_file) {
+            disk_large_remove(tier, &draft.ref);
+        }
+    }
+    disk_scratch_give(tier, draft.scratch);
+    return err;
+}
+
+/* --- the rest -------------------------------------------------------------------------------- */
+
+static brisk_err disk_remove(brisk_tier *base, const brisk_key *key)
+{
+    BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
+    disk_tier *tier = disk_of(base);
+    disk_count(&tier->counters.removes, 1);
+    if (!check_folder(tier)) {
+        return BRISK_OK; /* every get is a miss */
+    }
+    disk_ways ways = disk_ways_of(tier, key->hash);
+    pthread_mutex_lock(&tier->write_lock);
+    brisk_err err = disk_forget(tier, &ways);
+    pthread_mutex_unlock(&tier->write_lock);
+    return err;
+}
+
+static brisk_err disk_clear(brisk_tier *base)
+{
+    disk_tier *tier = disk_of(base);
+    if (!check_folder(tier)) {
+        return BRISK_OK;
+    }
+    pthread_mutex_lock(&tier->write_lock);
+    brisk_err err = disk_drop_all(tier);
+    tier->reject_until_ns = 0;
+    pthread_mutex_unlock(&tier->write_lock);
+    return err;
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void disk_read_stats(brisk_tier *base, brisk_tier_stats *ret)
+{
+    disk_tier *tier = disk_of(base);
+    const disk_counters *counters = &tier->counters;
+    *ret = (brisk_tier_stats){
+        .hits = read_counter(&counters->hits),
+        .misses = read_counter(&counters->misses),
+        .puts = read_counter(&counters->puts),
+        .removes = read_counter(&counters->removes),
+        .evictions = read_counter(&counters->evictions),
+        .expired = read_counter(&counters->expired),
+        .rejects = read_counter(&counters->rejects),
+        .corrupt = read_counter(&counters->corrupt),
+        .errors = read_counter(&counters->errors),
+        .entries = disk_slots_used(tier),
+        .bytes = disk_bytes_held(tier),
+        .bytes_max = tier->bytes_max,
+        .raw_bytes = read_counter(&counters->raw_bytes),
+        .stored_bytes = read_counter(&counters->stored_bytes),
+    };
+    pthread_mutex_lock(&tier->hist_lock);
+    if (brisk_hist_count(tier->get_hist) != 0) {
+        ret->get_p50_ns = brisk_hist_quantile(tier->get_hist, 0.5);
+        ret->get_p99_ns = brisk_hist_quantile(tier->get_hist, 0.99);
+    }
+    pthread_mutex_unlock(&tier->hist_lock);
+}
+
+static void disk_destroy(brisk_tier *base)
+{
+    disk_tier_close(disk_of(base));
+}
+
+const brisk_tier_ops disk_tier_ops = {
+    .get = disk_get,
+    .put = disk_put,
+    .remove = disk_remove,
+    .clear = disk_clear,
+    .read_stats = disk_read_stats,
+    .destroy = disk_destroy,
+};

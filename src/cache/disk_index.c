@@ -1,0 +1,374 @@
+/*
+ * disk_index.c -- the shared mapped index: slots of one word each.
+ *
+ *     63      56 55   40  39   38      22 21        0
+ *     check : 8 | tag  |large| segment   | offset/16 |
+ *
+ * A key has two buckets of eight slots and a tag of 16 bits; a slot is only ever changed as a whole
+ * word, by compare-and-swap, so no killed process leaves half of one.  Slots name places in files,
+ * and places are never used twice, so a word that was read is either still there or will never
+ * come again: compare-and-swap has no ABA problem here.  `check` is a CRC-8 of the other 56 bits
+ * and finds every damage of up to three bits.
+ *
+ * Two keys with one tag in one bucket displace each other; for withdrawals that is harmless (one
+ * miss too many), and it saves reading the record that is withdrawn.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include <brisk/log.h>
+
+#include "base/assert.h"
+#include "cache/disk.h"
+
+enum {
+    OFFSET_BITS = 22,
+    LARGE_SHIFT = OFFSET_BITS + DISK_SEGMENT_ID_BITS,
+    TAG_SHIFT = LARGE_SHIFT + 1,
+    CHECK_SHIFT = 56,
+    CRC_POLY = 0x07,
+    INDEX_VERSION = 1,
+    PUBLISH_TRIES = 1000,
+};
+
+#define INDEX_MAGIC  UINT64_C(0x3178646e69726273)
+#define CONTENT_MASK ((UINT64_C(1) << CHECK_SHIFT) - 1)
+#define OFFSET_MASK  ((UINT64_C(1) << OFFSET_BITS) - 1)
+#define SLOTS_MAX    (UINT64_C(1) << 32)
+
+static_assert(TAG_SHIFT + 16 == CHECK_SHIFT, "a slot is full");
+static_assert(DISK_SEGMENT_BYTES_MAX / DISK_RECORD_ALIGN == 1 << OFFSET_BITS, "offsets fit");
+
+/* --- the file ------------------------------------------------------------------------------ */
+
+disk_index_shape disk_index_shape_of(uint64_t slot_count, uint32_t segment_count)
+{
+    uint64_t slots_at = DISK_INDEX_PAGE + (uint64_t)segment_count * sizeof(disk_entry);
+    slots_at = (slots_at + DISK_INDEX_PAGE - 1) & ~(uint64_t)(DISK_INDEX_PAGE - 1);
+    return (disk_index_shape){.slot_count = slot_count,
+                              .segment_count = segment_count,
+                              .slots_at = slots_at,
+                              .size = slots_at + slot_count * sizeof(uint64_t)};
+}
+
+void disk_index_header_make(disk_index_header *header, const disk_index_shape *shape, uint64_t seed)
+{
+    header->magic = INDEX_MAGIC;
+    header->version = INDEX_VERSION;
+    header->segment_count = shape->segment_count;
+    header->slot_count = shape->slot_count;
+    header->seed_check = brisk_hash64(&header->magic, sizeof header->magic, seed);
+    header->checksum = brisk_hash64(header, offsetof(disk_index_header, checksum), seed);
+    atomic_init(&header->next_segment, 1);
+}
+
+bool disk_index_header_ok(const disk_index_header *header, uint64_t file_size, uint64_t seed,
+                          disk_index_shape *ret)
+{
+    if (header->magic != INDEX_MAGIC || header->version != INDEX_VERSION ||
+        header->checksum != brisk_hash64(header, offsetof(disk_index_header, checksum), seed)) {
+        return false;
+    }
+    uint64_t slots = header->slot_count;
+    if (slots < DISK_WAYS || slots > SLOTS_MAX || (slots & (slots - 1)) != 0 ||
+        header->segment_count == 0 || header->segment_count > DISK_SEGMENTS_MAX) {
+        return false;
+    }
+    disk_index_shape shape = disk_index_shape_of(slots, header->segment_count);
+    if (shape.size != file_size) {
+        return false;
+    }
+    *ret = shape;
+    return true;
+}
+
+/* --- slots --------------------------------------------------------------------------------- */
+
+static unsigned char crc_byte(unsigned int crc)
+{
+    for (int bit = 0; bit < 8; bit++) {
+        crc = (crc & 0x80) != 0 ? (crc << 1) ^ CRC_POLY : crc << 1;
+    }
+    return (unsigned char)crc;
+}
+
+/* crc[i][b]: what byte b at place i adds; the CRC is linear, so the seven look-ups are xored. */
+void disk_crc_init(unsigned char crc[DISK_CRC_BYTES][256])
+{
+    for (unsigned int b = 0; b < 256; b++) {
+        crc[0][b] = crc_byte(b);
+        for (int i = 1; i < DISK_CRC_BYTES; i++) {
+            crc[i][b] = crc_byte(crc[i - 1][b]);
+        }
+    }
+}
+
+static uint64_t check_of(const disk_tier *tier, uint64_t word)
+{
+    unsigned int crc = 0;
+    for (int i = 0; i < DISK_CRC_BYTES; i++) {
+        crc ^= tier->crc[i][(word >> (8 * i)) & 0xff];
+    }
+    return crc;
+}
+
+uint64_t disk_slot_pack(const disk_tier *tier, disk_slot slot)
+{
+    uint64_t word = slot.offset / DISK_RECORD_ALIGN | (uint64_t)slot.segment << OFFSET_BITS |
+                    (uint64_t)slot.large << LARGE_SHIFT | (uint64_t)slot.tag << TAG_SHIFT;
+    return word | check_of(tier, word) << CHECK_SHIFT;
+}
+
+bool disk_slot_ok(const disk_tier *tier, uint64_t word)
+{
+    return word >> CHECK_SHIFT == check_of(tier, word & CONTENT_MASK);
+}
+
+disk_slot disk_slot_unpack(uint64_t word)
+{
+    return (disk_slot){.segment = (uint32_t)(word >> OFFSET_BITS) & DISK_SEGMENT_ID_MAX,
+                       .offset = (uint32_t)(word & OFFSET_MASK) * DISK_RECORD_ALIGN,
+                       .large = (word >> LARGE_SHIFT & 1) != 0,
+                       .tag = disk_slot_tag(word)};
+}
+
+disk_ways disk_ways_of(const disk_tier *tier, brisk_hash128 hash)
+{
+    uint64_t first = hash.lo & tier->bucket_mask;
+    uint64_t second = hash.lo >> 32 & tier->bucket_mask;
+    return (disk_ways){.bucket = {tier->slots + first * DISK_BUCKET_SLOTS,
+                                  tier->slots + second * DISK_BUCKET_SLOTS},
+                       .count = first == second ? DISK_BUCKET_SLOTS : DISK_WAYS,
+                       .tag = (uint16_t)(hash.hi >> 48)};
+}
+
+/* --- withdrawing ---------------------------------------------------------------------------- */
+
+static void remove_large(disk_tier *tier, int fd, disk_slot slot)
+{
+    /* A key that does not fit here leaves its file until the segment goes. */
+    _Alignas(8) unsigned char bytes[4096];
+    brisk_err err = BRISK_OK;
+    size_t size = disk_pread_some(tier, fd, bytes, sizeof bytes, slot.offset, &err);
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    uint64_t whole;
+    if (disk_record_check(bytes, size, &place, &whole) == DISK_RECORD_OK &&
+        disk_record_head_of(bytes)->codec == DISK_FILE) {
+        disk_file_ref ref;
+        memcpy(&ref, disk_record_value(bytes), sizeof ref);
+        disk_large_remove(tier, &ref);
+    }
+}
+
+/* The mark could not be set: without the whole segment the record cannot come back either. */
+static brisk_err unlink_instead(disk_tier *tier, uint32_t id)
+{
+    char name[DISK_NAME_MAX];
+    disk_segment_name(name, id);
+    disk_count(&tier->counters.errors, 1);
+    brisk_log(BRISK_LOG_WARNING, "cache", "%s/%s: cannot be written, dropping it", tier->path,
+              name);
+    if (id == tier->active_id) {
+        tier->active_odd = true;
+        disk_active_close(tier);
+    }
+    return unlinkat(tier->dir_fd, name, 0) == 0 ? BRISK_OK : BRISK_ERR_IO;
+}
+
+brisk_err disk_kill(disk_tier *tier, uint64_t word)
+{
+    static const uint64_t dead = 0;
+    disk_slot slot = disk_slot_unpack(word);
+    disk_pin pin;
+    brisk_err err = disk_fd_pin(tier, slot.segment, &pin);
+    if (err != BRISK_OK) {
+        return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
+    }
+    if (slot.large) {
+        remove_large(tier, pin.fd, slot);
+    }
+    err = disk_pwrite_all(tier, pin.fd, &dead, sizeof dead, slot.offset);
+    disk_fd_unpin(&pin);
+    return err == BRISK_OK ? BRISK_OK : unlink_instead(tier, slot.segment);
+}
+
+/* Kill `word`'s record.  The first error is kept in *err, as the slot must change in any case. */
+static void withdraw(disk_tier *tier, uint64_t word, brisk_err *err)
+{
+    brisk_err mark = disk_mark_unclean(tier);
+    brisk_err kill = disk_kill(tier, word);
+    if (kill != BRISK_OK) {
+        disk_mark_tainted(tier); /* a live record without a slot: no rebuild may find it */
+    }
+    if (*err == BRISK_OK) {
+        *err = mark != BRISK_OK ? mark : kill;
+    }
+}
+
+static bool swap(_Atomic uint64_t *slot, uint64_t from, uint64_t to)
+{
+    /* Sequentially consistent, as the loads in look are: of two processes that put one new key
+     * into different slots at least one must see the other's (disk.c, rule 6). */
+    return atomic_compare_exchange_strong_explicit(slot, &from, to, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
+brisk_err disk_retire(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
+{
+    brisk_err err = BRISK_OK;
+    withdraw(tier, word, &err);
+    (void)swap(slot, word, 0);
+    return err;
+}
+
+void disk_slot_damaged(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
+{
+    disk_count(&tier->counters.corrupt, 1);
+    brisk_log(BRISK_LOG_WARNING, "cache", "%s/index: a slot is damaged, emptying it", tier->path);
+    disk_mark_tainted(tier);
+    (void)swap(slot, word, 0);
+}
+
+/* What a walk over the ways of a key finds. */
+typedef struct look_result {
+    _Atomic uint64_t *match; /* the first with the tag, or NULL */
+    uint64_t match_word;
+    uint32_t match_at;
+    _Atomic uint64_t *empty; /* the first empty one, or NULL */
+    _Atomic uint64_t *oldest;
+    uint64_t oldest_word;
+} look_result;
+
+/* Look at all ways but `skip`; damaged ones are emptied. */
+static look_result look(disk_tier *tier, const disk_ways *ways, const _Atomic uint64_t *skip)
+{
+    look_result found = {0};
+    for (uint32_t i = 0; i < ways->count; i++) {
+        _Atomic uint64_t *slot = disk_way(ways, i);
+        if (slot == skip) {
+            continue;
+        }
+        uint64_t word = atomic_load_explicit(slot, memory_order_seq_cst);
+        if (word != 0 && !disk_slot_ok(tier, word)) {
+            disk_slot_damaged(tier, slot, word);
+            word = atomic_load_explicit(slot, memory_order_seq_cst);
+        }
+        if (word == 0) {
+            found.empty = found.empty != NULL ? found.empty : slot;
+        } else if (disk_slot_tag(word) == ways->tag) {
+            if (found.match == NULL) {
+                found.match = slot;
+                found.match_word = word;
+                found.match_at = i;
+            }
+        } else if (found.oldest == NULL ||
+                   disk_slot_unpack(word).segment < disk_slot_unpack(found.oldest_word).segment) {
+            found.oldest = slot;
+            found.oldest_word = word;
+        }
+    }
+    return found;
+}
+
+brisk_err disk_forget(disk_tier *tier, const disk_ways *ways)
+{
+    brisk_err err = BRISK_OK;
+    for (int tries = 0; tries < PUBLISH_TRIES; tries++) {
+        look_result found = look(tier, ways, NULL);
+        if (found.match == NULL) {
+            return err;
+        }
+        withdraw(tier, found.match_word, &err);
+        (void)swap(found.match, found.match_word, 0);
+    }
+    return BRISK_ERR_CONFLICT; /* others put the key a thousand times meanwhile */
+}
+
+/* Put `word` into one of the ways; NULL when others were always faster. */
+static _Atomic uint64_t *place_word(disk_tier *tier, const disk_ways *ways, uint64_t word,
+                                    brisk_err *err)
+{
+    for (int tries = 0; tries < PUBLISH_TRIES; tries++) {
+        look_result found = look(tier, ways, NULL);
+        if (found.match != NULL) {
+            withdraw(tier, found.match_word, err);
+            if (swap(found.match, found.match_word, word)) {
+                return found.match;
+            }
+        } else if (found.empty != NULL) {
+            if (swap(found.empty, 0, word)) {
+                return found.empty;
+            }
+        } else if (found.oldest != NULL) {
+            /* Killed first: no record that lives may be without a slot. */
+            withdraw(tier, found.oldest_word, err);
+            if (swap(found.oldest, found.oldest_word, word)) {
+                disk_count(&tier->counters.evictions, 1);
+                return found.oldest;
+            }
+        }
+    }
+    return NULL;
+}
+
+static uint32_t way_number(const disk_ways *ways, const _Atomic uint64_t *slot)
+{
+    uint32_t i = 0;
+    while (i < ways->count && disk_way(ways, i) != slot) {
+        i++;
+    }
+    return i;
+}
+
+brisk_err disk_publish(disk_tier *tier, const disk_ways *ways, uint64_t word)
+{
+    brisk_err err = BRISK_OK;
+    _Atomic uint64_t *mine = place_word(tier, ways, word, &err);
+    if (mine == NULL) {
+        withdraw(tier, word, &err);
+        return BRISK_ERR_CONFLICT;
+    }
+    for (int tries = 0; tries < PUBLISH_TRIES && err == BRISK_OK; tries++) {
+        look_result found = look(tier, ways, mine);
+        if (found.match == NULL) {
+            return BRISK_OK;
+        }
+        if (found.match_at < way_number(ways, mine)) {
+            /* The first one counts: the other put came after ours. */
+            return disk_retire(tier, mine, word);
+        }
+        err = disk_retire(tier, found.match, found.match_word);
+    }
+    if (err != BRISK_OK) {
+        /* What we put in place of may come back one day, so the caller is told; see disk.c. */
+        brisk_err ignored = disk_retire(tier, mine, word);
+        (void)ignored;
+    }
+    return err;
+}
+
+/* --- all slots ------------------------------------------------------------------------------- */
+
+uint64_t disk_slots_clear(disk_tier *tier, uint32_t id)
+{
+    uint64_t cleared = 0;
+    uint64_t count = (tier->bucket_mask + 1) * DISK_BUCKET_SLOTS;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t word = atomic_load_explicit(&tier->slots[i], memory_order_relaxed);
+        if (word != 0 && (id == 0 || disk_slot_unpack(word).segment == id) &&
+            swap(&tier->slots[i], word, 0)) {
+            cleared++;
+        }
+    }
+    return cleared;
+}
+
+uint64_t disk_slots_used(const disk_tier *tier)
+{
+    uint64_t used = 0;
+    uint64_t count = (tier->bucket_mask + 1) * DISK_BUCKET_SLOTS;
+    for (uint64_t i = 0; i < count; i++) {
+        used += atomic_load_explicit(&tier->slots[i], memory_order_relaxed) != 0;
+    }
+    return used;
+}

@@ -1,0 +1,293 @@
+/*
+ * disk_rebuild.c -- a new index from the segments, when the old one is gone or damaged.
+ *
+ * Only while nobody else uses the folder.  What is believed: whole, undamaged, live records up to
+ * the end that a clean close noted; without such an end all but the last one, which its writer may
+ * not have published (disk.c, rule 7).  What is not believed is killed, so that no later rebuild
+ * believes it.  Two live records of one tag in one bucket should not be: both are killed, and the
+ * slot is poisoned until the end of the rebuild, so that a third one goes the same way.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <brisk/log.h>
+
+#include "base/assert.h"
+#include "cache/disk.h"
+
+/* --- scanning -------------------------------------------------------------------------------- */
+
+/* Bytes from scan->at on, at least `want` of them if the file has them; returns how many. */
+static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
+{
+    uint64_t skip = scan->at - scan->buffer_at;
+    if (scan->at < scan->buffer_at || skip > scan->buffer_have ||
+        scan->buffer_have - (size_t)skip < want) {
+        uint64_t left = scan->end - scan->at;
+        size_t size = left < scan->buffer_size ? (size_t)left : scan->buffer_size;
+        brisk_err err = BRISK_OK; /* an unreadable page ends the segment */
+        scan->buffer_have =
+            disk_pread_some(scan->tier, scan->fd, scan->buffer, size, scan->at, &err);
+        scan->buffer_at = scan->at;
+        skip = 0;
+    }
+    *ret = scan->buffer + skip;
+    return scan->buffer_have - (size_t)skip;
+}
+
+bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, const unsigned char **ret)
+{
+    disk_place place = {.seed = scan->tier->seed, .segment = scan->segment};
+    while (scan->at < scan->end && scan->end - scan->at >= DISK_RECORD_HEAD) {
+        const unsigned char *bytes;
+        size_t have = window(scan, DISK_RECORD_HEAD, &bytes);
+        if (have < DISK_RECORD_HEAD) {
+            return false;
+        }
+        place.offset = (uint32_t)scan->at;
+        uint64_t size = 0;
+        disk_verdict verdict = disk_record_check(bytes, have, &place, &size);
+        if (verdict == DISK_RECORD_MORE && size <= scan->buffer_size) {
+            have = window(scan, (size_t)size, &bytes);
+            verdict = disk_record_check(bytes, have, &place, &size);
+        }
+        if (verdict == DISK_RECORD_OK) {
+            *ret_offset = scan->at;
+            *ret = bytes;
+            scan->at += size;
+            return true;
+        }
+        scan->at += DISK_RECORD_ALIGN; /* no record of ours: perhaps one begins behind the damage */
+    }
+    return false;
+}
+
+/* --- the folder ------------------------------------------------------------------------------ */
+
+uint32_t disk_name_read(const char *name, bool *ret_files)
+{
+    uint32_t id = 0;
+    for (int i = 0; i < 8; i++) {
+        char c = name[i];
+        bool digit = c >= '0' && c <= '9';
+        if (!digit && (c < 'a' || c > 'f')) {
+            return 0;
+        }
+        id = id << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
+    }
+    *ret_files = strcmp(name + 8, ".files") == 0;
+    if (!*ret_files && strcmp(name + 8, ".seg") != 0) {
+        return 0;
+    }
+    return id <= DISK_SEGMENT_ID_MAX ? id : 0;
+}
+
+static DIR *open_folder(const disk_tier *tier)
+{
+    int fd = openat(tier->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL && fd >= 0) {
+        (void)close(fd);
+    }
+    return dir;
+}
+
+void disk_folder_sweep(disk_tier *tier, bool orphans_only)
+{
+    DIR *dir = open_folder(tier);
+    if (dir == NULL) {
+        return;
+    }
+    for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
+        bool is_files;
+        uint32_t id = disk_name_read(file->d_name, &is_files);
+        if (id == 0 || (orphans_only && disk_entry_find(tier, id) != NULL)) {
+            continue;
+        }
+        if (is_files) {
+            (void)disk_files_remove(tier, id);
+        } else {
+            (void)unlinkat(tier->dir_fd, file->d_name, 0);
+        }
+    }
+    (void)closedir(dir);
+}
+
+/* --- rebuilding ------------------------------------------------------------------------------ */
+
+/* A word that names no segment but keeps its tag: everything that meets it is killed. */
+static uint64_t poison_of(const disk_tier *tier, uint16_t tag)
+{
+    return disk_slot_pack(tier, (disk_slot){.offset = DISK_RECORD_ALIGN, .tag = tag});
+}
+
+static void clear_poison(disk_tier *tier)
+{
+    uint64_t count = (tier->bucket_mask + 1) * DISK_BUCKET_SLOTS;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t word = atomic_load_explicit(&tier->slots[i], memory_order_relaxed);
+        if (word != 0 && disk_slot_unpack(word).segment == 0) {
+            atomic_store_explicit(&tier->slots[i], 0, memory_order_relaxed);
+        }
+    }
+}
+
+/* A slot for the record; the tag's slot, an empty one or the oldest. */
+static _Atomic uint64_t *choose(const disk_ways *ways)
+{
+    _Atomic uint64_t *empty = NULL;
+    _Atomic uint64_t *oldest = disk_way(ways, 0);
+    for (uint32_t i = 0; i < ways->count; i++) {
+        _Atomic uint64_t *slot = disk_way(ways, i);
+        uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
+        if (word == 0) {
+            empty = empty != NULL ? empty : slot;
+            continue;
+        }
+        if (disk_slot_tag(word) == ways->tag) {
+            return slot;
+        }
+        if (disk_slot_unpack(word).segment <
+            disk_slot_unpack(atomic_load_explicit(oldest, memory_order_relaxed)).segment) {
+            oldest = slot;
+        }
+    }
+    return empty != NULL ? empty : oldest;
+}
+
+static brisk_err insert(disk_tier *tier, const unsigned char *record)
+{
+    const disk_record_head *head = disk_record_head_of(record);
+    brisk_key key = brisk_key_of(disk_record_key(record), head->key_size);
+    disk_ways ways = disk_ways_of(tier, key.hash);
+    disk_slot slot = {.segment = head->segment,
+                      .offset = head->offset,
+                      .large = head->codec == DISK_FILE,
+                      .tag = ways.tag};
+    uint64_t word = disk_slot_pack(tier, slot);
+    _Atomic uint64_t *place = choose(&ways);
+    uint64_t before = atomic_load_explicit(place, memory_order_relaxed);
+    brisk_err err = BRISK_OK;
+    if (before != 0) {
+        if (disk_slot_unpack(before).segment != 0) {
+            err = disk_kill(tier, before);
+        }
+        if (err == BRISK_OK && disk_slot_tag(before) == ways.tag) {
+            err = disk_kill(tier, word);
+            word = poison_of(tier, ways.tag);
+        }
+    }
+    atomic_store_explicit(place, word, memory_order_relaxed);
+    return err;
+}
+
+static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean)
+{
+    uint64_t offset;
+    uint64_t last = 0;
+    const unsigned char *record;
+    brisk_err err = BRISK_OK;
+    while (err == BRISK_OK && disk_scan_next(scan, &offset, &record)) {
+        last = offset;
+        if (disk_record_head_of(record)->state == DISK_RECORD_LIVE) {
+            err = insert(tier, record);
+        }
+    }
+    if (err != BRISK_OK || is_clean || last == 0) {
+        return err;
+    }
+    /* Perhaps never published.  Its slot, if it got one, then names a dead record. */
+    disk_slot slot = {.segment = scan->segment, .offset = (uint32_t)last};
+    return disk_kill(tier, disk_slot_pack(tier, slot));
+}
+
+static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, unsigned char *buffer)
+{
+    disk_pin pin;
+    brisk_err err = disk_fd_pin(tier, id, &pin);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    disk_segment_head head;
+    struct stat st;
+    size_t have = disk_pread_some(tier, pin.fd, &head, sizeof head, 0, &err);
+    if (err == BRISK_OK && (have != sizeof head || !disk_segment_head_ok(&head, id, tier->seed) ||
+                            fstat(pin.fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        err = BRISK_ERR_CORRUPT;
+    }
+    if (err == BRISK_OK) {
+        uint64_t size = (uint64_t)st.st_size;
+        uint32_t clean_end = disk_clean_end_read(head.clean_end, id, tier->seed);
+        bool is_clean = clean_end >= DISK_SEGMENT_HEAD && clean_end <= size;
+        disk_scan scan = {.tier = tier,
+                          .fd = pin.fd,
+                          .segment = id,
+                          .at = DISK_SEGMENT_HEAD,
+                          .end = is_clean ? clean_end : size,
+                          .buffer = buffer,
+                          .buffer_size = DISK_SCAN_BYTES};
+        scan.end = scan.end < DISK_SEGMENT_BYTES_MAX ? scan.end : DISK_SEGMENT_BYTES_MAX;
+        disk_entry *entry = &tier->entries[id % tier->header->segment_count];
+        uint64_t word =
+            disk_entry_word(id, is_clean && size == clean_end ? DISK_CLOSED : DISK_SEALED);
+        atomic_store_explicit(&entry->log_bytes, size, memory_order_relaxed);
+        atomic_store_explicit(&entry->file_bytes, disk_files_bytes(tier, id), memory_order_relaxed);
+        atomic_store_explicit(&entry->word, word, memory_order_release);
+        err = scan_segment(tier, &scan, is_clean);
+        if (err != BRISK_OK) {
+            atomic_store_explicit(&entry->word, 0, memory_order_relaxed);
+        }
+    }
+    disk_fd_unpin(&pin);
+    return err;
+}
+
+static brisk_err rebuild_all(disk_tier *tier, DIR *dir, unsigned char *buffer)
+{
+    uint64_t newest = 0;
+    for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
+        bool is_files;
+        uint32_t id = disk_name_read(file->d_name, &is_files);
+        if (id == 0 || is_files) {
+            continue;
+        }
+        newest = id > newest ? id : newest;
+        const disk_entry *entry = &tier->entries[id % tier->header->segment_count];
+        brisk_err err = BRISK_ERR_CONFLICT;
+        if (atomic_load_explicit(&entry->word, memory_order_relaxed) == 0) {
+            err = rebuild_segment(tier, id, buffer);
+        }
+        if (err != BRISK_OK) {
+            disk_count(&tier->counters.corrupt, 1);
+            brisk_log(BRISK_LOG_WARNING, "cache", "%s/%s: %s, dropping it", tier->path,
+                      file->d_name, brisk_err_message(err));
+            if (unlinkat(tier->dir_fd, file->d_name, 0) != 0) {
+                return brisk_err_from_errno(errno); /* it must not be believed next time either */
+            }
+            (void)disk_slots_clear(tier, id);
+        }
+    }
+    atomic_store_explicit(&tier->header->next_segment, newest + 1, memory_order_relaxed);
+    return BRISK_OK;
+}
+
+brisk_err disk_rebuild(disk_tier *tier)
+{
+    DIR *dir = open_folder(tier);
+    if (dir == NULL) {
+        return brisk_err_from_errno(errno);
+    }
+    brisk_err err = BRISK_ERR_NOMEM;
+    unsigned char *buffer = tier->alloc->acquire(tier->alloc->ctx, DISK_SCAN_BYTES, 64);
+    if (buffer != NULL) {
+        err = rebuild_all(tier, dir, buffer);
+        clear_poison(tier);
+        tier->alloc->release(tier->alloc->ctx, buffer, DISK_SCAN_BYTES, 64);
+    }
+    (void)closedir(dir);
+    return err;
+}
