@@ -130,6 +130,7 @@ brisk_err brisk_engine_create(const brisk_engine_opts *opts, brisk_engine **ret,
         return brisk_errinfo_set(info, err, "engine: %s", brisk_err_message(err));
     }
     engine_recycle_init(&engine->recycle, alloc);
+    engine_threads_init(&engine->threads);
     int failed = pthread_mutex_init(&engine->registry, NULL);
     BRISK_ASSERT(failed == 0); /* cannot fail for a plain mutex on Linux */
     brisk_errinfo why = {.code = BRISK_OK};
@@ -149,8 +150,11 @@ void brisk_engine_destroy(brisk_engine *engine)
     if (engine == NULL) {
         return;
     }
-    brisk_executor_destroy(engine->executor); /* nothing runs from here on */
+    /* Every job is done, but a thread of ours that resumed one may still be inside the executor's
+     * submit: such threads are joined first. */
+    engine_threads_deinit(&engine->threads, engine->alloc);
     engine_flights_deinit(&engine->flights);
+    brisk_executor_destroy(engine->executor);
     brisk_cache_destroy(engine->cache);
     engine_pipeline *pipeline = atomic_load_explicit(&engine->pipelines, memory_order_acquire);
     while (pipeline != NULL) {

@@ -3,11 +3,13 @@
  *
  *     engine.c    create, wire, destroy      job.c       a job's life and its steps
  *     config.c    knobs and their files      stage.c     a running stage and its items
- *     pipeline.c  checks a workload          flight.c    one computation per key
- *     module.c    plug-ins                   report.c    what a job says afterwards
- *     manifest.c  what plug-ins say unloaded recycle.c   arenas and trace tables
+ *     pipeline.c  checks a workload          blocking.c  stages with threads of their own
+ *     module.c    plug-ins                   flight.c    one computation per key
+ *     manifest.c  what plug-ins say unloaded report.c    what a job says afterwards
+ *                                            recycle.c   arenas and trace tables
  *
- * Locks, in order: engine.registry, flights.lock, job.lock, recycle.lock.
+ * Locks, in order: engine.registry, flights.lock, job.lock; then recycle.lock and threads.lock,
+ * which are leaves.
  */
 #ifndef BRISK_SRC_ENGINE_INTERNAL_H
 #define BRISK_SRC_ENGINE_INTERNAL_H
@@ -70,6 +72,7 @@ typedef struct engine_pipeline {
     brisk_graph *graphs[ENGINE_PHASES]; /* NULL: the phase has no stages */
     uint8_t stage_of[ENGINE_PHASES][BRISK_STAGES_MAX];
     uint8_t phase_of[BRISK_STAGES_MAX];
+    bool blocking[ENGINE_PHASES];      /* has a stage that waits for the network or a process */
     uint64_t before[BRISK_STAGES_MAX]; /* bit i: stage i of the same phase comes directly before */
 } engine_pipeline;
 
@@ -154,7 +157,9 @@ typedef enum engine_step {
     ENGINE_STEP_JOIN,
     ENGINE_STEP_ACCEPT,
     ENGINE_STEP_COMPUTE,
+    ENGINE_STEP_COMPUTED,
     ENGINE_STEP_DELIVER,
+    ENGINE_STEP_DELIVERED,
     ENGINE_STEP_DONE,
     ENGINE_STEP_WAITING, /* the job belongs to somebody else now */
 } engine_step;
@@ -264,9 +269,26 @@ void engine_job_failed(brisk_job *job, brisk_err err, const char *stage);
 BRISK_NODISCARD brisk_err engine_job_take_arena(brisk_job *job, engine_slot **ret);
 void engine_job_give_arena(brisk_job *job, engine_slot *slot);
 
+/* --- blocking.c --------------------------------------------------------------------------- */
+
+/* Threads of blocking stages; joined when they are seen to be over, at the latest at the end. */
+typedef struct engine_threads {
+    pthread_mutex_t lock;
+    struct engine_thread *first;
+} engine_threads;
+
+void engine_threads_init(engine_threads *threads);
+void engine_threads_deinit(engine_threads *threads, const brisk_alloc *alloc);
+/*
+ * Start a phase that has blocking stages; job->resume says where the job goes on, and the job
+ * belongs to whoever resumes it, which may happen before this returns.  Errors: NOMEM, and then
+ * nothing was started.
+ */
+BRISK_NODISCARD brisk_err engine_blocking_start(brisk_job *job, engine_phase phase);
+
 /* --- stage.c ------------------------------------------------------------------------------ */
 
-/* Run stage `index` on the calling thread, or, when it blocks, not on a worker. */
+/* Run stage `index` on the calling thread. */
 brisk_err engine_stage_run(brisk_job *job, uint32_t index);
 /* How many engine calls of workload code this thread is inside of. */
 uint32_t engine_thread_depth(void);
@@ -283,6 +305,7 @@ struct brisk_engine {
     brisk_executor *executor;
     engine_recycle recycle;
     engine_flights flights;
+    engine_threads threads;
     pthread_mutex_t registry;           /* pipelines, and modules being registered */
     engine_pipeline *_Atomic pipelines; /* grows at the head */
     uint32_t memory_tiers;              /* bit of the memory tier */

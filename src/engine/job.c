@@ -118,27 +118,49 @@ static brisk_err run_node(void *run_ctx, uint32_t node)
     return engine_stage_run(run->job, run->stage_of[node]);
 }
 
-static brisk_err run_phase(brisk_job *job, engine_phase phase)
+/* The calling thread waits until its job is resumed. */
+static engine_step wait_resumed(brisk_job *job)
+{
+    (void)pthread_mutex_lock(&job->lock);
+    while (!job->resumed) {
+        (void)pthread_cond_wait(&job->changed, &job->lock);
+    }
+    job->resumed = false;
+    engine_step step = job->resume;
+    (void)pthread_mutex_unlock(&job->lock);
+    return step;
+}
+
+/* Run the stages of a phase; `next` finds in job->err whether they failed. */
+static engine_step run_phase(brisk_job *job, engine_phase phase, engine_step next)
 {
     const brisk_graph *graph = job->pipeline->graphs[phase];
     if (graph == NULL) {
-        return BRISK_OK;
+        return next;
     }
-    phase_run run = {.job = job, .stage_of = job->pipeline->stage_of[phase]};
-    /* The graph would put a stage's error into the job's token, where it could not be forgiven:
-     * run_node asks the token instead. */
-    brisk_err err = brisk_graph_run(graph, job->engine->executor, NULL, run_node, &run);
+    brisk_err err;
+    if (job->pipeline->blocking[phase]) {
+        bool submitted = job->submitted; /* the job may be gone when start returns */
+        job->resume = next;
+        err = engine_blocking_start(job, phase);
+        if (err == BRISK_OK) {
+            return submitted ? ENGINE_STEP_WAITING : wait_resumed(job);
+        }
+    } else {
+        phase_run run = {.job = job, .stage_of = job->pipeline->stage_of[phase]};
+        /* The graph would put a stage's error into the job's token, where it could not be
+         * forgiven: run_node asks the token instead. */
+        err = brisk_graph_run(graph, job->engine->executor, NULL, run_node, &run);
+    }
     if (err != BRISK_OK) {
         engine_job_failed(job, err, NULL); /* unless a stage has said why */
-        err = job->err;
     }
-    return err;
+    return next;
 }
 
 static engine_step step_prepare(brisk_job *job)
 {
-    brisk_err err = run_phase(job, ENGINE_PREPARE);
-    return err == BRISK_OK ? ENGINE_STEP_KEY : ENGINE_STEP_DONE;
+    return run_phase(job, ENGINE_PREPARE, ENGINE_STEP_KEY);
 }
 
 /* Ask the workload for its key, once.  OK also when there is none: `uncached` tells. */
@@ -171,6 +193,9 @@ static brisk_err make_key(brisk_job *job)
 
 static engine_step step_key(brisk_job *job)
 {
+    if (job->err != BRISK_OK) {
+        return ENGINE_STEP_DONE; /* a PREPARE stage failed */
+    }
     brisk_err err = make_key(job);
     if (err != BRISK_OK) {
         return fail(job, err);
@@ -198,19 +223,6 @@ static engine_step step_lookup(brisk_job *job)
     job->landed = engine_flight_landed(&job->engine->flights, &job->key);
     job->looks++;
     return look(job, job->opts.tiers) ? ENGINE_STEP_ACCEPT : ENGINE_STEP_JOIN;
-}
-
-/* The calling thread waits until its job is resumed. */
-static engine_step wait_resumed(brisk_job *job)
-{
-    (void)pthread_mutex_lock(&job->lock);
-    while (!job->resumed) {
-        (void)pthread_cond_wait(&job->changed, &job->lock);
-    }
-    job->resumed = false;
-    engine_step step = job->resume;
-    (void)pthread_mutex_unlock(&job->lock);
-    return step;
 }
 
 static engine_step step_join(brisk_job *job)
@@ -376,13 +388,18 @@ static void store(brisk_job *job)
 
 static engine_step step_compute(brisk_job *job)
 {
-    engine_flights *flights = &job->engine->flights;
     job->source = ENGINE_SOURCE_COMPUTED;
     brisk_counter_add(&job->engine->computed, 1);
-    brisk_err err = run_phase(job, ENGINE_COMPUTE);
-    if (err == BRISK_OK) {
-        err = take_answer(job);
+    return run_phase(job, ENGINE_COMPUTE, ENGINE_STEP_COMPUTED);
+}
+
+static engine_step step_computed(brisk_job *job)
+{
+    engine_flights *flights = &job->engine->flights;
+    if (job->err != BRISK_OK) {
+        return ENGINE_STEP_DONE;
     }
+    brisk_err err = take_answer(job);
     if (err != BRISK_OK) {
         return fail(job, err);
     }
@@ -403,8 +420,12 @@ static engine_step step_compute(brisk_job *job)
 
 static engine_step step_deliver(brisk_job *job)
 {
-    brisk_err err = run_phase(job, ENGINE_DELIVER);
-    if (err != BRISK_ERR_CORRUPT || !job->answered) {
+    return run_phase(job, ENGINE_DELIVER, ENGINE_STEP_DELIVERED);
+}
+
+static engine_step step_delivered(brisk_job *job)
+{
+    if (job->err != BRISK_ERR_CORRUPT || !job->answered) {
         return ENGINE_STEP_DONE;
     }
     for (uint32_t i = 0; i < job->workload->stage_count; i++) {
@@ -418,10 +439,11 @@ static engine_step step_deliver(brisk_job *job)
 /* --- driving ------------------------------------------------------------------------------ */
 
 static engine_step (*const steps[])(brisk_job *job) = {
-    [ENGINE_STEP_PREPARE] = step_prepare, [ENGINE_STEP_KEY] = step_key,
-    [ENGINE_STEP_LOOKUP] = step_lookup,   [ENGINE_STEP_JOIN] = step_join,
-    [ENGINE_STEP_ACCEPT] = step_accept,   [ENGINE_STEP_COMPUTE] = step_compute,
-    [ENGINE_STEP_DELIVER] = step_deliver,
+    [ENGINE_STEP_PREPARE] = step_prepare,     [ENGINE_STEP_KEY] = step_key,
+    [ENGINE_STEP_LOOKUP] = step_lookup,       [ENGINE_STEP_JOIN] = step_join,
+    [ENGINE_STEP_ACCEPT] = step_accept,       [ENGINE_STEP_COMPUTE] = step_compute,
+    [ENGINE_STEP_COMPUTED] = step_computed,   [ENGINE_STEP_DELIVER] = step_deliver,
+    [ENGINE_STEP_DELIVERED] = step_delivered,
 };
 
 static void finish(brisk_job *job)
@@ -437,7 +459,8 @@ static bool drive(brisk_job *job, engine_step step)
 {
     engine_thread_enter();
     while (step < ENGINE_STEP_DONE) {
-        brisk_err reason = brisk_cancel_check(&job->cancel);
+        bool over = step == ENGINE_STEP_DELIVERED; /* too late to stop it */
+        brisk_err reason = over ? BRISK_OK : brisk_cancel_check(&job->cancel);
         step = reason == BRISK_OK ? steps[step](job) : fail(job, reason);
     }
     engine_thread_leave();
@@ -526,16 +549,16 @@ void engine_job_resume(brisk_job *job)
 brisk_err brisk_job_submit(brisk_job *job, void (*on_done)(brisk_job *job, void *ctx), void *ctx,
                            const brisk_post *post)
 {
-    BRISK_ASSERT(job->life == ENGINE_JOB_NEW || job->life == ENGINE_JOB_QUIET);
+    BRISK_ASSERT(!job->submitted);
     job->on_done = on_done;
     job->on_done_ctx = ctx;
     job->has_post = post != NULL;
     job->post = post != NULL ? *post : (brisk_post){0};
+    job->submitted = true;
     if (job->life == ENGINE_JOB_QUIET) { /* init failed, or lookup answered */
         complete(job);
         return BRISK_OK;
     }
-    job->submitted = true;
     job->life = ENGINE_JOB_SUBMITTED;
     job->resume = ENGINE_STEP_PREPARE;
     begin(job);
@@ -557,7 +580,9 @@ brisk_err brisk_job_wait(brisk_job *job)
 
 brisk_err brisk_job_run(brisk_job *job)
 {
-    BRISK_ASSERT(job->life == ENGINE_JOB_NEW || job->life == ENGINE_JOB_QUIET);
+    if (job->submitted) {
+        return brisk_job_wait(job);
+    }
     if (job->life == ENGINE_JOB_NEW) {
         begin(job);
         bool done = drive(job, ENGINE_STEP_PREPARE);
@@ -569,7 +594,7 @@ brisk_err brisk_job_run(brisk_job *job)
 
 brisk_err brisk_job_lookup(brisk_job *job)
 {
-    BRISK_ASSERT(job->life == ENGINE_JOB_NEW || job->life == ENGINE_JOB_QUIET);
+    BRISK_ASSERT(!job->submitted);
     if (job->life == ENGINE_JOB_QUIET) {
         return job->err;
     }

@@ -118,6 +118,7 @@ static brisk_err add_nodes(engine_pipeline *pipeline, const brisk_alloc *alloc,
         }
         BRISK_ASSERT(node_of[i] < BRISK_STAGES_MAX);
         pipeline->phase_of[i] = (uint8_t)phase;
+        pipeline->blocking[phase] |= (workload->stages[i].flags & BRISK_STAGE_BLOCKING) != 0;
         pipeline->stage_of[phase][node_of[i]] = (uint8_t)i;
     }
     return BRISK_OK;

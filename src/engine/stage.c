@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "exec/scheduler.h"
 
 /* Is this thread inside workload code of some job?  Then it must not wait for another job. */
 static _Thread_local uint32_t thread_depth;
@@ -140,7 +139,7 @@ static brisk_err reason_of(brisk_job *job, brisk_err err)
     return err;
 }
 
-static brisk_err run_stage(brisk_job *job, uint32_t index)
+brisk_err engine_stage_run(brisk_job *job, uint32_t index)
 {
     const brisk_stage *stage = &job->workload->stages[index];
     engine_record *record = &job->records[index];
@@ -171,41 +170,6 @@ static brisk_err run_stage(brisk_job *job, uint32_t index)
         engine_job_failed(job, err, stage->name);
     }
     return err;
-}
-
-/* A stage on a thread of its own: a member of a group that no worker runs. */
-typedef struct blocking_run {
-    brisk_job *job;
-    uint32_t index;
-    brisk_err err;
-    brisk_group group;
-} blocking_run;
-
-static void run_blocking(void *arg)
-{
-    blocking_run *run = arg;
-    run->err = run_stage(run->job, run->index);
-    exec_group_leave(run->job->engine->executor, &run->group);
-}
-
-brisk_err engine_stage_run(brisk_job *job, uint32_t index)
-{
-    bool blocking = (job->workload->stages[index].flags & BRISK_STAGE_BLOCKING) != 0;
-    if (!blocking || brisk_executor_current_worker(job->engine->executor) < 0) {
-        return run_stage(job, index); /* a thread that is no worker may wait for what it likes */
-    }
-    blocking_run run = {.job = job, .index = index};
-    brisk_group_init(&run.group, job->engine->executor);
-    run.group.open_ =
-        1; /* the thread, which leaves the group at its end; nobody else sees it yet */
-    brisk_thread thread;
-    brisk_thread_opts opts = {.name = "brisk-blocking", .run = run_blocking, .ctx = &run};
-    if (brisk_thread_start(&thread, &opts) != BRISK_OK) {
-        return run_stage(job, index); /* slower for others, but right */
-    }
-    brisk_group_wait(&run.group); /* the worker does other work meanwhile */
-    brisk_thread_join(&thread);
-    return run.err;
 }
 
 /* --- items -------------------------------------------------------------------------------- */
