@@ -159,7 +159,7 @@ brisk_err rom_bps_open(rom_patch *patch, brisk_errinfo *info)
     patch->body_end = reader.end;
     bps_walk walk = walk_of(patch, patch->source_size, info);
     while (err == BRISK_OK && has_next(&walk)) {
-        bps_action action;
+        bps_action action = {0};
         err = next_action(&walk, &action);
     }
     if (err == BRISK_OK && walk.at != patch->target_size) {
@@ -176,7 +176,7 @@ brisk_err rom_bps_apply(const rom_patch *patch, const rom_job *job, rom_output *
     bps_walk walk = walk_of(patch, job->behind.size, info);
     uint64_t skipped = rom_output_written(output); /* the header in front, in output's offsets */
     while (has_next(&walk)) {
-        bps_action action;
+        bps_action action = {0};
         brisk_err err = next_action(&walk, &action); /* a forced source may be shorter */
         if (err != BRISK_OK) {
             return err;
@@ -321,7 +321,7 @@ brisk_err rom_bps_writes(const rom_patch *patch, const rom_job *job, const rom_w
     bps_writer writer = {.sink = sink, .job = job, .first = sink->list->count, .info = info};
     while (has_next(&walk)) {
         uint64_t at = walk.at;
-        bps_action action;
+        bps_action action = {0};
         brisk_err err = next_action(&walk, &action);
         if (err != BRISK_OK) {
             return err;

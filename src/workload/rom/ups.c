@@ -84,7 +84,7 @@ brisk_err rom_ups_open(rom_patch *patch, brisk_errinfo *info)
     patch->body_end = reader.end;
     ups_walk walk = walk_of(patch, info);
     while (err == BRISK_OK && has_next(&walk)) {
-        ups_hunk hunk;
+        ups_hunk hunk = {0};
         err = next_hunk(&walk, &hunk);
     }
     return err;
@@ -131,7 +131,7 @@ brisk_err rom_ups_apply(const rom_patch *patch, const rom_job *job, rom_output *
     uint64_t at = 0;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && at < job->size && has_next(&walk)) {
-        ups_hunk hunk;
+        ups_hunk hunk = {0};
         err = next_hunk(&walk, &hunk);
         BRISK_ASSERT(err == BRISK_OK); /* open walked the same bytes */
         uint64_t begin = hunk.at < job->size ? hunk.at : job->size;
@@ -166,7 +166,7 @@ brisk_err rom_ups_writes(const rom_patch *patch, const rom_job *job, const rom_w
     uint64_t at = 0;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && at < job->size && has_next(&walk)) {
-        ups_hunk hunk;
+        ups_hunk hunk = {0};
         err = next_hunk(&walk, &hunk);
         BRISK_ASSERT(err == BRISK_OK);
         uint64_t begin = hunk.at < job->size ? hunk.at : job->size;
