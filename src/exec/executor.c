@@ -269,9 +269,16 @@ static bool start_done(brisk_executor *executor, start_result result)
 
 bool exec_start_thread(brisk_executor *executor)
 {
-    if (atomic_load_explicit(&executor->start_failed, memory_order_relaxed) ||
-        pthread_mutex_trylock(&executor->start_lock) != 0) {
-        return false; /* who holds the lock starts one that will look at every queue */
+    if (atomic_load_explicit(&executor->start_failed, memory_order_relaxed)) {
+        return false;
+    }
+    /* Waits for a start in progress, because that thread may have found its task already and be
+     * running by now: only who holds the lock knows whether the next one is needed. */
+    (void)pthread_mutex_lock(&executor->start_lock);
+    /* seq_cst: S2 of the proof in idle.c once more; our task was published before. */
+    if ((uint32_t)atomic_load_explicit(&executor->state, memory_order_seq_cst) != 0) {
+        (void)pthread_mutex_unlock(&executor->start_lock);
+        return true; /* somebody searches meanwhile */
     }
     return start_done(executor, start_locked(executor));
 }

@@ -88,7 +88,7 @@ void exec_run(brisk_executor *executor, exec_worker *self, brisk_task *task);
 brisk_task *exec_queue_pop(brisk_executor *executor);
 /* A task of any worker but `self` (may be NULL); retried until nobody got in between. */
 brisk_task *exec_steal(brisk_executor *executor, exec_worker *self, uint64_t *random);
-/* Start one more thread; false if that was impossible or needless. */
+/* See to it that somebody searches by starting a thread; false if that was impossible. */
 bool exec_start_thread(brisk_executor *executor);
 
 /* --- idle.c --- */
