@@ -398,7 +398,7 @@ static brisk_exit report(bench *b)
         if (strcmp(b->before.command, b->command) != 0) {
             char quoted[CLI_QUOTED_MAX];
             (void)fprintf(b->invocation->err,
-                          "brisk: bench: the baseline is of another command: "
+                          "brisk: bench: note: the baseline is another command: "
                           "'%s'\n",
                           cli_quote(quoted, b->before.command));
         }

@@ -57,7 +57,11 @@ static const figure figures[] = {
     FIGURE(get_p99_ns, NS),
 };
 
-enum { FIGURE_TOTAL = sizeof figures / sizeof figures[0], COLUMN = 16 };
+enum {
+    FIGURE_TOTAL = sizeof figures / sizeof figures[0],
+    ALWAYS_SHOWN = 3, /* the first ones; the others only where one is not 0 */
+    COLUMN = 16,
+};
 
 static uint64_t figure_of(const brisk_tier_stats *stats, const figure *what)
 {
@@ -90,6 +94,13 @@ static void print_table(FILE *out, const brisk_cache *cache, const char *path)
     }
     (void)fputc('\n', out);
     for (uint32_t f = 0; f < FIGURE_TOTAL; f++) {
+        uint64_t any = f < ALWAYS_SHOWN ? 1 : 0;
+        for (uint32_t i = 0; i < count; i++) {
+            any |= figure_of(&stats[i], &figures[f]);
+        }
+        if (any == 0) {
+            continue;
+        }
         (void)fprintf(out, "%-14s", figures[f].name);
         for (uint32_t i = 0; i < count; i++) {
             char text[CLI_TEXT_MAX];
@@ -202,7 +213,8 @@ const brisk_command cmd_cache_stats = {
     .summary = "show what each tier holds",
     .description =
         "One column per tier.  Counts of hits and misses are those of this run; entries and bytes "
-        "of the disk tier are what all runs left.  A disk tier that is missing or damaged is said "
+        "of the disk tier are what all runs left.  Counts that are 0 are left out, but not with "
+        "--json.  A disk tier that is missing or damaged is said "
         "so; the figures of the other tiers are shown nevertheless.",
     .options = json_options,
     .option_count = 1,

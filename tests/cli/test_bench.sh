@@ -52,7 +52,7 @@ run bench version --runs 5 --baseline one.A-b_2
 expect_status 0; expect_err ""
 expect_out_like "*against 'one.A-b_2' (20* UTC, brisk *): * x *er, * % * time; *noise (p = *)*"
 run bench help --runs 2 --baseline one.A-b_2 --json
-expect_status 0; expect_err "brisk: bench: the baseline is of another command: 'version'"
+expect_status 0; expect_err "brisk: bench: note: the baseline is another command: 'version'"
 expect_json "d['baseline']['name'] == 'one.A-b_2' and d['baseline']['runs'] == 5"
 expect_json "d['baseline']['ratio'] > 0 and 0 <= d['baseline']['p'] <= 1"
 # A baseline that was a hundred times slower is an improvement beyond noise, and the reverse.
