@@ -188,16 +188,9 @@ brisk_err rom_print_json(FILE *out, const brisk_job *job, const rom_job *state, 
     brisk_json_bool(&json, "dry_run", state->request->dry_run);
     if (err == BRISK_OK) {
         print_success_json(&json, job, state);
-    } else {
-        const char *stage = brisk_job_error_stage(job);
-        brisk_json_str(&json, "code", brisk_err_name(err));
-        brisk_json_str(&json, "error", brisk_job_error_text(job));
-        brisk_json_str(&json, "stage", stage != NULL ? stage : "");
-        if (state->conflicts.total != 0) {
-            rom_conflicts_write_json(state, &json);
-        }
+    } else if (state->conflicts.total != 0) {
+        rom_conflicts_write_json(state, &json);
     }
-    brisk_json_u64(&json, "elapsed_ns", brisk_job_elapsed_ns(job));
     brisk_job_write_report_json(job, &json);
     brisk_json_object_end(&json);
     return brisk_json_finish(&json);

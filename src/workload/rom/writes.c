@@ -156,11 +156,20 @@ static size_t find_run(const rom_writes *list, uint64_t offset)
     return low;
 }
 
+/* The owner with the lower number is called the first. */
 static void add_conflict(rom_conflicts *conflicts, const rom_conflict *conflict)
 {
     conflicts->total++;
-    if (conflicts->shown < ROM_CONFLICTS_SHOWN) {
-        conflicts->items[conflicts->shown++] = *conflict;
+    if (conflicts->shown == ROM_CONFLICTS_SHOWN) {
+        return;
+    }
+    rom_conflict *item = &conflicts->items[conflicts->shown++];
+    *item = *conflict;
+    if (conflict->first > conflict->second) {
+        item->first = conflict->second;
+        item->second = conflict->first;
+        item->first_bytes = conflict->second_bytes;
+        item->second_bytes = conflict->first_bytes;
     }
 }
 
