@@ -315,6 +315,7 @@ brisk_err rom_output_fix_checksums(rom_output *output, rom_output_result *result
     }
     if (err == BRISK_OK && count != 0) {
         result->content = brisk_hash128_of(file.data, file.size, 0);
+        output->has_sums = false; /* they are those of the bytes before */
         rom_detect(&file, &now); /* with the checksums that are stored now, which are right */
         for (uint32_t i = 0; i < now.checksum_count; i++) {
             now.checksums[i].computed = now.checksums[i].stored;

@@ -1,0 +1,10 @@
+/*
+ * fuzz_ups.c -- any bytes as a UPS patch; input and oracle: fuzz_patch.h.
+ */
+#include "fuzz_patch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_patch("UPS1", data, size);
+    return 0;
+}
