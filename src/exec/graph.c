@@ -4,7 +4,7 @@
  * While it is built, a graph is two growing lists, names and edges.  Freezing
  *   1. refuses two nodes of one name (open-addressing table of node numbers),
  *   2. sorts the edges by their earlier end with a counting sort, which gives the successor lists one
- *      after the other in one array, and drops repeated edges there,
+ *      after the other in one array; a repeated edge is counted up and down twice,
  *   3. takes nodes without open predecessors until none is left (Kahn); the queue is the order,
  *   4. if nodes remain, follows from one of them a remaining predecessor each time: the walk must
  *      come back to itself, and what it passed is the cycle that is printed.
@@ -190,14 +190,16 @@ static brisk_err check_names(const brisk_graph *graph, brisk_errinfo *info)
     return err;
 }
 
-/* after_begin and after from the edges, by counting sort; repeated edges are still there. */
+/* after_begin, after and before_count from the edges, by counting sort. */
 static void sort_edges(brisk_graph *graph)
 {
     const graph_edge *edges = graph->edges.items;
     uint32_t *begin = graph->after_begin;
     memset(begin, 0, ((size_t)graph->count + 1) * sizeof *begin);
+    memset(graph->before_count, 0, (size_t)graph->count * sizeof *graph->before_count);
     for (size_t i = 0; i < graph->edges.count; i++) {
         begin[edges[i].earlier + 1]++;
+        graph->before_count[edges[i].later]++;
     }
     for (uint32_t node = 0; node < graph->count; node++) {
         begin[node + 1] += begin[node];
@@ -212,28 +214,6 @@ static void sort_edges(brisk_graph *graph)
         begin[node] = begin[node + 1];
     }
     begin[graph->count] = (uint32_t)graph->edges.count;
-}
-
-/* Keep the first of equal successors, and count predecessors.  `seen`: a scratch of `count`. */
-static void drop_repeats(brisk_graph *graph, uint32_t *seen)
-{
-    memset(seen, 0xff, (size_t)graph->count * sizeof *seen);
-    memset(graph->before_count, 0, (size_t)graph->count * sizeof *graph->before_count);
-    uint32_t kept = 0;
-    uint32_t at = 0;
-    for (uint32_t node = 0; node < graph->count; node++) {
-        uint32_t end = graph->after_begin[node + 1];
-        graph->after_begin[node] = kept;
-        for (; at < end; at++) {
-            uint32_t later = graph->after[at];
-            if (seen[later] != node) {
-                seen[later] = node;
-                graph->after[kept++] = later;
-                graph->before_count[later]++;
-            }
-        }
-    }
-    graph->after_begin[graph->count] = kept;
 }
 
 /* Kahn.  `open` is a scratch of `count`; it ends as the number of predecessors that never ran.
@@ -303,7 +283,6 @@ static brisk_err report_cycle(const brisk_graph *graph, const uint32_t *open, ui
 static brisk_err freeze(brisk_graph *graph, uint32_t *scratch, uint32_t *walk, brisk_errinfo *info)
 {
     sort_edges(graph);
-    drop_repeats(graph, scratch);
     if (sort_nodes(graph, scratch) != graph->count) {
         return report_cycle(graph, scratch, walk, info);
     }

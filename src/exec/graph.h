@@ -31,11 +31,11 @@ struct brisk_graph {
     graph_list names;   /* char: all names with their NULs */
     graph_list edges;   /* graph_edge, as they came */
 
-    /* After the freeze.  The successors of n are after[after_begin[n]] .. [after_begin[n + 1] - 1],
-     * each once. */
+    /* After the freeze.  The successors of n are after[after_begin[n]] .. [after_begin[n + 1] - 1];
+     * an edge that was given twice is there twice, and counted twice in before_count. */
     uint32_t *after_begin;
     uint32_t *after;
-    uint32_t *before_count; /* different predecessors, per node */
+    uint32_t *before_count; /* edges from predecessors, per node */
     uint32_t *order;        /* a topological order; the source_count nodes without any come first */
     uint32_t source_count;
 };

@@ -471,6 +471,36 @@ static void test_the_first_error_stops_the_rest(void **state)
     }
 }
 
+/* Sources only, and no token: those that have not begun when the first one fails are skipped. */
+typedef struct bystanders {
+    _Atomic bool failed;
+    _Atomic uint64_t ran;
+} bystanders;
+
+static brisk_err fail_first(void *ctx, uint32_t node)
+{
+    bystanders *b = ctx;
+    if (node == 0) {
+        atomic_store(&b->failed, true);
+        return BRISK_ERR_IO;
+    }
+    while (!atomic_load(&b->failed)) {
+    }
+    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* time for the error to land */
+    atomic_fetch_add(&b->ran, 1);
+    return BRISK_OK;
+}
+
+static void test_an_error_needs_no_token(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(2);
+    BRISK_CLEANUP(brisk_graph_destroy) brisk_graph *graph = make_lattice(100, 1);
+    bystanders b = {.ran = 0};
+    CHECK(brisk_graph_run(graph, executor, NULL, fail_first, &b) == BRISK_ERR_IO);
+    CHECK_U64(b.ran, <, 50); /* two had begun */
+}
+
 static void test_cancel_and_deadline_stop_it(void **state)
 {
     (void)state;
@@ -590,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_graphs_nest),
         cmocka_unit_test(test_independent_nodes_overlap),
         cmocka_unit_test(test_the_first_error_stops_the_rest),
+        cmocka_unit_test(test_an_error_needs_no_token),
         cmocka_unit_test(test_cancel_and_deadline_stop_it),
         cmocka_unit_test(test_a_request_after_the_last_node_changes_nothing),
         cmocka_unit_test(test_one_of_many_errors_wins),

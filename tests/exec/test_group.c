@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <brisk/executor.h>
@@ -243,6 +244,7 @@ typedef struct odd_group {
     brisk_task outer_task;
     brisk_task inner_task;
     brisk_task extra_task;
+    uint64_t pause;
     _Atomic int stage;
     _Atomic int64_t inner_worker;
     _Atomic uint64_t ran;
@@ -266,7 +268,12 @@ static void run_inner(brisk_task *task)
     odd_group *o = task->ctx;
     atomic_store(&o->inner_worker, brisk_executor_current_worker(o->executor));
     atomic_store(&o->stage, 2);
-    nap(2000); /* the worker goes to sleep in its wait */
+    if (o->pause == 0) {
+        nap(2000); /* the worker goes to sleep in its wait */
+    }
+    for (uint64_t i = 0; i < o->pause; i++) {
+        atomic_signal_fence(memory_order_seq_cst); /* or is on its way there */
+    }
     o->extra_task = (brisk_task){.run = run_extra, .ctx = o};
     brisk_group_run(&o->inner, &o->extra_task);
     uint64_t give_up = brisk_clock_now_ns(NULL) + UINT64_C(30000000000);
@@ -289,9 +296,11 @@ static void run_outer(brisk_task *task)
 static void test_a_sleeping_waiter_is_woken_for_its_members(void **state)
 {
     (void)state;
-    for (int round = 0; round < 20; round++) {
-        BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(1, 1);
+    BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(1, 1);
+    uint64_t random = check_seed();
+    for (int round = 0; round < 3000; round++) {
         odd_group o = {.executor = executor};
+        o.pause = round < 20 ? 0 : 1 + check_random(&random) % 10000;
         brisk_group outer;
         brisk_group_init(&outer, executor);
         o.outer_task = (brisk_task){.run = run_outer, .ctx = &o};
@@ -301,6 +310,34 @@ static void test_a_sleeping_waiter_is_woken_for_its_members(void **state)
         CHECK_U64(atomic_load(&o.ran), ==, 1);
         CHECK(atomic_load(&o.inner_worker) == -1);
     }
+}
+
+static void nap_long(brisk_task *task)
+{
+    (void)task;
+    nap(400000);
+}
+
+static uint64_t cpu_time_us(void)
+{
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static void test_a_waiter_sleeps(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(1, 0);
+    brisk_group group;
+    brisk_group_init(&group, executor);
+    brisk_task task = {.run = nap_long};
+    brisk_group_run(&group, &task);
+    nap(50000); /* the worker has it */
+    uint64_t before = cpu_time_us();
+    brisk_group_wait(&group);
+    CHECK_U64(cpu_time_us() - before, <, 100000); /* a spin would take 350000 */
 }
 
 static void test_an_empty_group_does_not_wait(void **state)
@@ -332,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_a_group_may_vanish_after_its_wait),
         cmocka_unit_test(test_members_may_come_while_it_is_waited_for),
         cmocka_unit_test(test_a_sleeping_waiter_is_woken_for_its_members),
+        cmocka_unit_test(test_a_waiter_sleeps),
         cmocka_unit_test(test_an_empty_group_does_not_wait),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
