@@ -23,15 +23,15 @@ static brisk_err take_test(brisk_stage_ctx *ctx, void *state, const void *reques
     return BRISK_OK;
 }
 
-static brisk_err run_test(brisk_stage_ctx *ctx, void *opaque)
+static brisk_err run_its_stage(brisk_stage_ctx *ctx, void *opaque)
 {
     item_test *test = *(item_test **)opaque;
     return test->stage(ctx, test);
 }
 
-static const brisk_stage one_stage[] = {{.name = "items", .run = run_test}};
+static const brisk_stage one_stage[] = {{.name = "items", .run = run_its_stage}};
 static const brisk_workload items = {
-    .name = "items",
+    .name = "itemized",
     .stages = one_stage,
     .stage_count = 1,
     .state_bytes = sizeof(void *),
