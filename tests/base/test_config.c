@@ -105,6 +105,9 @@ static void test_errors_name_file_and_line(void **state)
     refused("rom:\n  verfy: yes\n", BRISK_ERR_INVALID,
             "2: unknown setting 'rom.verfy' (did you mean 'rom.verify'?)");
     refused("nothing: {}\n", BRISK_ERR_INVALID, "1: unknown section");
+    refused("nothing:\n  deep:\n    down: 1\n", BRISK_ERR_INVALID,
+            "3: unknown setting 'nothing.deep.down'");
+    CHECK(asked == 1);
     refused("exec:\n  workers: many\n", BRISK_ERR_INVALID,
             "2: exec.workers: 'many' is not a number");
     refused("exec:\n  workers: 65\n", BRISK_ERR_LIMIT, "2: exec.workers: '65' is outside 0 to 64");

@@ -1,9 +1,11 @@
 /* Views, whole reads and writes, folders; hostile paths are refused with a line that names them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -170,13 +172,25 @@ static void test_full_device(void **state)
     (void)close(fd);
 }
 
-/* More than a pipe holds, so that write returns in the middle. */
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* More than a pipe holds, and a timer that makes write return in the middle, or with EINTR. */
 static int write_pipe(void *ctx)
 {
     static char data[300000];
     const int *fds = ctx;
     (void)close(fds[0]);
-    memset(data, 'p', sizeof data);
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (char)(i % 251);
+    }
+    struct sigaction action = {.sa_handler = on_alarm}; /* without SA_RESTART */
+    struct itimerval often = {.it_interval = {.tv_usec = 300}, .it_value = {.tv_usec = 300}};
+    if (sigaction(SIGALRM, &action, NULL) != 0 || setitimer(ITIMER_REAL, &often, NULL) != 0) {
+        return 2;
+    }
     return brisk_file_write_all(fds[1], data, sizeof data) == BRISK_OK ? 0 : 1;
 }
 
@@ -190,7 +204,10 @@ static void test_write_all_goes_on_after_a_part(void **state)
     char buffer[777];
     size_t sum = 0;
     for (ssize_t part; (part = read(fds[0], buffer, sizeof buffer)) > 0;) {
-        sum += (size_t)part;
+        (void)usleep(100); /* the writer waits for room */
+        for (ssize_t i = 0; i < part; i++, sum++) {
+            CHECK(buffer[i] == (char)(sum % 251));
+        }
     }
     (void)close(fds[0]);
     CHECK_U64(sum, ==, 300000);

@@ -53,6 +53,28 @@ static void test_any_size_arrives(void **state)
     (void)close(src);
 }
 
+/* More than is mapped at a time, and not a whole number of pages. */
+static void test_several_windows(void **state)
+{
+    (void)state;
+    const size_t size = ((size_t)40 << 20) + 12345;
+    unsigned char *data = malloc(size);
+    for (size_t i = 0; i < size; i++) {
+        data[i] = (unsigned char)(i * 7 >> 10);
+    }
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *path = temp_dir_path(dir, "target");
+    int src = make_source(dir, data, size);
+    int dst = make_target(path);
+    brisk_err err = brisk_file_clone(src, dst, size, NULL);
+    bool same = temp_holds(path, data, size);
+    (void)close(src);
+    (void)close(dst);
+    free(data);
+    CHECK_OK(err);
+    CHECK(same);
+}
+
 /* Between file systems, where the kernel may refuse the cheap ways. */
 static void test_to_another_file_system(void **state)
 {
@@ -155,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_size_arrives),
+        cmocka_unit_test(test_several_windows),
         cmocka_unit_test(test_to_another_file_system),
         cmocka_unit_test(test_other_ways),
         cmocka_unit_test(test_errors),

@@ -75,6 +75,27 @@ static void test_released_is_used_again(void **state)
     CHECK_U64(stats.bytes, >=, 60000);
 }
 
+/* Whatever was released is taken before another slab is. */
+static void test_nothing_is_lost(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 26, ROUNDS = 50 };
+    BRISK_CLEANUP(brisk_pool_destroy) brisk_pool *pool = NULL;
+    CHECK_OK(brisk_pool_create(&(brisk_pool_opts){.object_bytes = 40, .slab_objects = 13}, &pool));
+    for (int round = 0; round < ROUNDS; round++) {
+        void *objects[OBJECTS];
+        for (int i = 0; i < OBJECTS; i++) {
+            objects[i] = brisk_pool_acquire(pool);
+        }
+        brisk_pool_stats stats;
+        brisk_pool_read_stats(pool, &stats);
+        CHECK(stats.live == OBJECTS && stats.free == 0);
+        for (int i = 0; i < OBJECTS; i++) {
+            brisk_pool_release(pool, objects[i]);
+        }
+    }
+}
+
 static void test_limit_holds(void **state)
 {
     (void)state;
@@ -136,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_objects_do_not_overlap),
         cmocka_unit_test(test_released_is_used_again),
+        cmocka_unit_test(test_nothing_is_lost),
         cmocka_unit_test(test_limit_holds),
         cmocka_unit_test(test_wrong_options),
         cmocka_unit_test(test_every_allocation_may_fail),
