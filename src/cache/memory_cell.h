@@ -145,20 +145,20 @@ static inline void cell_copy_out(void *to, const cell_word *from, size_t size)
 static inline bool cell_equals(const cell_word *cell, const void *with, size_t size)
 {
     const unsigned char *bytes = with;
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, 8);
+    uint64_t word = 0;
+    for (; size >= 8; size -= 8) {
+        memcpy(&word, bytes, 8);
         if (cell_load(cell++) != word) {
             return false;
         }
+        bytes += 8;
     }
-    if (i == size) {
+    if (size == 0) {
         return true;
     }
-    uint64_t tail = 0;
-    memcpy(&tail, bytes + i, size - i);
-    return cell_load(cell) == tail;
+    word = 0;
+    memcpy(&word, bytes, size);
+    return cell_load(cell) == word;
 }
 
 #endif /* BRISK_SRC_CACHE_MEMORY_CELL_H */

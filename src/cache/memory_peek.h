@@ -17,6 +17,9 @@
 
 #include "cache/memory_cell.h"
 #include "cache/memory_shard.h"
+#include "cache/value_blocks.h"
+
+static_assert(sizeof(brisk_value) + CELL_BYTES_MAX <= VALUE_BLOCKS_MAX, "a class for every copy");
 
 enum { PEEK_PROBES_MAX = 16 };
 
@@ -38,10 +41,13 @@ static inline shard_answer peek_cell(const memory_shard *shard, const cell_word 
     if (!cell_equals(at, key->bytes, key->size)) {
         return SHARD_MISS;
     }
-    void *data;
-    if (brisk_value_reserve(shape.value_size, shard->alloc, &data, &ret->value) != BRISK_OK) {
+    brisk_value *value = shard->recycles ? value_take_kept(shape.value_size) : NULL;
+    void *data = value != NULL ? value->bytes : NULL;
+    if (value == NULL &&
+        brisk_value_reserve(shape.value_size, shard->alloc, &data, &value) != BRISK_OK) {
         return SHARD_NOMEM;
     }
+    ret->value = value;
     at += cell_words_of(shape.key_size);
     ret->meta_size = shape.meta_size;
     if (shape.meta_size != 0) {

@@ -112,6 +112,7 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
         .region = block,
         .clock = opts->clock,
         .alloc = opts->alloc,
+        .recycles = opts->alloc == brisk_alloc_libc(),
         .policy_ops = opts->policy_ops,
         .rings = opts->rings,
         .ring_stride = opts->ring_stride,
@@ -129,6 +130,8 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
     table_init(&shard->table, buckets, ready, plan.bucket_count);
     space_init(&shard->space, block, chunks, plan.chunk_count, plan.chunk_bytes / LINE_BYTES);
     shard->policy = opts->policy_ops->init(block + plan.policy_at, plan.id_count);
+    shard->policy_ids = block + plan.policy_at + opts->policy_ops->ids_at;
+    shard->policy_id_bytes = opts->policy_ops->id_bytes;
     if (pthread_mutex_init(&shard->lock, NULL) != 0) {
         opts->alloc->release(opts->alloc->ctx, block, plan.end, align);
         return BRISK_ERR_NOMEM;
@@ -430,6 +433,7 @@ static bool shard_is_valid_locked(const memory_shard *shard)
 {
     uint64_t entries = 0;
     uint64_t used = 0;
+    uint64_t passed = 0; /* full buckets between home and place, of all entries */
     uint64_t chunk_bytes = (uint64_t)shard->space.chunk_lines * LINE_BYTES;
     for (uint32_t i = 0; i < shard->space.chunk_count; i++) {
         if (shard->space.chunks[i].cell_class == SPACE_NONE) {
@@ -440,8 +444,12 @@ static bool shard_is_valid_locked(const memory_shard *shard)
         uint32_t line;
         uint64_t live = 0;
         while ((line = space_next_live(&shard->space, i, &at)) != SPACE_NONE) {
-            used += outside_bytes(cell_unpack(cell_load(&space_cell(&shard->space, line)[1])));
-            live += place_of_line(shard, line).line == line;
+            const cell_word *cell = space_cell(&shard->space, line);
+            uint32_t home = table_home(&shard->table, cell_load(&cell[0]));
+            uint32_t bucket = place_of_line(shard, line).bucket;
+            passed += bucket >= home ? bucket - home : bucket + shard->table.bucket_count - home;
+            used += outside_bytes(cell_unpack(cell_load(&cell[1])));
+            live++;
         }
         if (live != shard->space.chunks[i].live) {
             return false;
@@ -449,7 +457,7 @@ static bool shard_is_valid_locked(const memory_shard *shard)
         entries += live;
     }
     return entries == shard->entries && used == shard->bytes_used && used <= shard->bytes_budget &&
-           shard->policy_ops->is_valid(shard->policy);
+           passed == table_overflows(&shard->table) && shard->policy_ops->is_valid(shard->policy);
 }
 
 /* Small shards only, since this looks at every entry. */

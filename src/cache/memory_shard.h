@@ -41,8 +41,11 @@ typedef struct memory_shard {
     /* For readers without the lock; never changes after init. */
     _Alignas(64) memory_table table;
     const unsigned char *region;
-    const brisk_clock *clock;
+    const unsigned char *policy_ids; /* see policy_ops.ids_at */
+    size_t policy_id_bytes;
     const brisk_alloc *alloc;
+    const brisk_clock *clock;
+    bool recycles; /* copies may be made of the thread's kept blocks */
     /* Under the lock. */
     _Alignas(64) pthread_mutex_t lock;
     memory_space space;
@@ -91,6 +94,7 @@ static inline void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t
 {
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     ring->ids[tail % HITS_RING] = id;
+    __builtin_prefetch(shard->policy_ids + id * shard->policy_id_bytes, 1);
     /* Release: pairs with the acquire in drain_hits, for ids[]. */
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
     /* Acquire: whoever took the old ids has read them. */

@@ -134,3 +134,14 @@ void table_repoint(memory_table *table, table_place place, uint32_t line)
     atomic_store_explicit(&bucket->lines[place.slot], line, memory_order_release);
     end_write(bucket);
 }
+
+uint64_t table_overflows(const memory_table *table)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < table->bucket_count; i++) {
+        if (table_is_ready(table, i)) {
+            sum += atomic_load_explicit(&table->buckets[i].overflow, memory_order_relaxed);
+        }
+    }
+    return sum;
+}

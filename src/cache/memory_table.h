@@ -100,5 +100,7 @@ void table_insert(memory_table *table, uint64_t hash, uint32_t line);
 void table_remove(memory_table *table, uint64_t hash, table_place place);
 /* The entry at `place` is now in the cell `line`. */
 void table_repoint(memory_table *table, table_place place, uint32_t line);
+/* The sum of all `overflow`: how many buckets entries went past, together.  For audits. */
+uint64_t table_overflows(const memory_table *table);
 
 #endif /* BRISK_SRC_CACHE_MEMORY_TABLE_H */

@@ -23,6 +23,9 @@ typedef struct cache_policy cache_policy;
 
 typedef struct policy_ops {
     const char *name;
+    /* What the policy knows of an id is id_bytes at ids_at + id * id_bytes from its beginning: */
+    size_t ids_at; /* the tier asks for that memory when a hit happens, long before on_hits */
+    size_t id_bytes;
     /* Memory for ids 0 .. id_count - 1. */
     size_t (*bytes)(uint32_t id_count);
     /* Begin with no entries in `storage`, which holds bytes(id_count), aligned to 64. */

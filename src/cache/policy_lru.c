@@ -3,8 +3,8 @@
  *
  * A ring of ids linked by 32-bit numbers in an array of their own, 8 bytes an entry: a million
  * entries are 8 MB of links and stay near the processor, where links inside the entries would
- * cost three misses of main memory for every hit.  A batch of hits walks the array three times,
- * each time asking for the lines of the next walk, so that the misses overlap.
+ * cost three misses of main memory for every hit.  The tier asks for an id's node when the hit
+ * happens; a batch of hits first asks for all neighbours and then relinks, so that misses overlap.
  *
  * Invariant: node[i].next == FREE exactly for ids that are no entry; the sentinel (id_count) is in
  * the ring always, its next is the newest entry and its prev the oldest.
@@ -77,9 +77,7 @@ static void lru_on_insert(cache_policy *self, uint32_t id, uint64_t hash)
 static void lru_on_hits(cache_policy *self, const uint32_t *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        __builtin_prefetch(&self->nodes[ids[i]], 1);
-    }
-    for (uint32_t i = 0; i < count; i++) {
+        BRISK_ASSERT(ids[i] < self->id_count);
         lru_node node = self->nodes[ids[i]];
         if (node.next != FREE) {
             __builtin_prefetch(&self->nodes[node.prev], 1);
@@ -87,7 +85,6 @@ static void lru_on_hits(cache_policy *self, const uint32_t *ids, uint32_t count)
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        BRISK_ASSERT(ids[i] < self->id_count);
         if (self->nodes[ids[i]].next != FREE) {
             unlink_node(self, ids[i]);
             link_newest(self, ids[i]);
@@ -137,6 +134,8 @@ static bool lru_is_valid(const cache_policy *self)
 
 const policy_ops policy_lru = {
     .name = "lru",
+    .ids_at = offsetof(struct cache_policy, nodes),
+    .id_bytes = sizeof(lru_node),
     .bytes = lru_bytes,
     .init = lru_init,
     .add_ids = lru_add_ids,

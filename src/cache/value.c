@@ -4,9 +4,7 @@
  * One allocation per value: the header, and for copied or reserved values the bytes right behind
  * it, so that a small value is one or two cache lines.
  *
- * Small values from libc's allocator are recycled: each thread keeps a few freed blocks of each
- * size, in multiples of a cache line, for its next values.  A hit of the memory tier makes such a
- * value, and malloc and free would be a good third of its instructions.
+ * Small values are recycled: see value_blocks.h.
  *
  * Threads: only an owner can make another owner, so a thread that reads refs == 1 is the last one
  * and may free without an atomic subtraction; that saves the locked instruction on the common
@@ -21,71 +19,47 @@
 #include <brisk/value.h>
 
 #include "base/assert.h"
-
-enum value_kind { VALUE_INLINE, VALUE_RECYCLED, VALUE_WRAPPED, VALUE_FILE };
-
-enum {
-    BLOCK_BYTES = 64,
-    BLOCK_CLASSES = 10, /* blocks of 64, 128 .. 640 bytes */
-    BLOCKS_KEPT = 16,   /* of each class and thread: at most 55 KiB */
-};
-
-struct brisk_value {
-    _Atomic uint32_t refs;
-    enum value_kind kind;
-    uint64_t size;
-    const void *data; /* NULL exactly for VALUE_FILE */
-    const brisk_alloc *alloc;
-    union {
-        struct {
-            void (*release)(void *ctx);
-            void *ctx;
-        } wrapped;
-        int fd;
-    } u;
-    _Alignas(max_align_t) unsigned char bytes[];
-};
+#include "cache/value_blocks.h"
 
 static const size_t value_align = _Alignof(struct brisk_value);
 
 #if defined(__SANITIZE_ADDRESS__)
+#    define VALUES_ARE_WATCHED 1
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#        define VALUES_ARE_WATCHED 1
+#    endif
+#endif
+
+#if defined(VALUES_ARE_WATCHED)
 static const bool recycling = false; /* so that every use after free is found */
 #else
 static const bool recycling = true;
 #endif
 
-typedef struct kept_block {
-    struct kept_block *next;
-} kept_block;
-
-typedef struct value_blocks {
-    kept_block *heads[BLOCK_CLASSES];
-    uint32_t counts[BLOCK_CLASSES];
-    bool open; /* freed when the thread ends: blocks may be kept */
-} value_blocks;
-
-static _Thread_local value_blocks kept __attribute__((tls_model("initial-exec")));
+_Thread_local value_blocks value_kept __attribute__((tls_model("initial-exec")));
 static pthread_key_t end_key;
 static bool end_key_made;
 static pthread_once_t end_key_once = PTHREAD_ONCE_INIT;
 
-static void release_block(void *block, size_t block_class)
+static void release_block(brisk_value *block, uint32_t block_class)
 {
     const brisk_alloc *alloc = brisk_alloc_libc();
-    alloc->release(alloc->ctx, block, (block_class + 1) * BLOCK_BYTES, value_align);
+    alloc->release(alloc->ctx, block, (block_class + 1) * (size_t)VALUE_BLOCK_BYTES, value_align);
 }
 
 static void on_thread_end(void *value)
 {
     (void)value;
-    kept.open = false;
-    for (size_t i = 0; i < BLOCK_CLASSES; i++) {
-        while (kept.heads[i] != NULL) {
-            kept_block *block = kept.heads[i];
-            kept.heads[i] = block->next;
+    value_kept.open = false;
+    for (uint32_t i = 0; i < VALUE_BLOCK_CLASSES; i++) {
+        value_block_list *list = &value_kept.lists[i];
+        while (list->head != NULL) {
+            brisk_value *block = list->head;
+            list->head = block->u.next;
             release_block(block, i);
         }
-        kept.counts[i] = 0;
+        list->count = 0;
     }
 }
 
@@ -98,55 +72,49 @@ static void make_key(void)
 static bool open_thread(void)
 {
     (void)pthread_once(&end_key_once, make_key);
-    kept.open = end_key_made && pthread_setspecific(end_key, &kept) == 0;
-    return kept.open;
+    value_kept.open = end_key_made && pthread_setspecific(end_key, &value_kept) == 0;
+    return value_kept.open;
 }
 
-static inline void *take_block(size_t block_class)
+static inline void keep_block(brisk_value *value)
 {
-    kept_block *block = kept.heads[block_class];
-    if (block == NULL) {
-        const brisk_alloc *alloc = brisk_alloc_libc();
-        return alloc->acquire(alloc->ctx, (block_class + 1) * BLOCK_BYTES, value_align);
-    }
-    kept.heads[block_class] = block->next;
-    kept.counts[block_class]--;
-    return block;
-}
-
-static inline void keep_block(void *memory, size_t block_class)
-{
-    if (kept.counts[block_class] >= BLOCKS_KEPT || (!kept.open && !open_thread())) {
-        release_block(memory, block_class);
+    value_block_list *list = &value_kept.lists[value->block_class];
+    if (list->count >= VALUE_BLOCKS_KEPT || (!value_kept.open && !open_thread())) {
+        release_block(value, value->block_class);
         return;
     }
-    kept_block *block = memory;
-    block->next = kept.heads[block_class];
-    kept.heads[block_class] = block;
-    kept.counts[block_class]++;
+    value->u.next = list->head;
+    list->head = value;
+    list->count++;
 }
 
 /* A header with `extra` bytes behind it, owned by one; NULL when memory is exhausted. */
-static inline brisk_value *value_new(enum value_kind kind, uint64_t size, size_t extra,
-                                     const brisk_alloc *alloc)
+static brisk_value *value_new(enum value_kind kind, uint64_t size, size_t extra,
+                              const brisk_alloc *alloc)
 {
-    brisk_value *value;
-    size_t block_class = (sizeof *value + extra - 1) / BLOCK_BYTES;
-    if (recycling && kind == VALUE_INLINE && extra < BLOCK_CLASSES * BLOCK_BYTES &&
-        block_class < BLOCK_CLASSES && (alloc == NULL || alloc == brisk_alloc_libc())) {
-        kind = VALUE_RECYCLED;
-        value = take_block(block_class);
-    } else if (extra > SIZE_MAX - sizeof(struct brisk_value)) {
+    const brisk_alloc *libc = brisk_alloc_libc();
+    alloc = alloc != NULL ? alloc : libc;
+    size_t bytes = sizeof(struct brisk_value) + extra;
+    if (bytes < extra) {
         return NULL;
-    } else {
-        alloc = alloc != NULL ? alloc : brisk_alloc_libc();
-        value = alloc->acquire(alloc->ctx, sizeof *value + extra, value_align);
     }
+    uint32_t block_class = 0;
+    if (recycling && kind == VALUE_INLINE && alloc == libc && bytes <= VALUE_BLOCKS_MAX) {
+        brisk_value *kept = value_take_kept(extra);
+        if (kept != NULL) {
+            return kept;
+        }
+        kind = VALUE_RECYCLED;
+        block_class = value_block_class(extra);
+        bytes = (block_class + 1) * (size_t)VALUE_BLOCK_BYTES;
+    }
+    brisk_value *value = alloc->acquire(alloc->ctx, bytes, value_align);
     if (value == NULL) {
         return NULL;
     }
     atomic_init(&value->refs, 1);
-    value->kind = kind;
+    value->kind = (uint16_t)kind;
+    value->block_class = (uint16_t)block_class;
     value->size = size;
     value->alloc = alloc;
     value->data = value->bytes;
@@ -156,7 +124,7 @@ static inline brisk_value *value_new(enum value_kind kind, uint64_t size, size_t
 static void value_free(brisk_value *value)
 {
     if (value->kind == VALUE_RECYCLED) {
-        keep_block(value, (sizeof *value + (size_t)value->size - 1) / BLOCK_BYTES);
+        keep_block(value);
         return;
     }
     if (value->kind == VALUE_WRAPPED && value->u.wrapped.release != NULL) {
