@@ -214,10 +214,6 @@ static brisk_exit fail(const brisk_invocation *invocation, const char *why)
 static brisk_exit run_job(const brisk_invocation *invocation, brisk_engine *engine,
                           const wordcount_request *request)
 {
-    brisk_errinfo info = {.text = ""};
-    if (brisk_engine_register(engine, &workload, &info) != BRISK_OK) {
-        return fail(invocation, info.text);
-    }
     brisk_job *job = NULL;
     brisk_err err = brisk_job_create(engine, &workload, request, NULL, &job);
     if (err == BRISK_OK) {
@@ -241,14 +237,17 @@ static brisk_exit run_count(const brisk_invocation *invocation)
         return BRISK_EXIT_FAILED;
     }
     brisk_errinfo info = {.text = ""};
+    const brisk_workload *loaded; /* this module's: now its workload and its knobs are known */
     brisk_file_view view;
-    if (brisk_file_view_open(invocation->argv[0], UINT64_MAX, &view, &info) != BRISK_OK) {
+    if (brisk_engine_load(engine, "wordcount", &loaded, &info) != BRISK_OK ||
+        brisk_file_view_open(invocation->argv[0], UINT64_MAX, &view, &info) != BRISK_OK) {
         return fail(invocation, info.text);
     }
-    wordcount_request request = {.text = (const char *)view.data, .size = view.size};
-    if (brisk_knobs_find(brisk_engine_knobs(engine), "wordcount.parts") != NULL) {
-        request.parts = (uint32_t)brisk_knobs_u64(brisk_engine_knobs(engine), "wordcount.parts");
-    }
+    wordcount_request request = {
+        .text = (const char *)view.data,
+        .size = view.size,
+        .parts = (uint32_t)brisk_knobs_u64(brisk_engine_knobs(engine), "wordcount.parts"),
+    };
     brisk_exit code = run_job(invocation, engine, &request);
     brisk_file_view_close(&view);
     return code;
