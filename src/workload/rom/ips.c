@@ -363,7 +363,7 @@ brisk_err rom_ips_apply(const rom_patch *patch, const rom_job *job, rom_output *
     ips_runs runs = {.patch = patch, .walk = walk_of(patch, info)};
     uint64_t at = 0;
     brisk_err err = BRISK_OK;
-    for (rom_ips_run run; err == BRISK_OK && next_run(&runs, job->size, &run);) {
+    for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, job->size, &run);) {
         err = rom_copy_source(job, at, run.offset, output, info);
         if (err == BRISK_OK) {
             err = run.data != NULL ? rom_output_write(output, run.data, run.size, info)
@@ -379,7 +379,7 @@ brisk_err rom_ips_writes(const rom_patch *patch, const rom_job *job, const rom_w
 {
     ips_runs runs = {.patch = patch, .walk = walk_of(patch, info)};
     brisk_err err = BRISK_OK;
-    for (rom_ips_run run; err == BRISK_OK && next_run(&runs, job->size, &run);) {
+    for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, job->size, &run);) {
         const uint8_t *bytes = run.data;
         if (bytes == NULL) {
             uint8_t *filled = rom_sink_alloc(sink, run.size, info);

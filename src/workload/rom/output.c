@@ -12,8 +12,13 @@
  * its pages are the file's own.  Only flushed bytes are read there, so the file is never shorter
  * than what is touched.
  *
- * The default of 256 KiB: measured on a 32 MiB BPS, 64 KiB to 512 KiB are within noise of each
- * other, above 1 MiB the second-level cache is missed.
+ * The default of 256 KiB, measured: processor time of a whole 32 MiB BPS apply, median of 21
+ * interleaved runs, `cp` of the same file 11.8 ms: 64 KiB 17.7 ms, 256 KiB 17.2, 512 KiB 17.3,
+ * 1 MiB 17.9, 2 MiB 19.4.
+ *
+ * Fixed checksums: the content hash cannot be corrected like a CRC32, so it is taken again over
+ * the mapped file, only when a byte really changed: 0.6 ms of processor time for 4 MiB, everything
+ * included.  Holding the header back until the end would cost every output its order of bytes.
  */
 #include <errno.h>
 #include <string.h>
@@ -41,7 +46,7 @@ struct rom_output {
     size_t staged;
     size_t buffer_bytes;
     uint8_t *buffer;
-    const uint8_t *map; /* the file, `size` bytes, or NULL */
+    uint8_t *map; /* the file, `size` bytes, or NULL */
     brisk_hasher hasher;
     rom_sums sums;
 };
@@ -89,7 +94,7 @@ void rom_output_destroy(rom_output *output)
         return;
     }
     if (output->map != NULL) {
-        (void)munmap((void *)(uintptr_t)output->map, output->size);
+        (void)munmap(output->map, output->size);
     }
     const brisk_alloc *alloc = output->alloc;
     alloc->release(alloc->ctx, output->buffer, output->buffer_bytes, BUFFER_ALIGN);
@@ -302,8 +307,8 @@ brisk_err rom_output_fix_checksums(rom_output *output, rom_output_result *result
     if (err != BRISK_OK) {
         return err;
     }
-    static const uint8_t NOTHING = 0;
-    rom_bytes file = {output->name, output->map != NULL ? output->map : &NOTHING, output->size};
+    static const uint8_t nothing = 0;
+    rom_bytes file = {output->name, output->map != NULL ? output->map : &nothing, output->size};
     rom_info now;
     rom_detect(&file, &now);
     bool fits = output->has_sums && now.copier_bytes == output->skip;
@@ -316,7 +321,7 @@ brisk_err rom_output_fix_checksums(rom_output *output, rom_output_result *result
     if (err == BRISK_OK && count != 0) {
         result->content = brisk_hash128_of(file.data, file.size, 0);
         output->has_sums = false; /* they are those of the bytes before */
-        rom_detect(&file, &now); /* with the checksums that are stored now, which are right */
+        rom_detect(&file, &now);  /* with the checksums that are stored now, which are right */
         for (uint32_t i = 0; i < now.checksum_count; i++) {
             now.checksums[i].computed = now.checksums[i].stored;
             now.checksums[i].is_computed = true;

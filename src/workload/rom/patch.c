@@ -19,14 +19,14 @@ typedef struct signature {
     const char *name;
 } signature;
 
-static const signature FORMATS[] = {
+static const signature formats[] = {
     [ROM_PATCH_IPS] = {"PATCH", "IPS"},
     [ROM_PATCH_UPS] = {"UPS1", "UPS"},
     [ROM_PATCH_BPS] = {"BPS1", "BPS"},
 };
 
 /* Recognised only to be named. */
-static const signature OTHERS[] = {
+static const signature others[] = {
     {"IPS32", "IPS32"},
     {"PPF1", "PPF"},
     {"PPF2", "PPF"},
@@ -41,8 +41,8 @@ static const signature OTHERS[] = {
 };
 
 enum {
-    FORMAT_COUNT = sizeof FORMATS / sizeof FORMATS[0],
-    OTHER_COUNT = sizeof OTHERS / sizeof OTHERS[0],
+    FORMAT_COUNT = sizeof formats / sizeof formats[0],
+    OTHER_COUNT = sizeof others / sizeof others[0],
 };
 
 static bool begins_with(const rom_bytes *file, const char *magic)
@@ -63,12 +63,12 @@ static const signature *find(const signature *table, size_t count, const rom_byt
 
 bool rom_patch_is_patch(const rom_bytes *file)
 {
-    return find(FORMATS, FORMAT_COUNT, file) != NULL || find(OTHERS, OTHER_COUNT, file) != NULL;
+    return find(formats, FORMAT_COUNT, file) != NULL || find(others, OTHER_COUNT, file) != NULL;
 }
 
 const char *rom_patch_format_name(rom_patch_format format)
 {
-    return FORMATS[format].name;
+    return formats[format].name;
 }
 
 brisk_err rom_patch_damaged(const rom_reader *reader, size_t at, const char *what)
@@ -145,7 +145,7 @@ brisk_err rom_patch_read_frame(rom_patch *patch, rom_reader *reader, brisk_errin
 
 static brisk_err open_none(const rom_bytes *file, brisk_errinfo *info)
 {
-    const signature *other = find(OTHERS, OTHER_COUNT, file);
+    const signature *other = find(others, OTHER_COUNT, file);
     if (other != NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_UNSUPPORTED,
                                  "%s: a patch in the format %s, which is not supported; IPS, UPS "
@@ -164,12 +164,12 @@ brisk_err rom_patch_open(const rom_bytes *file, const brisk_alloc *alloc, rom_pa
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: %zu bytes, more than the %d allowed",
                                  file->name, file->size, ROM_PATCH_BYTES_MAX);
     }
-    const signature *format = find(FORMATS, FORMAT_COUNT, file);
+    const signature *format = find(formats, FORMAT_COUNT, file);
     if (format == NULL) {
         return open_none(file, info);
     }
     rom_patch patch = {
-        .format = (rom_patch_format)(format - FORMATS),
+        .format = (rom_patch_format)(format - formats),
         .file = *file,
         .alloc = alloc != NULL ? alloc : brisk_alloc_libc(),
     };

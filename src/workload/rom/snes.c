@@ -36,13 +36,13 @@ typedef struct place {
     uint64_t bank;   /* offset of what the processor sees at $8000 of bank 0 */
 } place;
 
-static const place PLACES[] = {
+static const place places[] = {
     {ROM_MAPPING_LOROM, 0x7fc0, 0},
     {ROM_MAPPING_HIROM, 0xffc0, 0x8000},
     {ROM_MAPPING_EXHIROM, 0x40ffc0, 0x408000},
 };
 
-enum { PLACE_COUNT = sizeof PLACES / sizeof PLACES[0] };
+enum { PLACE_COUNT = sizeof places / sizeof places[0] };
 
 /* What a map mode byte means, or ROM_MAPPING_NONE.  Bit 4 is the speed. */
 static rom_mapping mapping_of_mode(uint8_t mode)
@@ -194,9 +194,9 @@ bool rom_snes_detect(const rom_bytes *file, rom_info *info)
          copier += ROM_COPIER_BYTES) {
         rom_bytes rom = rom_bytes_behind(file, copier);
         for (size_t i = 0; i < PLACE_COUNT; i++) {
-            int32_t score = score_place(&rom, &PLACES[i]);
+            int32_t score = score_place(&rom, &places[i]);
             if (score > best_score) {
-                best = &PLACES[i];
+                best = &places[i];
                 best_score = score;
                 best_copier = copier;
             }
@@ -210,10 +210,10 @@ bool rom_snes_detect(const rom_bytes *file, rom_info *info)
     info->rom_size = rom.size;
     info->score = best_score;
     for (size_t i = 0; i < PLACE_COUNT; i++) {
-        int32_t score = score_place(&rom, &PLACES[i]);
-        if (&PLACES[i] != best && score != INT32_MIN &&
+        int32_t score = score_place(&rom, &places[i]);
+        if (&places[i] != best && score != INT32_MIN &&
             (info->runner_up == ROM_MAPPING_NONE || score > info->runner_up_score)) {
-            info->runner_up = PLACES[i].mapping;
+            info->runner_up = places[i].mapping;
             info->runner_up_score = score;
         }
     }

@@ -185,7 +185,7 @@ void rom_detect(const rom_bytes *file, rom_info *ret)
 static const struct {
     const char *name;
     const char *title;
-} SYSTEM_NAMES[] =
+} system_names[] =
     {
         [ROM_SYSTEM_UNKNOWN] = {"unknown", "unknown system"},
         [ROM_SYSTEM_SNES] = {"snes", "SNES"},
@@ -193,7 +193,7 @@ static const struct {
         [ROM_SYSTEM_GB] = {"gb", "Game Boy"},
         [ROM_SYSTEM_GBA] = {"gba", "Game Boy Advance"},
 },
-  MAPPING_NAMES[] = {
+  mapping_names[] = {
       [ROM_MAPPING_NONE] = {"none", "no mapping"},
       [ROM_MAPPING_LOROM] = {"lorom", "LoROM"},
       [ROM_MAPPING_HIROM] = {"hirom", "HiROM"},
@@ -206,28 +206,28 @@ static const struct {
 
 const char *rom_system_name(rom_system system)
 {
-    return SYSTEM_NAMES[system].name;
+    return system_names[system].name;
 }
 
 const char *rom_system_title(rom_system system)
 {
-    return SYSTEM_NAMES[system].title;
+    return system_names[system].title;
 }
 
 const char *rom_mapping_name(rom_mapping mapping)
 {
-    return MAPPING_NAMES[mapping].name;
+    return mapping_names[mapping].name;
 }
 
 const char *rom_mapping_title(rom_mapping mapping)
 {
-    return MAPPING_NAMES[mapping].title;
+    return mapping_names[mapping].title;
 }
 
 rom_system rom_system_by_name(const char *name)
 {
     for (rom_system system = ROM_SYSTEM_SNES; system <= ROM_SYSTEM_GBA; system++) {
-        if (strcmp(SYSTEM_NAMES[system].name, name) == 0) {
+        if (strcmp(system_names[system].name, name) == 0) {
             return system;
         }
     }

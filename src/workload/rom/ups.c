@@ -16,10 +16,10 @@
 
 #include "workload/rom/patch_internal.h"
 
-/* xor[0 .. size) is for target offsets from `at` on. */
+/* mask[0 .. size) is for target offsets from `at` on. */
 typedef struct ups_hunk {
     uint64_t at;
-    const uint8_t * xor ;
+    const uint8_t *mask;
     uint64_t size;
 } ups_hunk;
 
@@ -53,13 +53,13 @@ static brisk_err next_hunk(ups_walk *walk, ups_hunk *ret)
     if (walk->at > walk->limit || skip > walk->limit - walk->at) {
         return rom_patch_damaged(reader, start, "hunk beyond the end of both files");
     }
-    const uint8_t * xor = reader->file->data + reader->at;
-    const uint8_t *zero = memchr(xor, 0, reader->end - reader->at);
+    const uint8_t *mask = reader->file->data + reader->at;
+    const uint8_t *zero = memchr(mask, 0, reader->end - reader->at);
     if (zero == NULL) {
         return rom_patch_damaged(reader, start, "hunk without an end");
     }
-    uint64_t size = (uint64_t)(zero - xor);
-    *ret = (ups_hunk){.at = walk->at + skip, .xor = xor, .size = size};
+    uint64_t size = (uint64_t)(zero - mask);
+    *ret = (ups_hunk){.at = walk->at + skip, .mask = mask, .size = size};
     if (size > walk->limit - ret->at) {
         return rom_patch_damaged(reader, start, "hunk beyond the end of both files");
     }
@@ -97,16 +97,16 @@ static uint64_t clipped(const ups_hunk *hunk, uint64_t size)
     return hunk->size < room ? hunk->size : room;
 }
 
-/* to[i] = source ^ xor[i] for the `size` bytes of the target from `at` on. */
-static void combine(const rom_job *job, uint64_t at, const uint8_t * xor, size_t size, uint8_t *to)
+/* to[i] = source ^ mask[i] for the `size` bytes of the target from `at` on. */
+static void combine(const rom_job *job, uint64_t at, const uint8_t *mask, size_t size, uint8_t *to)
 {
     uint64_t in_source = at < job->behind.size ? job->behind.size - at : 0;
     size_t common = size < in_source ? size : (size_t)in_source;
     const uint8_t *source = job->behind.data + (common != 0 ? at : 0);
     for (size_t i = 0; i < common; i++) {
-        to[i] = source[i] ^ xor[i];
+        to[i] = source[i] ^ mask[i];
     }
-    memcpy(to + common, xor+common, size - common);
+    memcpy(to + common, mask + common, size - common);
 }
 
 static brisk_err write_hunk(const rom_job *job, const ups_hunk *hunk, rom_output *output,
@@ -117,7 +117,7 @@ static brisk_err write_hunk(const rom_job *job, const ups_hunk *hunk, rom_output
     brisk_err err = BRISK_OK;
     for (uint64_t done = 0; err == BRISK_OK && done < size;) {
         size_t part = size - done < sizeof block ? (size_t)(size - done) : sizeof block;
-        combine(job, hunk->at + done, hunk->xor +done, part, block);
+        combine(job, hunk->at + done, hunk->mask + done, part, block);
         err = rom_output_write(output, block, part, info);
         done += part;
     }
@@ -148,12 +148,12 @@ brisk_err rom_ups_apply(const rom_patch *patch, const rom_job *job, rom_output *
 static brisk_err add_zeros(const rom_writes_sink *sink, const rom_job *job, uint64_t from,
                            uint64_t to, brisk_errinfo *info)
 {
-    static const uint8_t ZEROS[16384] = {0};
+    static const uint8_t zeros[16384] = {0};
     from = from > job->behind.size ? from : job->behind.size;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && from < to) {
-        uint64_t part = to - from < sizeof ZEROS ? to - from : sizeof ZEROS;
-        err = rom_sink_add(sink, from, ZEROS, part, info);
+        uint64_t part = to - from < sizeof zeros ? to - from : sizeof zeros;
+        err = rom_sink_add(sink, from, zeros, part, info);
         from += part;
     }
     return err;
@@ -178,7 +178,7 @@ brisk_err rom_ups_writes(const rom_patch *patch, const rom_job *job, const rom_w
             if (bytes == NULL) {
                 return BRISK_ERR_NOMEM;
             }
-            combine(job, begin, hunk.xor, size, bytes);
+            combine(job, begin, hunk.mask, size, bytes);
             err = rom_sink_add(sink, begin, bytes, size, info);
         }
     }
