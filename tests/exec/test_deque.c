@@ -209,6 +209,55 @@ static void test_growth_is_seen_whole(void **state)
     }
 }
 
+/* --- the owner's pop against two quick steals, which its store must not be too late for --- */
+
+enum { PAIRS = 1500000 };
+
+typedef struct duel {
+    exec_deque deque;
+    _Atomic bool done;
+    brisk_task tasks[3];
+    _Atomic uint64_t stolen;
+} duel;
+
+static void duel_thief(void *ctx)
+{
+    duel *d = ctx;
+    uint64_t stolen = 0;
+    while (!atomic_load_explicit(&d->done, memory_order_relaxed)) {
+        bool lost = false;
+        stolen += exec_deque_steal(&d->deque, &lost) != NULL ? 1 : 0;
+    }
+    atomic_store(&d->stolen, stolen);
+}
+
+static void test_pop_and_steal_share_nothing(void **state)
+{
+    (void)state;
+    static duel d;
+    CHECK_OK(exec_deque_init(&d.deque, brisk_alloc_libc()));
+    brisk_thread thread;
+    CHECK_OK(brisk_thread_start(&thread, &(brisk_thread_opts){.run = duel_thief, .ctx = &d}));
+    uint64_t random = check_seed();
+    uint64_t pushed = 0;
+    uint64_t popped = 0;
+    for (int round = 0; round < PAIRS; round++) {
+        for (uint64_t i = 2 + check_random(&random) % 2; i > 0; i--) {
+            pushed += exec_deque_push(&d.deque, &d.tasks[i - 1]) ? 1 : 0;
+        }
+        for (uint64_t i = check_random(&random) % 64; i > 0; i--) {
+            atomic_signal_fence(memory_order_seq_cst); /* let the thief begin */
+        }
+        while (exec_deque_pop(&d.deque) != NULL) {
+            popped++;
+        }
+    }
+    atomic_store(&d.done, true);
+    brisk_thread_join(&thread);
+    CHECK_U64(popped + atomic_load(&d.stolen), ==, pushed);
+    exec_deque_deinit(&d.deque);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -216,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_the_ring_wraps),
         cmocka_unit_test(test_no_memory_is_no_loss),
         cmocka_unit_test(test_every_task_is_taken_once),
+        cmocka_unit_test(test_pop_and_steal_share_nothing),
         cmocka_unit_test(test_growth_is_seen_whole),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);

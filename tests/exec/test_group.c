@@ -298,7 +298,7 @@ static void test_a_sleeping_waiter_is_woken_for_its_members(void **state)
     (void)state;
     BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(1, 1);
     uint64_t random = check_seed();
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 10000; round++) {
         odd_group o = {.executor = executor};
         o.pause = round < 20 ? 0 : 1 + check_random(&random) % 10000;
         brisk_group outer;
