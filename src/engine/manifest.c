@@ -310,7 +310,7 @@ static brisk_err add(brisk_manifests *manifests, const char *path, const char *n
     brisk_err err = read_manifest(path, name, manifests->alloc, &doc);
     if (doc != NULL) {
         memmove(&manifests->docs[at + 1], &manifests->docs[at],
-                (manifests->count - at) * sizeof(manifests->docs[0]));
+                (manifests->count - at) * sizeof(brisk_yaml_doc *));
         manifests->docs[at] = doc;
         manifests->count++;
     }
