@@ -12,7 +12,8 @@ if command -v scdoc >/dev/null; then
         case "$page" in *"$word"*) ;; *) fail "the page lacks '$word'" ;; esac
     done
     if command -v man >/dev/null; then
-        text=$(printf '%s\n' "$page" | man -l - 2>/dev/null | col -b 2>/dev/null) || text=
+        text=$(printf '%s\n' "$page" | man -l - 2>"$work/.err" | col -b 2>/dev/null) || text=
+        ! grep troff "$work/.err" >&2 || fail "troff complains about the page"
         for word in '-b, --baseline NAME' '[--runs N]' 'brisk cache stats [--json]' 'p < 0.05'; do
             case "$text" in '' | *"$word"*) ;; *) fail "man does not show '$word'" ;; esac
         done
