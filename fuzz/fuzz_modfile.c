@@ -41,9 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (brisk_arena_create(NULL, &arena) != BRISK_OK) {
         return 0;
     }
+    rom_bytes file = {.name = FOLDER "m.yaml", .data = data, .size = size};
     rom_modfile mod;
     brisk_errinfo info = {0};
-    brisk_err err = rom_modfile_parse(FOLDER "m.yaml", data, size, arena, &mod, &info);
+    brisk_err err = rom_modfile_parse(&file, arena, &mod, &info);
     if (err == BRISK_OK) {
         REQUIRE(mod.component_count > 0 && mod.component_count <= ROM_MODFILE_COMPONENTS_MAX);
         for (uint32_t i = 0; i < mod.component_count; i++) {

@@ -26,7 +26,8 @@ static int teardown(void **state)
 
 static brisk_err parse_at(const char *path, const char *text, rom_modfile *ret, brisk_errinfo *info)
 {
-    return rom_modfile_parse(path, text, strlen(text), arena, ret, info);
+    rom_bytes file = {.name = path, .data = (const uint8_t *)text, .size = strlen(text)};
+    return rom_modfile_parse(&file, arena, ret, info);
 }
 
 static void test_everything_is_read(void **state)
@@ -200,7 +201,8 @@ static void test_truncated_anywhere_is_no_crash(void **state)
     for (size_t size = 0; size < strlen(text); size++) {
         rom_modfile mod;
         brisk_errinfo info = {0};
-        brisk_err err = rom_modfile_parse("m.yaml", text, size, arena, &mod, &info);
+        rom_bytes file = {.name = "m.yaml", .data = (const uint8_t *)text, .size = size};
+        brisk_err err = rom_modfile_parse(&file, arena, &mod, &info);
         CHECK(err == BRISK_OK || err == BRISK_ERR_INVALID);
         CHECK(err == BRISK_OK || strncmp(info.text, "m.yaml:", 7) == 0);
         brisk_arena_reset(arena);
@@ -212,9 +214,9 @@ static void test_too_large_is_refused(void **state)
     (void)state;
     rom_modfile mod;
     brisk_errinfo info = {0};
-    assert_int_equal(
-        rom_modfile_parse("m.yaml", "", (size_t)ROM_MODFILE_BYTES_MAX + 1, arena, &mod, &info),
-        BRISK_ERR_LIMIT);
+    rom_bytes file = {
+        .name = "m.yaml", .data = (const uint8_t *)"", .size = (size_t)ROM_MODFILE_BYTES_MAX + 1};
+    assert_int_equal(rom_modfile_parse(&file, arena, &mod, &info), BRISK_ERR_LIMIT);
 }
 
 static void test_arena_may_be_exhausted(void **state)
@@ -231,7 +233,9 @@ static void test_arena_may_be_exhausted(void **state)
         if (err == BRISK_OK) {
             rom_modfile mod;
             brisk_errinfo info = {0};
-            err = rom_modfile_parse("m.yaml", text, strlen(text), small, &mod, &info);
+            rom_bytes file = {
+                .name = "m.yaml", .data = (const uint8_t *)text, .size = strlen(text)};
+            err = rom_modfile_parse(&file, small, &mod, &info);
         }
         brisk_arena_destroy(small);
         CHECK_U64(fault.bytes_held, ==, 0);

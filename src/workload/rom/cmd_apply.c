@@ -59,11 +59,11 @@ static brisk_exit usage(const brisk_invocation *in, const char *text)
 
 static bool parse_fix(const brisk_option_value *value, rom_fix_mode *ret)
 {
-    static const char *const NAMES[] = {
+    static const char *const names[] = {
         [ROM_FIX_AUTO] = "auto", [ROM_FIX_ALWAYS] = "always", [ROM_FIX_NEVER] = "never"};
     *ret = ROM_FIX_AUTO;
     for (int i = ROM_FIX_AUTO; value->set && i <= ROM_FIX_NEVER; i++) {
-        if (strcmp(value->text, NAMES[i]) == 0) {
+        if (strcmp(value->text, names[i]) == 0) {
             *ret = (rom_fix_mode)i;
             return true;
         }

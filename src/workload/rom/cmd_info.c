@@ -48,7 +48,7 @@ static void print_size(FILE *out, const rom_info *info)
 static void print_text(FILE *out, const report *r)
 {
     const rom_info *info = &r->info;
-    char sha1[SHA1_TEXT_MAX];
+    char sha1[SHA1_TEXT_MAX] = "";
     (void)fprintf(out, "%s\n", r->path);
     (void)fprintf(out, "  system        %s\n", rom_system_title(info->system));
     if (info->mapping != ROM_MAPPING_NONE) {
@@ -108,7 +108,7 @@ static void print_crc_json(brisk_json *json, const char *key, uint32_t crc32)
 static void print_json(brisk_json *json, const report *r)
 {
     const rom_info *info = &r->info;
-    char sha1[SHA1_TEXT_MAX];
+    char sha1[SHA1_TEXT_MAX] = "";
     brisk_json_object_begin(json, NULL);
     brisk_json_str(json, "path", r->path);
     brisk_json_str(json, "system", rom_system_name(info->system));
@@ -169,7 +169,7 @@ static brisk_exit run(const brisk_invocation *in)
         brisk_json_array_begin(&json, "files");
     }
     for (int i = 0; i < in->argc; i++) {
-        report r;
+        report r = {0};
         brisk_errinfo info = {0};
         if (examine(in->argv[i], &r, &info) != BRISK_OK) {
             (void)fprintf(in->err, "brisk: %s\n", info.text);

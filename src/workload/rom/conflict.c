@@ -75,6 +75,7 @@ static brisk_err text_write(void *ctx, const char *data, size_t size)
         t->data = grown;
         t->capacity = capacity;
     }
+    BRISK_ASSERT(t->data != NULL);
     memcpy(t->data + t->size, data, size);
     t->size += size;
     t->data[t->size] = '\0';

@@ -68,12 +68,12 @@ static bool has_suffix(const char *path, const char *suffix)
 /* A patch by its first bytes, or by its name when they are damaged; otherwise a mod file. */
 static bool looks_like_patch(const rom_bytes *file)
 {
-    static const char *const PATCHES[] = {".ips", ".ups", ".bps"};
+    static const char *const patches[] = {".ips", ".ups", ".bps"};
     if (rom_patch_is_patch(file)) {
         return true;
     }
-    for (size_t i = 0; i < sizeof PATCHES / sizeof PATCHES[0]; i++) {
-        if (has_suffix(file->name, PATCHES[i])) {
+    for (size_t i = 0; i < sizeof patches / sizeof patches[0]; i++) {
+        if (has_suffix(file->name, patches[i])) {
             return true;
         }
     }
@@ -106,8 +106,7 @@ static brisk_err load_mod(brisk_stage_ctx *ctx, const rom_job *job, rom_mod *mod
         return BRISK_OK;
     }
     brisk_errinfo info = {0};
-    err = rom_modfile_parse(mod->input.path, file.data, file.size, brisk_stage_arena(ctx),
-                            &mod->file, &info);
+    err = rom_modfile_parse(&file, brisk_stage_arena(ctx), &mod->file, &info);
     if (err != BRISK_OK) {
         return rom_fail(ctx, &info, err);
     }

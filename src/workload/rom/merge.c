@@ -32,13 +32,13 @@ typedef struct merger {
 /* The places of checksums as runs, sorted; their bytes do not matter. */
 static brisk_err checksum_places(const merger *m, rom_writes *ret)
 {
-    static const uint8_t ANY[ROM_FIX_BYTES_MAX] = {0};
+    static const uint8_t any[ROM_FIX_BYTES_MAX] = {0};
     rom_writes places = {0};
     rom_conflicts none = {0};
     for (uint32_t i = 0; i < m->job->info.checksum_count; i++) {
         const rom_checksum *checksum = &m->job->info.checksums[i];
         rom_write place = {.offset = checksum->offset + m->job->info.copier_bytes,
-                           .bytes = ANY,
+                           .bytes = any,
                            .size = checksum->size,
                            .owner = ROM_OWNER_CHECKSUM};
         brisk_err err = rom_writes_add(&places, m->arena, &place);
@@ -80,6 +80,7 @@ static brisk_err check_end(const merger *m)
     if (rom_writes_end(&m->current) <= job->size) {
         return BRISK_OK;
     }
+    BRISK_ASSERT(m->current.items != NULL); /* its end lies behind 0 */
     const rom_write *last = &m->current.items[m->current.count - 1];
     char place[ROM_PLACE_TEXT_MAX];
     rom_place_text(job, last->offset, place);
@@ -169,8 +170,8 @@ static brisk_err cut(merger *m)
     if (end <= size) {
         return BRISK_OK;
     }
-    static const uint8_t ANY = 0;
-    rom_write behind = {.offset = size, .bytes = &ANY, .size = (uint32_t)(end - size)};
+    static const uint8_t any = 0;
+    rom_write behind = {.offset = size, .bytes = &any, .size = (uint32_t)(end - size)};
     rom_writes over = {.items = &behind, .count = 1, .capacity = 1};
     return rom_writes_subtract(&m->current, &over, m->arena, &m->current);
 }

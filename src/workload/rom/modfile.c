@@ -215,13 +215,13 @@ static brisk_err read_at(const reader *r, const brisk_yaml_node *node, rom_mod_w
 
 static brisk_err read_write(const reader *r, const brisk_yaml_node *node, rom_mod_write *ret)
 {
-    static const char *const KEYS[] = {"at", "expect", "bytes", NULL};
+    static const char *const keys[] = {"at", "expect", "bytes", NULL};
     if (node->kind != BRISK_YAML_MAPPING) {
         return FAIL(r, node->line,
                     "write must have at, bytes and perhaps expect, as in {at: "
                     "$0780AB, expect: \"A9 01\", bytes: \"EA EA\"}");
     }
-    brisk_err err = brisk_yaml_check_keys(r->doc, node, KEYS, r->info);
+    brisk_err err = brisk_yaml_check_keys(r->doc, node, keys, r->info);
     if (err != BRISK_OK) {
         return err;
     }
@@ -287,11 +287,11 @@ static bool stays_below(const char *file)
 
 static brisk_err read_patch(const reader *r, const brisk_yaml_node *node, rom_mod_component *ret)
 {
-    static const char *const KEYS[] = {"file", NULL};
+    static const char *const keys[] = {"file", NULL};
     const brisk_yaml_node *file = brisk_yaml_get(node, "file");
     brisk_err err = BRISK_OK;
     if (node->kind == BRISK_YAML_MAPPING) {
-        err = brisk_yaml_check_keys(r->doc, node, KEYS, r->info);
+        err = brisk_yaml_check_keys(r->doc, node, keys, r->info);
     }
     if (err != BRISK_OK) {
         return err;
@@ -317,11 +317,11 @@ static brisk_err read_patch(const reader *r, const brisk_yaml_node *node, rom_mo
 static brisk_err read_component(const reader *r, const brisk_yaml_node *node,
                                 rom_mod_component *ret)
 {
-    static const char *const KEYS[] = {"name", "write", "patch", NULL};
+    static const char *const keys[] = {"name", "write", "patch", NULL};
     if (node->kind != BRISK_YAML_MAPPING) {
         return FAIL(r, node->line, "a component must have a name and a write or a patch");
     }
-    brisk_err err = brisk_yaml_check_keys(r->doc, node, KEYS, r->info);
+    brisk_err err = brisk_yaml_check_keys(r->doc, node, keys, r->info);
     if (err != BRISK_OK) {
         return err;
     }
@@ -344,30 +344,35 @@ static brisk_err read_component(const reader *r, const brisk_yaml_node *node,
     return write != NULL ? read_writes(r, write, ret) : read_patch(r, patch, ret);
 }
 
-static int compare_names(const void *a, const void *b)
+/* A component's name and line, to be sorted. */
+typedef struct label {
+    const char *name;
+    uint32_t line;
+} label;
+
+static int compare_labels(const void *a, const void *b)
 {
-    const rom_mod_component *const *x = a;
-    const rom_mod_component *const *y = b;
-    int order = strcmp((*x)->name, (*y)->name);
-    return order != 0 ? order : ((*x)->line > (*y)->line) - ((*x)->line < (*y)->line);
+    const label *x = a;
+    const label *y = b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : (x->line > y->line) - (x->line < y->line);
 }
 
 static brisk_err check_unique(const reader *r, const rom_modfile *mod)
 {
-    const rom_mod_component **sorted =
-        brisk_arena_calloc(r->arena, mod->component_count, sizeof *sorted);
-    if (sorted == NULL) {
+    label *labels = brisk_arena_calloc(r->arena, mod->component_count, sizeof *labels);
+    if (labels == NULL) {
         return no_memory(r);
     }
     for (uint32_t i = 0; i < mod->component_count; i++) {
-        sorted[i] = &mod->components[i];
+        labels[i] = (label){mod->components[i].name, mod->components[i].line};
     }
-    qsort(sorted, mod->component_count, sizeof *sorted, compare_names);
+    qsort(labels, mod->component_count, sizeof *labels, compare_labels);
     for (uint32_t i = 1; i < mod->component_count; i++) {
-        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0) {
-            return FAIL(r, sorted[i]->line,
+        if (strcmp(labels[i - 1].name, labels[i].name) == 0) {
+            return FAIL(r, labels[i].line,
                         "component '%s' has the name of the one at line %u; rename one of them",
-                        sorted[i]->name, sorted[i - 1]->line);
+                        labels[i].name, labels[i - 1].line);
         }
     }
     return BRISK_OK;
@@ -440,13 +445,13 @@ static brisk_err read_crcs(const reader *r, const brisk_yaml_node *node, rom_mod
 
 static brisk_err read_target(const reader *r, const brisk_yaml_node *node, rom_modfile *ret)
 {
-    static const char *const KEYS[] = {"crc32", "title", NULL};
+    static const char *const keys[] = {"crc32", "title", NULL};
     if (node->kind != BRISK_YAML_MAPPING || node->count == 0) {
         return FAIL(r, node->line,
                     "target must have crc32, title or both, as in {crc32: "
                     "1A2B3C4D, title: BRISK QUEST}");
     }
-    brisk_err err = brisk_yaml_check_keys(r->doc, node, KEYS, r->info);
+    brisk_err err = brisk_yaml_check_keys(r->doc, node, keys, r->info);
     const brisk_yaml_node *crc = brisk_yaml_get(node, "crc32");
     const brisk_yaml_node *title = brisk_yaml_get(node, "title");
     if (err == BRISK_OK && crc != NULL) {
@@ -462,7 +467,7 @@ static brisk_err read_target(const reader *r, const brisk_yaml_node *node, rom_m
 
 static brisk_err read_root(const reader *r, const brisk_yaml_node *root, rom_modfile *ret)
 {
-    static const char *const KEYS[] = {"mod", "title", "system", "target", "components", NULL};
+    static const char *const keys[] = {"mod", "title", "system", "target", "components", NULL};
     if (root->kind != BRISK_YAML_MAPPING) {
         return FAIL(r, root->line, "not a mod file: it begins with 'mod: NAME'");
     }
@@ -471,7 +476,7 @@ static brisk_err read_root(const reader *r, const brisk_yaml_node *root, rom_mod
     if (mod == NULL && components == NULL) {
         return FAIL(r, root->line, "not a mod file: it has neither 'mod' nor 'components'");
     }
-    brisk_err err = brisk_yaml_check_keys(r->doc, root, KEYS, r->info);
+    brisk_err err = brisk_yaml_check_keys(r->doc, root, keys, r->info);
     if (err != BRISK_OK) {
         return err;
     }
@@ -496,21 +501,21 @@ static brisk_err read_root(const reader *r, const brisk_yaml_node *root, rom_mod
     return err == BRISK_OK ? read_components(r, components, ret) : err;
 }
 
-brisk_err rom_modfile_parse(const char *path, const void *text, size_t size, brisk_arena *arena,
-                            rom_modfile *ret, brisk_errinfo *info)
+brisk_err rom_modfile_parse(const rom_bytes *file, brisk_arena *arena, rom_modfile *ret,
+                            brisk_errinfo *info)
 {
-    if (size > ROM_MODFILE_BYTES_MAX) {
+    if (file->size > ROM_MODFILE_BYTES_MAX) {
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT,
-                                 "%s: %zu bytes, more than the %d allowed for a mod file", path,
-                                 size, ROM_MODFILE_BYTES_MAX);
+                                 "%s: %zu bytes, more than the %d allowed for a mod file",
+                                 file->name, file->size, ROM_MODFILE_BYTES_MAX);
     }
     BRISK_CLEANUP(brisk_yaml_destroy) brisk_yaml_doc *doc = NULL;
-    brisk_err err = brisk_yaml_parse(path, text, size, NULL, &doc, info);
+    brisk_err err = brisk_yaml_parse(file->name, file->data, file->size, NULL, &doc, info);
     if (err != BRISK_OK) {
         return err;
     }
-    reader r = {.path = path, .doc = doc, .arena = arena, .info = info};
-    rom_modfile mod = {.path = path};
+    reader r = {.path = file->name, .doc = doc, .arena = arena, .info = info};
+    rom_modfile mod = {.path = file->name};
     err = read_root(&r, brisk_yaml_root(doc), &mod);
     if (err == BRISK_OK) {
         *ret = mod;

@@ -31,6 +31,8 @@
 #include <brisk/arena.h>
 #include <brisk/err.h>
 
+#include "workload/rom/rom.h"
+
 enum {
     ROM_MODFILE_BYTES_MAX = 16 << 20,
     ROM_MODFILE_COMPONENTS_MAX = 65536,
@@ -75,11 +77,10 @@ typedef struct rom_modfile {
 } rom_modfile;
 
 /*
- * Parse `size` bytes; everything in *ret lives in `arena`, except `path`, which is borrowed.
+ * Parse `file`; everything in *ret lives in `arena`, except `path`, which is file->name.
  * Errors (`info` says "path:line: ..." and what to do): INVALID, LIMIT, NOMEM.
  */
-BRISK_NODISCARD brisk_err rom_modfile_parse(const char *path, const void *text, size_t size,
-                                            brisk_arena *arena, rom_modfile *ret,
-                                            brisk_errinfo *info);
+BRISK_NODISCARD brisk_err rom_modfile_parse(const rom_bytes *file, brisk_arena *arena,
+                                            rom_modfile *ret, brisk_errinfo *info);
 
 #endif /* BRISK_SRC_WORKLOAD_ROM_MODFILE_H */
