@@ -17,7 +17,6 @@
 #include <brisk/module.h>
 
 #include "base/assert.h"
-#include "base/cleanup.h"
 #include "engine/module.h"
 
 enum { MANIFESTS_MAX = 128, MANIFEST_BYTES_MAX = 1048576 };
@@ -29,8 +28,6 @@ struct brisk_manifests {
     uint32_t count;
     brisk_yaml_doc *docs[MANIFESTS_MAX]; /* by name */
 };
-
-BRISK_DEFINE_CLEANUP(brisk_yaml_doc, brisk_yaml_destroy)
 
 /* --- writing ------------------------------------------------------------------------------ */
 
@@ -275,25 +272,35 @@ static uint32_t place_of(const brisk_manifests *manifests, const char *name)
     return at;
 }
 
-/* Parse and check one file.  Only running out of memory is an error of the caller. */
+brisk_err manifest_parse(const manifest_text *text, const brisk_alloc *alloc, brisk_yaml_doc **ret,
+                         brisk_errinfo *info)
+{
+    brisk_yaml_doc *doc = NULL;
+    brisk_err err = brisk_yaml_parse(text->path, text->data, text->size, alloc, &doc, info);
+    if (err == BRISK_OK) {
+        err = check_manifest(doc, text->name, info);
+    }
+    if (err != BRISK_OK) {
+        brisk_yaml_destroy(doc);
+        return err;
+    }
+    *ret = doc;
+    return BRISK_OK;
+}
+
+/* Read one file.  Only running out of memory is an error of the caller. */
 static brisk_err read_manifest(const char *path, const char *name, const brisk_alloc *alloc,
                                brisk_yaml_doc **ret)
 {
     brisk_errinfo info = {.text = ""};
     brisk_file_view view = {.size = 0};
-    BRISK_CLEANUP(brisk_yaml_destroy) brisk_yaml_doc *doc = NULL;
     brisk_err err = brisk_file_view_open(path, MANIFEST_BYTES_MAX, &view, &info);
     if (err == BRISK_OK) {
-        err = brisk_yaml_parse(path, view.data, view.size, alloc, &doc, &info);
+        manifest_text text = {.path = path, .name = name, .data = view.data, .size = view.size};
+        err = manifest_parse(&text, alloc, ret, &info);
     }
     brisk_file_view_close(&view);
-    if (err == BRISK_OK) {
-        err = check_manifest(doc, name, &info);
-    }
-    if (err == BRISK_OK) {
-        *ret = doc;
-        doc = NULL;
-    } else if (err != BRISK_ERR_NOMEM) {
+    if (err != BRISK_OK && err != BRISK_ERR_NOMEM) {
         brisk_log(BRISK_LOG_WARNING, "engine", "manifest left out: %s", info.text);
     }
     return err == BRISK_ERR_NOMEM ? err : BRISK_OK;

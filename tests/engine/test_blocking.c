@@ -7,7 +7,7 @@
  */
 #include "engine/lab.h"
 
-enum { STAGES = 12, ROUNDS = 150 };
+enum { STAGES = 12, ROUNDS = 60 };
 
 typedef struct world {
     _Atomic int clock;
