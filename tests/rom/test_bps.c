@@ -158,6 +158,36 @@ static void test_declared_sizes(void **state)
     kit_varint(&patch, 1000);
     kit_crcs(&patch, &source, &source);
     kit_expect_error(&patch, &source, NULL, BRISK_ERR_CORRUPT, "metadata larger than the patch");
+    for (size_t metadata = 0; metadata < 5; metadata++) { /* there are two bytes of it */
+        KIT_BYTES nothing = {0};
+        patch.size = 0;
+        kit_text(&patch, "BPS1");
+        kit_varint(&patch, 0);
+        kit_varint(&patch, 0);
+        kit_varint(&patch, metadata);
+        kit_text(&patch, "ab");
+        kit_crcs(&patch, &nothing, &nothing);
+        if (metadata == 2) {
+            kit_expect(&patch, &nothing, &nothing, NULL);
+        } else {
+            kit_expect_error(&patch, &nothing, NULL, BRISK_ERR_CORRUPT,
+                             metadata < 2 ? "" : "metadata larger than the patch");
+        }
+    }
+}
+
+static void test_numbers_of_ten_bytes(void **state)
+{
+    (void)state;
+    KIT_BYTES source = {0};
+    KIT_BYTES patch = {0};
+    kit_text(&patch, "BPS1");
+    kit_varint(&patch, UINT64_MAX);
+    CHECK_U64(patch.size, ==, 4 + 10);
+    kit_varint(&patch, 0);
+    kit_crcs(&patch, &source, &source);
+    kit_expect_error(&patch, &source, NULL, BRISK_ERR_LIMIT,
+                     "declares a ROM of 18446744073709551615 bytes");
 }
 
 static void test_wrong_result(void **state)
@@ -295,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_actions_are_bounded),
         cmocka_unit_test(test_cursors_are_bounded),
         cmocka_unit_test(test_declared_sizes),
+        cmocka_unit_test(test_numbers_of_ten_bytes),
         cmocka_unit_test(test_wrong_result),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_repetitions),

@@ -203,6 +203,28 @@ static void test_snes(void **state)
     }
 }
 
+/* ExHiROM's header lies in the part that the bus shows twice. */
+static void test_exhirom(void **state)
+{
+    (void)state;
+    uint64_t random = check_seed();
+    KIT_BYTES bytes = {0};
+    const size_t size = 0x600000;
+    kit_random(&bytes, size, &random);
+    uint8_t *rom = bytes.data;
+    memcpy(rom + 0x40ffc0, "CHECKED GAME         ", 21);
+    memcpy(rom + 0x40ffd5, (const uint8_t[]){0x25, 0x00, 0x0d, 0x00, 0x01, 0x33, 0x00}, 7);
+    memcpy(rom + 0x40fffc, (const uint8_t[]){0x00, 0x80}, 2);
+    rom[0x408000] = 0x78;
+    apply_fixes(&bytes, 1);
+    uint64_t sum = 0;
+    for (uint64_t at = 0; at < 0x800000; at++) {
+        sum += rom[mirrored(at, size)];
+    }
+    CHECK_U64(rom_le16(rom + 0x40ffde), ==, sum & 0xffff);
+    apply_fixes(&bytes, 0);
+}
+
 static void test_gb(void **state)
 {
     (void)state;
@@ -261,8 +283,8 @@ int main(void)
         cmocka_unit_test(test_crc32),        cmocka_unit_test(test_crc32_join),
         cmocka_unit_test(test_crc32_change), cmocka_unit_test(test_digests),
         cmocka_unit_test(test_sums),         cmocka_unit_test(test_sums_do_not_overflow),
-        cmocka_unit_test(test_snes),         cmocka_unit_test(test_gb),
-        cmocka_unit_test(test_gb_both),
+        cmocka_unit_test(test_snes),         cmocka_unit_test(test_exhirom),
+        cmocka_unit_test(test_gb),           cmocka_unit_test(test_gb_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

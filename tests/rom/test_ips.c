@@ -179,6 +179,29 @@ static void test_overlaps(void **state)
     }
 }
 
+/* Two records at every distance, near and far, in both orders. */
+static void test_two_records(void **state)
+{
+    (void)state;
+    KIT_BYTES source = {0};
+    source_of(&source, 0x30000);
+    const size_t bases[] = {0x20, 0x100, 0xfffc, 0x10000, 0x20100};
+    for (size_t i = 0; i < 5 * 5 * 12; i++) {
+        size_t first = bases[i % 5];
+        size_t second = bases[i / 5 % 5] + i / 25 - 6;
+        KIT_BYTES target = {0};
+        KIT_BYTES patch = {0};
+        kit_ips_begin(&patch);
+        kit_ips_record(&patch, first, "ABCD", 4);
+        kit_ips_record(&patch, second, "wxyz", 4);
+        kit_ips_end(&patch);
+        kit_add(&target, source.data, source.size);
+        memcpy(target.data + first, "ABCD", 4);
+        memcpy(target.data + second, "wxyz", 4);
+        kit_expect(&patch, &source, &target, NULL);
+    }
+}
+
 /* 200 000 runs of 64 KiB on one spot: 12 GiB if each were written. */
 static void test_many_overlapping_runs_cost_no_bytes(void **state)
 {
@@ -258,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_junk_behind_the_end),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_overlaps),
+        cmocka_unit_test(test_two_records),
         cmocka_unit_test(test_many_overlapping_runs_cost_no_bytes),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_copier_header),

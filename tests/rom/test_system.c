@@ -222,6 +222,12 @@ static void test_gb(void **state)
     CHECK_U64(info.checksums[0].stored, ==, rom.data[0x14d]);
     rom.data[0x14d] ^= 1;
     CHECK(detect(&rom).system == ROM_SYSTEM_UNKNOWN);
+    memcpy(rom.data + 0x134, "POCKET GAME COL\xc0", 16); /* the last one is the Color flag */
+    rom.data[0x14d] = 0;
+    for (size_t at = 0x134; at < 0x14d; at++) {
+        rom.data[0x14d] = (uint8_t)(rom.data[0x14d] - rom.data[at] - 1);
+    }
+    assert_string_equal(detect(&rom).title, "POCKET GAME COL");
 }
 
 static void test_gba(void **state)
