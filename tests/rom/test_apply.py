@@ -7,9 +7,11 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from romtools import (crc32, fix_snes, make_bps, make_ips, make_lorom, make_ups, random_bytes)
 
@@ -400,6 +402,29 @@ def test_damaged_patches(p: Program):
                 flipped[bit // 8] ^= 1 << bit % 8
                 p.write(name, flipped)
                 p.refuse("a.sfc", name, says=name)
+
+
+def test_interrupted_leaves_nothing(p: Program):
+    rom = make_lorom(4 << 20)
+    hack = bytearray(rom)
+    hack[0x100000:0x100100] = bytes(256)
+    p.write("a.sfc", rom)
+    p.write("p.bps", make_bps(rom, hack))
+    p.write("m.yaml", yaml_mod("m", ("$008100", b"\xea\xea")))
+    inputs = sorted(os.listdir(p.folder))
+    ended = set()
+    for i in range(40):
+        run = subprocess.Popen([p.brisk, "rom", "apply", "a.sfc", "p.bps", "m.yaml", "-o", "o.sfc",
+                                "--no-cache"], cwd=p.folder, env=p.env, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        time.sleep(i * 0.0005)
+        run.send_signal(signal.SIGINT)
+        ended.add(run.wait())
+        if "o.sfc" in os.listdir(p.folder):
+            assert len(p.read("o.sfc")) == len(rom), "a part of the output"
+            p.path("o.sfc").unlink()
+        assert sorted(os.listdir(p.folder)) in (inputs, sorted(inputs + ["cache"]))
+    assert ended - {0}, "no run was interrupted"
 
 
 def test_usage_and_reports(p: Program):
