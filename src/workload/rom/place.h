@@ -21,7 +21,7 @@ BRISK_NODISCARD brisk_err rom_place(const brisk_value *value, brisk_hash128 cont
 
 /*
  * Is computing so much cheaper than placing this entry that it should be declined?  Placing a file
- * moves its bytes as storing did, then reads them once to verify.  A margin keeps the decision from
+ * is expected to take what storing it took.  A margin keeps the decision from
  * swinging between runs whose figures differ by noise; a value in memory is always placed.
  */
 bool rom_place_is_slower(const brisk_hit *hit, uint64_t *place_ns);
