@@ -111,7 +111,7 @@ void table_insert(memory_table *table, uint64_t hash, uint32_t line)
         end_write(bucket);
         at = table_next(table, at);
     }
-    BRISK_ASSERT(!"a table has more slots than its region has cells");
+    BRISK_ASSERT(false && "a table has more slots than its region has cells");
 }
 
 void table_remove(memory_table *table, uint64_t hash, table_place place)
