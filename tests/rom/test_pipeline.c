@@ -307,23 +307,31 @@ static void test_declining_has_a_margin(void **state)
     CHECK(fd >= 0 && ftruncate(fd, SIZE) == 0);
     brisk_hit hit = {.store_ns = 1000000};
     CHECK_OK(brisk_value_from_fd(fd, SIZE, NULL, &hit.value));
+    int out = open(folder, O_TMPFILE | O_RDWR, 0600);
+    CHECK(out >= 0);
     uint64_t place_ns = 0;
-    CHECK(!rom_place_is_slower(&hit, &place_ns)); /* the cost is not known */
+    CHECK(!rom_place_is_slower(&hit, out, &place_ns)); /* the cost is not known */
     CHECK_U64(place_ns, ==, hit.store_ns);
-    hit.cost_ns = place_ns;
-    CHECK(!rom_place_is_slower(&hit, &place_ns));
-    hit.cost_ns = place_ns * 9 / 10; /* cheaper, but not clearly */
-    CHECK(!rom_place_is_slower(&hit, &place_ns));
-    hit.cost_ns = place_ns / 2;
-    CHECK(rom_place_is_slower(&hit, &place_ns));
+    hit.cost_ns = hit.store_ns * 9 / 10; /* cheaper, but not clearly */
+    CHECK(!rom_place_is_slower(&hit, out, &place_ns));
+    CHECK_U64(place_ns, ==, hit.store_ns);
+    hit.cost_ns = 1; /* no machine places 2 MiB in a nanosecond */
+    CHECK(rom_place_is_slower(&hit, out, &place_ns));
+    hit.store_ns = UINT64_MAX / 2; /* one terrible store, but the piece is quick enough */
+    hit.cost_ns = UINT64_MAX / 8;
+    CHECK(!rom_place_is_slower(&hit, out, &place_ns));
+    CHECK_U64(place_ns, <, hit.cost_ns);
+    struct stat st;
+    CHECK(fstat(out, &st) == 0 && st.st_size == 0 && lseek(out, 0, SEEK_CUR) == 0);
+    hit.cost_ns = 1;
     hit.store_ns = 0; /* what placing takes is not known */
-    CHECK(!rom_place_is_slower(&hit, &place_ns));
+    CHECK(!rom_place_is_slower(&hit, out, &place_ns));
     brisk_value_unref(hit.value);
     CHECK_OK(brisk_value_copy("x", 1, NULL, &hit.value));
     hit.store_ns = 1000000;
-    hit.cost_ns = 1;
-    CHECK(!rom_place_is_slower(&hit, &place_ns)); /* in memory: always */
+    CHECK(!rom_place_is_slower(&hit, out, &place_ns)); /* in memory: always */
     brisk_value_unref(hit.value);
+    (void)close(out);
 }
 
 static void test_results_survive_their_encoding(void **state)

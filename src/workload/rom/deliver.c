@@ -77,7 +77,8 @@ brisk_err rom_accept(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit)
         return brisk_stage_fail(ctx, BRISK_ERR_CORRUPT, "entry of another form");
     }
     job->compute_ns = hit->cost_ns;
-    bool slower = rom_place_is_slower(hit, &job->place_expected_ns);
+    bool slower =
+        rom_place_is_slower(hit, brisk_file_replace_fd(job->output), &job->place_expected_ns);
     (void)snprintf(job->declined_by, sizeof job->declined_by, "%s", hit->tier_name);
     if (slower) {
         return BRISK_ERR_DECLINED;

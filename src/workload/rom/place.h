@@ -21,9 +21,11 @@ BRISK_NODISCARD brisk_err rom_place(const brisk_value *value, brisk_hash128 cont
 
 /*
  * Is computing so much cheaper than placing this entry that it should be declined?  Placing a file
- * is expected to take what storing it took.  A margin keeps the decision from
- * swinging between runs whose figures differ by noise; a value in memory is always placed.
+ * is expected to take what storing it took; before that decides against it, a piece is copied into
+ * the empty file `fd` and timed, because one slow store must not speak against an entry for ever.
+ * A margin keeps the decision from swinging with noise; a value in memory is always placed.
+ * *place_ns is the expectation.  `fd` is empty again afterwards, its position untouched.
  */
-bool rom_place_is_slower(const brisk_hit *hit, uint64_t *place_ns);
+bool rom_place_is_slower(const brisk_hit *hit, int fd, uint64_t *place_ns);
 
 #endif /* BRISK_SRC_WORKLOAD_ROM_PLACE_H */
