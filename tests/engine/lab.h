@@ -208,6 +208,8 @@ typedef struct lab_tier {
     brisk_err put_err;
     brisk_err remove_err;
     lab_tamper tamper;
+    void (*on_miss)(void *ctx); /* called once, between a lookup and what comes of it */
+    void *on_miss_ctx;
     int lookups;
     int hits;
     int puts;
@@ -263,7 +265,14 @@ static inline brisk_err lab_get(brisk_tier *base, const brisk_key *key, brisk_hi
             brisk_value_unref(entry->value);
         }
     }
+    void (*on_miss)(void *ctx) = err == BRISK_ERR_NOT_FOUND ? tier->on_miss : NULL;
+    if (on_miss != NULL) {
+        tier->on_miss = NULL;
+    }
     pthread_mutex_unlock(&tier->lock);
+    if (on_miss != NULL) {
+        on_miss(tier->on_miss_ctx);
+    }
     return err;
 }
 

@@ -151,6 +151,33 @@ static void test_failing_tier_is_a_miss(void **unused)
     }
 }
 
+static brisk_err fail_finish(lab_request *request, brisk_stage_ctx *ctx, const char *where)
+{
+    (void)request;
+    (void)ctx;
+    return strcmp(where, "finish") == 0 ? BRISK_ERR_FULL : BRISK_OK;
+}
+
+/* What was said of the bad answer is not said of the failure that follows. */
+static void test_words_of_the_bad_answer_are_forgotten(void **unused)
+{
+    (void)unused;
+    for (int blind = 0; blind < 2; blind++) {
+        BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+        lab_tier *tier = lab_replace_tiers(engine);
+        lab_request request = {.input = "x", .blind = blind != 0};
+        run_right(engine, &request, NULL);
+        tier->tamper = LAB_FLIP;
+        request.hook = fail_finish;
+        brisk_job *job = lab_job(engine, &request, NULL);
+        CHECK(brisk_job_run(job) == BRISK_ERR_FULL);
+        assert_string_equal(brisk_job_error_text(job), brisk_err_message(BRISK_ERR_FULL));
+        assert_string_equal(brisk_job_error_stage(job), "finish");
+        CHECK(brisk_job_answered_by(job) == NULL);
+        brisk_job_destroy(job);
+    }
+}
+
 /* --- words of accept, answer and key ------------------------------------------------------ */
 
 typedef struct verdict {
@@ -311,6 +338,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_delivery_finds_the_damage, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_delivery_fails_for_good, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_failing_tier_is_a_miss, catch_log, release_log),
+        cmocka_unit_test_setup_teardown(test_words_of_the_bad_answer_are_forgotten, catch_log,
+                                        release_log),
         cmocka_unit_test_setup_teardown(test_declined_by_accept, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_declined_by_key, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_declined_by_answer, catch_log, release_log),

@@ -186,6 +186,42 @@ static void test_failed_leader_is_followed(void **unused)
     CHECK(computed == 1); /* the first who waited took over for all */
 }
 
+/* The one who takes over holds the flight; who waited for the first leader may still leave. */
+static void test_leaving_after_a_change_of_leader(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    lead_run leader;
+    start_leader(&leader, engine);
+    gate second = GATE_INIT;
+    lab_request requests[WAITERS];
+    brisk_job *jobs[WAITERS];
+    for (int i = 0; i < WAITERS; i++) {
+        requests[i] = (lab_request){.input = "k"};
+        if (i == 0) {
+            requests[i].hook = hold_gate;
+            requests[i].ctx = &second;
+        }
+        jobs[i] = lab_job(engine, &requests[i], NULL);
+        CHECK_OK(brisk_job_submit(jobs[i], NULL, NULL, NULL));
+        await_waiting(engine, (uint32_t)i + 1); /* so that they wait in this order */
+    }
+    CHECK(end_leader(&leader, BRISK_ERR_IO) == BRISK_ERR_IO);
+    await_entered(&second);
+    for (int i = 1; i < WAITERS; i += 3) { /* the first, one amid the others, the last */
+        brisk_job_cancel(jobs[i]);
+        CHECK(brisk_job_wait(jobs[i]) == BRISK_ERR_CANCELLED);
+    }
+    await_waiting(engine, WAITERS - 4);
+    open_gate(&second, BRISK_OK);
+    for (int i = 0; i < WAITERS; i++) {
+        brisk_err err = brisk_job_wait(jobs[i]);
+        CHECK(err == (i % 3 == 1 ? BRISK_ERR_CANCELLED : BRISK_OK));
+        CHECK(atomic_load(&requests[i].computed) == (i == 0 ? 1 : 0));
+        brisk_job_destroy(jobs[i]);
+    }
+}
+
 static brisk_err fail_finish(lab_request *request, brisk_stage_ctx *ctx, const char *where)
 {
     (void)request;
@@ -296,6 +332,59 @@ static void test_no_cache_means_no_flight(void **unused)
     brisk_job_opts opts = {.no_cache = true};
     CHECK_OK(lab_run(engine, &request, &opts)); /* does not wait */
     CHECK(atomic_load(&request.computed) == 1);
+    CHECK_OK(end_leader(&leader, BRISK_OK));
+}
+
+/* --- between lookup and join -------------------------------------------------------------- */
+
+typedef struct meanwhile {
+    brisk_engine *engine;
+    lab_request other;
+    brisk_job *job;
+} meanwhile;
+
+static void run_other(void *ctx)
+{
+    meanwhile *m = ctx;
+    CHECK_OK(lab_run(m->engine, &m->other, NULL));
+}
+
+/* A flight lands after the lookup of a second job and before it joins. */
+static void test_landed_between_lookup_and_join(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    lab_tier *tier = lab_replace_tiers(engine);
+    meanwhile m = {.engine = engine, .other = {.input = "k"}};
+    tier->on_miss = run_other;
+    tier->on_miss_ctx = &m;
+    lab_request request = {.input = "k"};
+    CHECK_OK(lab_run(engine, &request, NULL));
+    assert_string_equal(request.result, "answer to k");
+    CHECK(atomic_load(&m.other.computed) == 1 && atomic_load(&request.computed) == 0);
+    CHECK(tier->lookups == 3 && tier->puts == 1);
+}
+
+static void cancel_other(void *ctx)
+{
+    meanwhile *m = ctx;
+    brisk_job_cancel(m->job);
+}
+
+/* Cancelled after its last look at the token and before it waits: it must not begin to wait. */
+static void test_cancelled_between_lookup_and_join(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    lab_tier *tier = lab_replace_tiers(engine);
+    lead_run leader;
+    start_leader(&leader, engine);
+    lab_request request = {.input = "k"};
+    meanwhile m = {.job = lab_job(engine, &request, NULL)};
+    tier->on_miss_ctx = &m;
+    tier->on_miss = cancel_other;
+    CHECK(brisk_job_run(m.job) == BRISK_ERR_CANCELLED);
+    brisk_job_destroy(m.job);
     CHECK_OK(end_leader(&leader, BRISK_OK));
 }
 
@@ -418,11 +507,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_computes_all_are_answered),
         cmocka_unit_test(test_failed_leader_is_followed),
+        cmocka_unit_test(test_leaving_after_a_change_of_leader),
         cmocka_unit_test(test_every_leader_fails),
         cmocka_unit_test(test_cancelled_waiter_leaves_at_once),
         cmocka_unit_test(test_late_waiter_leaves_at_once),
         cmocka_unit_test(test_deadline_on_the_system_clock),
         cmocka_unit_test(test_no_cache_means_no_flight),
+        cmocka_unit_test(test_landed_between_lookup_and_join),
+        cmocka_unit_test(test_cancelled_between_lookup_and_join),
         cmocka_unit_test(test_inner_job_of_the_same_key),
         cmocka_unit_test(test_a_thousand_jobs_of_ten_keys),
     };

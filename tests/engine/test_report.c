@@ -162,6 +162,43 @@ static void test_rows_and_critical_path(void **unused)
     brisk_job_destroy(job);
 }
 
+/* a before b and c, both before d: of the two the longer one is on the path. */
+static const brisk_stage diamond_stages[] = {
+    {.name = "a", .run = run_a},
+    {.name = "b", .after = {"a"}, .run = run_b},
+    {.name = "c", .after = {"a"}, .run = run_c},
+    {.name = "d", .after = {"b", "c"}, .run = run_d},
+};
+
+static const brisk_workload diamond = {
+    .name = "diamond",
+    .stages = diamond_stages,
+    .stage_count = 4,
+    .state_bytes = sizeof(void *),
+    .init = take,
+};
+
+static void test_critical_path_of_a_diamond(void **unused)
+{
+    (void)unused;
+    for (int longer = 1; longer <= 2; longer++) {
+        fake_clock clock;
+        fake_clock_init(&clock, 3);
+        BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(1, &clock.base);
+        CHECK_OK(brisk_engine_register(engine, &diamond, NULL));
+        timed t = {.clock = &clock, .ns = {1 * MS, 2 * MS, 2 * MS, 1 * MS}, .fail_at = -1};
+        t.ns[longer] = 3 * MS;
+        brisk_job *job = NULL;
+        CHECK_OK(brisk_job_create(engine, &diamond, &t, NULL, &job));
+        CHECK_OK(brisk_job_submit(job, NULL, NULL, NULL));
+        CHECK_OK(brisk_job_wait(job));
+        for (uint32_t i = 0; i < 4; i++) {
+            CHECK(brisk_job_report(job, i).critical == (i == 0 || i == 3 || i == (uint32_t)longer));
+        }
+        brisk_job_destroy(job);
+    }
+}
+
 static void test_failed_and_skipped(void **unused)
 {
     (void)unused;
@@ -297,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_and_critical_path),
+        cmocka_unit_test(test_critical_path_of_a_diamond),
         cmocka_unit_test(test_failed_and_skipped),
         cmocka_unit_test(test_text_table),
         cmocka_unit_test(test_output_may_fail),

@@ -331,6 +331,9 @@ static void test_arenas_are_kept_and_recycled(void **unused)
     brisk_job_destroy(job);
     uint32_t kept = engine->recycle.arena_count;
     CHECK_U64(kept, >=, 2); /* the job's and a stage's */
+    for (uint32_t i = 0; i < kept; i++) {
+        CHECK_U64(brisk_arena_used(engine->recycle.arenas[i]), ==, 0);
+    }
     for (int i = 0; i < 10; i++) {
         CHECK_OK(lab_run(engine, &request, &opts));
     }
