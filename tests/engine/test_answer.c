@@ -178,6 +178,29 @@ static void test_words_of_the_bad_answer_are_forgotten(void **unused)
     }
 }
 
+static brisk_err decline_and_fail(lab_request *request, brisk_stage_ctx *ctx, const char *where)
+{
+    (void)request;
+    if (strcmp(where, "accept") == 0) {
+        return brisk_stage_fail(ctx, BRISK_ERR_DECLINED, "computing is faster");
+    }
+    return strcmp(where, "finish") == 0 ? BRISK_ERR_FULL : BRISK_OK;
+}
+
+static void test_words_of_declining_are_forgotten(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    (void)lab_replace_tiers(engine);
+    lab_request request = {.input = "x"};
+    run_right(engine, &request, NULL);
+    request.hook = decline_and_fail;
+    brisk_job *job = lab_job(engine, &request, NULL);
+    CHECK(brisk_job_run(job) == BRISK_ERR_FULL);
+    assert_string_equal(brisk_job_error_text(job), brisk_err_message(BRISK_ERR_FULL));
+    brisk_job_destroy(job);
+}
+
 /* --- words of accept, answer and key ------------------------------------------------------ */
 
 typedef struct verdict {
@@ -339,6 +362,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_delivery_fails_for_good, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_failing_tier_is_a_miss, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_words_of_the_bad_answer_are_forgotten, catch_log,
+                                        release_log),
+        cmocka_unit_test_setup_teardown(test_words_of_declining_are_forgotten, catch_log,
                                         release_log),
         cmocka_unit_test_setup_teardown(test_declined_by_accept, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_declined_by_key, catch_log, release_log),

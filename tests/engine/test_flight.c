@@ -340,7 +340,6 @@ static void test_no_cache_means_no_flight(void **unused)
 typedef struct meanwhile {
     brisk_engine *engine;
     lab_request other;
-    brisk_job *job;
 } meanwhile;
 
 static void run_other(void *ctx)
@@ -365,26 +364,44 @@ static void test_landed_between_lookup_and_join(void **unused)
     CHECK(tier->lookups == 3 && tier->puts == 1);
 }
 
-static void cancel_other(void *ctx)
+/* A clock that cancels a job when it is read for the n-th time after it was armed. */
+typedef struct trap_clock {
+    brisk_clock base; /* first */
+    _Atomic int reads_left;
+    brisk_job *job;
+} trap_clock;
+
+static uint64_t trap_read(void *ctx)
 {
-    meanwhile *m = ctx;
-    brisk_job_cancel(m->job);
+    trap_clock *trap = ctx;
+    if (atomic_load(&trap->reads_left) > 0 && atomic_fetch_sub(&trap->reads_left, 1) == 1) {
+        brisk_job_cancel(trap->job);
+    }
+    return 1;
+}
+
+static void arm(void *ctx)
+{
+    trap_clock *trap = ctx;
+    atomic_store(&trap->reads_left, 2); /* the end of the lookup's span, then the join itself */
 }
 
 /* Cancelled after its last look at the token and before it waits: it must not begin to wait. */
 static void test_cancelled_between_lookup_and_join(void **unused)
 {
     (void)unused;
-    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    trap_clock trap = {.base = {.now_ns = trap_read, .wall_ns = trap_read, .ctx = &trap}};
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, &trap.base);
     lab_tier *tier = lab_replace_tiers(engine);
     lead_run leader;
     start_leader(&leader, engine);
     lab_request request = {.input = "k"};
-    meanwhile m = {.job = lab_job(engine, &request, NULL)};
-    tier->on_miss_ctx = &m;
-    tier->on_miss = cancel_other;
-    CHECK(brisk_job_run(m.job) == BRISK_ERR_CANCELLED);
-    brisk_job_destroy(m.job);
+    trap.job = lab_job(engine, &request, NULL);
+    tier->on_miss_ctx = &trap;
+    tier->on_miss = arm;
+    CHECK(brisk_job_run(trap.job) == BRISK_ERR_CANCELLED);
+    CHECK(atomic_load(&trap.reads_left) == 0);
+    brisk_job_destroy(trap.job);
     CHECK_OK(end_leader(&leader, BRISK_OK));
 }
 
