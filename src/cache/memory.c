@@ -85,15 +85,17 @@ static bool is_key(const brisk_key *key)
     return key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX;
 }
 
-static inline shard_answer ask(const memory_tier *memory, uint32_t thread, const brisk_key *key,
-                               brisk_hit *ret)
+/* Ask the key's shard, without its lock when the thread has rings. */
+static inline __attribute__((always_inline)) shard_answer ask(const memory_tier *memory,
+                                                              uint32_t thread, const brisk_key *key,
+                                                              brisk_hit *ret)
 {
-    memory_shard *shard = shard_of(memory, key);
+    uint64_t index = key->hash.lo & (memory->shard_count - 1);
+    memory_shard *shard = &memory->shards[index];
     if (thread < memory->thread_count) {
         uint32_t id;
         shard_answer answer = shard_peek(shard, key, ret, &id);
         if (answer == SHARD_HIT) {
-            size_t index = (size_t)(shard - memory->shards);
             shard_note_hit(shard, &memory->rings[thread * memory->shard_count + index], id);
         }
         if (answer != SHARD_BUSY) {
@@ -116,6 +118,22 @@ __attribute__((noinline)) static shard_answer ask_timed(memory_tier *memory, uin
     return answer;
 }
 
+/* What is not a hit; counted for a thread that has a reader (`own`) and for others. */
+__attribute__((noinline)) static brisk_err answer_otherwise(memory_reader *reader, bool own,
+                                                            shard_answer answer)
+{
+    if (own) {
+        count_own(&reader->misses);
+    } else {
+        count_shared(&reader->misses);
+    }
+    if (answer == SHARD_NOMEM) {
+        count_shared(&reader->errors);
+        return BRISK_ERR_NOMEM;
+    }
+    return BRISK_ERR_NOT_FOUND;
+}
+
 static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     BRISK_ASSERT(is_key(key));
@@ -125,27 +143,22 @@ static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *r
     memory_reader *reader = &memory->readers[own ? thread : memory->thread_count];
     uint64_t asked = atomic_load_explicit(&reader->hits, memory_order_relaxed) +
                      atomic_load_explicit(&reader->misses, memory_order_relaxed);
-    bool timed = asked % SAMPLE_EVERY == 0;
-    shard_answer answer =
-        timed ? ask_timed(memory, thread, key, ret) : ask(memory, thread, key, ret);
-    _Atomic uint64_t *counter = answer == SHARD_HIT ? &reader->hits : &reader->misses;
+    shard_answer answer = __builtin_expect(asked % SAMPLE_EVERY == 0, 0)
+                              ? ask_timed(memory, thread, key, ret)
+                              : ask(memory, thread, key, ret);
+    if (answer != SHARD_HIT) {
+        return answer_otherwise(reader, own, answer);
+    }
     if (own) {
-        count_own(counter);
+        count_own(&reader->hits);
     } else {
-        count_shared(counter);
+        count_shared(&reader->hits);
     }
-    if (answer == SHARD_HIT) {
-        ret->tier = 0;
-        ret->tier_name = tier->name;
-        ret->elapsed_ns = 0;
-        ret->store_ns = 0;
-        return BRISK_OK;
-    }
-    if (answer == SHARD_NOMEM) {
-        count_shared(&reader->errors);
-        return BRISK_ERR_NOMEM;
-    }
-    return BRISK_ERR_NOT_FOUND;
+    ret->tier = 0;
+    ret->tier_name = tier->name;
+    ret->elapsed_ns = 0;
+    ret->store_ns = 0;
+    return BRISK_OK;
 }
 
 static brisk_err memory_put(brisk_tier *tier, const brisk_key *key, brisk_value *value,

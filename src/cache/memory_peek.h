@@ -24,8 +24,10 @@ static_assert(sizeof(brisk_value) + CELL_BYTES_MAX <= VALUE_BLOCKS_MAX, "a class
 enum { PEEK_PROBES_MAX = 16 };
 
 /* Copy the entry out of the cell if it is key's; sizes are not trusted. */
-static inline shard_answer peek_cell(const memory_shard *shard, const cell_word *cell,
-                                     const brisk_key *key, brisk_hit *ret)
+static inline __attribute__((always_inline)) shard_answer peek_cell(const memory_shard *shard,
+                                                                    const cell_word *cell,
+                                                                    const brisk_key *key,
+                                                                    brisk_hit *ret)
 {
     cell_shape shape = cell_unpack(cell_load(&cell[1]));
     if (shape.key_size != key->size) {
@@ -66,8 +68,10 @@ static inline bool peek_unchanged(const memory_bucket *bucket, uint32_t sequence
     return atomic_load_explicit(&bucket->sequence, memory_order_relaxed) == sequence;
 }
 
-static inline shard_answer peek_settle(const memory_shard *shard, const memory_bucket *bucket,
-                                       uint32_t sequence, brisk_hit *ret)
+static inline __attribute__((always_inline)) shard_answer peek_settle(const memory_shard *shard,
+                                                                      const memory_bucket *bucket,
+                                                                      uint32_t sequence,
+                                                                      brisk_hit *ret)
 {
     if (peek_unchanged(bucket, sequence) &&
         (ret->expires_at_ns == 0 || ret->expires_at_ns > brisk_clock_wall_ns(shard->clock))) {
@@ -78,8 +82,11 @@ static inline shard_answer peek_settle(const memory_shard *shard, const memory_b
 }
 
 /* Look into one bucket. */
-static inline shard_answer peek_bucket(const memory_shard *shard, const memory_bucket *bucket,
-                                       const brisk_key *key, brisk_hit *ret, uint32_t *ret_id)
+static inline __attribute__((always_inline)) shard_answer peek_bucket(const memory_shard *shard,
+                                                                      const memory_bucket *bucket,
+                                                                      const brisk_key *key,
+                                                                      brisk_hit *ret,
+                                                                      uint32_t *ret_id)
 {
     uint64_t tag = table_tag(key->hash.lo);
     uint32_t sequence = atomic_load_explicit(&bucket->sequence, memory_order_acquire);
@@ -115,8 +122,10 @@ static inline shard_answer peek_bucket(const memory_shard *shard, const memory_b
 }
 
 /* Without the lock.  On a hit *ret_id is what the policy calls the entry. */
-static inline shard_answer shard_peek(const memory_shard *shard, const brisk_key *key,
-                                      brisk_hit *ret, uint32_t *ret_id)
+static inline __attribute__((always_inline)) shard_answer shard_peek(const memory_shard *shard,
+                                                                     const brisk_key *key,
+                                                                     brisk_hit *ret,
+                                                                     uint32_t *ret_id)
 {
     uint32_t at = table_home(&shard->table, key->hash.lo);
     for (uint32_t probes = 0; probes < PEEK_PROBES_MAX; probes++) {

@@ -22,7 +22,7 @@ _Thread_local uint32_t memory_thread_own __attribute__((tls_model("initial-exec"
 static void on_thread_end(void *value)
 {
     uint32_t number = (uint32_t)(uintptr_t)value - NUMBER_FIRST;
-    memory_thread_own = MEMORY_THREAD_NONE; /* destructors that run after this one do without */
+    memory_thread_own = MEMORY_THREAD_REFUSED; /* destructors that run after this one do without */
     atomic_fetch_and_explicit(&claimed, ~(UINT64_C(1) << number), memory_order_release);
 }
 
@@ -35,7 +35,7 @@ static uint32_t claim(void)
 {
     (void)pthread_once(&end_key_once, make_key);
     if (!end_key_made) {
-        return MEMORY_THREAD_NONE;
+        return MEMORY_THREAD_REFUSED;
     }
     uint64_t mask = atomic_load_explicit(&claimed, memory_order_relaxed);
     while (mask != UINT64_MAX) {
@@ -47,11 +47,11 @@ static uint32_t claim(void)
         void *value = (void *)(uintptr_t)(NUMBER_FIRST + number);
         if (pthread_setspecific(end_key, value) != 0) {
             atomic_fetch_and_explicit(&claimed, ~(UINT64_C(1) << number), memory_order_release);
-            return MEMORY_THREAD_NONE;
+            return MEMORY_THREAD_REFUSED;
         }
         return NUMBER_FIRST + number;
     }
-    return MEMORY_THREAD_NONE;
+    return MEMORY_THREAD_REFUSED;
 }
 
 uint32_t memory_thread_claim(void)

@@ -12,21 +12,21 @@
 
 enum { MEMORY_THREADS_MAX = 64 };
 
-#define MEMORY_THREAD_NONE UINT32_MAX
+#define MEMORY_THREAD_REFUSED UINT32_MAX
 
-/* 0: not asked yet; n + 1: number n; MEMORY_THREAD_NONE. */
+/* 0: not asked yet; n + 1: number n; MEMORY_THREAD_REFUSED. */
 extern _Thread_local uint32_t memory_thread_own __attribute__((tls_model("initial-exec")));
 
 uint32_t memory_thread_claim(void);
 
-/* 0 .. MEMORY_THREADS_MAX - 1, the same in every call of one thread, or MEMORY_THREAD_NONE. */
+/* The same in every call of one thread; MEMORY_THREADS_MAX or more when it has none. */
 static inline uint32_t memory_thread_number(void)
 {
     uint32_t own = memory_thread_own;
     if (__builtin_expect(own == 0, 0)) {
         own = memory_thread_claim();
     }
-    return own == MEMORY_THREAD_NONE ? MEMORY_THREAD_NONE : own - 1;
+    return own - 1;
 }
 
 #endif /* BRISK_SRC_CACHE_MEMORY_THREAD_H */

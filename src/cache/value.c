@@ -76,16 +76,17 @@ static bool open_thread(void)
     return value_kept.open;
 }
 
-static inline void keep_block(brisk_value *value)
+/* Keep a block that is nobody's; false when there are enough, or the thread keeps none. */
+static inline bool keep_block(brisk_value *value)
 {
     value_block_list *list = &value_kept.lists[value->block_class];
-    if (list->count >= VALUE_BLOCKS_KEPT || (!value_kept.open && !open_thread())) {
-        release_block(value, value->block_class);
-        return;
+    if (list->count >= VALUE_BLOCKS_KEPT || !value_kept.open) {
+        return false;
     }
     value->u.next = list->head;
     list->head = value;
     list->count++;
+    return true;
 }
 
 /* A header with `extra` bytes behind it, owned by one; NULL when memory is exhausted. */
@@ -121,10 +122,12 @@ static brisk_value *value_new(enum value_kind kind, uint64_t size, size_t extra,
     return value;
 }
 
-static void value_free(brisk_value *value)
+__attribute__((noinline)) static void value_free(brisk_value *value)
 {
     if (value->kind == VALUE_RECYCLED) {
-        keep_block(value);
+        if (value_kept.open || !open_thread() || !keep_block(value)) {
+            release_block(value, value->block_class);
+        }
         return;
     }
     if (value->kind == VALUE_WRAPPED && value->u.wrapped.release != NULL) {
@@ -219,7 +222,7 @@ void brisk_value_unref(brisk_value *value)
         refs = atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel);
         BRISK_ASSERT(refs != 0);
     }
-    if (refs == 1) {
+    if (refs == 1 && (value->kind != VALUE_RECYCLED || !keep_block(value))) {
         value_free(value);
     }
 }
