@@ -14,7 +14,8 @@
  *     summary: ...
  *     commands:
  *       - {name: apply, group: ..., synopsis: ..., summary: ..., description: ..., examples: ...,
- *          options: [{name: output, letter: o, type: 2, metavar: FILE, summary: ...}]}
+ *          options: [{name: output, letter: o, type: 2, metavar: FILE, summary: ...,
+ *                     required: true}]}
  *     knobs:
  *       - {name: rom.x, summary: ..., type: 0, min: 0, max: 1, def: 0, def_text: ""}
  *
@@ -54,7 +55,7 @@ typedef struct brisk_module {
  * Load module `name`, or give it again.  *ret lives for ever.
  * Errors: INVALID (a name that is none), NOT_FOUND (`info` lists where it was looked for),
  * ABI (another version; `info` says which is wanted and which was found), CORRUPT (no descriptor,
- * or one that contradicts itself), IO (the dynamic linker's words in `info`).
+ * or one that contradicts itself), IO (the dynamic linker's words in `info`), LIMIT (64 modules).
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_module_load(const char *name, const brisk_module **ret,
                                                       brisk_errinfo *info);
