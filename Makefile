@@ -6,7 +6,7 @@ export PREFIX
 
 all: ## build the release type in build/release
 	@tools/bootstrap
-	@tools/build release
+	@tools/build release product
 
 demo: ## build, assemble the example game, modify it, show the stages and the speed-up
 	@tools/bootstrap
@@ -42,7 +42,7 @@ docs: ## API reference in build/dev/docs, and a check of every document
 
 install: ## program, library, modules, manual and completion under PREFIX (and DESTDIR)
 	@tools/bootstrap
-	@tools/build release
+	@tools/build release product
 	@meson install -C build/release --no-rebuild --quiet
 
 clean: ## remove build/
