@@ -165,7 +165,7 @@ static void test_where_the_disk_tier_is(void **unused)
 
 static brisk_err create_at(const char *path, const char *setting, brisk_engine **ret)
 {
-    char where[512];
+    char where[4096 + 32]; /* a path and the name of its knob */
     (void)snprintf(where, sizeof where, "cache.disk.path=%s", path);
     const char *settings[] = {where, setting};
     brisk_engine_opts opts = {
