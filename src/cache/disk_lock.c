@@ -167,6 +167,11 @@ static brisk_err set_flag(disk_tier *tier, uint32_t flag)
 {
     disk_state state;
     brisk_err err = disk_state_read(tier, &state);
+    if (err == BRISK_ERR_CORRUPT) {
+        /* Damaged while in use: we know the seed, and assume the worst of the rest. */
+        state = (disk_state){.seed = tier->seed, .flags = DISK_STATE_UNCLEAN | DISK_STATE_TAINTED};
+        err = BRISK_OK;
+    }
     if (err == BRISK_OK) {
         state.flags |= flag;
         state.boot[0] = tier->boot[0];

@@ -107,7 +107,7 @@ static void sync_all(disk_tier *tier)
         }
     }
     atomic_store_explicit(&tier->header->unclean, 0, memory_order_relaxed);
-    if (msync(tier->map, tier->map_size, MS_SYNC) != 0 || fsync(tier->dir_fd) != 0 ||
+    if (tier->sys->fdatasync(tier->index_fd) != 0 || tier->sys->fdatasync(tier->dir_fd) != 0 ||
         disk_state_read(tier, &state) != BRISK_OK) {
         atomic_store_explicit(&tier->header->unclean, 1, memory_order_relaxed);
         return;

@@ -215,6 +215,9 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, unsigned char *bu
     disk_segment_head head;
     struct stat st;
     size_t have = disk_pread_some(tier, pin.fd, &head, sizeof head, 0, &err);
+    if (err == BRISK_OK && have == 0) {
+        err = BRISK_ERR_NOT_FOUND; /* its maker was killed before he wrote the head */
+    }
     if (err == BRISK_OK && (have != sizeof head || !disk_segment_head_ok(&head, id, tier->seed) ||
                             fstat(pin.fd, &st) != 0 || !S_ISREG(st.st_mode))) {
         err = BRISK_ERR_CORRUPT;
@@ -261,11 +264,13 @@ static brisk_err rebuild_all(disk_tier *tier, DIR *dir, unsigned char *buffer)
         if (atomic_load_explicit(&entry->word, memory_order_relaxed) == 0) {
             err = rebuild_segment(tier, id, buffer);
         }
-        if (err != BRISK_OK) {
+        if (err != BRISK_OK && err != BRISK_ERR_NOT_FOUND) {
             disk_count(&tier->counters.corrupt, 1);
             brisk_log(BRISK_LOG_WARNING, "cache", "%s/%s: %s, dropping it", tier->path,
                       file->d_name, brisk_err_message(err));
-            if (unlinkat(tier->dir_fd, file->d_name, 0) != 0) {
+        }
+        if (err != BRISK_OK) {
+            if (unlinkat(tier->dir_fd, file->d_name, 0) != 0 && errno != ENOENT) {
                 return brisk_err_from_errno(errno); /* it must not be believed next time either */
             }
             (void)disk_slots_clear(tier, id);
