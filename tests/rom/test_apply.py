@@ -351,7 +351,15 @@ def test_output_is_never_an_input(p: Program):
     for name in ("a.sfc", "hard.sfc", "soft.sfc", "./a.sfc", "m.yaml"):
         done = p.apply("a.sfc", "m.yaml", "-o", name, status=1)
         assert "is the same file as the input" in done.stderr, done.stderr
-    assert p.read("a.sfc") == bytes(rom)
+        done = p.apply("a.sfc", "m.yaml", "-o", "fresh.sfc", "--trace", name, status=1)
+        assert "is the same file as the input" in done.stderr, done.stderr
+        p.apply("a.sfc", "m.yaml", "--dry-run", "--trace", name, status=1)
+    p.apply("a.sfc", "missing.yaml", "-o", "fresh.sfc", "--trace", "a.sfc", status=1)
+    assert p.read("a.sfc") == bytes(rom) and not p.path("fresh.sfc").exists()
+    for _ in range(2):  # new, then already there
+        done = p.apply("a.sfc", "m.yaml", "-o", "fresh.sfc", "--trace", "./fresh.sfc", status=1)
+        assert "is the output" in done.stderr, done.stderr
+        assert len(p.read("fresh.sfc")) == len(rom)
 
 
 def test_output_places(p: Program):

@@ -51,7 +51,8 @@ typedef struct rom_request {
     const char *rom_path;
     const char *const *mod_paths;
     uint32_t mod_count;
-    const char *out_path; /* NULL in a dry run */
+    const char *out_path;   /* NULL in a dry run */
+    const char *trace_path; /* a second file that will be written, or NULL */
     rom_fix_mode fix;
     bool force;   /* wrong ROM for the mod: try all the same */
     bool no_sync; /* no fsync before the rename */
@@ -103,8 +104,9 @@ typedef struct rom_job {
     bool fixes;    /* checksums are made right at the end */
 
     brisk_file_replace *output;
-    int memory_fd;    /* of a dry run, otherwise -1 */
-    bool output_used; /* something was written to it */
+    int memory_fd;      /* of a dry run, otherwise -1 */
+    bool output_used;   /* something was written to it */
+    bool names_checked; /* neither output nor trace is an input */
 
     rom_writes merged; /* the whole change; empty when streamed */
     uint64_t size;     /* of the result */

@@ -3,6 +3,7 @@
  * and what it tells.
  */
 #include <string.h>
+#include <sys/stat.h>
 
 #include <brisk/file.h>
 
@@ -76,8 +77,23 @@ static brisk_err write_to_fd(void *ctx, const char *data, size_t size)
     return brisk_file_write_all(*(const int *)ctx, data, size);
 }
 
-static brisk_err write_trace(const brisk_job *job, const char *path, brisk_errinfo *info)
+/* Are both names one existing file? */
+static bool is_same_file(const char *a, const char *b)
 {
+    struct stat x;
+    struct stat y;
+    return a != NULL && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* After the job, so that an output that is new is there to be told from the trace. */
+static brisk_err write_trace(const brisk_job *job, const rom_request *request, brisk_errinfo *info)
+{
+    const char *path = request->trace_path;
+    if (is_same_file(request->out_path, path)) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID,
+                                 "%s: is the output; choose another file for the trace", path);
+    }
     brisk_file_replace *file = NULL;
     brisk_err err = brisk_file_replace_open(path, NULL, &file, info);
     if (err != BRISK_OK) {
@@ -159,9 +175,10 @@ static brisk_exit apply(const brisk_invocation *in, const rom_request *request)
         (void)fprintf(in->err, "brisk: %s\n", brisk_err_message(err));
         return BRISK_EXIT_FAILED;
     }
-    brisk_exit result = tell(in, job, brisk_job_state(job), err);
-    const char *trace = in->values[OPTION_TRACE].text;
-    if (trace != NULL && write_trace(job, trace, &info) != BRISK_OK) {
+    const rom_job *state = brisk_job_state(job);
+    brisk_exit result = tell(in, job, state, err);
+    if (request->trace_path != NULL && state->names_checked &&
+        write_trace(job, request, &info) != BRISK_OK) {
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         result = BRISK_EXIT_FAILED;
     }
@@ -176,6 +193,7 @@ static brisk_exit run(const brisk_invocation *in)
         .mod_paths = (const char *const *)(in->argv + 1),
         .mod_count = (uint32_t)in->argc - 1,
         .out_path = values[OPTION_DRY_RUN].set ? NULL : values[OPTION_OUTPUT].text,
+        .trace_path = values[OPTION_TRACE].text,
         .force = values[OPTION_FORCE].set,
         .no_sync = values[OPTION_NO_FSYNC].set,
         .dry_run = values[OPTION_DRY_RUN].set,

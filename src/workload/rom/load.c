@@ -177,12 +177,11 @@ static brisk_err load_mods(brisk_stage_ctx *ctx, rom_job *job)
     return BRISK_OK;
 }
 
-/* Is the existing output file one that we read?  By device and inode, so links do not hide it. */
-static brisk_err check_output_is_no_input(brisk_stage_ctx *ctx, const rom_job *job)
+/* Is the existing file `path` one that we read?  By device and inode, so links do not hide it. */
+static brisk_err check_is_no_input(brisk_stage_ctx *ctx, const rom_job *job, const char *path)
 {
-    const char *path = job->request->out_path;
     struct stat st;
-    if (stat(path, &st) != 0) {
+    if (path == NULL || stat(path, &st) != 0) {
         return BRISK_OK; /* not there, or opening it for replacement will say why not */
     }
     const char *same = NULL;
@@ -244,8 +243,12 @@ brisk_err rom_stage_load(brisk_stage_ctx *ctx, void *state)
     if (err == BRISK_OK) {
         err = load_mods(ctx, job);
     }
-    if (err == BRISK_OK && !job->request->dry_run) {
-        err = check_output_is_no_input(ctx, job);
+    if (err == BRISK_OK) {
+        err = check_is_no_input(ctx, job, job->request->out_path);
+    }
+    if (err == BRISK_OK) {
+        err = check_is_no_input(ctx, job, job->request->trace_path);
+        job->names_checked = err == BRISK_OK;
     }
     return err == BRISK_OK ? open_output(ctx, job) : err;
 }
