@@ -175,6 +175,70 @@ static void test_an_engine_remembers(void **state)
     brisk_engine_destroy(engine);
 }
 
+static brisk_err (*resolve)(brisk_stage_ctx *ctx, void *state);
+static const char *changed_path; /* a file that somebody writes to while the job runs, or NULL */
+static uint64_t changed_at;
+
+static brisk_err change_and_resolve(brisk_stage_ctx *ctx, void *state)
+{
+    if (changed_path != NULL) {
+        int fd = open(changed_path, O_RDWR);
+        CHECK(fd >= 0);
+        uint8_t byte = 0;
+        CHECK_OK(brisk_file_pread_all(fd, &byte, 1, changed_at));
+        byte ^= 1;
+        CHECK_OK(brisk_file_pwrite_all(fd, &byte, 1, changed_at));
+        (void)close(fd);
+    }
+    return resolve(ctx, state);
+}
+
+/* Bytes that changed between hashing and use must not be remembered under the hash from before. */
+static void check_changed_input(const char *path, uint64_t at)
+{
+    brisk_stage stages[BRISK_STAGES_MAX];
+    brisk_workload workload = rom_workload;
+    memcpy(stages, rom_workload.stages, rom_workload.stage_count * sizeof *stages);
+    assert_string_equal(stages[1].name, "address_resolution");
+    resolve = stages[1].run;
+    stages[1].run = change_and_resolve;
+    workload.stages = stages;
+    brisk_engine_opts opts = {.no_files = true, .no_disk = true};
+    brisk_engine *engine = NULL;
+    CHECK_OK(brisk_engine_create(&opts, &engine, NULL));
+    CHECK_OK(brisk_engine_register(engine, &workload, NULL));
+    rom_request request = {.rom_path = rom_path,
+                           .mod_paths = mods_of(mod_path, patch_mod_path),
+                           .mod_count = 2,
+                           .out_path = out_path,
+                           .no_sync = true};
+    uint32_t crcs[3];
+    for (int round = 0; round < 3; round++) {
+        changed_path = round < 2 ? path : NULL; /* there, back again, left alone */
+        changed_at = at;
+        brisk_job *job = NULL;
+        CHECK_OK(brisk_job_create(engine, &workload, &request, NULL, &job));
+        CHECK_OK(brisk_job_run(job));
+        CHECK(brisk_job_answered_by(job) == NULL);
+        const rom_job *result = brisk_job_state(job);
+        crcs[round] = result->result.crc32;
+        brisk_job_destroy(job);
+        (void)unlink(out_path);
+    }
+    CHECK(crcs[0] != crcs[1]);
+    CHECK_U64(crcs[2], ==, crcs[1]);
+    brisk_engine_destroy(engine);
+}
+
+static void test_an_input_that_changes_is_not_remembered(void **state)
+{
+    (void)state;
+    check_changed_input(rom_path, 0x1000);
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/b.ips", folder);
+    check_changed_input(path, 10); /* the byte that it writes */
+}
+
 static void test_cancelled_and_late_jobs_leave_nothing(void **state)
 {
     (void)state;
@@ -360,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_component_has_a_span_under_its_stage),
         cmocka_unit_test(test_an_engine_remembers),
+        cmocka_unit_test(test_an_input_that_changes_is_not_remembered),
         cmocka_unit_test(test_cancelled_and_late_jobs_leave_nothing),
         cmocka_unit_test(test_no_mods_and_too_many_are_refused),
         cmocka_unit_test(test_every_allocation_may_fail),

@@ -47,10 +47,35 @@ static brisk_err value_in_memory(int fd, uint64_t size, brisk_value **ret)
     return BRISK_OK;
 }
 
+static bool is_as_hashed(const rom_input *input)
+{
+    if (input->path == NULL) {
+        return true;
+    }
+    brisk_hash128 now = brisk_hash128_of(input->view.data, input->view.size, 0);
+    return now.lo == input->hash.lo && now.hi == input->hash.hi;
+}
+
+/*
+ * A view shows what others write into the file meanwhile.  What was computed from bytes that the
+ * key does not stand for would be a wrong answer for ever, so all inputs are hashed once more.
+ */
+static bool inputs_are_as_hashed(const rom_job *job)
+{
+    bool same = is_as_hashed(&job->rom);
+    for (uint32_t i = 0; same && i < job->mod_count; i++) {
+        same = is_as_hashed(&job->mods[i].input);
+    }
+    for (uint32_t i = 0; same && i < job->unit_count; i++) {
+        same = is_as_hashed(&job->units[i].patch_input);
+    }
+    return same;
+}
+
 brisk_err rom_answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
 {
     rom_job *job = state;
-    if (brisk_stage_no_cache(ctx) || job->request->dry_run) {
+    if (brisk_stage_no_cache(ctx) || job->request->dry_run || !inputs_are_as_hashed(job)) {
         return BRISK_ERR_DECLINED;
     }
     int fd = brisk_file_replace_fd(job->output);
