@@ -319,6 +319,16 @@ def test_copier_header(p: Program):
     p.apply("a.smc", "p.bps", "m.yaml", "-o", "out.sfc")
     hack[0x900:0x902] = b"\1\2"
     assert p.read() == copier + bytes(fix_snes(hack))
+    # IPS counts the header; a right checksum that it breaks is made right, as without a header.
+    hack = bytearray(rom)
+    hack[0x300:0x302] = b"\xa5\x5a"
+    p.write("p.ips", make_ips([(0x500, b"\xa5\x5a")]))
+    p.apply("a.smc", "p.ips", "-o", "out.sfc")
+    assert p.read() == copier + bytes(fix_snes(hack))
+    p.write("own.ips", make_ips([(0x500, b"\xa5\x5a"), (0x200 + 0x7fdc, b"\1\2\3\4")]))
+    hack[0x7fdc:0x7fe0] = b"\1\2\3\4"
+    p.apply("a.smc", "own.ips", "-o", "out.sfc")
+    assert p.read() == copier + bytes(hack)
 
 
 def test_dry_run(p: Program):

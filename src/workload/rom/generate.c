@@ -124,14 +124,15 @@ bool rom_fixes_after(const rom_job *job, uint32_t mod_count)
     return mod_count > 1 || (mod_count == 1 && (!job->mods[0].is_patch || job->ips_fixes));
 }
 
-/* Does any write touch a checksum of the header? */
-static bool touches_checksum(const rom_info *info, const rom_writes *writes)
+/* Does any write touch a checksum of the header?  Offsets count behind `skip` bytes of the file. */
+static bool touches_checksum(const rom_info *info, const rom_writes *writes, uint32_t skip)
 {
     for (size_t i = 0; i < writes->count; i++) {
         const rom_write *write = &writes->items[i];
+        uint64_t begin = write->offset + skip;
         for (uint32_t c = 0; c < info->checksum_count; c++) {
             uint64_t at = info->checksums[c].offset + info->copier_bytes;
-            if (write->offset < at + info->checksums[c].size && at < write->offset + write->size) {
+            if (begin < at + info->checksums[c].size && at < begin + write->size) {
                 return true;
             }
         }
@@ -148,8 +149,7 @@ static brisk_err decide_ips(brisk_stage_ctx *ctx, rom_job *job)
 {
     rom_unit *unit = &job->units[0];
     if (job->request->fix != ROM_FIX_AUTO || !job->mods[0].is_patch ||
-        unit->patch.format != ROM_PATCH_IPS || job->info.checksum_count == 0 ||
-        job->info.copier_bytes != unit->fit.skip) {
+        unit->patch.format != ROM_PATCH_IPS || job->info.checksum_count == 0) {
         return BRISK_OK;
     }
     brisk_arena *arena = brisk_stage_arena(ctx);
@@ -160,7 +160,7 @@ static brisk_err decide_ips(brisk_stage_ctx *ctx, rom_job *job)
     if (err != BRISK_OK) {
         return rom_fail(ctx, &info, err);
     }
-    if (touches_checksum(&job->info, &writes)) {
+    if (touches_checksum(&job->info, &writes, unit->fit.skip)) {
         return BRISK_OK;
     }
     rom_info with_sums = job->info;
