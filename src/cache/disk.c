@@ -291,7 +291,7 @@ static void withdraw(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word, dis
 
 static bool look_up(disk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
-    disk_ways ways = disk_ways_of(tier, key->hash);
+    disk_ways ways = disk_ways_of(tier, key);
     bool found = false;
     for (uint32_t i = 0; i < ways.count; i++) {
         _Atomic uint64_t *slot = disk_way(&ways, i);
@@ -462,7 +462,7 @@ static bool is_declined(brisk_err err)
 static brisk_err store_or_forget(disk_tier *tier, const brisk_key *key, disk_draft *draft,
                                  brisk_err err)
 {
-    disk_ways ways = disk_ways_of(tier, key->hash);
+    disk_ways ways = disk_ways_of(tier, key);
     pthread_mutex_lock(&tier->write_lock);
     if (err == BRISK_OK) {
         err = is_backing_off(tier) ? BRISK_ERR_DECLINED : store(tier, &ways, draft);
@@ -527,7 +527,7 @@ static brisk_err disk_remove(brisk_tier *base, const brisk_key *key)
     if (!check_folder(tier)) {
         return BRISK_OK; /* every get is a miss */
     }
-    disk_ways ways = disk_ways_of(tier, key->hash);
+    disk_ways ways = disk_ways_of(tier, key);
     pthread_mutex_lock(&tier->write_lock);
     brisk_err err = disk_forget(tier, &ways);
     pthread_mutex_unlock(&tier->write_lock);

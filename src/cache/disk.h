@@ -267,13 +267,16 @@ typedef struct disk_ways {
     _Atomic uint64_t *bucket[2];
     uint32_t count; /* 16, or 8 when both buckets are one */
     uint16_t tag;
+    const brisk_key *key;
 } disk_ways;
 
 void disk_crc_init(unsigned char crc[DISK_CRC_BYTES][256]);
 uint64_t disk_slot_pack(const disk_tier *tier, disk_slot slot);
 bool disk_slot_ok(const disk_tier *tier, uint64_t word);
 disk_slot disk_slot_unpack(uint64_t word);
-disk_ways disk_ways_of(const disk_tier *tier, brisk_hash128 hash);
+disk_ways disk_ways_of(const disk_tier *tier, const brisk_key *key);
+/* Whether the record behind `word` is surely not `key`'s. */
+bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key);
 static inline _Atomic uint64_t *disk_way(const disk_ways *ways, uint32_t i)
 {
     return &ways->bucket[i / DISK_BUCKET_SLOTS][i % DISK_BUCKET_SLOTS];
@@ -291,9 +294,9 @@ BRISK_NODISCARD brisk_err disk_kill(disk_tier *tier, uint64_t word);
 BRISK_NODISCARD brisk_err disk_retire(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word);
 /* Empty a slot whose check byte is wrong. */
 void disk_slot_damaged(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word);
-/* Withdraw every entry of these ways with their tag. */
+/* Withdraw every entry of the key. */
 BRISK_NODISCARD brisk_err disk_forget(disk_tier *tier, const disk_ways *ways);
-/* Make `word` the only entry of these ways with their tag. */
+/* Make `word` the only entry of the key. */
 BRISK_NODISCARD brisk_err disk_publish(disk_tier *tier, const disk_ways *ways, uint64_t word);
 /* Empty all slots that point into segment `id` (0: all).  Returns their number. */
 uint64_t disk_slots_clear(disk_tier *tier, uint32_t id);

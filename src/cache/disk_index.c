@@ -10,8 +10,9 @@
  * come again: compare-and-swap has no ABA problem here.  `check` is a CRC-8 of the other 56 bits
  * and finds every damage of up to three bits.
  *
- * Two keys with one tag in one bucket displace each other; for withdrawals that is harmless (one
- * miss too many), and it saves reading the record that is withdrawn.
+ * Who writes reads the records of slots with his tag and leaves alone only those that are certainly
+ * another key's: whole, undamaged, live.  What cannot be read is withdrawn with the key's own; that
+ * is one miss too many at worst.
  */
 #include <string.h>
 #include <unistd.h>
@@ -132,14 +133,16 @@ disk_slot disk_slot_unpack(uint64_t word)
                        .tag = disk_slot_tag(word)};
 }
 
-disk_ways disk_ways_of(const disk_tier *tier, brisk_hash128 hash)
+disk_ways disk_ways_of(const disk_tier *tier, const brisk_key *key)
 {
+    brisk_hash128 hash = key->hash;
     uint64_t first = hash.lo & tier->bucket_mask;
     uint64_t second = hash.lo >> 32 & tier->bucket_mask;
     return (disk_ways){.bucket = {tier->slots + first * DISK_BUCKET_SLOTS,
                                   tier->slots + second * DISK_BUCKET_SLOTS},
                        .count = first == second ? DISK_BUCKET_SLOTS : DISK_WAYS,
-                       .tag = (uint16_t)(hash.hi >> 48)};
+                       .tag = (uint16_t)(hash.hi >> 48),
+                       .key = key};
 }
 
 /* --- withdrawing ---------------------------------------------------------------------------- */
@@ -229,9 +232,30 @@ void disk_slot_damaged(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
     (void)swap(slot, word, 0);
 }
 
+bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key)
+{
+    _Alignas(DISK_RECORD_ALIGN) unsigned char bytes[4096]; /* longer ones count as ours */
+    disk_slot slot = disk_slot_unpack(word);
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    disk_pin pin;
+    if (disk_fd_pin(tier, slot.segment, &pin) != BRISK_OK) {
+        return false;
+    }
+    ssize_t have = tier->sys->pread(pin.fd, bytes, sizeof bytes, (off_t)slot.offset);
+    disk_fd_unpin(&pin);
+    uint64_t size;
+    if (have < 0 || disk_record_check(bytes, (size_t)have, &place, &size) != DISK_RECORD_OK) {
+        return false;
+    }
+    const disk_record_head *head = disk_record_head_of(bytes);
+    return head->state == DISK_RECORD_LIVE &&
+           (head->key_size != key->size ||
+            memcmp(disk_record_key(bytes), key->bytes, key->size) != 0);
+}
+
 /* What a walk over the ways of a key finds. */
 typedef struct look_result {
-    _Atomic uint64_t *match; /* the first with the tag, or NULL */
+    _Atomic uint64_t *match; /* the key's first, or NULL */
     uint64_t match_word;
     uint32_t match_at;
     _Atomic uint64_t *empty; /* the first empty one, or NULL */
@@ -255,7 +279,7 @@ static look_result look(disk_tier *tier, const disk_ways *ways, const _Atomic ui
         }
         if (word == 0) {
             found.empty = found.empty != NULL ? found.empty : slot;
-        } else if (disk_slot_tag(word) == ways->tag) {
+        } else if (disk_slot_tag(word) == ways->tag && !disk_is_other_key(tier, word, ways->key)) {
             if (found.match == NULL) {
                 found.match = slot;
                 found.match_word = word;

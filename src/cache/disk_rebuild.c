@@ -4,8 +4,8 @@
  * Only while nobody else uses the folder.  What is believed: whole, undamaged, live records up to
  * the end that a clean close noted; without such an end all but the last one, which its writer may
  * not have published (disk.c, rule 7).  What is not believed is killed, so that no later rebuild
- * believes it.  Two live records of one tag in one bucket should not be: both are killed, and the
- * slot is poisoned until the end of the rebuild, so that a third one goes the same way.
+ * believes it.  Two live records of one key should not be: both are killed, and the slot is
+ * poisoned until the end of the rebuild, so that a third one goes the same way.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -136,8 +136,8 @@ static void clear_poison(disk_tier *tier)
     }
 }
 
-/* A slot for the record; the tag's slot, an empty one or the oldest. */
-static _Atomic uint64_t *choose(const disk_ways *ways)
+/* A slot for the record: the key's or a poisoned one (*ret_same), an empty one or the oldest. */
+static _Atomic uint64_t *choose(disk_tier *tier, const disk_ways *ways, bool *ret_same)
 {
     _Atomic uint64_t *empty = NULL;
     _Atomic uint64_t *oldest = disk_way(ways, 0);
@@ -148,7 +148,9 @@ static _Atomic uint64_t *choose(const disk_ways *ways)
             empty = empty != NULL ? empty : slot;
             continue;
         }
-        if (disk_slot_tag(word) == ways->tag) {
+        if (disk_slot_tag(word) == ways->tag &&
+            (disk_slot_unpack(word).segment == 0 || !disk_is_other_key(tier, word, ways->key))) {
+            *ret_same = true;
             return slot;
         }
         if (disk_slot_unpack(word).segment <
@@ -163,20 +165,21 @@ static brisk_err insert(disk_tier *tier, const unsigned char *record)
 {
     const disk_record_head *head = disk_record_head_of(record);
     brisk_key key = brisk_key_of(disk_record_key(record), head->key_size);
-    disk_ways ways = disk_ways_of(tier, key.hash);
+    disk_ways ways = disk_ways_of(tier, &key);
     disk_slot slot = {.segment = head->segment,
                       .offset = head->offset,
                       .large = head->codec == DISK_FILE,
                       .tag = ways.tag};
     uint64_t word = disk_slot_pack(tier, slot);
-    _Atomic uint64_t *place = choose(&ways);
+    bool same = false;
+    _Atomic uint64_t *place = choose(tier, &ways, &same);
     uint64_t before = atomic_load_explicit(place, memory_order_relaxed);
     brisk_err err = BRISK_OK;
     if (before != 0) {
         if (disk_slot_unpack(before).segment != 0) {
             err = disk_kill(tier, before);
         }
-        if (err == BRISK_OK && disk_slot_tag(before) == ways.tag) {
+        if (err == BRISK_OK && same) {
             err = disk_kill(tier, word);
             word = poison_of(tier, ways.tag);
         }

@@ -1,0 +1,394 @@
+/*
+ * bench_disk.c -- the disk tier beside LMDB, in one run, taking turns.
+ *
+ * 100 000 entries, 16-byte keys, values of 1 KB that look like JSON; page cache warm; one thread;
+ * keys in random order, built and hashed beforehand.  Every round runs every variant once;
+ * reported are median, smallest and largest of the rounds.
+ *
+ *   open            brisk_disk_tier_open of a folder with all entries, and the close
+ *   get_plain, get_zstd, get_lmdb       a random hit; the value's last word is read
+ *   put_plain, put_zstd, put_lmdb       new keys into a fresh folder, per second; LMDB without
+ *                                       sync, batches of 1000, as the tier does not sync either
+ *   overwrite_plain                     random keys again
+ *   rebuild                             records per second when the index is lost
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <brisk/cache.h>
+#include <brisk/rng.h>
+
+#if BENCH_LMDB
+#    include <lmdb.h>
+#endif
+
+#include "base/assert.h"
+
+enum { ENTRIES = 100000, GETS = 100000, KEY_BYTES = 16, VALUE_BYTES = 1024, ROUNDS_MAX = 51 };
+enum { SEED = 20260101, BATCH = 1000 };
+
+enum variant {
+    OPEN_US,
+    GET_PLAIN,
+    GET_ZSTD,
+    GET_LMDB,
+    PUT_PLAIN,
+    PUT_ZSTD,
+    PUT_LMDB,
+    OVERWRITE_PLAIN,
+    REBUILD,
+    VARIANTS
+};
+
+static const char *const names[VARIANTS] = {
+    "open_us",        "get_plain_ns",          "get_zstd_ns",
+    "get_lmdb_ns",    "put_plain_per_s",       "put_zstd_per_s",
+    "put_lmdb_per_s", "overwrite_plain_per_s", "rebuild_records_per_s"};
+
+typedef struct bench {
+    char base[256];
+    char keys[ENTRIES][KEY_BYTES];
+    brisk_hash128 hashes[ENTRIES];
+    uint32_t order[ENTRIES];
+    unsigned char values[64][VALUE_BYTES]; /* entry i has values[i % 64] */
+    double results[VARIANTS][ROUNDS_MAX];
+    int rounds;
+    int round;
+    uint64_t sink;
+} bench;
+
+static uint64_t now_ns(void)
+{
+    return brisk_clock_now_ns(NULL);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void remove_folder(const char *path)
+{
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Fields of a few kinds with random numbers and words: zstd -1 halves it. */
+static void make_value(brisk_rng *rng, unsigned char *value)
+{
+    static const char *const words[] = {"alpha", "bravo", "charlie", "delta", "echo", "foxtrot"};
+    char text[VALUE_BYTES + 128];
+    size_t at = 0;
+    while (at < VALUE_BYTES) {
+        uint64_t number = brisk_rng_next(rng);
+        at += (size_t)snprintf(text + at, sizeof text - at,
+                               "{\"id\":%" PRIu64 ",\"name\":\"%s %s\",\"score\":%u.%02u},",
+                               number >> 24, words[number % 6], words[number / 6 % 6],
+                               (unsigned int)(number / 36 % 100),
+                               (unsigned int)(number / 3600 % 100));
+    }
+    memcpy(value, text, VALUE_BYTES);
+}
+
+static void make_data(bench *b)
+{
+    brisk_rng rng;
+    brisk_rng_init(&rng, SEED);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        (void)snprintf(b->keys[i], KEY_BYTES, "k%014u", i);
+        b->hashes[i] = brisk_hash128_of(b->keys[i], KEY_BYTES, 0);
+        b->hashes[i] = brisk_key_of(b->keys[i], KEY_BYTES).hash;
+        b->order[i] = i;
+    }
+    for (uint32_t i = ENTRIES - 1; i > 0; i--) {
+        uint32_t j = (uint32_t)brisk_rng_below(&rng, i + 1);
+        uint32_t swap = b->order[i];
+        b->order[i] = b->order[j];
+        b->order[j] = swap;
+    }
+    for (int i = 0; i < 64; i++) {
+        make_value(&rng, b->values[i]);
+    }
+}
+
+static void join(const bench *b, char path[static 512], const char *name)
+{
+    (void)snprintf(path, 512, "%s/%s", b->base, name);
+}
+
+static brisk_key key_of(const bench *b, uint32_t i)
+{
+    return (brisk_key){.bytes = b->keys[i], .size = KEY_BYTES, .hash = b->hashes[i]};
+}
+
+static void record(bench *b, enum variant variant, double value)
+{
+    b->results[variant][b->round] = value;
+}
+
+/* --- the tier -------------------------------------------------------------------------------- */
+
+static brisk_tier *open_tier(const bench *b, const char *name, int level)
+{
+    char path[512];
+    brisk_tier *tier = NULL;
+    brisk_errinfo info = {0};
+    join(b, path, name);
+    brisk_disk_tier_opts opts = {.path = path, .zstd_level = level};
+    brisk_err err = brisk_disk_tier_open(&opts, &tier, &info);
+    if (err != BRISK_OK) {
+        fprintf(stderr, "bench_disk: %s\n", info.text);
+        exit(1);
+    }
+    return tier;
+}
+
+static double put_all(bench *b, brisk_tier *tier)
+{
+    brisk_value *values[64];
+    for (int i = 0; i < 64; i++) {
+        brisk_err err = brisk_value_copy(b->values[i], VALUE_BYTES, NULL, &values[i]);
+        BRISK_ASSERT(err == BRISK_OK);
+    }
+    uint64_t begin = now_ns();
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        brisk_key key = key_of(b, b->order[i]);
+        brisk_err err = tier->ops->put(tier, &key, values[b->order[i] % 64], NULL);
+        BRISK_ASSERT(err == BRISK_OK);
+    }
+    double per_s = ENTRIES * 1e9 / (double)(now_ns() - begin);
+    for (int i = 0; i < 64; i++) {
+        brisk_value_unref(values[i]);
+    }
+    return per_s;
+}
+
+static double get_all(bench *b, brisk_tier *tier)
+{
+    uint64_t begin = now_ns();
+    for (uint32_t i = 0; i < GETS; i++) {
+        brisk_hit hit;
+        brisk_key key = key_of(b, b->order[GETS - 1 - i]);
+        brisk_err err = tier->ops->get(tier, &key, &hit);
+        BRISK_ASSERT(err == BRISK_OK);
+        uint64_t word;
+        memcpy(&word, (const char *)brisk_value_data(hit.value) + VALUE_BYTES - 8, 8);
+        b->sink += word;
+        brisk_value_unref(hit.value);
+    }
+    return (double)(now_ns() - begin) / GETS;
+}
+
+static void run_puts(bench *b, enum variant variant, const char *name, int level)
+{
+    char path[512];
+    join(b, path, name);
+    remove_folder(path);
+    brisk_tier *tier = open_tier(b, name, level);
+    record(b, variant, put_all(b, tier));
+    if (variant == PUT_PLAIN) {
+        record(b, OVERWRITE_PLAIN, put_all(b, tier));
+    }
+    brisk_tier_destroy(tier);
+    remove_folder(path);
+}
+
+static void run_gets(bench *b, enum variant variant, const char *name, int level)
+{
+    brisk_tier *tier = open_tier(b, name, level);
+    (void)get_all(b, tier);
+    record(b, variant, get_all(b, tier));
+    brisk_tier_destroy(tier);
+}
+
+static void run_open(bench *b)
+{
+    uint64_t begin = now_ns();
+    brisk_tier *tier = open_tier(b, "plain", -1);
+    record(b, OPEN_US, (double)(now_ns() - begin) / 1000);
+    brisk_tier_destroy(tier);
+}
+
+static void run_rebuild(bench *b)
+{
+    char path[512];
+    join(b, path, "plain/index");
+    (void)unlink(path);
+    uint64_t begin = now_ns();
+    brisk_tier *tier = open_tier(b, "plain", -1);
+    record(b, REBUILD, ENTRIES * 1e9 / (double)(now_ns() - begin));
+    brisk_tier_destroy(tier);
+}
+
+/* --- the peer -------------------------------------------------------------------------------- */
+
+#if BENCH_LMDB
+static void must(int code)
+{
+    if (code != MDB_SUCCESS) {
+        fprintf(stderr, "bench_disk: lmdb: %s\n", mdb_strerror(code));
+        exit(1);
+    }
+}
+
+static MDB_env *lmdb_open(const bench *b, const char *name)
+{
+    char path[512];
+    MDB_env *env;
+    join(b, path, name);
+    (void)mkdir(path, 0700);
+    must(mdb_env_create(&env));
+    must(mdb_env_set_mapsize(env, (size_t)1 << 30));
+    must(mdb_env_open(env, path, MDB_NOSYNC | MDB_NOMETASYNC, 0600));
+    return env;
+}
+
+static void lmdb_put_all(bench *b, const char *name)
+{
+    char path[512];
+    join(b, path, name);
+    remove_folder(path);
+    MDB_env *env = lmdb_open(b, name);
+    uint64_t begin = now_ns();
+    for (uint32_t i = 0; i < ENTRIES;) {
+        MDB_txn *txn;
+        MDB_dbi dbi;
+        must(mdb_txn_begin(env, NULL, 0, &txn));
+        must(mdb_dbi_open(txn, NULL, 0, &dbi));
+        for (uint32_t end = i + BATCH; i < end; i++) {
+            uint32_t k = b->order[i];
+            MDB_val key = {.mv_size = KEY_BYTES, .mv_data = b->keys[k]};
+            MDB_val value = {.mv_size = VALUE_BYTES, .mv_data = b->values[k % 64]};
+            must(mdb_put(txn, dbi, &key, &value, 0));
+        }
+        must(mdb_txn_commit(txn));
+    }
+    record(b, PUT_LMDB, ENTRIES * 1e9 / (double)(now_ns() - begin));
+    mdb_env_close(env);
+}
+
+/* One read transaction: its best case.  The value is copied, as the tier's is. */
+static double lmdb_get_all(bench *b, MDB_env *env)
+{
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    must(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+    must(mdb_dbi_open(txn, NULL, 0, &dbi));
+    uint64_t begin = now_ns();
+    for (uint32_t i = 0; i < GETS; i++) {
+        uint32_t k = b->order[GETS - 1 - i];
+        MDB_val key = {.mv_size = KEY_BYTES, .mv_data = b->keys[k]};
+        MDB_val found;
+        must(mdb_get(txn, dbi, &key, &found));
+        brisk_value *value;
+        brisk_err err = brisk_value_copy(found.mv_data, found.mv_size, NULL, &value);
+        BRISK_ASSERT(err == BRISK_OK);
+        uint64_t word;
+        memcpy(&word, (const char *)brisk_value_data(value) + VALUE_BYTES - 8, 8);
+        b->sink += word;
+        brisk_value_unref(value);
+    }
+    double ns = (double)(now_ns() - begin) / GETS;
+    mdb_txn_abort(txn);
+    return ns;
+}
+
+static void run_peer(bench *b)
+{
+    lmdb_put_all(b, "lmdb");
+    MDB_env *env = lmdb_open(b, "lmdb");
+    (void)lmdb_get_all(b, env);
+    record(b, GET_LMDB, lmdb_get_all(b, env));
+    mdb_env_close(env);
+}
+#else
+static void run_peer(bench *b)
+{
+    (void)b;
+}
+#endif
+
+/* --- report ---------------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(bench *b, enum variant variant)
+{
+    return b->results[variant][b->rounds / 2];
+}
+
+static void report(bench *b, uint64_t plain_bytes, uint64_t zstd_bytes)
+{
+    for (int v = 0; v < VARIANTS; v++) {
+        qsort(b->results[v], (size_t)b->rounds, sizeof(double), compare);
+    }
+    printf("{\"bench\": \"disk\", \"entries\": %d, \"key_bytes\": %d, \"value_bytes\": %d,\n"
+           " \"rounds\": %d, \"method\": \"median [smallest, largest] of rounds, variants in turn, "
+           "page cache warm, one thread\",\n",
+           ENTRIES, KEY_BYTES, VALUE_BYTES, b->rounds);
+    for (int v = 0; v < VARIANTS; v++) {
+        if (b->results[v][0] > 0) {
+            printf(" \"%s\": [%.0f, %.0f, %.0f],\n", names[v], median(b, (enum variant)v),
+                   b->results[v][0], b->results[v][b->rounds - 1]);
+        }
+    }
+    if (median(b, GET_LMDB) > 0) {
+        printf(" \"get_plain_to_lmdb\": %.2f, \"put_plain_to_lmdb\": %.2f,\n",
+               median(b, GET_PLAIN) / median(b, GET_LMDB),
+               median(b, PUT_PLAIN) / median(b, PUT_LMDB));
+    }
+    printf(" \"bytes_per_record_plain\": %.0f, \"bytes_per_record_zstd\": %.0f}\n",
+           (double)plain_bytes / ENTRIES, (double)zstd_bytes / ENTRIES);
+}
+
+static uint64_t fill(bench *b, const char *name, int level)
+{
+    brisk_tier *tier = open_tier(b, name, level);
+    (void)put_all(b, tier);
+    brisk_tier_stats stats;
+    tier->ops->read_stats(tier, &stats);
+    brisk_tier_destroy(tier);
+    return stats.bytes;
+}
+
+int main(int argc, char **argv)
+{
+    bench *b = calloc(1, sizeof *b);
+    BRISK_ASSERT(b != NULL);
+    long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 11;
+    b->rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : (int)rounds;
+    const char *temp = getenv("TMPDIR");
+    (void)snprintf(b->base, sizeof b->base, "%.200s/bench-disk-XXXXXX",
+                   temp != NULL ? temp : "/tmp");
+    BRISK_ASSERT(mkdtemp(b->base) != NULL);
+    make_data(b);
+    uint64_t plain_bytes = fill(b, "plain", -1);
+    uint64_t zstd_bytes = fill(b, "zstd", 1);
+    for (b->round = 0; b->round < b->rounds; b->round++) {
+        run_open(b);
+        run_gets(b, GET_PLAIN, "plain", -1);
+        run_gets(b, GET_ZSTD, "zstd", 1);
+        run_puts(b, PUT_PLAIN, "new", -1);
+        run_puts(b, PUT_ZSTD, "new", 1);
+        run_peer(b);
+        run_rebuild(b);
+    }
+    report(b, plain_bytes, zstd_bytes);
+    remove_folder(b->base);
+    free(b);
+    return 0;
+}
