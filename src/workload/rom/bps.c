@@ -170,10 +170,10 @@ brisk_err rom_bps_open(rom_patch *patch, brisk_errinfo *info)
     return err;
 }
 
-brisk_err rom_bps_apply(const rom_patch *patch, const rom_job *job, rom_output *output,
+brisk_err rom_bps_apply(const rom_patch *patch, const rom_target *target, rom_output *output,
                         brisk_errinfo *info)
 {
-    bps_walk walk = walk_of(patch, job->behind.size, info);
+    bps_walk walk = walk_of(patch, target->behind.size, info);
     uint64_t skipped = rom_output_written(output); /* the header in front, in output's offsets */
     while (has_next(&walk)) {
         bps_action action = {0};
@@ -184,7 +184,7 @@ brisk_err rom_bps_apply(const rom_patch *patch, const rom_job *job, rom_output *
         switch (action.kind) {
         case BPS_SOURCE_READ:
         case BPS_SOURCE_COPY:
-            err = rom_output_write(output, job->behind.data + action.from, action.length, info);
+            err = rom_output_write(output, target->behind.data + action.from, action.length, info);
             break;
         case BPS_TARGET_READ:
             err = rom_output_write(output, patch->file.data + action.from, action.length, info);
@@ -204,7 +204,7 @@ brisk_err rom_bps_apply(const rom_patch *patch, const rom_job *job, rom_output *
 
 typedef struct bps_writer {
     const rom_writes_sink *sink;
-    const rom_job *job;
+    const rom_target *target;
     size_t first; /* of this patch's writes in the list */
     brisk_errinfo *info;
 } bps_writer;
@@ -213,7 +213,7 @@ typedef struct bps_writer {
 static brisk_err put(const bps_writer *writer, uint64_t at, const uint8_t *data, size_t size)
 {
     rom_bytes bytes = {.data = data, .size = size};
-    return rom_sink_add_changes(writer->sink, writer->job, at, &bytes, writer->info);
+    return rom_sink_add_changes(writer->sink, writer->target, at, &bytes, writer->info);
 }
 
 /* This patch's first write that ends behind `offset`. */
@@ -237,7 +237,7 @@ static size_t find_write(const bps_writer *writer, uint64_t offset)
 static rom_bytes piece_at(const bps_writer *writer, uint64_t from, uint64_t size, size_t *index)
 {
     const rom_writes *list = writer->sink->list;
-    const rom_bytes *source = &writer->job->behind;
+    const rom_bytes *source = &writer->target->behind;
     while (*index < list->count && list->items[*index].offset + list->items[*index].size <= from) {
         (*index)++;
     }
@@ -314,11 +314,11 @@ static brisk_err copy_target(const bps_writer *writer, uint64_t at, const bps_ac
     return err;
 }
 
-brisk_err rom_bps_writes(const rom_patch *patch, const rom_job *job, const rom_writes_sink *sink,
-                         brisk_errinfo *info)
+brisk_err rom_bps_writes(const rom_patch *patch, const rom_target *target,
+                         const rom_writes_sink *sink, brisk_errinfo *info)
 {
-    bps_walk walk = walk_of(patch, job->behind.size, info);
-    bps_writer writer = {.sink = sink, .job = job, .first = sink->list->count, .info = info};
+    bps_walk walk = walk_of(patch, target->behind.size, info);
+    bps_writer writer = {.sink = sink, .target = target, .first = sink->list->count, .info = info};
     while (has_next(&walk)) {
         uint64_t at = walk.at;
         bps_action action = {0};
@@ -329,7 +329,7 @@ brisk_err rom_bps_writes(const rom_patch *patch, const rom_job *job, const rom_w
         switch (action.kind) {
         case BPS_SOURCE_READ: break; /* no change */
         case BPS_SOURCE_COPY:
-            err = put(&writer, at, job->behind.data + action.from, action.length);
+            err = put(&writer, at, target->behind.data + action.from, action.length);
             break;
         case BPS_TARGET_READ:
             err = put(&writer, at, patch->file.data + action.from, action.length);

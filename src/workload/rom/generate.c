@@ -41,8 +41,7 @@ static brisk_err generate_patch(brisk_stage_ctx *ctx, const rom_job *job, uint32
     }
     /* IPS records run over unchanged bytes to save room; that is no claim on them. */
     rom_writes kept = {0};
-    err = rom_writes_keep_changes(&unit->writes, job->source.file.data, job->source.file.size,
-                                  arena, &kept);
+    err = rom_writes_keep_changes(&unit->writes, &job->source.file, arena, &kept);
     if (err == BRISK_OK) {
         unit->writes = kept;
     }

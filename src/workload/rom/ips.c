@@ -357,29 +357,29 @@ static bool next_run(ips_runs *runs, uint64_t size, rom_ips_run *ret)
     return true;
 }
 
-brisk_err rom_ips_apply(const rom_patch *patch, const rom_job *job, rom_output *output,
+brisk_err rom_ips_apply(const rom_patch *patch, const rom_target *target, rom_output *output,
                         brisk_errinfo *info)
 {
     ips_runs runs = {.patch = patch, .walk = walk_of(patch, info)};
     uint64_t at = 0;
     brisk_err err = BRISK_OK;
-    for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, job->size, &run);) {
-        err = rom_copy_source(job, at, run.offset, output, info);
+    for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, target->size, &run);) {
+        err = rom_copy_source(target, at, run.offset, output, info);
         if (err == BRISK_OK) {
             err = run.data != NULL ? rom_output_write(output, run.data, run.size, info)
                                    : rom_output_fill(output, run.fill, run.size, info);
         }
         at = (uint64_t)run.offset + run.size;
     }
-    return err == BRISK_OK ? rom_copy_source(job, at, job->size, output, info) : err;
+    return err == BRISK_OK ? rom_copy_source(target, at, target->size, output, info) : err;
 }
 
-brisk_err rom_ips_writes(const rom_patch *patch, const rom_job *job, const rom_writes_sink *sink,
-                         brisk_errinfo *info)
+brisk_err rom_ips_writes(const rom_patch *patch, const rom_target *target,
+                         const rom_writes_sink *sink, brisk_errinfo *info)
 {
     ips_runs runs = {.patch = patch, .walk = walk_of(patch, info)};
     brisk_err err = BRISK_OK;
-    for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, job->size, &run);) {
+    for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, target->size, &run);) {
         const uint8_t *bytes = run.data;
         if (bytes == NULL) {
             uint8_t *filled = rom_sink_alloc(sink, run.size, info);

@@ -274,13 +274,13 @@ brisk_err rom_patch_fit(const rom_patch *patch, const rom_source *source, const 
 
 /* --- applying --------------------------------------------------------------------------------- */
 
-brisk_err rom_copy_source(const rom_job *job, uint64_t from, uint64_t to, rom_output *output,
+brisk_err rom_copy_source(const rom_target *target, uint64_t from, uint64_t to, rom_output *output,
                           brisk_errinfo *info)
 {
     brisk_err err = BRISK_OK;
-    if (from < job->behind.size && from < to) {
-        uint64_t end = to < job->behind.size ? to : job->behind.size;
-        err = rom_output_write(output, job->behind.data + from, end - from, info);
+    if (from < target->behind.size && from < to) {
+        uint64_t end = to < target->behind.size ? to : target->behind.size;
+        err = rom_output_write(output, target->behind.data + from, end - from, info);
         from = end;
     }
     if (err == BRISK_OK && from < to) {
@@ -289,11 +289,11 @@ brisk_err rom_copy_source(const rom_job *job, uint64_t from, uint64_t to, rom_ou
     return err;
 }
 
-static rom_job job_of(const rom_source *source, const rom_fit *fit)
+static rom_target target_of(const rom_source *source, const rom_fit *fit)
 {
     BRISK_ASSERT(fit->skip <= source->file.size && fit->skip <= fit->target_size);
-    return (rom_job){.behind = rom_bytes_behind(&source->file, fit->skip),
-                     .size = fit->target_size - fit->skip};
+    return (rom_target){.behind = rom_bytes_behind(&source->file, fit->skip),
+                        .size = fit->target_size - fit->skip};
 }
 
 /* Is the part behind fit->skip what the patch promised? */
@@ -318,17 +318,25 @@ static brisk_err check_result(const rom_patch *patch, const rom_fit *fit, rom_ou
 brisk_err rom_patch_apply(const rom_patch *patch, const rom_source *source, const rom_fit *fit,
                           rom_output *output, brisk_errinfo *info)
 {
-    rom_job job = job_of(source, fit);
+    rom_target target = target_of(source, fit);
     brisk_err err = rom_output_write(output, source->file.data, fit->skip, info);
     if (err == BRISK_OK) {
-        err = patch->format == ROM_PATCH_IPS   ? rom_ips_apply(patch, &job, output, info)
-              : patch->format == ROM_PATCH_UPS ? rom_ups_apply(patch, &job, output, info)
-                                               : rom_bps_apply(patch, &job, output, info);
+        err = patch->format == ROM_PATCH_IPS   ? rom_ips_apply(patch, &target, output, info)
+              : patch->format == ROM_PATCH_UPS ? rom_ups_apply(patch, &target, output, info)
+                                               : rom_bps_apply(patch, &target, output, info);
     }
     return err == BRISK_OK ? check_result(patch, fit, output, info) : err;
 }
 
 /* --- lists of writes --------------------------------------------------------------------------- */
+
+static brisk_err told(brisk_errinfo *info, brisk_err err)
+{
+    if (err == BRISK_ERR_LIMIT) {
+        return brisk_errinfo_set(info, err, "more than %d separate changes", ROM_WRITES_MAX);
+    }
+    return err == BRISK_OK ? BRISK_OK : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
+}
 
 brisk_err rom_sink_add(const rom_writes_sink *sink, uint64_t offset, const uint8_t *bytes,
                        uint64_t size, brisk_errinfo *info)
@@ -336,11 +344,7 @@ brisk_err rom_sink_add(const rom_writes_sink *sink, uint64_t offset, const uint8
     BRISK_ASSERT(size > 0 && size <= ROM_BYTES_MAX);
     rom_write write = {
         .offset = offset, .bytes = bytes, .size = (uint32_t)size, .owner = sink->owner};
-    brisk_err err = rom_writes_add(sink->list, sink->arena, &write);
-    if (err == BRISK_ERR_LIMIT) {
-        return brisk_errinfo_set(info, err, "more than %d separate changes", ROM_WRITES_MAX);
-    }
-    return err == BRISK_OK ? BRISK_OK : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
+    return told(info, rom_writes_add(sink->list, sink->arena, &write));
 }
 
 uint8_t *rom_sink_alloc(const rom_writes_sink *sink, size_t size, brisk_errinfo *info)
@@ -352,52 +356,22 @@ uint8_t *rom_sink_alloc(const rom_writes_sink *sink, size_t size, brisk_errinfo 
     return bytes;
 }
 
-/* Length of the common beginning. */
-static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
+brisk_err rom_sink_add_changes(const rom_writes_sink *sink, const rom_target *target,
+                               uint64_t offset, const rom_bytes *bytes, brisk_errinfo *info)
 {
-    enum { BLOCK = 256 };
-    size_t at = 0;
-    while (size - at >= BLOCK && memcmp(a + at, b + at, BLOCK) == 0) {
-        at += BLOCK;
-    }
-    while (at < size && a[at] == b[at]) {
-        at++;
-    }
-    return at;
-}
-
-brisk_err rom_sink_add_changes(const rom_writes_sink *sink, const rom_job *job, uint64_t offset,
-                               const rom_bytes *bytes, brisk_errinfo *info)
-{
-    const uint8_t *data = bytes->data;
-    uint64_t in_source = offset < job->behind.size ? job->behind.size - offset : 0;
-    size_t common = bytes->size < in_source ? bytes->size : (size_t)in_source;
-    size_t at = 0;
-    brisk_err err = BRISK_OK;
-    while (err == BRISK_OK && at < common) {
-        const uint8_t *source = job->behind.data + offset;
-        at += same_bytes(data + at, source + at, common - at);
-        size_t start = at;
-        while (at < common && data[at] != source[at]) {
-            at++;
-        }
-        if (at > start && at < common) {
-            err = rom_sink_add(sink, offset + start, data + start, at - start, info);
-        } else if (at > start || at < bytes->size) { /* runs on beyond the end of the source */
-            return rom_sink_add(sink, offset + start, data + start, bytes->size - start, info);
-        }
-    }
-    if (err == BRISK_OK && common == 0 && bytes->size != 0) {
-        err = rom_sink_add(sink, offset, data, bytes->size, info);
-    }
-    return err;
+    BRISK_ASSERT(bytes->size <= ROM_BYTES_MAX);
+    rom_write write = {.offset = offset,
+                       .bytes = bytes->data,
+                       .size = (uint32_t)bytes->size,
+                       .owner = sink->owner};
+    return told(info, rom_writes_add_changes(sink->list, sink->arena, &write, &target->behind));
 }
 
 brisk_err rom_patch_writes(const rom_patch *patch, const rom_source *source, const rom_fit *fit,
                            const rom_writes_sink *sink, brisk_errinfo *info)
 {
-    rom_job job = job_of(source, fit);
-    return patch->format == ROM_PATCH_IPS   ? rom_ips_writes(patch, &job, sink, info)
-           : patch->format == ROM_PATCH_UPS ? rom_ups_writes(patch, &job, sink, info)
-                                            : rom_bps_writes(patch, &job, sink, info);
+    rom_target target = target_of(source, fit);
+    return patch->format == ROM_PATCH_IPS   ? rom_ips_writes(patch, &target, sink, info)
+           : patch->format == ROM_PATCH_UPS ? rom_ups_writes(patch, &target, sink, info)
+                                            : rom_bps_writes(patch, &target, sink, info);
 }

@@ -32,42 +32,42 @@ BRISK_NODISCARD brisk_err rom_patch_read_frame(rom_patch *patch, rom_reader *rea
                                                brisk_errinfo *info);
 
 /* Where a target is made: the source's bytes and the size that is wanted. */
-typedef struct rom_job {
+typedef struct rom_target {
     rom_bytes behind;
     uint64_t size;
-} rom_job;
+} rom_target;
 
 /* Append [from, to) of the source, zeros beyond its end. */
-BRISK_NODISCARD brisk_err rom_copy_source(const rom_job *job, uint64_t from, uint64_t to,
+BRISK_NODISCARD brisk_err rom_copy_source(const rom_target *target, uint64_t from, uint64_t to,
                                           rom_output *output, brisk_errinfo *info);
 /* Add one write of `size` > 0 bytes, however large. */
 BRISK_NODISCARD brisk_err rom_sink_add(const rom_writes_sink *sink, uint64_t offset,
                                        const uint8_t *bytes, uint64_t size, brisk_errinfo *info);
 /* Add what of `bytes` differs from the source at `offset`; all that lies beyond its end. */
-BRISK_NODISCARD brisk_err rom_sink_add_changes(const rom_writes_sink *sink, const rom_job *job,
-                                               uint64_t offset, const rom_bytes *bytes,
-                                               brisk_errinfo *info);
+BRISK_NODISCARD brisk_err rom_sink_add_changes(const rom_writes_sink *sink,
+                                               const rom_target *target, uint64_t offset,
+                                               const rom_bytes *bytes, brisk_errinfo *info);
 /* Bytes in the sink's arena, or NULL and the error. */
 uint8_t *rom_sink_alloc(const rom_writes_sink *sink, size_t size, brisk_errinfo *info);
 
 brisk_err rom_ips_open(rom_patch *patch, brisk_errinfo *info);
 void rom_ips_close(rom_patch *patch);
 uint64_t rom_ips_target_size(const rom_patch *patch, uint64_t source_size);
-brisk_err rom_ips_apply(const rom_patch *patch, const rom_job *job, rom_output *output,
+brisk_err rom_ips_apply(const rom_patch *patch, const rom_target *target, rom_output *output,
                         brisk_errinfo *info);
-brisk_err rom_ips_writes(const rom_patch *patch, const rom_job *job, const rom_writes_sink *sink,
-                         brisk_errinfo *info);
+brisk_err rom_ips_writes(const rom_patch *patch, const rom_target *target,
+                         const rom_writes_sink *sink, brisk_errinfo *info);
 
 brisk_err rom_ups_open(rom_patch *patch, brisk_errinfo *info);
-brisk_err rom_ups_apply(const rom_patch *patch, const rom_job *job, rom_output *output,
+brisk_err rom_ups_apply(const rom_patch *patch, const rom_target *target, rom_output *output,
                         brisk_errinfo *info);
-brisk_err rom_ups_writes(const rom_patch *patch, const rom_job *job, const rom_writes_sink *sink,
-                         brisk_errinfo *info);
+brisk_err rom_ups_writes(const rom_patch *patch, const rom_target *target,
+                         const rom_writes_sink *sink, brisk_errinfo *info);
 
 brisk_err rom_bps_open(rom_patch *patch, brisk_errinfo *info);
-brisk_err rom_bps_apply(const rom_patch *patch, const rom_job *job, rom_output *output,
+brisk_err rom_bps_apply(const rom_patch *patch, const rom_target *target, rom_output *output,
                         brisk_errinfo *info);
-brisk_err rom_bps_writes(const rom_patch *patch, const rom_job *job, const rom_writes_sink *sink,
-                         brisk_errinfo *info);
+brisk_err rom_bps_writes(const rom_patch *patch, const rom_target *target,
+                         const rom_writes_sink *sink, brisk_errinfo *info);
 
 #endif /* BRISK_SRC_WORKLOAD_ROM_PATCH_INTERNAL_H */

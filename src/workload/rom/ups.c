@@ -98,58 +98,59 @@ static uint64_t clipped(const ups_hunk *hunk, uint64_t size)
 }
 
 /* to[i] = source ^ mask[i] for the `size` bytes of the target from `at` on. */
-static void combine(const rom_job *job, uint64_t at, const uint8_t *mask, size_t size, uint8_t *to)
+static void combine(const rom_target *target, uint64_t at, const uint8_t *mask, size_t size,
+                    uint8_t *to)
 {
-    uint64_t in_source = at < job->behind.size ? job->behind.size - at : 0;
+    uint64_t in_source = at < target->behind.size ? target->behind.size - at : 0;
     size_t common = size < in_source ? size : (size_t)in_source;
-    const uint8_t *source = job->behind.data + (common != 0 ? at : 0);
+    const uint8_t *source = target->behind.data + (common != 0 ? at : 0);
     for (size_t i = 0; i < common; i++) {
         to[i] = source[i] ^ mask[i];
     }
     memcpy(to + common, mask + common, size - common);
 }
 
-static brisk_err write_hunk(const rom_job *job, const ups_hunk *hunk, rom_output *output,
+static brisk_err write_hunk(const rom_target *target, const ups_hunk *hunk, rom_output *output,
                             brisk_errinfo *info)
 {
     uint8_t block[4096];
-    uint64_t size = clipped(hunk, job->size);
+    uint64_t size = clipped(hunk, target->size);
     brisk_err err = BRISK_OK;
     for (uint64_t done = 0; err == BRISK_OK && done < size;) {
         size_t part = size - done < sizeof block ? (size_t)(size - done) : sizeof block;
-        combine(job, hunk->at + done, hunk->mask + done, part, block);
+        combine(target, hunk->at + done, hunk->mask + done, part, block);
         err = rom_output_write(output, block, part, info);
         done += part;
     }
     return err;
 }
 
-brisk_err rom_ups_apply(const rom_patch *patch, const rom_job *job, rom_output *output,
+brisk_err rom_ups_apply(const rom_patch *patch, const rom_target *target, rom_output *output,
                         brisk_errinfo *info)
 {
     ups_walk walk = walk_of(patch, info);
     uint64_t at = 0;
     brisk_err err = BRISK_OK;
-    while (err == BRISK_OK && at < job->size && has_next(&walk)) {
+    while (err == BRISK_OK && at < target->size && has_next(&walk)) {
         ups_hunk hunk = {0};
         err = next_hunk(&walk, &hunk);
         BRISK_ASSERT(err == BRISK_OK); /* open walked the same bytes */
-        uint64_t begin = hunk.at < job->size ? hunk.at : job->size;
-        err = rom_copy_source(job, at, begin, output, info);
+        uint64_t begin = hunk.at < target->size ? hunk.at : target->size;
+        err = rom_copy_source(target, at, begin, output, info);
         if (err == BRISK_OK) {
-            err = write_hunk(job, &hunk, output, info);
+            err = write_hunk(target, &hunk, output, info);
         }
-        at = begin + clipped(&hunk, job->size);
+        at = begin + clipped(&hunk, target->size);
     }
-    return err == BRISK_OK ? rom_copy_source(job, at, job->size, output, info) : err;
+    return err == BRISK_OK ? rom_copy_source(target, at, target->size, output, info) : err;
 }
 
 /* Zeros of the target beyond the end of the source: claimed, and shared by all. */
-static brisk_err add_zeros(const rom_writes_sink *sink, const rom_job *job, uint64_t from,
+static brisk_err add_zeros(const rom_writes_sink *sink, const rom_target *target, uint64_t from,
                            uint64_t to, brisk_errinfo *info)
 {
     static const uint8_t zeros[16384] = {0};
-    from = from > job->behind.size ? from : job->behind.size;
+    from = from > target->behind.size ? from : target->behind.size;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && from < to) {
         uint64_t part = to - from < sizeof zeros ? to - from : sizeof zeros;
@@ -159,28 +160,28 @@ static brisk_err add_zeros(const rom_writes_sink *sink, const rom_job *job, uint
     return err;
 }
 
-brisk_err rom_ups_writes(const rom_patch *patch, const rom_job *job, const rom_writes_sink *sink,
-                         brisk_errinfo *info)
+brisk_err rom_ups_writes(const rom_patch *patch, const rom_target *target,
+                         const rom_writes_sink *sink, brisk_errinfo *info)
 {
     ups_walk walk = walk_of(patch, info);
     uint64_t at = 0;
     brisk_err err = BRISK_OK;
-    while (err == BRISK_OK && at < job->size && has_next(&walk)) {
+    while (err == BRISK_OK && at < target->size && has_next(&walk)) {
         ups_hunk hunk = {0};
         err = next_hunk(&walk, &hunk);
         BRISK_ASSERT(err == BRISK_OK);
-        uint64_t begin = hunk.at < job->size ? hunk.at : job->size;
-        uint64_t size = clipped(&hunk, job->size);
-        err = add_zeros(sink, job, at, begin, info);
+        uint64_t begin = hunk.at < target->size ? hunk.at : target->size;
+        uint64_t size = clipped(&hunk, target->size);
+        err = add_zeros(sink, target, at, begin, info);
         at = begin + size;
         if (err == BRISK_OK && size != 0) {
             uint8_t *bytes = rom_sink_alloc(sink, size, info);
             if (bytes == NULL) {
                 return BRISK_ERR_NOMEM;
             }
-            combine(job, begin, hunk.mask, size, bytes);
+            combine(target, begin, hunk.mask, size, bytes);
             err = rom_sink_add(sink, begin, bytes, size, info);
         }
     }
-    return err == BRISK_OK ? add_zeros(sink, job, at, job->size, info) : err;
+    return err == BRISK_OK ? add_zeros(sink, target, at, target->size, info) : err;
 }

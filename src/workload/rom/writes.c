@@ -12,7 +12,7 @@
 
 #include "workload/rom/writes.h"
 
-enum { CAPACITY_FIRST = 64, RUN_BYTES_MAX = 1 << 30 };
+enum { CAPACITY_FIRST = 64 };
 
 static brisk_err reserve(rom_writes *list, brisk_arena *arena, size_t more)
 {
@@ -71,49 +71,6 @@ static uint64_t next_difference(const uint8_t *a, const uint8_t *b, uint64_t at,
         at++;
     }
     return at;
-}
-
-/* [start, end) of `after`, in pieces that fit a write's size. */
-static brisk_err add_run(rom_writes *list, brisk_arena *arena, rom_write run, uint64_t end)
-{
-    while (run.offset < end) {
-        uint64_t left = end - run.offset;
-        run.size = left < RUN_BYTES_MAX ? (uint32_t)left : RUN_BYTES_MAX;
-        brisk_err err = rom_writes_add(list, arena, &run);
-        if (err != BRISK_OK) {
-            return err;
-        }
-        run.offset += run.size;
-        run.bytes += run.size;
-    }
-    return BRISK_OK;
-}
-
-brisk_err rom_writes_add_diff(rom_writes *list, brisk_arena *arena, const rom_images *images,
-                              uint32_t owner)
-{
-    const uint8_t *before = images->before;
-    const uint8_t *after = images->after;
-    uint64_t common =
-        images->before_size < images->after_size ? images->before_size : images->after_size;
-    uint64_t at = next_difference(before, after, 0, common);
-    while (at < common) {
-        uint64_t end = at + 1;
-        while (end < common && before[end] != after[end]) {
-            end++;
-        }
-        brisk_err err = add_run(
-            list, arena, (rom_write){.offset = at, .bytes = after + at, .owner = owner}, end);
-        if (err != BRISK_OK) {
-            return err;
-        }
-        at = next_difference(before, after, end, common);
-    }
-    if (images->after_size <= common) {
-        return BRISK_OK;
-    }
-    rom_write tail = {.offset = common, .bytes = after + common, .owner = owner};
-    return add_run(list, arena, tail, images->after_size);
 }
 
 /* By offset, then owner, then size, longest first. */
@@ -298,40 +255,36 @@ static brisk_err add_part(rom_writes *list, brisk_arena *arena, rom_write write,
     return rom_writes_add(list, arena, &write);
 }
 
-/* What `write` changes in the image: inside it by comparison, behind it everything. */
-static brisk_err add_changes(rom_writes *list, brisk_arena *arena, const rom_write *write,
-                             const rom_images *images)
+brisk_err rom_writes_add_changes(rom_writes *list, brisk_arena *arena, const rom_write *write,
+                                 const rom_bytes *image)
 {
-    uint64_t inside = 0;
-    uint64_t at = 0;
-    brisk_err err = BRISK_OK;
-    if (write->offset < images->before_size) {
-        const uint8_t *before = images->before + write->offset;
-        inside = images->before_size - write->offset;
-        inside = inside < write->size ? inside : write->size;
-        at = next_difference(before, write->bytes, 0, inside);
-        while (err == BRISK_OK && at < inside) {
-            uint64_t end = at + 1;
-            while (end < inside && before[end] != write->bytes[end]) {
-                end++;
-            }
-            err = add_part(list, arena, *write, at, end);
-            at = next_difference(before, write->bytes, end, inside);
+    uint64_t left = write->offset < image->size ? image->size - write->offset : 0;
+    uint64_t inside = left < write->size ? left : write->size;
+    const uint8_t *before = image->data + (inside != 0 ? write->offset : 0);
+    for (uint64_t at = 0;;) {
+        at = next_difference(before, write->bytes, at, inside);
+        uint64_t end = at;
+        while (end < inside && before[end] != write->bytes[end]) {
+            end++;
         }
+        end = end < inside ? end : write->size; /* a run goes on behind the end of the image */
+        if (at == end) {
+            return BRISK_OK;
+        }
+        brisk_err err = add_part(list, arena, *write, at, end);
+        if (err != BRISK_OK || end == write->size) {
+            return err;
+        }
+        at = end;
     }
-    if (err == BRISK_OK && inside < write->size) {
-        err = add_part(list, arena, *write, inside, write->size);
-    }
-    return err;
 }
 
-brisk_err rom_writes_keep_changes(const rom_writes *list, const uint8_t *image, uint64_t size,
+brisk_err rom_writes_keep_changes(const rom_writes *list, const rom_bytes *image,
                                   brisk_arena *arena, rom_writes *ret)
 {
     rom_writes result = {0};
     for (size_t i = 0; i < list->count; i++) {
-        const rom_images images = {.before = image, .before_size = size};
-        brisk_err err = add_changes(&result, arena, &list->items[i], &images);
+        brisk_err err = rom_writes_add_changes(&result, arena, &list->items[i], image);
         if (err != BRISK_OK) {
             return err;
         }

@@ -23,6 +23,8 @@
 #include <brisk/arena.h>
 #include <brisk/err.h>
 
+#include "workload/rom/rom.h"
+
 enum {
     ROM_WRITES_MAX = 4 << 20, /* runs in one list: 96 MiB of bookkeeping */
     ROM_CONFLICTS_SHOWN = 20,
@@ -64,21 +66,6 @@ BRISK_NODISCARD brisk_err rom_writes_add(rom_writes *list, brisk_arena *arena,
 BRISK_NODISCARD brisk_err rom_writes_append(rom_writes *list, brisk_arena *arena,
                                             const rom_writes *from);
 
-/* Two images to be compared; `after` outlives the writes. */
-typedef struct rom_images {
-    const uint8_t *before;
-    uint64_t before_size;
-    const uint8_t *after;
-    uint64_t after_size;
-} rom_images;
-
-/*
- * Add a write for every run in which `after` differs from `before`; bytes beyond the end of
- * `before` are one run.  What `after` lacks at its end is no write.
- */
-BRISK_NODISCARD brisk_err rom_writes_add_diff(rom_writes *list, brisk_arena *arena,
-                                              const rom_images *images, uint32_t owner);
-
 /*
  * Sort `list` and give the same changes as sorted, disjoint runs in *ret; contradictions go to
  * *conflicts, and *ret is then not to be used.  Errors: NOMEM, LIMIT.
@@ -97,10 +84,12 @@ BRISK_NODISCARD brisk_err rom_writes_override(const rom_writes *under, const rom
 BRISK_NODISCARD brisk_err rom_writes_subtract(const rom_writes *list, const rom_writes *over,
                                               brisk_arena *arena, rom_writes *ret);
 
-/* Only the bytes of `list` that differ from `image`, or lie beyond it.  Errors: NOMEM, LIMIT. */
-BRISK_NODISCARD brisk_err rom_writes_keep_changes(const rom_writes *list, const uint8_t *image,
-                                                  uint64_t size, brisk_arena *arena,
-                                                  rom_writes *ret);
+/* Add the runs of `write` that differ from `image`, or lie beyond it.  Errors: NOMEM, LIMIT. */
+BRISK_NODISCARD brisk_err rom_writes_add_changes(rom_writes *list, brisk_arena *arena,
+                                                 const rom_write *write, const rom_bytes *image);
+/* The same of all of `list`. */
+BRISK_NODISCARD brisk_err rom_writes_keep_changes(const rom_writes *list, const rom_bytes *image,
+                                                  brisk_arena *arena, rom_writes *ret);
 
 /* End of the last byte written, or 0.  `list` is sorted and disjoint. */
 uint64_t rom_writes_end(const rom_writes *list);
