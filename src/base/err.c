@@ -8,6 +8,8 @@
 
 #include <brisk/err.h>
 
+#include "base/text.h"
+
 enum { REASON_MAX = 128 };
 
 const char *brisk_err_name(brisk_err err)
@@ -69,11 +71,7 @@ static void fill(brisk_errinfo *info, size_t room, const char *format, va_list a
         memcpy(info->text + room - sizeof ellipsis, ellipsis, sizeof ellipsis);
     }
     /* A path or a value may hold anything; the text must stay one line on any terminal. */
-    for (char *c = info->text; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            *c = '?';
-        }
-    }
+    brisk_text_make_plain(info->text, strlen(info->text));
 }
 
 brisk_err brisk_errinfo_set(brisk_errinfo *info, brisk_err code, const char *format, ...)

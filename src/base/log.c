@@ -24,6 +24,7 @@
 #include <brisk/log.h>
 
 #include "base/assert.h"
+#include "base/text.h"
 
 enum { SLOT_BITS = 8, SLOTS = 1 << SLOT_BITS, NOTE_MAX = 48 };
 
@@ -130,11 +131,7 @@ void brisk_log(brisk_log_level level, const char *area, const char *format, ...)
         return;
     }
     size_t used = (size_t)size < BRISK_LOG_LINE_MAX ? (size_t)size : BRISK_LOG_LINE_MAX - 1;
-    for (size_t i = 0; i < used; i++) {
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f) {
-            line[i] = '?';
-        }
-    }
+    brisk_text_make_plain(line, used);
     uint32_t left_out = 0;
     lock();
     if (admit(format, &left_out)) {

@@ -57,6 +57,20 @@ brisk_err brisk_text_u64(const char *text, uint64_t *ret)
     return BRISK_OK;
 }
 
+void brisk_text_make_plain(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        unsigned char next = i + 1 < size ? (unsigned char)text[i + 1] : 0;
+        if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
+            text[i] = '?';
+            text[++i] = '?';
+        } else if (c < ' ' || c == 0x7f) {
+            text[i] = '?';
+        }
+    }
+}
+
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;

@@ -1,5 +1,6 @@
 /*
- * text.h -- what YAML, knobs and options share: plain numbers, and "did you mean".
+ * text.h -- what YAML, knobs, errors and log share: plain numbers, plain text, and "did you
+ * mean".
  */
 #ifndef BRISK_SRC_BASE_TEXT_H
 #define BRISK_SRC_BASE_TEXT_H
@@ -16,6 +17,12 @@
  * Errors: BRISK_ERR_INVALID, BRISK_ERR_LIMIT (above UINT64_MAX).
  */
 BRISK_NODISCARD brisk_err brisk_text_u64(const char *text, uint64_t *ret);
+
+/*
+ * Replace what a terminal would obey by '?': control characters, those of C1 in UTF-8 (U+009B begins
+ * an escape sequence, too) included.
+ */
+void brisk_text_make_plain(char *text, size_t size);
 
 /*
  * Edit distance (insert, delete, replace, swap neighbours), case ignored, or `limit` + 1 when it

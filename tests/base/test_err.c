@@ -69,6 +69,11 @@ static void test_text_is_one_line(void **state)
     brisk_errinfo info;
     CHECK(brisk_errinfo_set(&info, BRISK_ERR_IO, "a\nb\033[31m\x7f\t\xc3\xa9") == BRISK_ERR_IO);
     CHECK(strcmp(info.text, "a?b?[31m??\xc3\xa9") == 0);
+    /* U+009B does what ESC [ does; U+00A0, and half of a character at the end, are only text. */
+    CHECK(brisk_errinfo_set(&info, BRISK_ERR_IO,
+                            "\xc2\x9b"
+                            "31m \xc2\xa0\xc2") == BRISK_ERR_IO);
+    CHECK(strcmp(info.text, "??31m \xc2\xa0\xc2") == 0);
 }
 
 int main(void)

@@ -445,6 +445,27 @@ def test_interrupted_leaves_nothing(p: Program):
     assert ended - {0}, "no run was interrupted"
 
 
+def test_names_do_not_reach_the_terminal_raw(p: Program):
+    rom = make_lorom(65536)
+    escape, c1 = "\x1b[31m", "\u009b31m"
+    for name in (f"a{escape}.sfc", f"a{c1}.sfc"):
+        p.write(name, rom)
+        p.write(f"{name}.ips", make_ips([(0x300, b"\x11")]))
+        p.write("m.yaml", yaml_mod("m", ("0x300", b"\x12")))
+        p.write("bad.yaml", "mod: x\ntarget: {title: NO}\ncomponents:\n"
+                            " - {name: y, write: {at: 0x1, bytes: 01}}\n")
+        said = [p.run("info", name), p.apply(name, "m.yaml", "-o", f"{name}.out"),
+                p.apply(name, f"{name}.ips", "-n"),
+                p.apply(name, f"{name}.ips", "m.yaml", "-o", "o", status=1),
+                p.apply(name, "bad.yaml", "-o", "o", status=1)]
+        for done in said:
+            text = done.stdout + done.stderr
+            assert "\x1b" not in text and "\u009b" not in text, text
+            assert "?" in text, text
+    p.write("title.yaml", 'mod: "a\\u009b31m"\ncomponents:\n - {name: y, write: {at: 0x1, bytes: 01}}\n')
+    p.refuse(name, "title.yaml", says="control character")
+
+
 def test_usage_and_reports(p: Program):
     p.write("a.sfc", make_lorom(65536))
     p.write("m.yaml", yaml_mod("m", ("$008100", b"\xea\xea")))

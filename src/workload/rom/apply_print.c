@@ -19,6 +19,16 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
+void rom_print_text(FILE *out, const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        bool is_c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+        bool is_control = (*at < ' ' && *at != '\n') || *at == 0x7f || is_c1;
+        (void)fputc(is_control ? '?' : *at, out);
+        at += is_c1 ? 1 : 0;
+    }
+}
+
 /* "computed", or who answered, how fast, and how the answer became a file. */
 static void describe_source(const brisk_job *job, const rom_job *state, char text[SOURCE_TEXT_MAX])
 {
@@ -42,9 +52,10 @@ brisk_err rom_print_result(FILE *out, const brisk_job *job, const rom_job *state
     char source[SOURCE_TEXT_MAX];
     describe_source(job, state, source);
     bool fixed = (state->result.flags & ROM_RESULT_CHECKSUM_FIXED) != 0;
-    (void)fprintf(out, "%s: %" PRIu64 " bytes, CRC32 %08x, %u mod%s%s, %.1f ms (%s)\n",
-                  state->request->out_path, state->result.size, state->result.crc32,
-                  state->mod_count, plural(state->mod_count), fixed ? ", checksum fixed" : "",
+    rom_print_text(out, state->request->out_path);
+    (void)fprintf(out, ": %" PRIu64 " bytes, CRC32 %08x, %u mod%s%s, %.1f ms (%s)\n",
+                  state->result.size, state->result.crc32, state->mod_count,
+                  plural(state->mod_count), fixed ? ", checksum fixed" : "",
                   (double)brisk_job_elapsed_ns(job) / 1e6, source);
     return profile ? brisk_job_write_report(job, brisk_out_file(out)) : BRISK_OK;
 }
@@ -92,8 +103,9 @@ void rom_print_dry_run(FILE *out, const brisk_job *job, const rom_job *state)
         place_columns(state, write->offset, offset, address);
         old_hex(state, write, before);
         rom_hex(write->bytes, write->size, after);
-        (void)fprintf(out, "%-10s %-10s %-27s %-27s %s\n", offset, address, before, after,
-                      rom_owner_name(state, write->owner));
+        (void)fprintf(out, "%-10s %-10s %-27s %-27s ", offset, address, before, after);
+        rom_print_text(out, rom_owner_name(state, write->owner));
+        (void)fputc('\n', out);
     }
     if (state->merged.count > LISTED_MAX) {
         (void)fprintf(out, "... and %zu more; --json lists all\n",

@@ -10,6 +10,11 @@
 
 #include "workload/rom/apply.h"
 
+/*
+ * A text that may hold names of files and of mods: what a terminal would obey becomes '?', but for
+ * line ends.  (U+0080 to U+009F are control characters, too.)
+ */
+void rom_print_text(FILE *out, const char *text);
 /* After success: one line, and the stage table when `profile`. */
 BRISK_NODISCARD brisk_err rom_print_result(FILE *out, const brisk_job *job, const rom_job *state,
                                            bool profile);

@@ -109,6 +109,13 @@ static brisk_err write_trace(const brisk_job *job, const rom_request *request, b
     return brisk_file_replace_commit(file, false, info);
 }
 
+static void print_warning(FILE *err, const rom_job *state, const char *text)
+{
+    (void)fputs("brisk: ", err);
+    rom_print_text(err, state->rom.path);
+    (void)fprintf(err, ": warning: %s\n", text);
+}
+
 /* What the user should know of a job that succeeded all the same. */
 static void print_warnings(FILE *err, const rom_job *state)
 {
@@ -122,13 +129,11 @@ static void print_warnings(FILE *err, const rom_job *state)
         has_ips = has_ips || (unit->has_patch && unit->patch.format == ROM_PATCH_IPS);
     }
     for (uint32_t i = 0; has_file && i < state->info.warning_count; i++) {
-        (void)fprintf(err, "brisk: %s: warning: %s\n", state->rom.path, state->info.warnings[i]);
+        print_warning(err, state, state->info.warnings[i]);
     }
     if (has_ips && state->info.copier_bytes != 0) {
-        (void)fprintf(err,
-                      "brisk: %s: warning: has a copier header; offsets of IPS patches are taken "
-                      "to include it\n",
-                      state->rom.path);
+        print_warning(err, state,
+                      "has a copier header; offsets of IPS patches are taken to include it");
     }
 }
 
@@ -136,7 +141,9 @@ static brisk_exit tell(const brisk_invocation *in, const brisk_job *job, const r
                        brisk_err err)
 {
     if (err != BRISK_OK) {
-        (void)fprintf(in->err, "brisk: %s\n", brisk_job_error_text(job));
+        (void)fputs("brisk: ", in->err);
+        rom_print_text(in->err, brisk_job_error_text(job));
+        (void)fputc('\n', in->err);
     } else {
         print_warnings(in->err, state);
     }

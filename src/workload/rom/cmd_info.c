@@ -11,6 +11,7 @@
 #include <brisk/json.h>
 
 #include "workload/rom/apply.h"
+#include "workload/rom/apply_print.h"
 #include "workload/rom/checksum.h"
 
 enum { OPTION_JSON, SHA1_TEXT_MAX = 2 * ROM_SHA1_BYTES + 1 };
@@ -49,8 +50,8 @@ static void print_text(FILE *out, const report *r)
 {
     const rom_info *info = &r->info;
     char sha1[SHA1_TEXT_MAX] = "";
-    (void)fprintf(out, "%s\n", r->path);
-    (void)fprintf(out, "  system        %s\n", rom_system_title(info->system));
+    rom_print_text(out, r->path);
+    (void)fprintf(out, "\n  system        %s\n", rom_system_title(info->system));
     if (info->mapping != ROM_MAPPING_NONE) {
         (void)fprintf(out, "  mapping       %s", rom_mapping_title(info->mapping));
         if (info->runner_up != ROM_MAPPING_NONE) {

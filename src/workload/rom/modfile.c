@@ -37,17 +37,23 @@ static brisk_err fail(const reader *r, brisk_err code, uint32_t line, const char
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *at = text; *at != '\0'; at++) { /* what a terminal would obey stays outside */
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            *at = '?';
-        }
-    }
     return brisk_errinfo_set(r->info, code, "%s:%u: %s", r->path, line, text);
 }
 
 static brisk_err no_memory(const reader *r)
 {
     return brisk_errinfo_set(r->info, BRISK_ERR_NOMEM, "%s: out of memory", r->path);
+}
+
+/* Anything that a terminal would obey, U+0080 to U+009F included? */
+static bool has_control(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        if (*at < 0x20 || *at == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A short name that can be shown on a terminal: no control characters, not empty. */
@@ -61,11 +67,8 @@ static brisk_err read_name(const reader *r, const brisk_yaml_node *node, const c
     if (size == 0 || size > ROM_MODFILE_NAME_MAX) {
         return FAIL(r, node->line, "%s must have 1 to %d characters", what, ROM_MODFILE_NAME_MAX);
     }
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)node->text[i];
-        if (c < 0x20 || c == 0x7f) {
-            return FAIL(r, node->line, "%s contains a control character", what);
-        }
+    if (has_control(node->text)) {
+        return FAIL(r, node->line, "%s contains a control character", what);
     }
     const char *copy = brisk_arena_copy(r->arena, node->text, size);
     if (copy == NULL) {
@@ -269,10 +272,8 @@ static brisk_err read_writes(const reader *r, const brisk_yaml_node *node, rom_m
 /* No absolute path, no "..", nothing that a terminal would obey. */
 static bool stays_below(const char *file)
 {
-    for (const char *at = file; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            return false;
-        }
+    if (has_control(file)) {
+        return false;
     }
     const char *part = file;
     while (part != NULL) {
