@@ -216,7 +216,10 @@ static inline void disk_count(_Atomic uint64_t *counter, uint64_t n)
 BRISK_NODISCARD brisk_err disk_users_enter(disk_tier *tier, bool *ret_alone);
 /* Let others in again. */
 void disk_users_share(disk_tier *tier);
-/* Whether nobody else uses the folder; exclusive until disk_users_share or close. */
+/* Take part no longer. */
+void disk_users_leave(disk_tier *tier);
+/* Whether nobody else uses the folder; exclusive until disk_users_share or _leave, one of which
+ * must come before structure is left. */
 bool disk_users_try_alone(disk_tier *tier);
 /* The lock under which segments come and go; may be nested.  Waits at most a second: DEADLINE. */
 BRISK_NODISCARD brisk_err disk_structure_enter(disk_tier *tier);
@@ -244,6 +247,8 @@ void disk_file_name(char name[static DISK_NAME_MAX], uint32_t id, uint64_t numbe
 /* A descriptor of segment `id`, for reading and writing.  NOT_FOUND: dropped. */
 BRISK_NODISCARD brisk_err disk_fd_pin(disk_tier *tier, uint32_t id, disk_pin *ret);
 void disk_fd_unpin(const disk_pin *pin);
+/* Close what was dropped, by whichever process: open files keep their room. */
+void disk_fd_refresh(disk_tier *tier);
 /* Close what was dropped (`all`: everything that nobody uses). */
 void disk_fd_sweep(disk_tier *tier, bool all);
 BRISK_NODISCARD brisk_err disk_pwrite_all(const disk_tier *tier, int fd, const void *data,

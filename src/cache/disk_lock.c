@@ -8,7 +8,8 @@
  *     byte 1          structure: exclusive while segments or the state file change
  *     byte 4096 + id  owner of active segment `id`
  *
- * Order: write_lock of the process, structure, then users or an owner without waiting.
+ * Order: write_lock of the process, structure, then users or an owner without waiting.  Nobody has
+ * users exclusively without structure, so whoever has structure always gets users shared at least.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,11 @@ brisk_err disk_users_enter(disk_tier *tier, bool *ret_alone)
 void disk_users_share(disk_tier *tier)
 {
     (void)lock_byte(tier, BYTE_USERS, F_RDLCK); /* a weaker lock is always granted */
+}
+
+void disk_users_leave(disk_tier *tier)
+{
+    (void)lock_byte(tier, BYTE_USERS, F_UNLCK);
 }
 
 bool disk_users_try_alone(disk_tier *tier)

@@ -127,6 +127,7 @@ static void close_in_order(disk_tier *tier)
             atomic_load_explicit(&tier->header->unclean, memory_order_relaxed) != 0) {
             sync_all(tier);
         }
+        disk_users_leave(tier); /* before structure: who opens next must not find it taken */
         disk_structure_leave(tier);
     }
     pthread_mutex_unlock(&tier->write_lock);
@@ -466,7 +467,11 @@ static brisk_err open_folder(disk_tier *tier, brisk_errinfo *info)
     if (err == BRISK_OK) {
         err = load_index(tier, alone, &state, info);
     }
-    disk_users_share(tier);
+    if (err == BRISK_OK) {
+        disk_users_share(tier);
+    } else {
+        disk_users_leave(tier); /* the next one may be alone, and mend what we could not */
+    }
     disk_structure_leave(tier);
     return err;
 }
