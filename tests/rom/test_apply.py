@@ -291,6 +291,48 @@ def test_components_that_are_patches(p: Program):
     assert p.read()[0x702] == 4, "the key knows the patches that a mod file names"
 
 
+def test_many_large_patches(p: Program):
+    rom = make_lorom(65536)
+    p.write("a.sfc", rom)
+    records = b"".join((i % 60000).to_bytes(3, "big") + b"\0\0\xff\xffA" for i in range(20000))
+    p.write("rle.ips", b"PATCH" + records + b"EOF")
+
+    def generated(*mods) -> str:
+        done = p.apply("a.sfc", *mods, "-o", "out.sfc", "--no-cache", "--json")
+        return next(s["note"] for s in json.loads(done.stdout)["stages"]
+                    if s["stage"] == "patch_generation")
+
+    def name(count: int, file: str = "rle.ips") -> str:
+        return "mod: m\ncomponents:\n" + "".join(
+            f"  - name: c{i}\n    patch: {{file: {file.format(i)}}}\n" for i in range(count))
+
+    # What is named many times is generated once, and the result is the same.
+    p.write("one.yaml", name(1))
+    p.write("many.yaml", name(3000))
+    note = generated("one.yaml")
+    expected = p.read()
+    for mods in (["many.yaml"], ["rle.ips"] * 60, ["many.yaml", "rle.ips", "one.yaml", "many.yaml"]):
+        assert generated(*mods) == note, mods
+        assert p.read() == expected
+    os.remove(p.path("out.sfc"))
+
+    # Different files are counted, before anything is generated.
+    size = 1 << 20
+    p.write("big.ips", b"PATCH" + b"".join((8 * i).to_bytes(3, "big") + b"\0\1A"
+                                           for i in range(size)) + b"EOF")
+    for i in range(5):
+        os.link(p.path("big.ips"), p.path(f"big{i}.ips"))
+    p.write("big.yaml", name(5, "big{}.ips"))
+    p.refuse("a.sfc", "big.yaml", says="records together")
+    # So is memory: 200 patches of 2 KiB that make 16 MiB each.
+    for i in range(200):
+        runs = b"".join((65536 * k).to_bytes(3, "big") + b"\0\0\xff\xff" + bytes([i])
+                        for k in range(250))
+        p.write(f"wide{i}.ips", b"PATCH" + runs + b"EOF")
+    p.write("wide.yaml", name(200, "wide{}.ips"))
+    p.refuse("a.sfc", "wide.yaml", says="bytes out of themselves")
+
+
 def test_sizes(p: Program):
     rom = make_lorom(65536)
     p.write("a.sfc", rom)

@@ -11,6 +11,9 @@
  * all relative to the original ROM, which are merged.  A UPS or BPS patch that was made for the
  * result of the mods before it is stacked: applied to that result, and its changes win.
  *
+ * A file that is named several times is mapped and parsed once; what changes the same as an
+ * earlier unit makes no list of its own, unless something is stacked between them.
+ *
  * Offsets in lists of writes count from the start of the file, copier header included.
  *
  * Threads: stages run one after the other; only patch_generation spreads over workers, one unit
@@ -72,6 +75,7 @@ typedef struct rom_mod {
     bool is_patch;
     bool is_stacked;  /* made for the result of the mods before it */
     rom_modfile file; /* when it is no patch */
+    uint32_t same_as; /* the first mod with this path, usually itself: it owns what is open */
     uint32_t unit_first;
     uint32_t unit_count;
 } rom_mod;
@@ -81,7 +85,8 @@ typedef struct rom_unit {
     const char *name; /* "infinite_magic/spend_magic", or the patch's path */
     uint32_t mod;
     const rom_mod_component *component; /* NULL: the mod is the patch */
-    rom_input patch_input;              /* of a component */
+    uint32_t same_as; /* the first unit that changes the same, usually itself: it owns the patch */
+    rom_input patch_input; /* of a component */
     bool has_patch;
     rom_patch patch;
     rom_fit fit;
@@ -100,8 +105,9 @@ typedef struct rom_job {
     uint32_t mod_count;
     rom_unit *units;
     uint32_t unit_count;
-    bool streamed; /* one patch alone, no list of writes */
-    bool fixes;    /* checksums are made right at the end */
+    rom_budget budget; /* of all lists of writes */
+    bool streamed;     /* one patch alone, no list of writes */
+    bool fixes;        /* checksums are made right at the end */
 
     brisk_file_replace *output;
     int memory_fd;      /* of a dry run, otherwise -1 */
@@ -129,6 +135,17 @@ typedef struct rom_job {
     char declined_by[BRISK_TIER_NAME_MAX];
     uint32_t fix_count;
 } rom_job;
+
+/* The brief way to ask whether a unit or a mod is the first of those with the same file. */
+static inline bool rom_unit_is_first(const rom_job *job, const rom_unit *unit)
+{
+    return &job->units[unit->same_as] == unit;
+}
+
+static inline bool rom_mod_is_first(const rom_job *job, const rom_mod *mod)
+{
+    return &job->mods[mod->same_as] == mod;
+}
 
 extern const brisk_workload rom_workload;
 extern const brisk_command rom_cmd_info;

@@ -274,9 +274,10 @@ static brisk_err repeat_pattern(const bps_writer *writer, uint64_t at, uint64_t 
     size_t period = (size_t)(at - from);
     size_t whole = PATTERN_BYTES / period * period;
     whole = size < whole ? (size_t)size : whole;
-    uint8_t *pattern = rom_sink_alloc(writer->sink, whole, writer->info);
-    if (pattern == NULL) {
-        return BRISK_ERR_NOMEM;
+    uint8_t *pattern = NULL;
+    brisk_err err = rom_sink_alloc(writer->sink, whole, &pattern, writer->info);
+    if (err != BRISK_OK) {
+        return err;
     }
     size_t index = find_write(writer, from);
     for (size_t done = 0; done < period && done < whole;) {
@@ -287,7 +288,6 @@ static brisk_err repeat_pattern(const bps_writer *writer, uint64_t at, uint64_t 
     for (size_t done = period; done < whole; done++) {
         pattern[done] = pattern[done - period];
     }
-    brisk_err err = BRISK_OK;
     while (err == BRISK_OK && size != 0) {
         size_t part = size < whole ? (size_t)size : whole;
         err = put(writer, at, pattern, part);

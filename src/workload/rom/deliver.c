@@ -64,10 +64,10 @@ static bool inputs_are_as_hashed(const rom_job *job)
 {
     bool same = is_as_hashed(&job->rom);
     for (uint32_t i = 0; same && i < job->mod_count; i++) {
-        same = is_as_hashed(&job->mods[i].input);
+        same = !rom_mod_is_first(job, &job->mods[i]) || is_as_hashed(&job->mods[i].input);
     }
     for (uint32_t i = 0; same && i < job->unit_count; i++) {
-        same = is_as_hashed(&job->units[i].patch_input);
+        same = !rom_unit_is_first(job, &job->units[i]) || is_as_hashed(&job->units[i].patch_input);
     }
     return same;
 }

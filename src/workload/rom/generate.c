@@ -23,29 +23,75 @@ static brisk_err generate_component(brisk_arena *arena, uint32_t owner, rom_unit
     return BRISK_OK;
 }
 
-static brisk_err generate_patch(brisk_stage_ctx *ctx, const rom_job *job, uint32_t owner,
-                                rom_unit *unit)
+static bool is_stopped(void *ctx)
 {
-    brisk_arena *arena = brisk_stage_arena(ctx);
-    rom_writes_sink sink = {.list = &unit->writes, .arena = arena, .owner = owner};
+    return brisk_stage_cancelled(ctx);
+}
+
+static brisk_err generate_patch(brisk_stage_ctx *ctx, rom_job *job, uint32_t owner, rom_unit *unit)
+{
+    /* IPS records run over unchanged bytes to save room; that is no claim on them. */
+    rom_writes_sink sink = {.list = &unit->writes,
+                            .arena = brisk_stage_arena(ctx),
+                            .owner = owner,
+                            .changes_only = true,
+                            .budget = &job->budget,
+                            .stopped = is_stopped,
+                            .stopped_ctx = ctx};
     brisk_errinfo info = {0};
     brisk_err err = rom_patch_writes(&unit->patch, &job->source, &unit->fit, &sink, &info);
+    if (err == BRISK_ERR_LIMIT) {
+        return brisk_stage_fail(ctx, err, "%s: %s", unit->name, info.text);
+    }
     if (err != BRISK_OK) {
         return rom_fail(ctx, &info, err);
     }
     for (size_t i = 0; i < unit->writes.count; i++) {
         unit->writes.items[i].offset += unit->fit.skip;
     }
-    if (unit->patch.format != ROM_PATCH_IPS) {
+    return BRISK_OK;
+}
+
+static bool any_is_stacked(const rom_job *job)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < job->mod_count; i++) {
+        any = any || job->mods[i].is_stacked;
+    }
+    return any;
+}
+
+/* Who wants the same as an earlier unit agrees with it wherever that one is agreed with. */
+static bool makes_list(const rom_job *job, const rom_unit *unit)
+{
+    if (job->mods[unit->mod].is_stacked) {
+        return false;
+    }
+    return rom_unit_is_first(job, unit) || any_is_stacked(job);
+}
+
+/* What is known before is refused before; the budget meets the rest on the way. */
+static brisk_err check_total(brisk_stage_ctx *ctx, rom_job *job)
+{
+    enum { BASE_BYTES = 64 << 20, PER_BYTE = 4 };
+    uint64_t inputs = job->source.file.size;
+    uint64_t records = 0;
+    for (uint32_t i = 0; i < job->unit_count; i++) {
+        const rom_unit *unit = &job->units[i];
+        inputs += unit->has_patch && rom_unit_is_first(job, unit) ? unit->patch.file.size : 0;
+        if (makes_list(job, unit)) {
+            records +=
+                unit->has_patch ? rom_patch_records(&unit->patch) : unit->component->write_count;
+        }
+    }
+    job->budget.memory_max = BASE_BYTES + PER_BYTE * inputs;
+    if (job->unit_count == 1 || records <= ROM_WRITES_MAX) {
         return BRISK_OK;
     }
-    /* IPS records run over unchanged bytes to save room; that is no claim on them. */
-    rom_writes kept = {0};
-    err = rom_writes_keep_changes(&unit->writes, &job->source.file, arena, &kept);
-    if (err == BRISK_OK) {
-        unit->writes = kept;
-    }
-    return err;
+    return brisk_stage_fail(ctx, BRISK_ERR_LIMIT,
+                            "the mods have %llu records and writes together, more than the %d that "
+                            "can be merged; apply one at a time",
+                            (unsigned long long)records, ROM_WRITES_MAX);
 }
 
 static brisk_err generate_unit(brisk_stage_ctx *ctx, void *item_ctx, uint32_t index)
@@ -55,7 +101,7 @@ static brisk_err generate_unit(brisk_stage_ctx *ctx, void *item_ctx, uint32_t in
     if (brisk_stage_cancelled(ctx)) {
         return BRISK_ERR_CANCELLED;
     }
-    if (job->mods[unit->mod].is_stacked) {
+    if (!makes_list(job, unit)) {
         return BRISK_OK;
     }
     brisk_err err = unit->has_patch ? generate_patch(ctx, job, index, unit)
@@ -187,7 +233,10 @@ brisk_err rom_stage_generate(brisk_stage_ctx *ctx, void *state)
         brisk_stage_note(ctx, "streamed");
         return BRISK_OK;
     }
-    err = generate_all(ctx, job);
+    err = check_total(ctx, job);
+    if (err == BRISK_OK) {
+        err = generate_all(ctx, job);
+    }
     if (err != BRISK_OK) {
         return err;
     }

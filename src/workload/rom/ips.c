@@ -382,14 +382,17 @@ brisk_err rom_ips_writes(const rom_patch *patch, const rom_target *target,
     for (rom_ips_run run = {0}; err == BRISK_OK && next_run(&runs, target->size, &run);) {
         const uint8_t *bytes = run.data;
         if (bytes == NULL) {
-            uint8_t *filled = rom_sink_alloc(sink, run.size, info);
-            if (filled == NULL) {
-                return BRISK_ERR_NOMEM;
+            uint8_t *filled = NULL;
+            err = rom_sink_alloc(sink, run.size, &filled, info);
+            if (err != BRISK_OK) {
+                return err;
             }
             memset(filled, run.fill, run.size);
             bytes = filled;
         }
-        err = rom_sink_add(sink, run.offset, bytes, run.size, info);
+        rom_bytes whole = {.data = bytes, .size = run.size};
+        err = sink->changes_only ? rom_sink_add_changes(sink, target, run.offset, &whole, info)
+                                 : rom_sink_add(sink, run.offset, bytes, run.size, info);
     }
     return err;
 }

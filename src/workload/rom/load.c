@@ -1,10 +1,11 @@
 /*
  * load.c -- rom_loading: open everything that is named, learn what it is, and nothing more.
  *
- * Files are mapped, not read.  They are hashed only when there is a cache to ask.  Whatever is
+ * Files are mapped, not read, and one that is named several times only once.  They are hashed only when there is a cache to ask.  Whatever is
  * wrong with a name, a mod file or the place of the output is said here, before any work.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -114,24 +115,118 @@ static brisk_err load_mod(brisk_stage_ctx *ctx, const rom_job *job, rom_mod *mod
     return BRISK_OK;
 }
 
-static brisk_err load_unit(brisk_stage_ctx *ctx, const rom_job *job, rom_unit *unit)
+/* Unit `index` is as an earlier one: its open files are used once more. */
+static void share_unit(const rom_job *job, uint32_t index)
 {
+    rom_unit *unit = &job->units[index];
+    const rom_unit *first = &job->units[unit->same_as];
+    unit->has_patch = first->has_patch;
+    unit->patch = first->patch;
+    if (unit->component != NULL && unit->component->patch_path != NULL) {
+        unit->patch_input =
+            first->component != NULL ? first->patch_input : job->mods[first->mod].input;
+    }
+}
+
+static brisk_err load_unit(brisk_stage_ctx *ctx, const rom_job *job, uint32_t index)
+{
+    rom_unit *unit = &job->units[index];
     const rom_mod *mod = &job->mods[unit->mod];
+    if (unit->same_as != index) {
+        share_unit(job, index);
+    }
     if (mod->is_patch) {
         unit->name = mod->input.path;
-        return open_patch(ctx, &mod->input, unit);
+        return unit->same_as == index ? open_patch(ctx, &mod->input, unit) : BRISK_OK;
     }
     unit->name =
         brisk_arena_printf(brisk_stage_arena(ctx), "%s/%s", mod->file.mod, unit->component->name);
     if (unit->name == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    if (unit->component->patch_path == NULL) {
+    if (unit->component->patch_path == NULL || unit->same_as != index) {
         return BRISK_OK;
     }
     unit->patch_input.path = unit->component->patch_path;
     brisk_err err = open_input(ctx, job, ROM_PATCH_BYTES_MAX, &unit->patch_input);
     return err == BRISK_OK ? open_patch(ctx, &unit->patch_input, unit) : err;
+}
+
+/* A unit's patch file, to be sorted by. */
+typedef struct named_unit {
+    const char *path;
+    uint32_t index;
+} named_unit;
+
+static int compare_named(const void *a, const void *b)
+{
+    const named_unit *x = a;
+    const named_unit *y = b;
+    int order = strcmp(x->path, y->path);
+    return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* Find units with the same patch file by name, and those of a mod file that is named again. */
+static brisk_err find_same_units(brisk_stage_ctx *ctx, rom_job *job)
+{
+    named_unit *named = brisk_arena_calloc(brisk_stage_arena(ctx), job->unit_count, sizeof *named);
+    if (named == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    size_t count = 0;
+    for (uint32_t i = 0; i < job->unit_count; i++) {
+        rom_unit *unit = &job->units[i];
+        const rom_mod *mod = &job->mods[unit->mod];
+        const char *path = mod->is_patch ? mod->input.path : unit->component->patch_path;
+        unit->same_as = job->mods[mod->same_as].unit_first + (i - mod->unit_first);
+        if (path != NULL) {
+            named[count++] = (named_unit){.path = path, .index = i};
+        }
+    }
+    qsort(named, count, sizeof *named, compare_named);
+    for (size_t i = 0; i < count; i++) {
+        bool is_same = i > 0 && strcmp(named[i].path, named[i - 1].path) == 0;
+        job->units[named[i].index].same_as =
+            is_same ? job->units[named[i - 1].index].same_as : named[i].index;
+    }
+    return BRISK_OK;
+}
+
+/* All units, and not more changes than can be merged. */
+static brisk_err load_units(brisk_stage_ctx *ctx, rom_job *job)
+{
+    uint64_t records = 0;
+    for (uint32_t m = 0; m < job->mod_count; m++) {
+        for (uint32_t c = 0; c < job->mods[m].unit_count; c++) {
+            rom_unit *unit = &job->units[job->unit_count++];
+            unit->mod = m;
+            unit->component = job->mods[m].is_patch ? NULL : &job->mods[m].file.components[c];
+        }
+    }
+    brisk_err err = find_same_units(ctx, job);
+    for (uint32_t i = 0; err == BRISK_OK && i < job->unit_count; i++) {
+        err = brisk_stage_cancelled(ctx) ? BRISK_ERR_CANCELLED : load_unit(ctx, job, i);
+        if (err == BRISK_OK && job->units[i].same_as == i) {
+            records += rom_patch_records(&job->units[i].patch);
+        }
+        if (err == BRISK_OK && job->unit_count > 1 && records > ROM_WRITES_MAX) {
+            err = brisk_stage_fail(ctx, BRISK_ERR_LIMIT,
+                                   "%s: the patches have more than %d records together, too many "
+                                   "to merge; apply one at a time",
+                                   job->units[i].name, ROM_WRITES_MAX);
+        }
+    }
+    return err;
+}
+
+/* The first mod with the path of mod `index`. */
+static uint32_t find_same_mod(const rom_job *job, uint32_t index)
+{
+    uint32_t i = 0;
+    while (strcmp(job->mods[i].input.path, job->mods[index].input.path) != 0) {
+        i++;
+    }
+    return i;
 }
 
 static brisk_err load_mods(brisk_stage_ctx *ctx, rom_job *job)
@@ -147,7 +242,13 @@ static brisk_err load_mods(brisk_stage_ctx *ctx, rom_job *job)
         rom_mod *mod = &job->mods[i];
         mod->input.path = request->mod_paths[i];
         job->mod_count++;
-        brisk_err err = load_mod(ctx, job, mod);
+        mod->same_as = find_same_mod(job, i);
+        brisk_err err = BRISK_OK;
+        if (mod->same_as != i) {
+            *mod = job->mods[mod->same_as];
+        } else {
+            err = load_mod(ctx, job, mod);
+        }
         if (err != BRISK_OK) {
             return err;
         }
@@ -163,18 +264,7 @@ static brisk_err load_mods(brisk_stage_ctx *ctx, rom_job *job)
     if (job->units == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    for (uint32_t m = 0; m < job->mod_count; m++) {
-        for (uint32_t c = 0; c < job->mods[m].unit_count; c++) {
-            rom_unit *unit = &job->units[job->unit_count++];
-            unit->mod = m;
-            unit->component = job->mods[m].is_patch ? NULL : &job->mods[m].file.components[c];
-            brisk_err err = load_unit(ctx, job, unit);
-            if (err != BRISK_OK) {
-                return err;
-            }
-        }
-    }
-    return BRISK_OK;
+    return load_units(ctx, job);
 }
 
 /* Is the existing file `path` one that we read?  By device and inode, so links do not hide it. */

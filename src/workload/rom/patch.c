@@ -8,6 +8,7 @@
  * The patch's own CRC32 is checked first, so that every later error about its content means a
  * patch that was made wrong, not one that was damaged on the way.
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -182,6 +183,11 @@ brisk_err rom_patch_open(const rom_bytes *file, const brisk_alloc *alloc, rom_pa
     return err;
 }
 
+uint64_t rom_patch_records(const rom_patch *patch)
+{
+    return patch->ips_runs != NULL ? patch->ips_run_count : patch->ips_records;
+}
+
 void rom_patch_close(rom_patch *patch)
 {
     if (patch->alloc != NULL) {
@@ -338,22 +344,63 @@ static brisk_err told(brisk_errinfo *info, brisk_err err)
     return err == BRISK_OK ? BRISK_OK : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
 }
 
+/* Count what is added to the sink; refuse what is too much for one job, stop when asked to. */
+static brisk_err charge(const rom_writes_sink *sink, uint64_t writes, uint64_t bytes,
+                        brisk_errinfo *info)
+{
+    enum { ASK_EVERY = 4096 };
+    rom_budget *budget = sink->budget;
+    if (budget == NULL) {
+        return BRISK_OK;
+    }
+    uint64_t writes_now = atomic_fetch_add(&budget->writes, writes) + writes;
+    uint64_t bytes_now = atomic_fetch_add(&budget->bytes, bytes) + bytes;
+    if (writes_now > ROM_WRITES_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT,
+                                 "the mods change more than %d separate places together, too many "
+                                 "to merge; apply one at a time",
+                                 ROM_WRITES_MAX);
+    }
+    if (bytes_now > ROM_CHANGED_BYTES_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT,
+                                 "the mods change more than %llu bytes together, too many to "
+                                 "merge; apply one at a time",
+                                 (unsigned long long)ROM_CHANGED_BYTES_MAX);
+    }
+    if (sink->stopped != NULL && writes_now % ASK_EVERY < writes &&
+        sink->stopped(sink->stopped_ctx)) {
+        return brisk_errinfo_set(info, BRISK_ERR_CANCELLED, "%s",
+                                 brisk_err_message(BRISK_ERR_CANCELLED));
+    }
+    return BRISK_OK;
+}
+
 brisk_err rom_sink_add(const rom_writes_sink *sink, uint64_t offset, const uint8_t *bytes,
                        uint64_t size, brisk_errinfo *info)
 {
     BRISK_ASSERT(size > 0 && size <= ROM_BYTES_MAX);
     rom_write write = {
         .offset = offset, .bytes = bytes, .size = (uint32_t)size, .owner = sink->owner};
-    return told(info, rom_writes_add(sink->list, sink->arena, &write));
+    brisk_err err = charge(sink, 1, size, info);
+    return err == BRISK_OK ? told(info, rom_writes_add(sink->list, sink->arena, &write)) : err;
 }
 
-uint8_t *rom_sink_alloc(const rom_writes_sink *sink, size_t size, brisk_errinfo *info)
+brisk_err rom_sink_alloc(const rom_writes_sink *sink, size_t size, uint8_t **ret,
+                         brisk_errinfo *info)
 {
+    rom_budget *budget = sink->budget;
+    if (budget != NULL && atomic_fetch_add(&budget->memory, size) + size > budget->memory_max) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT,
+                                 "the patches make more than %llu bytes out of themselves, too "
+                                 "many to merge; apply one at a time",
+                                 (unsigned long long)budget->memory_max);
+    }
     uint8_t *bytes = brisk_arena_alloc(sink->arena, size);
     if (bytes == NULL) {
-        (void)brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory for the changes of a patch");
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory for the changes of a patch");
     }
-    return bytes;
+    *ret = bytes;
+    return BRISK_OK;
 }
 
 brisk_err rom_sink_add_changes(const rom_writes_sink *sink, const rom_target *target,
@@ -364,7 +411,17 @@ brisk_err rom_sink_add_changes(const rom_writes_sink *sink, const rom_target *ta
                        .bytes = bytes->data,
                        .size = (uint32_t)bytes->size,
                        .owner = sink->owner};
-    return told(info, rom_writes_add_changes(sink->list, sink->arena, &write, &target->behind));
+    size_t count = sink->list->count;
+    brisk_err err =
+        told(info, rom_writes_add_changes(sink->list, sink->arena, &write, &target->behind));
+    if (err != BRISK_OK) {
+        return err;
+    }
+    uint64_t added = 0;
+    for (size_t i = count; i < sink->list->count; i++) {
+        added += sink->list->items[i].size;
+    }
+    return charge(sink, sink->list->count - count, added, info);
 }
 
 brisk_err rom_patch_writes(const rom_patch *patch, const rom_source *source, const rom_fit *fit,

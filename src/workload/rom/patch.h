@@ -85,6 +85,8 @@ const char *rom_patch_format_name(rom_patch_format format); /* "IPS" */
  */
 BRISK_NODISCARD brisk_err rom_patch_open(const rom_bytes *file, const brisk_alloc *alloc,
                                          rom_patch *ret, brisk_errinfo *info);
+/* How many writes an IPS patch surely makes before unchanged ones are left out; else 0. */
+uint64_t rom_patch_records(const rom_patch *patch);
 /* Free what open took.  A zeroed patch is accepted. */
 void rom_patch_close(rom_patch *patch);
 
@@ -127,20 +129,38 @@ BRISK_NODISCARD brisk_err rom_patch_apply(const rom_patch *patch, const rom_sour
                                           const rom_fit *fit, rom_output *output,
                                           brisk_errinfo *info);
 
+/*
+ * What all lists of one job may hold together, so that small patches that say much, or many that
+ * say the same, cannot take more time and memory than their files and the ROM are worth.
+ * Any number of threads may add.
+ */
+typedef struct rom_budget {
+    _Atomic uint64_t writes; /* at most ROM_WRITES_MAX */
+    _Atomic uint64_t bytes;  /* in writes, borrowed or not: at most ROM_CHANGED_BYTES_MAX */
+    _Atomic uint64_t memory; /* of bytes that had to be made: at most memory_max */
+    uint64_t memory_max;
+} rom_budget;
+
+#define ROM_CHANGED_BYTES_MAX (UINT64_C(4) << 30) /* 16 results of the largest size */
+
 /* Where writes go: the list they are added to, the arena their bytes live in, whose they are. */
 typedef struct rom_writes_sink {
     rom_writes *list;
     brisk_arena *arena;
     uint32_t owner;
+    bool changes_only;          /* IPS too: leave out bytes that are as in the source */
+    rom_budget *budget;         /* NULL: none */
+    bool (*stopped)(void *ctx); /* asked now and then: CANCELLED when true; or NULL */
+    void *stopped_ctx;
 } rom_writes_sink;
 
 /*
  * Add to `sink` what `patch` changes, sorted and disjoint, offsets behind fit->skip.  IPS: every
- * byte that a record covers (last record wins), whether it differs or not.  UPS and BPS: exactly
- * the bytes that differ from the source; those beyond its end are all changes.  The result is cut
+ * byte that a record covers (last record wins), whether it differs or not unless changes_only is
+ * set.  UPS and BPS: exactly the bytes that differ from the source; those beyond its end are all changes.  The result is cut
  * or extended with zeros to fit->target_size - fit->skip.
  * Bytes are borrowed from patch and source or live in the sink's arena (at most one target in all).
- * Errors: as apply, NOMEM, LIMIT (ROM_WRITES_MAX runs).
+ * Errors: as apply, NOMEM, LIMIT (ROM_WRITES_MAX runs, the budget), CANCELLED.
  */
 BRISK_NODISCARD brisk_err rom_patch_writes(const rom_patch *patch, const rom_source *source,
                                            const rom_fit *fit, const rom_writes_sink *sink,

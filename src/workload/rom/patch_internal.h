@@ -47,8 +47,9 @@ BRISK_NODISCARD brisk_err rom_sink_add(const rom_writes_sink *sink, uint64_t off
 BRISK_NODISCARD brisk_err rom_sink_add_changes(const rom_writes_sink *sink,
                                                const rom_target *target, uint64_t offset,
                                                const rom_bytes *bytes, brisk_errinfo *info);
-/* Bytes in the sink's arena, or NULL and the error. */
-uint8_t *rom_sink_alloc(const rom_writes_sink *sink, size_t size, brisk_errinfo *info);
+/* Bytes in the sink's arena.  Errors: NOMEM, LIMIT (the budget). */
+BRISK_NODISCARD brisk_err rom_sink_alloc(const rom_writes_sink *sink, size_t size, uint8_t **ret,
+                                         brisk_errinfo *info);
 
 brisk_err rom_ips_open(rom_patch *patch, brisk_errinfo *info);
 void rom_ips_close(rom_patch *patch);

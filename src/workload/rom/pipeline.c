@@ -34,11 +34,15 @@ static void release(void *state)
 {
     rom_job *job = state;
     for (uint32_t i = 0; i < job->unit_count; i++) {
-        rom_patch_close(&job->units[i].patch);
-        brisk_file_view_close(&job->units[i].patch_input.view);
+        if (rom_unit_is_first(job, &job->units[i])) {
+            rom_patch_close(&job->units[i].patch);
+            brisk_file_view_close(&job->units[i].patch_input.view);
+        }
     }
     for (uint32_t i = 0; i < job->mod_count; i++) {
-        brisk_file_view_close(&job->mods[i].input.view);
+        if (rom_mod_is_first(job, &job->mods[i])) {
+            brisk_file_view_close(&job->mods[i].input.view);
+        }
     }
     brisk_file_view_close(&job->rom.view);
     brisk_file_replace_abort(job->output);

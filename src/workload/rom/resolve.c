@@ -142,6 +142,10 @@ static brisk_err resolve_component(brisk_stage_ctx *ctx, const rom_job *job, rom
     const rom_mod_component *component = unit->component;
     const rom_modfile *file = &job->mods[unit->mod].file;
     unit->size = job->source.file.size;
+    if (!rom_unit_is_first(job, unit)) {
+        unit->offsets = job->units[unit->same_as].offsets;
+        return BRISK_OK;
+    }
     unit->offsets =
         brisk_arena_calloc(brisk_stage_arena(ctx), component->write_count, sizeof *unit->offsets);
     if (unit->offsets == NULL) {

@@ -175,9 +175,10 @@ brisk_err rom_ups_writes(const rom_patch *patch, const rom_target *target,
         err = add_zeros(sink, target, at, begin, info);
         at = begin + size;
         if (err == BRISK_OK && size != 0) {
-            uint8_t *bytes = rom_sink_alloc(sink, size, info);
-            if (bytes == NULL) {
-                return BRISK_ERR_NOMEM;
+            uint8_t *bytes = NULL;
+            err = rom_sink_alloc(sink, size, &bytes, info);
+            if (err != BRISK_OK) {
+                return err;
             }
             combine(target, begin, hunk.mask, size, bytes);
             err = rom_sink_add(sink, begin, bytes, size, info);

@@ -279,20 +279,6 @@ brisk_err rom_writes_add_changes(rom_writes *list, brisk_arena *arena, const rom
     }
 }
 
-brisk_err rom_writes_keep_changes(const rom_writes *list, const rom_bytes *image,
-                                  brisk_arena *arena, rom_writes *ret)
-{
-    rom_writes result = {0};
-    for (size_t i = 0; i < list->count; i++) {
-        brisk_err err = rom_writes_add_changes(&result, arena, &list->items[i], image);
-        if (err != BRISK_OK) {
-            return err;
-        }
-    }
-    *ret = result;
-    return BRISK_OK;
-}
-
 brisk_err rom_writes_override(const rom_writes *under, const rom_writes *over, brisk_arena *arena,
                               rom_writes *ret)
 {

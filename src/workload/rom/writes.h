@@ -87,9 +87,6 @@ BRISK_NODISCARD brisk_err rom_writes_subtract(const rom_writes *list, const rom_
 /* Add the runs of `write` that differ from `image`, or lie beyond it.  Errors: NOMEM, LIMIT. */
 BRISK_NODISCARD brisk_err rom_writes_add_changes(rom_writes *list, brisk_arena *arena,
                                                  const rom_write *write, const rom_bytes *image);
-/* The same of all of `list`. */
-BRISK_NODISCARD brisk_err rom_writes_keep_changes(const rom_writes *list, const rom_bytes *image,
-                                                  brisk_arena *arena, rom_writes *ret);
 
 /* End of the last byte written, or 0.  `list` is sorted and disjoint. */
 uint64_t rom_writes_end(const rom_writes *list);
