@@ -87,10 +87,14 @@ brisk_err brisk_errinfo_set(brisk_errinfo *info, brisk_err code, const char *for
     return code;
 }
 
-/* strerror, but for the one case that users meet most and should understand at once. */
+/* strerror, but for the cases that users should understand at once. */
 static const char *reason_of(int os_errno, char *buffer, size_t size)
 {
-    return os_errno == ENOSPC ? "no room left on the device" : strerror_r(os_errno, buffer, size);
+    switch (os_errno) {
+    case ENOSPC: return "no room left on the device";
+    case EFBIG: return "file too large (limit of the process or file system)";
+    default: return strerror_r(os_errno, buffer, size);
+    }
 }
 
 brisk_err brisk_errinfo_set_errno(brisk_errinfo *info, int os_errno, const char *format, ...)

@@ -132,6 +132,7 @@ int main(int argc, char **argv)
     occupy_standard_streams();
     /* A reader that goes away must not end a job between two steps: writing fails instead. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* likewise a file that reaches the limit of ulimit -f */
     cli_state cli = {0};
     brisk_exit status = dispatch(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0 ? 1 : 0));
     cli_deinit(&cli);

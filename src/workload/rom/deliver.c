@@ -6,6 +6,7 @@
  * only, so that it can be cloned.  A large answer is taken or declined by what the entry says of
  * its making; a declined one is computed, which an up-to-date entry survives.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,7 +124,9 @@ static brisk_err place(brisk_stage_ctx *ctx, rom_job *job)
     if (err != BRISK_OK) {
         return err;
     }
+    errno = 0;
     err = rom_place(job->cached, job->result.content, fd, &job->placed_how);
+    bool too_large = err == BRISK_ERR_FULL && errno == EFBIG;
     bool is_file = brisk_value_data(job->cached) == NULL;
     brisk_value_unref(job->cached);
     job->cached = NULL;
@@ -134,7 +137,9 @@ static brisk_err place(brisk_stage_ctx *ctx, rom_job *job)
         return brisk_stage_fail(ctx, err, "the stored ROM is damaged");
     }
     if (err != BRISK_OK) {
-        return brisk_stage_fail(ctx, err, "%s: %s", job->request->out_path, brisk_err_message(err));
+        return brisk_stage_fail(ctx, err, "%s: %s", job->request->out_path,
+                                too_large ? "file too large (limit of the process or file system)"
+                                          : brisk_err_message(err));
     }
     brisk_stage_add_bytes(ctx, job->result.size);
     if (is_file && job->compute_ns != 0) {

@@ -129,8 +129,10 @@ static brisk_err put(rom_output *output, const uint8_t *data, size_t size, brisk
     errno = 0;
     brisk_err err = brisk_file_pwrite_all(output->fd, data, size, output->flushed);
     if (err != BRISK_OK) {
-        return brisk_errinfo_set(info, err, "%s: cannot write at offset 0x%llx: %s", output->name,
-                                 (unsigned long long)output->flushed, brisk_err_message(err));
+        (void)brisk_errinfo_set_errno(info, errno != 0 ? errno : EIO,
+                                      "%s: cannot write at offset 0x%llx", output->name,
+                                      (unsigned long long)output->flushed);
+        return err;
     }
     output->flushed += size;
     return BRISK_OK;
