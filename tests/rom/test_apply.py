@@ -394,6 +394,26 @@ def test_dry_run(p: Program):
     assert "p.bps" in p.apply("a.sfc", "p.bps", "-n").stdout
 
 
+def test_file_size_limit(p: Program):
+    """ulimit -f is an error that says so, computed or placed, and nothing is left behind."""
+    p.write("a.sfc", make_lorom(65536))
+    p.write("a.yaml", yaml_mod("m", ("0x10", b"\x01")))
+
+    def limited(*args):
+        before = sorted(os.listdir(p.folder))
+        done = subprocess.run(["sh", "-c", 'ulimit -f 20; exec "$@"', "-", p.brisk, "rom", "apply",
+                               "a.sfc", "a.yaml", "-o", "out.sfc", "--no-fsync", *args],
+                              cwd=p.folder, env=p.env, capture_output=True, text=True, check=False,
+                              timeout=60)
+        assert done.returncode == 1 and "file too large" in done.stderr, done
+        assert done.stdout == "" and "out.sfc" in done.stderr.splitlines()[-1], done
+        assert sorted(os.listdir(p.folder)) == before, "left over"
+
+    p.apply("a.sfc", "a.yaml", "-o", "b.sfc")
+    limited("--no-cache")
+    limited()
+
+
 def test_output_is_never_an_input(p: Program):
     rom = make_lorom(65536)
     p.write("a.sfc", rom)
@@ -411,7 +431,14 @@ def test_output_is_never_an_input(p: Program):
     for _ in range(2):  # new, then already there
         done = p.apply("a.sfc", "m.yaml", "-o", "fresh.sfc", "--trace", "./fresh.sfc", status=1)
         assert "is the output" in done.stderr, done.stderr
+        assert "fresh.sfc was written, the trace was not" in done.stderr, done.stderr
         assert len(p.read("fresh.sfc")) == len(rom)
+    os.remove(p.path("fresh.sfc"))
+    # A trace that cannot be written is known before the work.
+    for name, says in (("nodir/x", "no such file"), ("/dev/full", "not a regular file"), ("", "")):
+        done = p.apply("a.sfc", "m.yaml", "-o", "fresh.sfc", "--trace", name, status=1)
+        assert says in done.stderr.lower() and done.stdout == "", done
+        assert not p.path("fresh.sfc").exists()
 
 
 def test_output_places(p: Program):

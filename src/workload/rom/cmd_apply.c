@@ -2,6 +2,7 @@
  * cmd_apply.c -- `brisk rom apply ROM MOD... -o OUT`: a request from the command line, one job,
  * and what it tells.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -13,6 +14,7 @@
 #include "workload/rom/apply_print.h"
 
 BRISK_DEFINE_CLEANUP(brisk_job, brisk_job_destroy)
+BRISK_DEFINE_CLEANUP(brisk_file_replace, brisk_file_replace_abort)
 
 enum {
     OPTION_OUTPUT,
@@ -86,25 +88,29 @@ static bool is_same_file(const char *a, const char *b)
            x.st_ino == y.st_ino;
 }
 
-/* After the job, so that an output that is new is there to be told from the trace. */
-static brisk_err write_trace(const brisk_job *job, const rom_request *request, brisk_errinfo *info)
+/*
+ * Into `file`, which was opened before the job and is closed here.  After the job, so that an
+ * output that is new is there to be told from the trace.
+ */
+static brisk_err write_trace(const brisk_job *job, const rom_request *request,
+                             brisk_file_replace *file, brisk_errinfo *info)
 {
     const char *path = request->trace_path;
     if (is_same_file(request->out_path, path)) {
+        brisk_file_replace_abort(file);
         return brisk_errinfo_set(info, BRISK_ERR_INVALID,
                                  "%s: is the output; choose another file for the trace", path);
     }
-    brisk_file_replace *file = NULL;
-    brisk_err err = brisk_file_replace_open(path, NULL, &file, info);
-    if (err != BRISK_OK) {
-        return err;
-    }
+    brisk_err err = BRISK_OK;
     int fd = brisk_file_replace_fd(file);
+    errno = 0;
     err = brisk_trace_write_chrome(brisk_job_trace(job),
                                    (brisk_out){.write = write_to_fd, .ctx = &fd});
     if (err != BRISK_OK) {
+        int failed = errno;
         brisk_file_replace_abort(file);
-        return brisk_errinfo_set(info, err, "%s: %s", path, brisk_err_message(err));
+        return failed != 0 ? brisk_errinfo_set_errno(info, failed, "%s", path)
+                           : brisk_errinfo_set(info, err, "%s: %s", path, brisk_err_message(err));
     }
     return brisk_file_replace_commit(file, false, info);
 }
@@ -172,6 +178,12 @@ static brisk_exit apply(const brisk_invocation *in, const rom_request *request)
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
+    BRISK_CLEANUP(brisk_file_replace_abort) brisk_file_replace *trace = NULL;
+    if (request->trace_path != NULL &&
+        brisk_file_replace_open(request->trace_path, NULL, &trace, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return BRISK_EXIT_FAILED;
+    }
     brisk_job_opts opts = {.no_cache = in->values[OPTION_NO_CACHE].set || request->dry_run};
     BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = NULL;
     brisk_err err = brisk_job_create(engine, &rom_workload, request, &opts, &job);
@@ -184,9 +196,19 @@ static brisk_exit apply(const brisk_invocation *in, const rom_request *request)
     }
     const rom_job *state = brisk_job_state(job);
     brisk_exit result = tell(in, job, state, err);
-    if (request->trace_path != NULL && state->names_checked &&
-        write_trace(job, request, &info) != BRISK_OK) {
-        (void)fprintf(in->err, "brisk: %s\n", info.text);
+    if (trace == NULL || !state->names_checked) {
+        return result;
+    }
+    brisk_file_replace *file = trace;
+    trace = NULL;
+    if (write_trace(job, request, file, &info) != BRISK_OK) {
+        (void)fflush(in->out); /* first what was done, then what was not */
+        (void)fputs("brisk: ", in->err);
+        if (err == BRISK_OK && request->out_path != NULL) {
+            rom_print_text(in->err, request->out_path);
+            (void)fputs(" was written, the trace was not: ", in->err);
+        }
+        (void)fprintf(in->err, "%s\n", info.text);
         result = BRISK_EXIT_FAILED;
     }
     return result;
