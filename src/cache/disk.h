@@ -8,6 +8,7 @@
  *     disk_lock.c     locks between processes, the state file
  *     disk_open.c     open, recovery, close
  *     disk_rebuild.c  a new index from the segments
+ *     disk_foreign.c  whose files the folder holds
  *     disk_large.c    values in files of their own
  *     disk_codec.c    zstd contexts and buffers, one set per thread at work
  *     disk_record.c   the bytes of a record
@@ -15,6 +16,7 @@
 #ifndef BRISK_SRC_CACHE_DISK_H
 #define BRISK_SRC_CACHE_DISK_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -39,6 +41,13 @@ typedef struct disk_sys {
 /* As brisk_disk_tier_open; NULL means the system's calls. */
 BRISK_NODISCARD brisk_err disk_tier_open_with(const brisk_disk_tier_opts *opts, const disk_sys *sys,
                                               brisk_tier **ret, brisk_errinfo *info);
+
+#define DISK_STATE_NAME      "state"
+#define DISK_INDEX_NAME      "index"
+#define DISK_INDEX_TEMP_NAME "index.tmp"
+
+#define DISK_STATE_MAGIC UINT64_C(0x316b736964726273)
+#define DISK_INDEX_MAGIC UINT64_C(0x3178646e69726273)
 
 /* --- the index file ------------------------------------------------------------------------ */
 
@@ -169,6 +178,7 @@ typedef struct disk_tier {
     uint64_t boot[2];
     int dir_fd;
     int state_fd;
+    bool state_is_new; /* opening made the file */
     int index_fd;
     void *map;
     size_t map_size;
@@ -369,6 +379,13 @@ size_t disk_compress_bound(size_t size);
 BRISK_NODISCARD brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch, void *dst,
                                           size_t dst_size, const void *src, size_t size);
 
+/* --- disk_foreign.c ---------------------------------------------------------------------------- */
+
+/* INVALID: something that is no regular file has the name of one of ours; `info` says which. */
+BRISK_NODISCARD brisk_err disk_names_check(const disk_tier *tier, brisk_errinfo *info);
+/* Alone, and `state` is not valid: CONFLICT when the folder holds only a user's own files. */
+BRISK_NODISCARD brisk_err disk_owner_check(const disk_tier *tier, brisk_errinfo *info);
+
 /* --- disk_rebuild.c, disk_open.c ---------------------------------------------------------------- */
 
 extern const brisk_tier_ops disk_tier_ops;
@@ -393,6 +410,8 @@ bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, const unsigned char *
 
 /* Alone: fill the empty index from the segments in the folder. */
 BRISK_NODISCARD brisk_err disk_rebuild(disk_tier *tier);
+/* The tier's folder, for reading; NULL with errno. */
+DIR *disk_folder_open(const disk_tier *tier);
 /* What a folder's entry is: its segment's id, or 0; *ret_files: the folder of large values. */
 uint32_t disk_name_read(const char *name, bool *ret_files);
 /* Alone: remove all segments and large values, or only those that the table does not know. */

@@ -32,7 +32,6 @@ enum {
     PUBLISH_TRIES = 1000,
 };
 
-#define INDEX_MAGIC  UINT64_C(0x3178646e69726273)
 #define CONTENT_MASK ((UINT64_C(1) << CHECK_SHIFT) - 1)
 #define OFFSET_MASK  ((UINT64_C(1) << OFFSET_BITS) - 1)
 #define SLOTS_MAX    (UINT64_C(1) << 32)
@@ -54,7 +53,7 @@ disk_index_shape disk_index_shape_of(uint64_t slot_count, uint32_t segment_count
 
 void disk_index_header_make(disk_index_header *header, const disk_index_shape *shape, uint64_t seed)
 {
-    header->magic = INDEX_MAGIC;
+    header->magic = DISK_INDEX_MAGIC;
     header->version = INDEX_VERSION;
     header->segment_count = shape->segment_count;
     header->slot_count = shape->slot_count;
@@ -66,7 +65,7 @@ void disk_index_header_make(disk_index_header *header, const disk_index_shape *s
 bool disk_index_header_ok(const disk_index_header *header, uint64_t file_size, uint64_t seed,
                           disk_index_shape *ret)
 {
-    if (header->magic != INDEX_MAGIC || header->version != INDEX_VERSION ||
+    if (header->magic != DISK_INDEX_MAGIC || header->version != INDEX_VERSION ||
         header->checksum != brisk_hash64(header, offsetof(disk_index_header, checksum), seed)) {
         return false;
     }

@@ -31,8 +31,6 @@ enum {
     STATE_VERSION = 1,
 };
 
-#define STATE_MAGIC UINT64_C(0x316b736964726273)
-
 static bool lock_byte(const disk_tier *tier, off_t at, short type)
 {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
@@ -137,7 +135,7 @@ void disk_boot_id(uint64_t boot[2])
 
 static uint64_t state_sum(const disk_state *state)
 {
-    return brisk_hash64(state, offsetof(disk_state, checksum), STATE_MAGIC);
+    return brisk_hash64(state, offsetof(disk_state, checksum), DISK_STATE_MAGIC);
 }
 
 brisk_err disk_state_read(disk_tier *tier, disk_state *ret)
@@ -148,7 +146,7 @@ brisk_err disk_state_read(disk_tier *tier, disk_state *ret)
     if (err != BRISK_OK) {
         return err;
     }
-    if (size != sizeof state || state.magic != STATE_MAGIC || state.version != STATE_VERSION ||
+    if (size != sizeof state || state.magic != DISK_STATE_MAGIC || state.version != STATE_VERSION ||
         state.checksum != state_sum(&state)) {
         return BRISK_ERR_CORRUPT;
     }
@@ -159,7 +157,7 @@ brisk_err disk_state_read(disk_tier *tier, disk_state *ret)
 brisk_err disk_state_write(disk_tier *tier, const disk_state *state, bool sync)
 {
     disk_state whole = *state;
-    whole.magic = STATE_MAGIC;
+    whole.magic = DISK_STATE_MAGIC;
     whole.version = STATE_VERSION;
     whole.checksum = state_sum(&whole);
     brisk_err err = disk_pwrite_all(tier, tier->state_fd, &whole, sizeof whole, 0);

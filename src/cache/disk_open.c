@@ -5,6 +5,7 @@
  * (the users' lock, exclusively) stays true until it is given up.
  *
  *     state bad ──────────────── alone: new seed, everything dropped ─── others: error
+ *                                not one file of ours: refused (disk_foreign.c)
  *     UNCLEAN of another boot ── everything dropped
  *     index missing or bad ───── alone: rebuilt (TAINTED: dropped) ───── others: error
  */
@@ -33,9 +34,9 @@ enum {
     OPEN_TRIES = 8,
 };
 
-static const char index_name[] = "index";
-static const char index_temp_name[] = "index.tmp";
-static const char state_name[] = "state";
+static const char index_name[] = DISK_INDEX_NAME;
+static const char index_temp_name[] = DISK_INDEX_TEMP_NAME;
+static const char state_name[] = DISK_STATE_NAME;
 
 /* --- the system ------------------------------------------------------------------------------ */
 
@@ -184,9 +185,13 @@ void disk_tier_close(disk_tier *tier)
 /* Open `state`, holding the structure lock, and make sure that it is still the folder's. */
 static brisk_err open_state(disk_tier *tier, brisk_errinfo *info)
 {
-    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     for (int tries = 0; tries < OPEN_TRIES; tries++) {
-        tier->state_fd = tier->sys->openat(tier->dir_fd, state_name, flags, 0600);
+        tier->state_fd = tier->sys->openat(tier->dir_fd, state_name, flags, 0);
+        tier->state_is_new = tier->state_fd < 0 && errno == ENOENT;
+        if (tier->state_is_new) {
+            tier->state_fd = tier->sys->openat(tier->dir_fd, state_name, flags | O_CREAT, 0600);
+        }
         struct stat st;
         struct stat now;
         if (tier->state_fd < 0 || fstat(tier->state_fd, &st) != 0) {
@@ -229,6 +234,16 @@ static brisk_err new_state(disk_tier *tier, disk_state *state)
     return disk_state_write(tier, state, false);
 }
 
+/* Refuse a folder that holds a user's own files under our names; nothing of ours stays there. */
+static brisk_err check_owner(disk_tier *tier, brisk_errinfo *info)
+{
+    brisk_err err = disk_owner_check(tier, info);
+    if (err != BRISK_OK && tier->state_is_new) {
+        (void)unlinkat(tier->dir_fd, state_name, 0);
+    }
+    return err;
+}
+
 static brisk_err load_state(disk_tier *tier, bool alone, disk_state *state, brisk_errinfo *info)
 {
     brisk_err err = disk_state_read(tier, state);
@@ -237,6 +252,10 @@ static brisk_err load_state(disk_tier *tier, bool alone, disk_state *state, bris
                                  tier->path);
     }
     if (err == BRISK_ERR_CORRUPT) {
+        err = check_owner(tier, info);
+        if (err != BRISK_OK) {
+            return err;
+        }
         err = new_state(tier, state);
     } else if (err == BRISK_OK && alone && (state->flags & DISK_STATE_UNCLEAN) != 0 &&
                (state->boot[0] != tier->boot[0] || state->boot[1] != tier->boot[1] ||
@@ -451,7 +470,10 @@ static brisk_err open_folder(disk_tier *tier, brisk_errinfo *info)
                                  "%s: on a network file system, where processes cannot share it",
                                  tier->path);
     }
-    err = open_state(tier, info);
+    err = disk_names_check(tier, info);
+    if (err == BRISK_OK) {
+        err = open_state(tier, info);
+    }
     if (err != BRISK_OK) {
         return err;
     }

@@ -86,7 +86,7 @@ uint32_t disk_name_read(const char *name, bool *ret_files)
     return id <= DISK_SEGMENT_ID_MAX ? id : 0;
 }
 
-static DIR *open_folder(const disk_tier *tier)
+DIR *disk_folder_open(const disk_tier *tier)
 {
     int fd = openat(tier->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -98,7 +98,7 @@ static DIR *open_folder(const disk_tier *tier)
 
 void disk_folder_sweep(disk_tier *tier, bool orphans_only)
 {
-    DIR *dir = open_folder(tier);
+    DIR *dir = disk_folder_open(tier);
     if (dir == NULL) {
         return;
     }
@@ -273,7 +273,9 @@ static brisk_err rebuild_all(disk_tier *tier, DIR *dir, unsigned char *buffer)
                       file->d_name, brisk_err_message(err));
         }
         if (err != BRISK_OK) {
-            if (unlinkat(tier->dir_fd, file->d_name, 0) != 0 && errno != ENOENT) {
+            /* A folder of that name is never believed, so it may stay. */
+            if (unlinkat(tier->dir_fd, file->d_name, 0) != 0 && errno != ENOENT &&
+                errno != EISDIR) {
                 return brisk_err_from_errno(errno); /* it must not be believed next time either */
             }
             (void)disk_slots_clear(tier, id);
@@ -285,7 +287,7 @@ static brisk_err rebuild_all(disk_tier *tier, DIR *dir, unsigned char *buffer)
 
 brisk_err disk_rebuild(disk_tier *tier)
 {
-    DIR *dir = open_folder(tier);
+    DIR *dir = disk_folder_open(tier);
     if (dir == NULL) {
         return brisk_err_from_errno(errno);
     }

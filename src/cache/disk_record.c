@@ -12,8 +12,6 @@
 
 enum { SEGMENT_VERSION = 1, SUM_FROM = 16 };
 
-#define SEGMENT_MAGIC UINT64_C(0x31676573736b7262)
-
 uint64_t disk_record_size(uint64_t key_size, uint64_t meta_size, uint64_t stored_size)
 {
     if (key_size == 0 || key_size > BRISK_KEY_BYTES_MAX || meta_size > BRISK_ENTRY_META_MAX ||
@@ -74,13 +72,14 @@ void disk_record_seal(unsigned char *bytes, uint64_t size, const disk_place *pla
 
 void disk_segment_head_make(disk_segment_head *head, uint32_t id, uint64_t seed)
 {
-    *head = (disk_segment_head){.magic = SEGMENT_MAGIC, .version = SEGMENT_VERSION, .id = id};
+    *head = (disk_segment_head){.magic = DISK_SEGMENT_MAGIC, .version = SEGMENT_VERSION, .id = id};
     head->checksum = brisk_hash64(head, offsetof(disk_segment_head, checksum), seed);
 }
 
 bool disk_segment_head_ok(const disk_segment_head *head, uint32_t id, uint64_t seed)
 {
-    return head->magic == SEGMENT_MAGIC && head->version == SEGMENT_VERSION && head->id == id &&
+    return head->magic == DISK_SEGMENT_MAGIC && head->version == SEGMENT_VERSION &&
+           head->id == id &&
            head->checksum == brisk_hash64(head, offsetof(disk_segment_head, checksum), seed);
 }
 

@@ -28,7 +28,8 @@ enum {
     DISK_SEGMENT_BYTES_MAX = 64 << 20,
 };
 
-#define DISK_RECORD_LIVE UINT64_C(0xb715c0de11fe0001)
+#define DISK_RECORD_LIVE   UINT64_C(0xb715c0de11fe0001)
+#define DISK_SEGMENT_MAGIC UINT64_C(0x31676573736b7262)
 
 /* How the value stands in the record. */
 enum disk_codec {

@@ -4,6 +4,7 @@
  * A disk tier that is broken or missing is told, never an error of stats or path: whoever asks for
  * figures wants to see just that.
  */
+#include <dirent.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -154,6 +155,40 @@ static brisk_exit run_stats(const brisk_invocation *invocation)
     return BRISK_EXIT_OK;
 }
 
+/* Whether the folder holds anything, or with `entries_only` files that hold entries. */
+static bool has_content(const char *path, bool entries_only)
+{
+    DIR *dir = path[0] != '\0' ? opendir(path) : NULL;
+    bool found = false;
+    if (dir == NULL) {
+        return false;
+    }
+    for (const struct dirent *file; !found && (file = readdir(dir)) != NULL;) {
+        const char *dot = strrchr(file->d_name, '.');
+        bool is_entries = dot != NULL && (strcmp(dot, ".seg") == 0 || strcmp(dot, ".files") == 0);
+        bool is_itself = strcmp(file->d_name, ".") == 0 || strcmp(file->d_name, "..") == 0;
+        found = entries_only ? is_entries : !is_itself;
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+/* There is no disk tier: fine unless its folder holds something that should have gone. */
+static brisk_exit clear_without_disk(const brisk_invocation *invocation, brisk_engine *engine)
+{
+    const char *path = brisk_engine_cache_path(engine);
+    bool enabled = brisk_knobs_u64(brisk_engine_knobs(engine), "cache.disk.enabled") != 0;
+    if (has_content(path, !enabled)) {
+        (void)fprintf(invocation->err, "brisk: cannot clear %s: %s\n", path,
+                      enabled ? "the disk tier cannot be opened"
+                              : "cache.disk.enabled switches the disk tier off");
+        return BRISK_EXIT_FAILED;
+    }
+    (void)fprintf(invocation->out, "nothing to clear: no disk tier%s%s\n",
+                  path[0] != '\0' ? ": " : "", path);
+    return BRISK_EXIT_OK;
+}
+
 static brisk_exit run_clear(const brisk_invocation *invocation)
 {
     brisk_engine *engine = NULL;
@@ -178,9 +213,7 @@ static brisk_exit run_clear(const brisk_invocation *invocation)
         return BRISK_EXIT_FAILED;
     }
     if (!has_disk(cache)) {
-        (void)fprintf(invocation->out, "nothing to clear: no disk tier%s%s\n",
-                      path[0] != '\0' ? ": " : "", path);
-        return BRISK_EXIT_OK;
+        return clear_without_disk(invocation, engine);
     }
     char text[CLI_TEXT_MAX];
     cli_format_bytes(text, bytes);
@@ -227,7 +260,8 @@ const brisk_command cmd_cache_clear = {
     .synopsis = "",
     .summary = "drop every entry, and say what was dropped",
     .description = "Does not ask.  Nothing but time is lost: what is asked for again is computed "
-                   "again.",
+                   "again.  Fails when the folder of the disk tier holds something and the tier "
+                   "cannot be opened.",
     .run = run_clear,
 };
 

@@ -46,10 +46,111 @@ static void test_many_open_and_close(void **state)
     }
 }
 
+/* --- folders with files that are not ours -------------------------------------------------------- */
+
+static brisk_err try_open(const char *path, brisk_errinfo *info)
+{
+    brisk_tier *tier = NULL;
+    *info = (brisk_errinfo){0};
+    brisk_err err = brisk_disk_tier_open(
+        &(brisk_disk_tier_opts){.path = path, .bytes_max = 1 << 20}, &tier, info);
+    brisk_tier_destroy(tier);
+    return err;
+}
+
+/* A user's own files under our names stay as they are, and the message says which they are. */
+static void test_foreign_files_stay(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"state", "index", "index.tmp", "00000001.seg"};
+    static const char text[] = "a file that somebody needs, longer than any head that we look at "
+                               "......................................................";
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+        const char *file = temp_dir_path(dir, names[i]);
+        temp_write_text(file, text);
+        brisk_errinfo info;
+        CHECK(try_open(dir->path, &info) == BRISK_ERR_CONFLICT);
+        CHECK(strstr(info.text, file) != NULL);
+        size_t size;
+        unsigned char *now = disk_slurp(file, &size);
+        CHECK(size == strlen(text) && memcmp(now, text, size) == 0);
+        free(now);
+        CHECK(i == 0 || !disk_exists(dir->path, "state"));
+        CHECK(!disk_exists(dir->path, "index") || i == 1);
+    }
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *folder = temp_dir_path(dir, "0000000a.files");
+    const char *file = temp_dir_path(dir, "0000000a.files/1");
+    CHECK(mkdir(folder, 0700) == 0);
+    temp_write_text(file, text);
+    brisk_errinfo info;
+    CHECK(try_open(dir->path, &info) == BRISK_ERR_CONFLICT && strstr(info.text, folder) != NULL);
+    CHECK(access(file, F_OK) == 0);
+}
+
+/* One file of ours, and what else has our names is damage: replaced. */
+static void test_own_files_are_replaced(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"state", "index", "00000001.seg"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+        disk_count_log(NULL);
+        brisk_tier *tier = disk_open_small(dir->path);
+        CHECK_OK(disk_put_text(tier, "k", "v"));
+        brisk_tier_destroy(tier);
+        temp_write_text(temp_dir_path(dir, names[i]), "damaged beyond recognition");
+        if (i == 2) {
+            disk_unlink(dir->path, "index");
+        }
+        tier = disk_open_small(dir->path);
+        CHECK(i == 1 ? disk_holds_text(tier, "k", "v") : disk_misses(tier, "k"));
+        CHECK_OK(disk_put_text(tier, "k", "new"));
+        brisk_tier_destroy(tier);
+        brisk_log_set_sink(NULL, NULL, NULL);
+    }
+}
+
+/* What cannot be replaced is named, with what to do. */
+static void test_odd_files_are_named(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"state", "index", "index.tmp"};
+    for (size_t i = 0; i < 2 * sizeof names / sizeof names[0]; i++) {
+        BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+        const char *path = temp_dir_path(dir, "cache");
+        char file[512];
+        disk_join(file, path, names[i / 2]);
+        brisk_tier_destroy(disk_open_small(path));
+        (void)unlink(file);
+        CHECK((i % 2 == 0 ? mkdir(file, 0700) : symlink(temp_dir_path(dir, "other"), file)) == 0);
+        brisk_errinfo info;
+        CHECK(try_open(path, &info) == BRISK_ERR_INVALID);
+        CHECK(strstr(info.text, file) != NULL && strstr(info.text, "remove it") != NULL);
+        CHECK(!disk_exists(dir->path, "other"));
+        CHECK(remove(file) == 0);
+        CHECK_OK(try_open(path, &info));
+    }
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    disk_count_log(NULL);
+    brisk_tier_destroy(disk_open_small(dir->path));
+    disk_unlink(dir->path, "index");
+    CHECK(mkdir(temp_dir_path(dir, "00000001.seg"), 0700) == 0);
+    brisk_tier *tier = disk_open_small(dir->path);
+    CHECK_OK(disk_put_text(tier, "k", "v"));
+    CHECK(disk_holds_text(tier, "k", "v"));
+    brisk_tier_destroy(tier);
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_open_and_close),
+        cmocka_unit_test(test_foreign_files_stay),
+        cmocka_unit_test(test_own_files_are_replaced),
+        cmocka_unit_test(test_odd_files_are_named),
     };
     return cmocka_run_group_tests_name("disk open", tests, disk_use_memory, NULL);
 }

@@ -46,6 +46,26 @@ expect_status 0; expect_json "not d['disk'] and [t['name'] for t in d['tiers']] 
 run --set "cache.disk.path=$work/file" cache clear
 expect_status 0; expect_out_like "nothing to clear*"
 [ "$(cat file)" = x ] || fail "the file was touched"
+
+# Content that cannot be cleared is an error that says what to do.
+mkdir odd odd/index
+run --set "cache.disk.path=$work/odd" cache clear
+expect_status 1; expect_out ""
+expect_err_like "*$work/odd/index: is a folder*remove it*brisk: cannot clear $work/odd: *"
+rmdir odd/index
+run --set "cache.disk.path=$work/odd" cache clear
+expect_status 0; expect_out_like "dropped 0 entries*"
+ln -s nowhere link; mkdir own; echo mine >own/state
+mv link odd/index.tmp
+run --set "cache.disk.path=$work/odd" cache clear
+expect_status 1; expect_err_like "*$work/odd/index.tmp: is a symbolic link*"
+run --set "cache.disk.path=$work/own" cache clear
+expect_status 1; expect_err_like "*$work/own/state: is no file of a cache*"
+[ "$(cat own/state)" = mine ] || fail "the user's own file was touched"
+touch own/00000001.seg
+run --set "cache.disk.path=$work/own" --set cache.disk.enabled=false cache clear
+expect_status 1; expect_err_like "brisk: cannot clear $work/own: cache.disk.enabled *"
+
 for name in $(cd "$XDG_CACHE_HOME/brisk" && find . -type f); do
     head -c 100 /dev/urandom >"$XDG_CACHE_HOME/brisk/$name"
 done
