@@ -123,12 +123,17 @@ static brisk_err pin_slow(disk_tier *tier, disk_fd *place, uint32_t id, disk_pin
     return BRISK_OK;
 }
 
-brisk_err disk_fd_pin(disk_tier *tier, uint32_t id, disk_pin *ret)
+void disk_fd_refresh(disk_tier *tier)
 {
     if (atomic_load_explicit(&tier->header->drops, memory_order_relaxed) !=
         atomic_load_explicit(&tier->drops_seen, memory_order_relaxed)) {
         disk_fd_sweep(tier, false);
     }
+}
+
+brisk_err disk_fd_pin(disk_tier *tier, uint32_t id, disk_pin *ret)
+{
+    disk_fd_refresh(tier);
     disk_fd *place = &tier->fds[id % DISK_FDS];
     if (pin_shared(place, id, ret)) {
         return BRISK_OK;

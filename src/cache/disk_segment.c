@@ -218,6 +218,7 @@ brisk_err disk_room_make(disk_tier *tier, uint64_t bytes)
     brisk_err err = disk_structure_enter(tier);
     if (err == BRISK_OK) {
         err = make_room_locked(tier, bytes);
+        disk_fd_refresh(tier);
         disk_structure_leave(tier);
     }
     return err;
@@ -241,6 +242,7 @@ brisk_err disk_drop_all(disk_tier *tier)
         err = disk_mark_unclean(tier);
         (void)disk_slots_clear(tier, 0); /* what pointed at segments that the table had lost */
     }
+    disk_fd_refresh(tier);
     disk_structure_leave(tier);
     return err;
 }
@@ -421,6 +423,7 @@ static brisk_err create(disk_tier *tier)
 
 brisk_err disk_active_ready(disk_tier *tier, uint64_t bytes)
 {
+    disk_fd_refresh(tier);
     if (tier->active_id != 0 && !active_is_ours(tier)) {
         forget_active(tier); /* somebody cleared the folder */
     }
