@@ -48,13 +48,15 @@ typedef struct brisk_engine_opts {
 /**
  * Knobs of the engine: cache.memory.bytes, cache.memory.policy, cache.disk.enabled,
  * cache.disk.path, cache.disk.bytes, cache.disk.zstd_level, engine.workers, log.level.
- * A disk tier that cannot be opened is logged and left out.
+ * The disk tier is opened when the cache is used first: by a job that looks up or stores, or by
+ * brisk_engine_cache.  A tier that cannot be had (no memory, no folder) is logged and left out.
  * Errors: INVALID, LIMIT, NOT_FOUND (configuration; `info` names file and line or the flag), NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_engine_create(const brisk_engine_opts *opts,
                                                         brisk_engine **ret, brisk_errinfo *info);
 /** Every job must be destroyed before.  NULL is accepted. */
 BRISK_API void brisk_engine_destroy(brisk_engine *engine);
+/** The cache with all its tiers; opens the disk tier when nobody has yet. */
 BRISK_API brisk_cache *brisk_engine_cache(brisk_engine *engine);
 BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
 BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);

@@ -23,6 +23,7 @@
 #include <brisk/log.h>
 
 #include "base/assert.h"
+#include "cache/stack.h"
 
 enum {
     STRIPES = 32, /* power of two; clear holds all, and the thread sanitizer follows 64 locks */
@@ -171,6 +172,12 @@ brisk_err brisk_cache_create(const brisk_cache_opts *opts, brisk_cache **ret)
     }
     *ret = cache;
     return BRISK_OK;
+}
+
+void cache_append(brisk_cache *cache, brisk_tier *tier)
+{
+    BRISK_ASSERT(tier != NULL && cache->tier_count < BRISK_CACHE_TIERS_MAX);
+    cache->slots[cache->tier_count++].tier = tier;
 }
 
 void brisk_tier_destroy(brisk_tier *tier)

@@ -1,25 +1,28 @@
 /*
  * engine.c -- wires knobs, cache, executor and modules together: the only place that knows all.
  *
- * A disk tier that cannot be opened costs its answers, never the engine: it is logged and left
- * out.  The memory tier always exists; the executor starts its threads with the first task.
+ * A tier that cannot be had costs its answers, never the engine: it is logged and left out.  The
+ * disk tier is opened when the cache is used first, so that who needs none never touches its
+ * folder; the executor starts its threads with the first task.
  *
  * Pipelines hang in a list that only grows, at its head, so that jobs find theirs without a lock.
  */
 #include "engine/internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include <brisk/log.h>
 
 #include "base/assert.h"
-
-enum { TIERS_MAX = 2 };
+#include "cache/stack.h"
 
 /* --- create ------------------------------------------------------------------------------- */
 
+/* *ret is NULL when there is no memory for it. */
 static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_errinfo *info)
 {
+    *ret = NULL;
     char policy[64];
     brisk_knobs_text(engine->config.knobs, "cache.memory.policy", policy, sizeof policy);
     brisk_memory_tier_opts opts = {
@@ -33,26 +36,27 @@ static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_err
         return brisk_errinfo_set(info, err, "setting 'cache.memory.policy': no policy '%s'",
                                  policy);
     }
+    if (err == BRISK_ERR_NOMEM) {
+        brisk_log(BRISK_LOG_WARNING, "engine",
+                  "no memory tier: %" PRIu64 " bytes cannot be had; lower cache.memory.bytes",
+                  opts.bytes_max);
+        return BRISK_OK;
+    }
     return err;
 }
 
-/* NULL when there is to be none, or it cannot be opened. */
-static brisk_tier *open_disk(const brisk_engine *engine, const brisk_engine_opts *opts)
+/* NULL when it cannot be opened. */
+static brisk_tier *open_disk(const brisk_engine *engine)
 {
-    const brisk_knobs *knobs = engine->config.knobs;
-    if (opts->no_disk || brisk_knobs_u64(knobs, "cache.disk.enabled") == 0) {
-        return NULL;
-    }
     if (engine->cache_path[0] == '\0') {
         brisk_log(BRISK_LOG_WARNING, "engine",
                   "no disk tier: neither cache.disk.path nor XDG_CACHE_HOME nor HOME says where");
         return NULL;
     }
-    uint64_t level = brisk_knobs_u64(knobs, "cache.disk.zstd_level");
     brisk_disk_tier_opts disk = {
         .path = engine->cache_path,
-        .bytes_max = brisk_knobs_u64(knobs, "cache.disk.bytes"),
-        .zstd_level = level != 0 ? (int)level : -1,
+        .bytes_max = engine->disk_bytes,
+        .zstd_level = engine->disk_level,
         .clock = engine->clock,
         .alloc = engine->alloc,
     };
@@ -70,25 +74,47 @@ static brisk_tier *open_disk(const brisk_engine *engine, const brisk_engine_opts
 static brisk_err create_cache(brisk_engine *engine, const brisk_engine_opts *opts,
                               brisk_errinfo *info)
 {
-    brisk_tier *tiers[TIERS_MAX];
-    brisk_err err = create_memory(engine, &tiers[0], info);
+    brisk_tier *memory;
+    brisk_err err = create_memory(engine, &memory, info);
     if (err != BRISK_OK) {
         return err;
     }
-    engine->memory_tiers = 1u << 0;
-    tiers[1] = open_disk(engine, opts);
+    const brisk_knobs *knobs = engine->config.knobs;
+    uint64_t level = brisk_knobs_u64(knobs, "cache.disk.zstd_level");
+    engine->memory_tiers = memory != NULL ? 1u << 0 : 0;
+    engine->disk_wanted = !opts->no_disk && brisk_knobs_u64(knobs, "cache.disk.enabled") != 0;
+    engine->disk_bytes = brisk_knobs_u64(knobs, "cache.disk.bytes");
+    engine->disk_level = level != 0 ? (int)level : -1;
+    atomic_init(&engine->cache_open, !engine->disk_wanted);
     brisk_cache_opts cache = {
-        .tiers = tiers,
-        .tier_count = tiers[1] != NULL ? 2 : 1,
+        .tiers = &memory,
+        .tier_count = memory != NULL ? 1 : 0,
         .clock = engine->clock,
         .alloc = engine->alloc,
     };
     err = brisk_cache_create(&cache, &engine->cache);
     if (err != BRISK_OK) {
-        brisk_tier_destroy(tiers[0]);
-        brisk_tier_destroy(tiers[1]);
+        brisk_tier_destroy(memory);
     }
     return err;
+}
+
+brisk_cache *engine_cache(brisk_engine *engine)
+{
+    if (engine_cache_is_open(engine)) {
+        return engine->cache;
+    }
+    (void)pthread_mutex_lock(&engine->disk_lock);
+    if (!engine_cache_is_open(engine)) {
+        brisk_tier *disk = open_disk(engine);
+        if (disk != NULL) {
+            cache_append(engine->cache, disk);
+        }
+        /* Release: who finds the cache open finds all of its tiers. */
+        atomic_store_explicit(&engine->cache_open, true, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&engine->disk_lock);
+    return engine->cache;
 }
 
 static brisk_err create_rest(brisk_engine *engine, const brisk_engine_opts *opts,
@@ -133,6 +159,8 @@ brisk_err brisk_engine_create(const brisk_engine_opts *opts, brisk_engine **ret,
     engine_threads_init(&engine->threads);
     int failed = pthread_mutex_init(&engine->registry, NULL);
     BRISK_ASSERT(failed == 0); /* cannot fail for a plain mutex on Linux */
+    failed = pthread_mutex_init(&engine->disk_lock, NULL);
+    BRISK_ASSERT(failed == 0);
     brisk_errinfo why = {.code = BRISK_OK};
     err = create_rest(engine, &o, &why);
     if (err != BRISK_OK) {
@@ -164,6 +192,7 @@ void brisk_engine_destroy(brisk_engine *engine)
     }
     engine_config_deinit(&engine->config);
     engine_recycle_deinit(&engine->recycle);
+    (void)pthread_mutex_destroy(&engine->disk_lock);
     (void)pthread_mutex_destroy(&engine->registry);
     const brisk_alloc *alloc = engine->alloc;
     alloc->release(alloc->ctx, engine, sizeof *engine, _Alignof(brisk_engine));
@@ -173,7 +202,7 @@ void brisk_engine_destroy(brisk_engine *engine)
 
 brisk_cache *brisk_engine_cache(brisk_engine *engine)
 {
-    return engine->cache;
+    return engine_cache(engine);
 }
 
 brisk_executor *brisk_engine_executor(brisk_engine *engine)

@@ -8,8 +8,8 @@
  *     manifest.c  what plug-ins say unloaded report.c    what a job says afterwards
  *                                            recycle.c   arenas and trace tables
  *
- * Locks, in order: engine.registry, flights.lock, job.lock; then recycle.lock and threads.lock,
- * which are leaves.
+ * Locks, in order: engine.registry, flights.lock, job.lock; then recycle.lock, threads.lock and
+ * engine.disk_lock, which are leaves.
  */
 #ifndef BRISK_SRC_ENGINE_INTERNAL_H
 #define BRISK_SRC_ENGINE_INTERNAL_H
@@ -301,14 +301,19 @@ struct brisk_engine {
     const brisk_alloc *alloc;
     const brisk_clock *clock;
     engine_config config;
-    brisk_cache *cache;
+    brisk_cache *cache; /* only through engine_cache */
     brisk_executor *executor;
     engine_recycle recycle;
     engine_flights flights;
     engine_threads threads;
     pthread_mutex_t registry;           /* pipelines, and modules being registered */
     engine_pipeline *_Atomic pipelines; /* grows at the head */
-    uint32_t memory_tiers;              /* bit of the memory tier */
+    pthread_mutex_t disk_lock;          /* opening the disk tier */
+    _Atomic bool cache_open;            /* the disk tier has been opened, or is not to be */
+    bool disk_wanted;
+    int disk_level;
+    uint64_t disk_bytes;
+    uint32_t memory_tiers; /* bit of the memory tier; 0: there is none */
     brisk_counter jobs;
     brisk_counter computed;
     brisk_counter answered;
@@ -316,5 +321,14 @@ struct brisk_engine {
     brisk_counter distrusted;
     char cache_path[ENGINE_PATH_MAX];
 };
+
+/* The cache, with its disk tier: the first call opens that. */
+brisk_cache *engine_cache(brisk_engine *engine);
+/* Whether the cache was ever used: until then it holds nothing in memory. */
+static inline bool engine_cache_is_open(brisk_engine *engine)
+{
+    /* Acquire: pairs with the release of who opened it. */
+    return atomic_load_explicit(&engine->cache_open, memory_order_acquire);
+}
 
 #endif /* BRISK_SRC_ENGINE_INTERNAL_H */

@@ -208,7 +208,7 @@ static bool look(brisk_job *job, uint32_t tiers)
 {
     uint32_t span = brisk_trace_begin(job->trace, "cache_lookup", job->main.span,
                                       brisk_executor_current_worker(job->engine->executor));
-    bool hit = brisk_cache_get(job->engine->cache, &job->key, tiers, &job->hit);
+    bool hit = brisk_cache_get(engine_cache(job->engine), &job->key, tiers, &job->hit);
     brisk_trace_end(job->trace, span);
     if (hit) {
         job->source = ENGINE_SOURCE_TIER;
@@ -263,7 +263,7 @@ static engine_step distrust(brisk_job *job)
               job->error_text != NULL ? job->error_text : "");
     brisk_counter_add(&job->engine->distrusted, 1);
     if (job->source == ENGINE_SOURCE_TIER) {
-        brisk_err err = brisk_cache_remove(job->engine->cache, &job->key);
+        brisk_err err = brisk_cache_remove(engine_cache(job->engine), &job->key);
         if (err != BRISK_OK) {
             brisk_log(BRISK_LOG_WARNING, "engine", "%s: the bad answer cannot be removed: %s",
                       job->workload->name, brisk_err_message(err));
@@ -364,7 +364,8 @@ static void store(brisk_job *job)
 {
     brisk_engine *engine = job->engine;
     engine_record *record = &job->store;
-    if (brisk_cache_tier_count(engine->cache) == 0) {
+    brisk_cache *cache = engine_cache(engine);
+    if (brisk_cache_tier_count(cache) == 0) {
         return;
     }
     brisk_entry_opts opts = {
@@ -379,7 +380,7 @@ static void store(brisk_job *job)
     uint32_t span =
         brisk_trace_begin(job->trace, ENGINE_STORE_NAME, job->main.span, record->worker);
     record->start_ns = brisk_clock_now_ns(engine->clock);
-    brisk_cache_put(engine->cache, &job->key, job->hit.value, &opts);
+    brisk_cache_put(cache, &job->key, job->hit.value, &opts);
     record->end_ns = brisk_clock_now_ns(engine->clock);
     atomic_store_explicit(&record->bytes, brisk_value_size(job->hit.value), memory_order_relaxed);
     brisk_trace_add_bytes(job->trace, span, brisk_value_size(job->hit.value));
@@ -602,7 +603,7 @@ brisk_err brisk_job_lookup(brisk_job *job)
     uint32_t all = job->opts.tiers != 0 ? job->opts.tiers : UINT32_MAX;
     uint32_t tiers = job->engine->memory_tiers & all;
     if (pipeline->graphs[ENGINE_PREPARE] != NULL || pipeline->graphs[ENGINE_DELIVER] != NULL ||
-        tiers == 0) {
+        tiers == 0 || !engine_cache_is_open(job->engine)) {
         return BRISK_ERR_NOT_FOUND;
     }
     begin(job);

@@ -221,6 +221,50 @@ static void test_answers_survive_the_engine(void **unused)
     CHECK(atomic_load(&request.computed) == 2);
 }
 
+/* Who needs no cache never touches its folder. */
+static void test_disk_tier_opens_late(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *place = temp_dir_path(dir, "cache");
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = NULL;
+    CHECK_OK(create_at(place, NULL, &engine));
+    lab_request request = {.input = "x"};
+    CHECK_OK(lab_run(engine, &request, &(brisk_job_opts){.no_cache = true}));
+    CHECK(access(place, F_OK) != 0);
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK(access(place, F_OK) == 0);
+    CHECK_U64(brisk_cache_tier_count(brisk_engine_cache(engine)), ==, 2);
+}
+
+static void *ask_for_cache(void *arg)
+{
+    brisk_engine *engine = arg;
+    return brisk_cache_tier(brisk_engine_cache(engine), 1);
+}
+
+static void test_disk_tier_opens_once(void **unused)
+{
+    (void)unused;
+    enum { THREADS = 4, ROUNDS = 20 };
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *place = temp_dir_path(dir, "cache");
+    for (int round = 0; round < ROUNDS; round++) {
+        BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = NULL;
+        CHECK_OK(create_at(place, NULL, &engine));
+        pthread_t threads[THREADS];
+        for (int i = 0; i < THREADS; i++) {
+            CHECK(pthread_create(&threads[i], NULL, ask_for_cache, engine) == 0);
+        }
+        for (int i = 0; i < THREADS; i++) {
+            void *tier;
+            CHECK(pthread_join(threads[i], &tier) == 0);
+            CHECK(tier != NULL && tier == brisk_cache_tier(brisk_engine_cache(engine), 1));
+        }
+        CHECK_U64(brisk_cache_tier_count(brisk_engine_cache(engine)), ==, 2);
+    }
+}
+
 /* --- memory that ends --------------------------------------------------------------------- */
 
 /* The failing allocator is for one thread; here a worker allocates too. */
@@ -280,6 +324,43 @@ static brisk_err everything(const brisk_alloc *alloc)
     return err;
 }
 
+static void *refuse_large(void *ctx, size_t size, size_t align)
+{
+    (void)ctx;
+    const brisk_alloc *libc = brisk_alloc_libc();
+    return size < UINT64_C(1) << 30 ? libc->acquire(libc->ctx, size, align) : NULL;
+}
+
+static void release_any(void *ctx, void *ptr, size_t size, size_t align)
+{
+    (void)ctx;
+    const brisk_alloc *libc = brisk_alloc_libc();
+    libc->release(libc->ctx, ptr, size, align);
+}
+
+/* More than there is: a line that names the knob, and the disk tier alone. */
+static void test_without_memory_tier(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    char where[4096 + 32];
+    (void)snprintf(where, sizeof where, "cache.disk.path=%s", temp_dir_path(dir, "cache"));
+    const char *settings[] = {where, "cache.memory.bytes=1TiB", "engine.workers=1"};
+    brisk_alloc alloc = {.acquire = refuse_large, .release = release_any};
+    brisk_engine_opts opts = {
+        .no_files = true, .settings = settings, .setting_count = 3, .alloc = &alloc};
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = NULL;
+    brisk_errinfo info;
+    CHECK_OK(create(&opts, &engine, &info));
+    CHECK(log_kept.lines == 1 && strstr(log_kept.last, "cache.memory.bytes") != NULL);
+    CHECK_OK(brisk_engine_register(engine, &lab, &info));
+    lab_request request = {.input = "x"};
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK(atomic_load(&request.computed) == 1);
+    CHECK_U64(brisk_cache_tier_count(brisk_engine_cache(engine)), ==, 1);
+}
+
 static void test_every_allocation_may_fail(void **unused)
 {
     (void)unused;
@@ -308,7 +389,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_where_the_disk_tier_is, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_disk_tier_that_cannot_be, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_answers_survive_the_engine, catch_log, release_log),
-        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test_setup_teardown(test_disk_tier_opens_late, catch_log, release_log),
+        cmocka_unit_test_setup_teardown(test_disk_tier_opens_once, catch_log, release_log),
+        cmocka_unit_test_setup_teardown(test_without_memory_tier, catch_log, release_log),
+        cmocka_unit_test_setup_teardown(test_every_allocation_may_fail, catch_log, release_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
