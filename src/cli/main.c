@@ -127,9 +127,31 @@ static brisk_exit finish_output(brisk_exit status)
     return status == BRISK_EXIT_OK ? BRISK_EXIT_FAILED : status;
 }
 
+/** Inputs are mapped; a page that is gone because somebody cut the file is a SIGBUS. */
+static void end_on_lost_page(int signal_number, siginfo_t *info, void *context)
+{
+    static const char text[] = "brisk: a file became shorter while it was read\n";
+    (void)context;
+    if (info->si_code == BUS_ADRERR) {
+        (void)!write(STDERR_FILENO, text, sizeof text - 1);
+        _exit((int)BRISK_EXIT_FAILED); /* the output has no name yet and vanishes */
+    }
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
+}
+
+static void expect_lost_pages(void)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    action.sa_sigaction = end_on_lost_page;
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGBUS, &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
     occupy_standard_streams();
+    expect_lost_pages();
     /* A reader that goes away must not end a job between two steps: writing fails instead. */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* likewise a file that reaches the limit of ulimit -f */

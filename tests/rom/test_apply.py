@@ -251,7 +251,7 @@ def test_mod_file_errors(p: Program):
     head = "mod: m\ncomponents:\n  - name: c\n"
     cases = [
         (head + "    write:\n      at: $7E0020\n      bytes: EA\n", "m.yaml:5: "),
-        (head + "    write:\n      at: 0x10000\n      bytes: EA\n", "m.yaml:5: 1 bytes at 0x10000"),
+        (head + "    write:\n      at: 0x10000\n      bytes: EA\n", "m.yaml:5: 1 byte at 0x10000 reaches"),
         (head + "    write:\n      at: 0xFFFF\n      bytes: EA EA\n", "m.yaml:5: 2 bytes at 0xFFFF"),
         (head + "    write:\n      at: $008000\n      expect: 00 01\n      bytes: EA\n",
          "m.yaml:5: expected 00 01 at $008000, but a.sfc has 78 18 there"),
@@ -535,6 +535,28 @@ def test_names_do_not_reach_the_terminal_raw(p: Program):
     p.refuse(name, "title.yaml", says="control character")
 
 
+def test_input_that_is_cut_meanwhile(p: Program):
+    rom = make_lorom(16 << 20)
+    hack = bytearray(rom)
+    hack[0x100000:0x100100] = bytes(256)
+    p.write("p.bps", make_bps(rom, hack))
+    cut = 0
+    for i in range(20):
+        p.write("a.sfc", rom)
+        run = subprocess.Popen([p.brisk, "rom", "apply", "a.sfc", "p.bps", "-o", "o.sfc",
+                                "--no-cache", "--no-fsync"], cwd=p.folder, env=p.env,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.001 + i * 0.0005)
+        os.truncate(p.path("a.sfc"), 100)
+        said = run.communicate(timeout=60)[1]
+        assert run.returncode in (0, 1), (run.returncode, said)
+        cut += "became shorter" in said
+        if run.returncode == 1:
+            assert said.count("\n") == 1 and not p.path("o.sfc").exists(), said
+        p.path("o.sfc").unlink(missing_ok=True)
+    print(f"  {cut} of 20 runs lost a page")
+
+
 def test_usage_and_reports(p: Program):
     p.write("a.sfc", make_lorom(65536))
     p.write("m.yaml", yaml_mod("m", ("$008100", b"\xea\xea")))
@@ -552,9 +574,9 @@ def test_usage_and_reports(p: Program):
     assert "256" in done.stderr, done.stderr
 
 
-def main() -> int:
+def main(names: dict) -> int:
     failures = 0
-    tests = [(name, f) for name, f in globals().items() if name.startswith("test_")]
+    tests = [(name, f) for name, f in names.items() if name.startswith("test_")]
     for name, test in tests:
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -569,4 +591,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))
