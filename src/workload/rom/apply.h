@@ -73,9 +73,10 @@ typedef struct rom_input {
 typedef struct rom_mod {
     rom_input input;
     bool is_patch;
-    bool is_stacked;  /* made for the result of the mods before it */
-    rom_modfile file; /* when it is no patch */
-    uint32_t same_as; /* the first mod with this path, usually itself: it owns what is open */
+    bool is_stacked;   /* made for the result of the mods before it */
+    rom_modfile file;  /* when it is no patch */
+    bool is_ambiguous; /* another file has a mod of this name */
+    uint32_t same_as;  /* the first mod with this path, usually itself: it owns what is open */
     uint32_t unit_first;
     uint32_t unit_count;
 } rom_mod;

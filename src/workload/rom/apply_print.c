@@ -19,6 +19,12 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
+/* Whose CRC32 it is, where `rom info` shows another one first. */
+static const char *with_header(const rom_job *state)
+{
+    return state->info.copier_bytes != 0 ? " with its copier header" : "";
+}
+
 void rom_print_text(FILE *out, const char *text)
 {
     for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
@@ -53,10 +59,10 @@ brisk_err rom_print_result(FILE *out, const brisk_job *job, const rom_job *state
     describe_source(job, state, source);
     bool fixed = (state->result.flags & ROM_RESULT_CHECKSUM_FIXED) != 0;
     rom_print_text(out, state->request->out_path);
-    (void)fprintf(out, ": %" PRIu64 " bytes, CRC32 %08x, %u mod%s%s, %.1f ms (%s)\n",
-                  state->result.size, state->result.crc32, state->mod_count,
-                  plural(state->mod_count), fixed ? ", checksum fixed" : "",
-                  (double)brisk_job_elapsed_ns(job) / 1e6, source);
+    (void)fprintf(out, ": %" PRIu64 " byte%s, CRC32 %08x%s, %u mod%s%s, %.1f ms (%s)\n",
+                  state->result.size, plural(state->result.size), state->result.crc32,
+                  with_header(state), state->mod_count, plural(state->mod_count),
+                  fixed ? ", checksum fixed" : "", (double)brisk_job_elapsed_ns(job) / 1e6, source);
     return profile ? brisk_job_write_report(job, brisk_out_file(out)) : BRISK_OK;
 }
 
@@ -114,10 +120,10 @@ void rom_print_dry_run(FILE *out, const brisk_job *job, const rom_job *state)
     const rom_result *result = &state->result;
     (void)fprintf(out,
                   "%" PRIu64 " write%s, %" PRIu64 " byte%s; the result would have %" PRIu64
-                  " bytes and CRC32 %08x%s\n",
+                  " byte%s and CRC32 %08x%s%s\n",
                   result->writes, plural(result->writes), result->write_bytes,
-                  plural(result->write_bytes), result->size, result->crc32,
-                  state->fix_count != 0 ? ", its checksum fixed" : "");
+                  plural(result->write_bytes), result->size, plural(result->size), result->crc32,
+                  with_header(state), state->fix_count != 0 ? ", its checksum fixed" : "");
     (void)fprintf(out,
                   "expected time: %.1f ms, measured: this dry run did all of the work with the "
                   "output in memory; the disk's fsync comes on top\n",

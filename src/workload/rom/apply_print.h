@@ -15,6 +15,8 @@
  * line ends.  (U+0080 to U+009F are control characters, too.)
  */
 void rom_print_text(FILE *out, const char *text);
+/* What the user should know of a job that succeeded all the same, a line each (warn.c). */
+void rom_print_warnings(FILE *err, const brisk_job *job, const rom_job *state);
 /* After success: one line, and the stage table when `profile`. */
 BRISK_NODISCARD brisk_err rom_print_result(FILE *out, const brisk_job *job, const rom_job *state,
                                            bool profile);

@@ -115,34 +115,6 @@ static brisk_err write_trace(const brisk_job *job, const rom_request *request,
     return brisk_file_replace_commit(file, false, info);
 }
 
-static void print_warning(FILE *err, const rom_job *state, const char *text)
-{
-    (void)fputs("brisk: ", err);
-    rom_print_text(err, state->rom.path);
-    (void)fprintf(err, ": warning: %s\n", text);
-}
-
-/* What the user should know of a job that succeeded all the same. */
-static void print_warnings(FILE *err, const rom_job *state)
-{
-    bool has_file = false;
-    bool has_ips = false;
-    for (uint32_t i = 0; i < state->mod_count; i++) {
-        has_file = has_file || !state->mods[i].is_patch;
-    }
-    for (uint32_t i = 0; i < state->unit_count; i++) {
-        const rom_unit *unit = &state->units[i];
-        has_ips = has_ips || (unit->has_patch && unit->patch.format == ROM_PATCH_IPS);
-    }
-    for (uint32_t i = 0; has_file && i < state->info.warning_count; i++) {
-        print_warning(err, state, state->info.warnings[i]);
-    }
-    if (has_ips && state->info.copier_bytes != 0) {
-        print_warning(err, state,
-                      "has a copier header; offsets of IPS patches are taken to include it");
-    }
-}
-
 static brisk_exit tell(const brisk_invocation *in, const brisk_job *job, const rom_job *state,
                        brisk_err err)
 {
@@ -151,7 +123,7 @@ static brisk_exit tell(const brisk_invocation *in, const brisk_job *job, const r
         rom_print_text(in->err, brisk_job_error_text(job));
         (void)fputc('\n', in->err);
     } else {
-        print_warnings(in->err, state);
+        rom_print_warnings(in->err, job, state);
     }
     brisk_err told = BRISK_OK;
     if (in->values[OPTION_JSON].set) {
@@ -229,6 +201,9 @@ static brisk_exit run(const brisk_invocation *in)
     };
     if (!parse_fix(&values[OPTION_FIX], &request.fix)) {
         return usage(in, "--fix-checksums takes auto, always or never");
+    }
+    if (request.out_path != NULL && request.out_path[0] == '\0') {
+        return usage(in, "-o: the name of the output is empty");
     }
     if (request.out_path == NULL && !request.dry_run) {
         return usage(in, "say where to write with -o OUT, or ask for a --dry-run");

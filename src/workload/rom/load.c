@@ -54,8 +54,10 @@ static brisk_err load_rom(brisk_stage_ctx *ctx, rom_job *job)
     rom_detect(&file, &job->info);
     job->source = (rom_source){.file = file, .copier_bytes = job->info.copier_bytes};
     job->size = file.size;
-    brisk_stage_note(ctx, "%s %s", rom_system_title(job->info.system),
-                     rom_mapping_title(job->info.mapping));
+    const char *system = rom_system_title(job->info.system);
+    const char *mapping = rom_mapping_title(job->info.mapping);
+    bool says_both = strncmp(mapping, system, strlen(system)) == 0; /* "Game Boy banks" */
+    brisk_stage_note(ctx, "%s%s%s", says_both ? "" : system, says_both ? "" : " ", mapping);
     return BRISK_OK;
 }
 
@@ -139,8 +141,11 @@ static brisk_err load_unit(brisk_stage_ctx *ctx, const rom_job *job, uint32_t in
         unit->name = mod->input.path;
         return unit->same_as == index ? open_patch(ctx, &mod->input, unit) : BRISK_OK;
     }
-    unit->name =
-        brisk_arena_printf(brisk_stage_arena(ctx), "%s/%s", mod->file.mod, unit->component->name);
+    brisk_arena *arena = brisk_stage_arena(ctx);
+    const char *component = unit->component->name;
+    unit->name = mod->is_ambiguous ? brisk_arena_printf(arena, "%s/%s (%s)", mod->file.mod,
+                                                        component, mod->file.path)
+                                   : brisk_arena_printf(arena, "%s/%s", mod->file.mod, component);
     if (unit->name == NULL) {
         return BRISK_ERR_NOMEM;
     }
@@ -192,6 +197,21 @@ static brisk_err find_same_units(brisk_stage_ctx *ctx, rom_job *job)
     return BRISK_OK;
 }
 
+/* Mods of one name from different files are told apart by the file's name, too. */
+static void find_ambiguous_mods(const rom_job *job)
+{
+    for (uint32_t i = 0; i < job->mod_count; i++) {
+        rom_mod *mod = &job->mods[i];
+        for (uint32_t k = 0; k < job->mod_count && !mod->is_patch; k++) {
+            const rom_mod *other = &job->mods[k];
+            if (!other->is_patch && other->same_as != mod->same_as &&
+                strcmp(other->file.mod, mod->file.mod) == 0) {
+                mod->is_ambiguous = true;
+            }
+        }
+    }
+}
+
 /* All units, and not more changes than can be merged. */
 static brisk_err load_units(brisk_stage_ctx *ctx, rom_job *job)
 {
@@ -203,6 +223,7 @@ static brisk_err load_units(brisk_stage_ctx *ctx, rom_job *job)
             unit->component = job->mods[m].is_patch ? NULL : &job->mods[m].file.components[c];
         }
     }
+    find_ambiguous_mods(job);
     brisk_err err = find_same_units(ctx, job);
     for (uint32_t i = 0; err == BRISK_OK && i < job->unit_count; i++) {
         err = brisk_stage_cancelled(ctx) ? BRISK_ERR_CANCELLED : load_unit(ctx, job, i);

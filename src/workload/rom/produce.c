@@ -92,6 +92,13 @@ brisk_err rom_stage_patch(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
     int fd = -1;
+    if (job->size == 0 && !job->request->force) {
+        uint32_t owner = job->has_size_owner ? job->size_owner : 0;
+        return brisk_stage_fail(ctx, BRISK_ERR_INVALID,
+                                "%s: leaves nothing of the ROM, the result would have 0 bytes; "
+                                "--force writes it anyway",
+                                job->units[owner].name);
+    }
     brisk_err err = rom_output_fd(ctx, job, &fd);
     if (err != BRISK_OK) {
         return err;

@@ -37,10 +37,12 @@ static brisk_err check_system(brisk_stage_ctx *ctx, const rom_job *job, const ro
                                 file->path, file->system_line, file->system);
     }
     if (wanted != job->info.system && !job->request->force) {
-        return brisk_stage_fail(ctx, BRISK_ERR_MISMATCH,
-                                "%s:%u: the mod is for %s, but %s is %s; --force applies it anyway",
-                                file->path, file->system_line, rom_system_title(wanted),
-                                job->rom.path, rom_system_title(job->info.system));
+        return brisk_stage_fail(
+            ctx, BRISK_ERR_MISMATCH,
+            "%s:%u: the mod is for %s, but %s is %s; --force applies it anyway", file->path,
+            file->system_line, rom_system_title(wanted), job->rom.path,
+            job->info.system == ROM_SYSTEM_UNKNOWN ? "of an unknown system"
+                                                   : rom_system_title(job->info.system));
     }
     return BRISK_OK;
 }
@@ -128,9 +130,10 @@ static brisk_err resolve_write(brisk_stage_ctx *ctx, const rom_job *job, const r
     uint64_t rom_size = job->source.file.size - job->source.copier_bytes;
     if (offset > rom_size || write->size > rom_size - offset) {
         return brisk_stage_fail(ctx, BRISK_ERR_INVALID,
-                                "%s:%u: %u bytes at %s reach beyond the end of the ROM (0x%llX "
+                                "%s:%u: %u byte%s at %s reach%s beyond the end of the ROM (0x%llX "
                                 "bytes); a patch can make a ROM larger, a write cannot",
-                                file->path, write->line, write->size, write->at_text,
+                                file->path, write->line, write->size, write->size == 1 ? "" : "s",
+                                write->at_text, write->size == 1 ? "es" : "",
                                 (unsigned long long)rom_size);
     }
     *ret = offset + job->source.copier_bytes;
