@@ -56,6 +56,33 @@ static uint64_t next_random(uint64_t *state)
 
 /* --- the shared queue --- */
 
+/*
+ * Tasks without a group are run first in, first out.  Members of groups are a stack: a waiter looks
+ * for its own ones, and those it put there last, while it helped somebody, stand before those of the
+ * groups below it on its stack.
+ */
+
+static void push_loner(brisk_executor *executor, brisk_task *task)
+{
+    task->private_[TASK_NEXT] = NULL;
+    if (executor->queue_tail != NULL) {
+        executor->queue_tail->private_[TASK_NEXT] = task;
+    } else {
+        executor->queue_head = task;
+    }
+    executor->queue_tail = task;
+}
+
+static brisk_task *pop_loner(brisk_executor *executor)
+{
+    brisk_task *task = executor->queue_head;
+    executor->queue_head = task->private_[TASK_NEXT];
+    if (executor->queue_head == NULL) {
+        executor->queue_tail = NULL;
+    }
+    return task;
+}
+
 static void queue_push(brisk_executor *executor, brisk_task *task)
 {
     brisk_group *group = task->private_[TASK_GROUP];
@@ -66,20 +93,33 @@ static void queue_push(brisk_executor *executor, brisk_task *task)
         __atomic_fetch_add(&group->queued_, 1, __ATOMIC_SEQ_CST);
         waited = (__atomic_load_n(&group->open_, __ATOMIC_SEQ_CST) & GROUP_WAITED) != 0;
     }
-    task->private_[TASK_NEXT] = NULL;
     (void)pthread_mutex_lock(&executor->queue_lock);
-    if (executor->queue_tail != NULL) {
-        executor->queue_tail->private_[TASK_NEXT] = task;
+    if (group != NULL) {
+        task->private_[TASK_NEXT] = executor->members;
+        executor->members = task;
     } else {
-        executor->queue_head = task;
+        push_loner(executor, task);
     }
-    executor->queue_tail = task;
     /* seq_cst: S1 of the proof in idle.c. */
     atomic_fetch_add_explicit(&executor->queue_count, 1, memory_order_seq_cst);
     (void)pthread_mutex_unlock(&executor->queue_lock);
     if (waited) {
         exec_wake_group(executor, group);
     }
+}
+
+/* Under the lock: take the member after `before`, or the first one. */
+static brisk_task *unlink_member(brisk_executor *executor, brisk_task *before)
+{
+    brisk_task *task = before != NULL ? before->private_[TASK_NEXT] : executor->members;
+    if (before != NULL) {
+        before->private_[TASK_NEXT] = task->private_[TASK_NEXT];
+    } else {
+        executor->members = task->private_[TASK_NEXT];
+    }
+    brisk_group *group = task->private_[TASK_GROUP]; /* alive: this member is still open */
+    __atomic_fetch_sub(&group->queued_, 1, __ATOMIC_SEQ_CST);
+    return task;
 }
 
 brisk_task *exec_queue_pop(brisk_executor *executor)
@@ -89,19 +129,36 @@ brisk_task *exec_queue_pop(brisk_executor *executor)
         return NULL;
     }
     (void)pthread_mutex_lock(&executor->queue_lock);
-    brisk_task *task = executor->queue_head;
+    bool loner =
+        executor->queue_head != NULL && (executor->member_was_last || executor->members == NULL);
+    brisk_task *task = NULL;
+    if (loner) {
+        task = pop_loner(executor);
+    } else if (executor->members != NULL) {
+        task = unlink_member(executor, NULL);
+    }
     if (task != NULL) {
-        executor->queue_head = task->private_[TASK_NEXT];
-        if (executor->queue_head == NULL) {
-            executor->queue_tail = NULL;
-        }
+        executor->member_was_last = !loner;
         atomic_fetch_sub_explicit(&executor->queue_count, 1, memory_order_seq_cst);
     }
     (void)pthread_mutex_unlock(&executor->queue_lock);
-    if (task != NULL && task->private_[TASK_GROUP] != NULL) {
-        brisk_group *group = task->private_[TASK_GROUP]; /* alive: this member is still open */
-        __atomic_fetch_sub(&group->queued_, 1, __ATOMIC_SEQ_CST);
+    return task;
+}
+
+brisk_task *exec_queue_pop_member(brisk_executor *executor, const brisk_group *group)
+{
+    (void)pthread_mutex_lock(&executor->queue_lock);
+    brisk_task *before = NULL;
+    brisk_task *task = executor->members;
+    while (task != NULL && task->private_[TASK_GROUP] != group) {
+        before = task;
+        task = task->private_[TASK_NEXT];
     }
+    if (task != NULL) {
+        task = unlink_member(executor, before);
+        atomic_fetch_sub_explicit(&executor->queue_count, 1, memory_order_seq_cst);
+    }
+    (void)pthread_mutex_unlock(&executor->queue_lock);
     return task;
 }
 

@@ -8,7 +8,8 @@
  * is compared and never followed.
  *
  * A waiting thread helps: first with its own deque, where the members it submitted itself are, then
- * with the shared queue as long as members of this group are there, then by stealing.  Progress:
+ * with members of this group in the shared queue, then by stealing.  Others' tasks in the shared queue
+ * are left alone: each may wait in turn, and hundreds of them would pile up on one stack.  Progress:
  * groups are waited for by those who fill them, so waits form a tree; a task that some group waits
  * for is in the shared queue (its waiter is awake and may take it), in a deque (its owner is awake or
  * will come to it) or being run by a thread that waits, if at all, further down the tree.
@@ -56,7 +57,7 @@ static brisk_task *find_task(const brisk_group *group, exec_worker *self, uint64
     brisk_task *task = self != NULL ? exec_deque_pop(&self->deque) : NULL;
     /* Relaxed: a wrong answer is corrected before anybody sleeps (exec_park_helper). */
     if (task == NULL && __atomic_load_n(&group->queued_, __ATOMIC_RELAXED) != 0) {
-        task = exec_queue_pop(executor);
+        task = exec_queue_pop_member(executor, group);
     }
     return task != NULL ? task : exec_steal(executor, self, random);
 }

@@ -69,10 +69,12 @@ struct brisk_executor {
     _Alignas(64) pthread_mutex_t idle_lock; /* the two lists */
     exec_parker *parked_workers;
     exec_parker *parked_helpers;
-    _Alignas(64) pthread_mutex_t queue_lock; /* the shared queue, first in first out */
-    brisk_task *queue_head;
+    _Alignas(64) pthread_mutex_t queue_lock; /* the shared queue, in two parts */
+    brisk_task *members;                     /* of groups, the youngest first */
+    brisk_task *queue_head;                  /* of none, the oldest first */
     brisk_task *queue_tail;
-    _Atomic uint64_t queue_count;
+    bool member_was_last;         /* the parts take turns */
+    _Atomic uint64_t queue_count; /* of both */
     exec_worker workers[];
 };
 
@@ -84,8 +86,10 @@ exec_worker *exec_current(const brisk_executor *executor);
 void exec_submit(brisk_executor *executor, brisk_task *task);
 /* Call the task, and count it out of its group; `self` may be NULL. */
 void exec_run(brisk_executor *executor, exec_worker *self, brisk_task *task);
-/* The oldest task of the shared queue, or NULL. */
+/* The next task of the shared queue, or NULL. */
 brisk_task *exec_queue_pop(brisk_executor *executor);
+/* The youngest member of `group` in the shared queue, or NULL. */
+brisk_task *exec_queue_pop_member(brisk_executor *executor, const brisk_group *group);
 /* A task of any worker but `self` (may be NULL); retried until nobody got in between. */
 brisk_task *exec_steal(brisk_executor *executor, exec_worker *self, uint64_t *random);
 /* See to it that somebody searches by starting a thread; false if that was impossible. */

@@ -361,6 +361,80 @@ static void test_an_empty_group_does_not_wait(void **state)
     CHECK_U64(wrong, ==, 0);
 }
 
+/*
+ * A foreign thread waits for its group while many strangers, each with a group of its own, stand
+ * before its member in the shared queue.  It must not pile all of them onto its stack.
+ */
+typedef struct crowd {
+    brisk_executor *executor;
+    _Atomic bool open; /* the worker may go on */
+    _Atomic uint64_t ran;
+} crowd;
+
+typedef struct stranger {
+    brisk_task task;
+    brisk_task member;
+    crowd *crowd;
+} stranger;
+
+static _Thread_local uint64_t nested;
+static _Atomic uint64_t most_nested;
+
+static void run_door(brisk_task *task)
+{
+    crowd *c = task->ctx;
+    while (!atomic_load(&c->open)) {
+        nap(100);
+    }
+}
+
+static void run_member(brisk_task *task)
+{
+    atomic_fetch_add(&((crowd *)task->ctx)->ran, 1);
+}
+
+static void run_stranger(brisk_task *task)
+{
+    stranger *s = task->ctx;
+    nested++;
+    if (nested > atomic_load(&most_nested)) {
+        atomic_store(&most_nested, nested); /* one thread only runs strangers */
+    }
+    brisk_group group;
+    brisk_group_init(&group, s->crowd->executor);
+    s->member = (brisk_task){.run = run_member, .ctx = s->crowd};
+    brisk_group_run(&group, &s->member);
+    brisk_group_wait(&group);
+    nested--;
+}
+
+static void test_strangers_do_not_pile_up_on_the_stack(void **state)
+{
+    (void)state;
+    enum { STRANGERS = 2000 };
+    static stranger strangers[STRANGERS];
+    BRISK_CLEANUP(brisk_executor_destroy) brisk_executor *executor = make(1, 1);
+    crowd c = {.executor = executor};
+    brisk_task door = {.run = run_door, .ctx = &c};
+    brisk_group all;
+    brisk_group_init(&all, executor);
+    brisk_group_run(&all, &door);
+    nap(20000); /* the only worker is behind the door */
+    for (int i = 0; i < STRANGERS; i++) {
+        strangers[i] = (stranger){.task = {.run = run_stranger, .ctx = &strangers[i]}, .crowd = &c};
+        brisk_executor_submit(executor, &strangers[i].task);
+    }
+    stranger own = {.crowd = &c};
+    own.task.ctx = &own;
+    run_stranger(&own.task); /* the worker cannot help: this thread alone must get through */
+    CHECK_U64(atomic_load(&most_nested), <=, 64);
+    atomic_store(&c.open, true);
+    brisk_group_wait(&all);
+    brisk_executor_destroy(executor); /* runs what is left */
+    executor = NULL;
+    CHECK_U64(atomic_load(&c.ran), ==, STRANGERS + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -371,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_a_sleeping_waiter_is_woken_for_its_members),
         cmocka_unit_test(test_a_waiter_sleeps),
         cmocka_unit_test(test_an_empty_group_does_not_wait),
+        cmocka_unit_test(test_strangers_do_not_pile_up_on_the_stack),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }
