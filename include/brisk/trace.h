@@ -44,6 +44,10 @@ BRISK_API void brisk_trace_destroy(brisk_trace *trace);
 /** Start a span now.  A NULL trace gives BRISK_TRACE_NONE. */
 BRISK_API uint32_t brisk_trace_begin(brisk_trace *trace, const char *name, uint32_t parent,
                                      int32_t worker);
+/** As begin, for spans of which there may be thousands: dropped unless more than `keep` places are
+ *  free, so that those begun with brisk_trace_begin later still find room. */
+BRISK_API uint32_t brisk_trace_begin_minor(brisk_trace *trace, const char *name, uint32_t parent,
+                                           int32_t worker, uint32_t keep);
 /** End it now; the second end of a span is ignored. */
 BRISK_API void brisk_trace_end(brisk_trace *trace, uint32_t span);
 BRISK_API void brisk_trace_add_bytes(brisk_trace *trace, uint32_t span, uint64_t bytes);
@@ -51,7 +55,8 @@ BRISK_API uint32_t brisk_trace_count(const brisk_trace *trace);
 BRISK_API uint64_t brisk_trace_dropped(const brisk_trace *trace);
 /** Span number `index` (from 0) in order of begin; `index` < count. */
 BRISK_API brisk_span brisk_trace_at(const brisk_trace *trace, uint32_t index);
-/** Chrome trace event JSON (chrome://tracing, Perfetto).  Errors: those of `out`. */
+/** Chrome trace event JSON (chrome://tracing, Perfetto); a line of log when spans were dropped.
+ *  Errors: those of `out`. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_trace_write_chrome(const brisk_trace *trace,
                                                              brisk_out out);
 /** An indented table for people: name, start ms, ms, worker, bytes.  Errors: those of `out`. */

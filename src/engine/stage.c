@@ -20,6 +20,9 @@
 
 #include "base/assert.h"
 
+/* Places of the trace that items leave to stages and to what the engine itself does. */
+enum { SPANS_KEPT = BRISK_STAGES_MAX + 8 };
+
 /* Is this thread inside workload code of some job?  Then it must not wait for another job. */
 static _Thread_local uint32_t thread_depth;
 
@@ -201,8 +204,9 @@ static brisk_err run_item(item_run *run, brisk_stage_ctx *ctx, uint32_t index)
         (void)snprintf(number, sizeof number, "%u", index);
         name = number;
     }
-    ctx->span = brisk_trace_begin(job->trace, name, run->outer->span,
-                                  brisk_executor_current_worker(job->engine->executor));
+    ctx->span =
+        brisk_trace_begin_minor(job->trace, name, run->outer->span,
+                                brisk_executor_current_worker(job->engine->executor), SPANS_KEPT);
     engine_thread_enter();
     brisk_err err = run->fn(ctx, run->item_ctx, index);
     engine_thread_leave();

@@ -2,7 +2,8 @@
  * trace.c -- the span table behind <brisk/trace.h>; trace_write.c prints it.
  *
  * A begin claims the next slot with one fetch-add and owns it from then on; claims beyond the
- * capacity only count as dropped.  The slots are not cleared at creation: a begun span fills its
+ * capacity only count as dropped.  Minor spans claim only while enough places are left for the
+ * others, and else are counted on their own.  The slots are not cleared at creation: a begun span fills its
  * own, so that a job pays for the pages it uses, not for the capacity.
  *
  * Invariant: parent < id for every span, so that following parents ends (begin enforces it).
@@ -22,6 +23,7 @@ struct brisk_trace {
     const brisk_alloc *alloc;
     uint32_t capacity;
     _Atomic uint64_t claimed; /* 64 bits: dropped spans never wrap it back into the table */
+    _Atomic uint64_t refused; /* minor spans that claimed nothing */
     brisk_span spans[];
 };
 
@@ -46,6 +48,7 @@ brisk_err brisk_trace_create(uint32_t capacity, const brisk_clock *clock, const 
     trace->alloc = alloc;
     trace->capacity = capacity;
     atomic_init(&trace->claimed, 0);
+    atomic_init(&trace->refused, 0);
     *ret = trace;
     return BRISK_OK;
 }
@@ -77,16 +80,10 @@ static void set_name(brisk_span *span, const char *name)
     memset(span->name + length, 0, BRISK_TRACE_NAME_MAX - length);
 }
 
-uint32_t brisk_trace_begin(brisk_trace *trace, const char *name, uint32_t parent, int32_t worker)
+/* Fill slot `index`, which the caller has claimed. */
+static uint32_t start_span(brisk_trace *trace, uint64_t index, const char *name, uint32_t parent,
+                           int32_t worker)
 {
-    if (trace == NULL) {
-        return BRISK_TRACE_NONE;
-    }
-    /* Relaxed: a claim only has to be unique; readers come after the work is done. */
-    uint64_t index = atomic_fetch_add_explicit(&trace->claimed, 1, memory_order_relaxed);
-    if (index >= trace->capacity) {
-        return BRISK_TRACE_NONE;
-    }
     brisk_span *span = &trace->spans[index];
     span->id = (uint32_t)index + 1;
     span->parent = parent < span->id ? parent : BRISK_TRACE_NONE;
@@ -97,6 +94,35 @@ uint32_t brisk_trace_begin(brisk_trace *trace, const char *name, uint32_t parent
     set_name(span, name);
     span->start_ns = brisk_clock_now_ns(trace->clock); /* last: the begin itself is not counted */
     return span->id;
+}
+
+uint32_t brisk_trace_begin(brisk_trace *trace, const char *name, uint32_t parent, int32_t worker)
+{
+    if (trace == NULL) {
+        return BRISK_TRACE_NONE;
+    }
+    /* Relaxed: a claim only has to be unique; readers come after the work is done. */
+    uint64_t index = atomic_fetch_add_explicit(&trace->claimed, 1, memory_order_relaxed);
+    return index < trace->capacity ? start_span(trace, index, name, parent, worker)
+                                   : BRISK_TRACE_NONE;
+}
+
+uint32_t brisk_trace_begin_minor(brisk_trace *trace, const char *name, uint32_t parent,
+                                 int32_t worker, uint32_t keep)
+{
+    if (trace == NULL) {
+        return BRISK_TRACE_NONE;
+    }
+    uint64_t limit = trace->capacity > keep ? trace->capacity - keep : 0;
+    uint64_t index = atomic_load_explicit(&trace->claimed, memory_order_relaxed);
+    do {
+        if (index >= limit) {
+            atomic_fetch_add_explicit(&trace->refused, 1, memory_order_relaxed);
+            return BRISK_TRACE_NONE;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&trace->claimed, &index, index + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return start_span(trace, index, name, parent, worker);
 }
 
 static brisk_span *span_of(brisk_trace *trace, uint32_t id)
@@ -139,7 +165,8 @@ uint32_t brisk_trace_count(const brisk_trace *trace)
 uint64_t brisk_trace_dropped(const brisk_trace *trace)
 {
     uint64_t claimed = atomic_load_explicit(&trace->claimed, memory_order_relaxed);
-    return claimed > trace->capacity ? claimed - trace->capacity : 0;
+    uint64_t refused = atomic_load_explicit(&trace->refused, memory_order_relaxed);
+    return refused + (claimed > trace->capacity ? claimed - trace->capacity : 0);
 }
 
 brisk_span brisk_trace_at(const brisk_trace *trace, uint32_t index)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <brisk/log.h>
 #include <brisk/trace.h>
 
 #include "base/assert.h"
@@ -91,6 +92,11 @@ brisk_err brisk_trace_write_chrome(const brisk_trace *trace, brisk_out out)
     brisk_json_array_begin(&json, "traceEvents");
     uint64_t origin = first_start(trace);
     uint32_t count = brisk_trace_count(trace);
+    uint64_t dropped = brisk_trace_dropped(trace);
+    if (dropped != 0) {
+        brisk_log(BRISK_LOG_WARNING, "trace",
+                  "%" PRIu64 " further spans are missing: the trace was full", dropped);
+    }
     for (uint32_t i = 0; i < count; i++) {
         brisk_span span = brisk_trace_at(trace, i);
         write_thread_name(&json, trace, i);
@@ -98,7 +104,7 @@ brisk_err brisk_trace_write_chrome(const brisk_trace *trace, brisk_out out)
     }
     brisk_json_array_end(&json);
     brisk_json_object_begin(&json, "otherData");
-    brisk_json_u64(&json, "dropped", brisk_trace_dropped(trace));
+    brisk_json_u64(&json, "dropped", dropped);
     brisk_json_object_end(&json);
     brisk_json_object_end(&json);
     return brisk_json_finish(&json);

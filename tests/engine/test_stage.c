@@ -86,6 +86,56 @@ static brisk_span find_span(const brisk_trace *trace, const char *name)
     return (brisk_span){0};
 }
 
+static brisk_err count_only(brisk_stage_ctx *ctx, void *item_ctx, uint32_t index)
+{
+    (void)ctx;
+    (void)index;
+    item_test *test = item_ctx;
+    atomic_fetch_add(&test->total, 1);
+    return BRISK_OK;
+}
+
+static brisk_err stage_thousands(brisk_stage_ctx *ctx, item_test *test)
+{
+    test->got = brisk_stage_for(ctx, 5000, NULL, count_only, test);
+    return test->got;
+}
+
+static brisk_err stage_later(brisk_stage_ctx *ctx, void *opaque)
+{
+    (void)ctx;
+    (void)opaque;
+    return BRISK_OK;
+}
+
+/* Items are the ones that find no room in the trace, not the stages behind them. */
+static void test_items_leave_spans_to_stages(void **unused)
+{
+    (void)unused;
+    static const brisk_stage stages[] = {
+        {.name = "items", .run = run_its_stage},
+        {.name = "later", .run = stage_later, .after = {"items"}},
+    };
+    static const brisk_workload workload = {
+        .name = "crowded",
+        .stages = stages,
+        .stage_count = 2,
+        .state_bytes = sizeof(void *),
+        .init = take_test,
+    };
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    CHECK_OK(brisk_engine_register(engine, &workload, NULL));
+    item_test test = {.stage = stage_thousands};
+    BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = NULL;
+    CHECK_OK(brisk_job_create(engine, &workload, &test, NULL, &job));
+    CHECK_OK(brisk_job_run(job));
+    CHECK(atomic_load(&test.total) == 5000);
+    const brisk_trace *trace = brisk_job_trace(job);
+    CHECK_U64(find_span(trace, "later").end_ns, >, 0);
+    CHECK_U64(brisk_trace_count(trace), >, 900);
+    CHECK_U64(brisk_trace_dropped(trace), >, 3000);
+}
+
 /* Neither item can end before the other has begun, so the spans must overlap. */
 static void test_two_items_overlap_on_two_workers(void **unused)
 {
@@ -344,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_items_overlap_on_two_workers),
+        cmocka_unit_test(test_items_leave_spans_to_stages),
         cmocka_unit_test(test_each_item_once),
         cmocka_unit_test(test_first_error_stops_the_rest),
         cmocka_unit_test(test_stage_may_forgive_its_items),

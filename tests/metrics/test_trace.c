@@ -123,6 +123,26 @@ static void test_a_full_trace_counts_what_it_drops(void **state)
     CHECK(strstr(sink.text, "7 further spans dropped") != NULL);
 }
 
+static void test_minor_spans_leave_room(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_trace_destroy) brisk_trace *trace = NULL;
+    CHECK_OK(brisk_trace_create(8, NULL, NULL, &trace));
+    for (uint32_t i = 0; i < 10; i++) {
+        CHECK_U64(brisk_trace_begin_minor(trace, "item", 0, 0, 3), ==, i < 5 ? i + 1 : 0);
+    }
+    CHECK_U64(brisk_trace_dropped(trace), ==, 5);
+    for (uint32_t i = 5; i < 8; i++) {
+        CHECK_U64(brisk_trace_begin(trace, "stage", 0, 0), ==, i + 1);
+    }
+    CHECK_U64(brisk_trace_begin(trace, "stage", 0, 0), ==, BRISK_TRACE_NONE);
+    CHECK_U64(brisk_trace_begin_minor(trace, "item", 0, 0, 3), ==, BRISK_TRACE_NONE);
+    CHECK_U64(brisk_trace_begin_minor(trace, "item", 0, 0, 9), ==, BRISK_TRACE_NONE);
+    CHECK_U64(brisk_trace_begin_minor(NULL, "item", 0, 0, 0), ==, BRISK_TRACE_NONE);
+    CHECK_U64(brisk_trace_count(trace), ==, 8);
+    CHECK_U64(brisk_trace_dropped(trace), ==, 8);
+}
+
 enum { THREADS = 4, SPANS_EACH = 500 };
 
 static void trace_many(void *ctx)
@@ -297,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_a_span_keeps_what_it_was_told),
         cmocka_unit_test(test_odd_input_is_made_harmless),
         cmocka_unit_test(test_a_full_trace_counts_what_it_drops),
+        cmocka_unit_test(test_minor_spans_leave_room),
         cmocka_unit_test(test_threads_share_one_trace),
         cmocka_unit_test(test_text_is_a_tree),
         cmocka_unit_test(test_text_needs_no_memory),
