@@ -134,7 +134,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_job_wait(brisk_job *job);
 /**
  * Run in the calling thread, with helpers where stages are parallel; returns the result.  A job
  * that is done only gives its result, one that was submitted is waited for.  Inside a stage of
- * another job it does not wait for a third one that computes the same key, but computes.
+ * another job, and on a worker, it does not wait for a third one that computes the same key, but
+ * computes.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_job_run(brisk_job *job);
 /** Ask a job to stop; its result will be BRISK_ERR_CANCELLED unless it was done. */

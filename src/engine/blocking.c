@@ -3,7 +3,8 @@
  *
  * A worker that waits is a worker less for everybody, so a blocking stage gets a thread of its
  * own and the job holds no thread at all meanwhile: the phase is started, the job is left, and
- * whoever ends the phase resumes it.
+ * whoever ends the phase resumes it.  (A job that is run inside a stage does hold a worker; all
+ * stages of such a phase get threads.)
  *
  *     left[s]   predecessors of stage s that are not done; who brings it to 0 launches s
  *     open      stages that were launched and are not over, and one for the start itself;
@@ -22,7 +23,8 @@
 
 typedef struct blocking_phase {
     brisk_job *job;
-    uint64_t stages; /* bit i: stage i belongs to the phase */
+    uint64_t stages;   /* bit i: stage i belongs to the phase */
+    bool worker_waits; /* for the phase: leave no stage to the workers, it may be the only one */
     _Atomic uint32_t open;
     _Atomic uint32_t left[BRISK_STAGES_MAX];
     struct blocking_stage {
@@ -125,7 +127,7 @@ static void launch(blocking_phase *phase, uint32_t index)
     /* Relaxed: the launcher's own count keeps the phase open. */
     (void)atomic_fetch_add_explicit(&phase->open, 1, memory_order_relaxed);
     bool blocking = (job->workload->stages[index].flags & BRISK_STAGE_BLOCKING) != 0;
-    if (!blocking) {
+    if (!blocking && !phase->worker_waits) {
         stage->task = (brisk_task){.run = run_task, .ctx = stage};
         brisk_executor_submit(job->engine->executor, &stage->task);
     } else if (!launch_thread(job->engine, stage)) {
@@ -182,6 +184,8 @@ brisk_err engine_blocking_start(brisk_job *job, engine_phase phase)
         return BRISK_ERR_NOMEM;
     }
     run->job = job;
+    run->worker_waits =
+        !job->submitted && brisk_executor_current_worker(job->engine->executor) >= 0;
     atomic_init(&run->open, 1);
     uint64_t sources = 0;
     for (uint32_t i = 0; i < job->workload->stage_count; i++) {

@@ -13,7 +13,7 @@
  * no longer true looks again instead of computing a second time.
  *
  * Nobody ever waits for a flight while it is inside another job on the same thread (`may_wait`):
- * the leader might be the frame below.  A job that was submitted does not hold a thread at all
+ * the leader might be the frame below; nor on a worker, which the leader may need.  A job that was submitted does not hold a thread at all
  * while it waits; it is put back to the executor.
  *
  * Invariant: a flight is in its bucket exactly while leader->leading; a job waits in at most one

@@ -231,7 +231,8 @@ static engine_step step_join(brisk_job *job)
     uint64_t landed =
         job->looks < LOOKS_MAX ? job->landed : engine_flight_landed(flights, &job->key);
     bool submitted = job->submitted; /* a job that waits may be gone before join returns */
-    bool may_wait = submitted || engine_thread_depth() == 1;
+    bool on_worker = brisk_executor_current_worker(job->engine->executor) >= 0;
+    bool may_wait = submitted || (engine_thread_depth() == 1 && !on_worker);
     job->wait_ns = brisk_clock_now_ns(job->engine->clock);
     job->source = ENGINE_SOURCE_FLIGHT;
     engine_join join = engine_flight_join(flights, job, landed, may_wait);

@@ -7,6 +7,8 @@
  */
 #include "engine/lab.h"
 
+#include <sched.h>
+
 enum { STAGES = 12, ROUNDS = 60 };
 
 typedef struct world {
@@ -190,11 +192,158 @@ static void test_many_blocking_jobs(void **unused)
     }
 }
 
+/*
+ * A stage runs another job, whose phases block, on the only worker: that job's stages must not wait
+ * for the worker that waits for them.
+ */
+typedef struct outer_world {
+    brisk_engine *engine;
+    const brisk_workload *inner;
+    world inside;
+} outer_world;
+
+static brisk_err run_inner_job(brisk_stage_ctx *ctx, void *opaque)
+{
+    (void)ctx;
+    outer_world *w = *(outer_world **)opaque;
+    brisk_job *job = NULL;
+    brisk_err err = brisk_job_create(w->engine, w->inner, &w->inside, NULL, &job);
+    if (err == BRISK_OK) {
+        err = brisk_job_run(job);
+    }
+    brisk_job_destroy(job);
+    return err;
+}
+
+static void test_a_job_run_on_the_only_worker(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(1, NULL);
+    brisk_stage stages[STAGES];
+    for (int i = 0; i < STAGES; i++) { /* both kinds, side by side and one after the other */
+        stages[i] = (brisk_stage){
+            .name = names[i], .run = functions[i], .flags = i % 2 == 0 ? BRISK_STAGE_BLOCKING : 0};
+        stages[i].after[0] = i >= 3 ? names[i - 3] : NULL;
+    }
+    brisk_workload inner = {.name = "inner",
+                            .stages = stages,
+                            .stage_count = STAGES,
+                            .state_bytes = sizeof(void *),
+                            .init = take_world};
+    brisk_stage stage = {.name = "outer", .run = run_inner_job};
+    brisk_workload outer = {.name = "outer",
+                            .stages = &stage,
+                            .stage_count = 1,
+                            .state_bytes = sizeof(void *),
+                            .init = take_world};
+    CHECK_OK(brisk_engine_register(engine, &inner, NULL));
+    CHECK_OK(brisk_engine_register(engine, &outer, NULL));
+    outer_world w = {.engine = engine, .inner = &inner, .inside = {.fail_at = -1}};
+    brisk_job *job = NULL;
+    CHECK_OK(brisk_job_create(engine, &outer, &w, NULL, &job));
+    CHECK_OK(brisk_job_submit(job, NULL, NULL, NULL));
+    CHECK_OK(brisk_job_wait(job));
+    brisk_job_destroy(job);
+    check_order(stages, &w.inside);
+}
+
+/*
+ * on_done runs on the only worker and there a job of a key whose leader is in a blocking stage and
+ * will need the worker next.
+ */
+typedef struct meeting {
+    brisk_engine *engine;
+    const brisk_workload *workload;
+    _Atomic int computing;
+    _Atomic bool released;
+} meeting;
+
+static brisk_err meeting_key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder)
+{
+    (void)ctx;
+    (void)state;
+    brisk_key_str(builder, "of", "all");
+    return BRISK_OK;
+}
+
+static brisk_err meeting_answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
+{
+    (void)ctx;
+    (void)state;
+    return brisk_value_copy("same", 4, NULL, &ret->value);
+}
+
+/* The first one, which leads, blocks until the second one has come. */
+static brisk_err meeting_block(brisk_stage_ctx *ctx, void *opaque)
+{
+    (void)ctx;
+    meeting *m = *(meeting **)opaque;
+    if (atomic_fetch_add(&m->computing, 1) == 0) {
+        while (!atomic_load(&m->released)) {
+            (void)sched_yield();
+        }
+    }
+    return BRISK_OK;
+}
+
+static brisk_err meeting_go_on(brisk_stage_ctx *ctx, void *opaque)
+{
+    (void)ctx;
+    (void)opaque;
+    return BRISK_OK;
+}
+
+static void run_second(brisk_job *job, void *ctx)
+{
+    (void)job;
+    meeting *m = ctx;
+    while (atomic_load(&m->computing) == 0) {
+        (void)sched_yield(); /* the leader is in its blocking stage */
+    }
+    atomic_store(&m->released, true);
+    brisk_job *second = NULL;
+    CHECK_OK(brisk_job_create(m->engine, m->workload, m, NULL, &second));
+    CHECK_OK(brisk_job_run(second));
+    brisk_job_destroy(second);
+}
+
+static void test_a_worker_does_not_wait_for_a_flight(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 50; round++) {
+        BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(1, NULL);
+        static const brisk_stage stages[] = {
+            {.name = "block", .flags = BRISK_STAGE_BLOCKING, .run = meeting_block},
+            {.name = "go_on", .after = {"block"}, .run = meeting_go_on},
+        };
+        brisk_workload workload = {.name = "meeting",
+                                   .stages = stages,
+                                   .stage_count = 2,
+                                   .state_bytes = sizeof(void *),
+                                   .init = take_world,
+                                   .key = meeting_key,
+                                   .answer = meeting_answer};
+        CHECK_OK(brisk_engine_register(engine, &workload, NULL));
+        meeting m = {.engine = engine, .workload = &workload};
+        brisk_job *leader = NULL;
+        CHECK_OK(brisk_job_create(engine, &workload, &m, NULL, &leader));
+        CHECK_OK(brisk_job_submit(leader, NULL, NULL, NULL));
+        lab_request request = {.input = "another"};
+        brisk_job *other = lab_job(engine, &request, NULL);
+        CHECK_OK(brisk_job_submit(other, run_second, &m, NULL));
+        CHECK_OK(brisk_job_wait(leader));
+        brisk_job_destroy(other);
+        brisk_job_destroy(leader);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_graph),
         cmocka_unit_test(test_many_blocking_jobs),
+        cmocka_unit_test(test_a_job_run_on_the_only_worker),
+        cmocka_unit_test(test_a_worker_does_not_wait_for_a_flight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
