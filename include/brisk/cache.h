@@ -84,7 +84,7 @@ typedef struct brisk_tier_stats {
     uint64_t corrupt;   /**< Entries or files found damaged. */
     uint64_t errors;    /**< System calls that failed. */
     uint64_t entries;   /**< Alive now; an estimate for the disk tier. */
-    uint64_t bytes;     /**< Held now. */
+    uint64_t bytes;     /**< Held now; of the disk tier without its index. */
     uint64_t bytes_max;
     uint64_t raw_bytes;    /**< Value bytes given to the tier ... */
     uint64_t stored_bytes; /**< ... and what they became after compression. */
@@ -150,8 +150,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_memory_tier_create(const brisk_memory_
 /* --- disk tier --------------------------------------------------------------------------- */
 
 typedef struct brisk_disk_tier_opts {
-    const char *path;         /**< Folder; created when missing.  Copied. */
-    uint64_t bytes_max;       /**< Segments and files of their own together; 0 means 4 GiB. */
+    const char *path;   /**< Folder; created when missing.  Copied. */
+    uint64_t bytes_max; /**< All files together, the index too; 0 means 4 GiB; 64 KiB or more. */
     uint64_t segment_bytes;   /**< 0 means 64 MiB; smaller ones are for tests. */
     int zstd_level;           /**< 0 means 1; negative: no compression. */
     const brisk_clock *clock; /**< Borrowed; NULL means the system's. */

@@ -171,6 +171,7 @@ typedef struct disk_tier {
     char *path;
     size_t path_size;
     uint64_t bytes_max;
+    uint64_t data_max; /* what the index leaves of that */
     uint64_t segment_bytes;
     uint64_t large_bytes; /* values above are files */
     int level;            /* negative: no compression */

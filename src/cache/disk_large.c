@@ -115,7 +115,7 @@ static brisk_err reserve(disk_tier *tier, uint64_t size, uint32_t *ret_segment)
 brisk_err disk_large_store(disk_tier *tier, brisk_value *value, disk_file_ref *ret)
 {
     uint64_t size = brisk_value_size(value);
-    if (size > tier->bytes_max - tier->segment_bytes) {
+    if (size > tier->data_max || size + tier->segment_bytes > tier->data_max) {
         return BRISK_ERR_DECLINED;
     }
     disk_file_ref ref = {.size = size};

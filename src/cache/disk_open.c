@@ -28,9 +28,12 @@
 enum {
     PATH_BYTES_MAX = 4096,
     SLOT_BYTES = 4096, /* of the bound, for each slot */
-    SLOTS_MIN = 65536,
+    SLOTS_FEW = 65536, /* that many even if entries are large, when there is room */
+    SLOTS_MIN = 512,
+    INDEX_SHARE = 8, /* the index takes at most 1/8 of the bound, if that gives SLOTS_MIN */
+    ENTRIES_SHARE = 32,
     SLOTS_MAX = 1 << 26,
-    BYTES_MIN = 16384,
+    BYTES_MIN = 65536,
     OPEN_TRIES = 8,
 };
 
@@ -283,6 +286,7 @@ static brisk_err map_index(disk_tier *tier, const disk_index_shape *shape)
     }
     tier->map = map;
     tier->map_size = shape->size;
+    tier->data_max = tier->bytes_max > shape->size ? tier->bytes_max - shape->size : 0;
     tier->header = map;
     tier->entries = (disk_entry *)(void *)((unsigned char *)map + DISK_INDEX_PAGE);
     tier->slots = (_Atomic uint64_t *)(void *)((unsigned char *)map + shape->slots_at);
@@ -290,8 +294,34 @@ static brisk_err map_index(disk_tier *tier, const disk_index_shape *shape)
     return BRISK_OK;
 }
 
+static disk_index_shape wanted_shape(const disk_tier *tier)
+{
+    uint64_t few = tier->bytes_max / ENTRIES_SHARE / sizeof(disk_entry);
+    few = few < DISK_SEGMENTS_MIN ? few : DISK_SEGMENTS_MIN;
+    uint64_t segments = 2 * (tier->bytes_max / tier->segment_bytes) + 64;
+    segments = segments < few ? few : segments;
+    segments = segments > DISK_SEGMENTS_MAX ? DISK_SEGMENTS_MAX : segments;
+    uint64_t slots = SLOTS_FEW;
+    while (slots < tier->bytes_max / SLOT_BYTES && slots < SLOTS_MAX) {
+        slots *= 2;
+    }
+    while (slots > SLOTS_MIN &&
+           disk_index_shape_of(slots, (uint32_t)segments).size > tier->bytes_max / INDEX_SHARE) {
+        slots /= 2;
+    }
+    return disk_index_shape_of(slots, (uint32_t)segments);
+}
+
+/* Whether an index that was made for another bound will do. */
+static bool shape_suits(const disk_tier *tier, const disk_index_shape *shape)
+{
+    disk_index_shape wanted = wanted_shape(tier);
+    return shape->slot_count >= wanted.slot_count / 4 &&
+           (shape->size <= wanted.size || shape->size <= tier->bytes_max / INDEX_SHARE);
+}
+
 /* NOT_FOUND or CORRUPT: it must be made anew. */
-static brisk_err open_index(disk_tier *tier)
+static brisk_err open_index(disk_tier *tier, bool alone)
 {
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int fd = tier->sys->openat(tier->dir_fd, index_name, flags, 0);
@@ -306,22 +336,11 @@ static brisk_err open_index(disk_tier *tier)
     size_t have = disk_pread_some(tier, fd, &header, sizeof header, 0, &err);
     if (err == BRISK_OK &&
         (have != sizeof header || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
-         !disk_index_header_ok(&header, (uint64_t)st.st_size, tier->seed, &shape))) {
+         !disk_index_header_ok(&header, (uint64_t)st.st_size, tier->seed, &shape) ||
+         (alone && !shape_suits(tier, &shape)))) {
         err = BRISK_ERR_CORRUPT;
     }
     return err == BRISK_OK ? map_index(tier, &shape) : err;
-}
-
-static disk_index_shape wanted_shape(const disk_tier *tier)
-{
-    uint64_t slots = SLOTS_MIN;
-    while (slots < tier->bytes_max / SLOT_BYTES && slots < SLOTS_MAX) {
-        slots *= 2;
-    }
-    uint64_t segments = 2 * (tier->bytes_max / tier->segment_bytes) + 64;
-    segments = segments < DISK_SEGMENTS_MIN ? DISK_SEGMENTS_MIN : segments;
-    segments = segments > DISK_SEGMENTS_MAX ? DISK_SEGMENTS_MAX : segments;
-    return disk_index_shape_of(slots, (uint32_t)segments);
 }
 
 static brisk_err write_index(disk_tier *tier, const disk_index_shape *shape)
@@ -427,7 +446,7 @@ static brisk_err recover(disk_tier *tier, const disk_state *state)
 
 static brisk_err load_index(disk_tier *tier, bool alone, disk_state *state, brisk_errinfo *info)
 {
-    brisk_err err = open_index(tier);
+    brisk_err err = open_index(tier, alone);
     if (err != BRISK_OK && !alone) {
         return brisk_errinfo_set(info, err, "%s/%s: %s, and others use the folder", tier->path,
                                  index_name, brisk_err_message(err));

@@ -295,7 +295,10 @@ brisk_err disk_rebuild(disk_tier *tier)
     unsigned char *buffer = tier->alloc->acquire(tier->alloc->ctx, DISK_SCAN_BYTES, 64);
     if (buffer != NULL) {
         err = rebuild_all(tier, dir, buffer);
-        clear_poison(tier);
+        /* Without a segment there are no slots: a new folder is spared the walk. */
+        if (atomic_load_explicit(&tier->header->next_segment, memory_order_relaxed) > 1) {
+            clear_poison(tier);
+        }
         tier->alloc->release(tier->alloc->ctx, buffer, DISK_SCAN_BYTES, 64);
     }
     (void)closedir(dir);

@@ -193,7 +193,7 @@ static disk_entry *oldest_droppable(disk_tier *tier)
 
 static brisk_err make_room_locked(disk_tier *tier, uint64_t bytes)
 {
-    while (bytes_reserved(tier) + bytes > tier->bytes_max) {
+    while (bytes_reserved(tier) + bytes > tier->data_max) {
         disk_entry *oldest = oldest_droppable(tier);
         if (oldest == NULL && tier->active_id == 0) {
             return BRISK_ERR_FULL;
@@ -212,7 +212,7 @@ static brisk_err make_room_locked(disk_tier *tier, uint64_t bytes)
 
 brisk_err disk_room_make(disk_tier *tier, uint64_t bytes)
 {
-    if (bytes > tier->bytes_max) {
+    if (bytes > tier->data_max) {
         return BRISK_ERR_FULL;
     }
     brisk_err err = disk_structure_enter(tier);

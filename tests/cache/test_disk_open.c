@@ -144,13 +144,77 @@ static void test_odd_files_are_named(void **state)
     brisk_log_set_sink(NULL, NULL, NULL);
 }
 
+/* --- small bounds -------------------------------------------------------------------------------- */
+
+static uint64_t bytes_in(const char *path)
+{
+    uint64_t sum = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
+        struct stat st;
+        if (fstatat(dirfd(dir), file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(st.st_mode)) {
+            sum += (uint64_t)st.st_size;
+        }
+    }
+    (void)closedir(dir);
+    return sum;
+}
+
+/* The index counts, and leaves most of the bound to entries. */
+static void test_bound_counts_the_index(void **state)
+{
+    (void)state;
+    static const uint64_t bounds[] = {64 << 10, 512 << 10, 1 << 20, 32 << 20};
+    unsigned char data[3000];
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (unsigned char)(i * 2654435761u >> 13);
+    }
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+        brisk_tier *tier = disk_open_opts(
+            &(brisk_disk_tier_opts){.path = dir->path, .bytes_max = bounds[i], .zstd_level = -1});
+        char key[16] = "";
+        for (uint32_t n = 0; n < 2 * bounds[i] / sizeof data; n++) {
+            (void)snprintf(key, sizeof key, "%u", n);
+            CHECK_OK(disk_put_bytes(tier, key, data, sizeof data));
+            CHECK(disk_holds(tier, key, data, sizeof data));
+            if (n % 64 == 0) {
+                CHECK_U64(disk_stats(tier).bytes, <=, bounds[i]);
+                CHECK_U64(bytes_in(dir->path), <=, bounds[i] + sizeof(disk_state));
+            }
+        }
+        CHECK_U64(disk_stats(tier).entries * sizeof data, >, bounds[i] / 3);
+        struct stat st;
+        CHECK(stat(temp_dir_path(dir, "index"), &st) == 0);
+        CHECK_U64((uint64_t)st.st_size, <=, bounds[i] / (i == 0 ? 4 : 8));
+        brisk_tier_destroy(tier);
+    }
+}
+
+/* With another bound the index is made anew, and what there is room for comes along. */
+static void test_bound_changes(void **state)
+{
+    (void)state;
+    static const uint64_t bounds[] = {64 << 20, 1 << 20, 64 << 20};
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        brisk_tier *tier =
+            disk_open_opts(&(brisk_disk_tier_opts){.path = dir->path, .bytes_max = bounds[i]});
+        CHECK(i == 0 ? disk_misses(tier, "k") : disk_holds_text(tier, "k", "v"));
+        CHECK_OK(disk_put_text(tier, "k", "v"));
+        CHECK_U64(disk_stats(tier).bytes, <=, bounds[i]);
+        brisk_tier_destroy(tier);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_open_and_close),
-        cmocka_unit_test(test_foreign_files_stay),
-        cmocka_unit_test(test_own_files_are_replaced),
-        cmocka_unit_test(test_odd_files_are_named),
+        cmocka_unit_test(test_many_open_and_close),    cmocka_unit_test(test_foreign_files_stay),
+        cmocka_unit_test(test_own_files_are_replaced), cmocka_unit_test(test_odd_files_are_named),
+        cmocka_unit_test(test_bound_counts_the_index), cmocka_unit_test(test_bound_changes),
     };
     return cmocka_run_group_tests_name("disk open", tests, disk_use_memory, NULL);
 }
