@@ -23,6 +23,10 @@
 #include "cache/memory_cell.h"
 #include "cache/memory_shard.h"
 
+#ifndef MADV_COLLAPSE
+#    define MADV_COLLAPSE 25 /* Linux 6.1; the C library does not know it yet */
+#endif
+
 enum {
     CHUNK_BYTES_MIN = 4096,
     CHUNKS_AIM = 64,
@@ -105,9 +109,6 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
     if (block == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    if (huge) {
-        (void)madvise(block, plan.end, MADV_HUGEPAGE); /* only advice */
-    }
     *shard = (memory_shard){
         .region = block,
         .clock = opts->clock,
@@ -121,6 +122,7 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
         .block_bytes = plan.end,
         .block_align = align,
         .bytes_fixed = plan.end - (uint64_t)plan.chunk_count * plan.chunk_bytes,
+        .wants_huge = huge,
     };
     shard->bytes_budget = opts->bytes - shard->bytes_fixed;
     void *buckets = block + plan.buckets_at;
@@ -349,16 +351,37 @@ static bool collect_chunk(memory_shard *shard, bool release)
     return true;
 }
 
+/*
+ * Not before a second chunk is begun: a process that keeps a few entries and ends would otherwise
+ * zero megabytes for them.  What lies in small pages by then is collapsed into large ones at once;
+ * lookups go on meanwhile.
+ */
+static void ask_huge_pages(memory_shard *shard)
+{
+    size_t first = (size_t)shard->space.chunk_lines * LINE_BYTES;
+    unsigned char *block = shard->block;
+    size_t fixed_at = shard->block_bytes - (size_t)shard->bytes_fixed;
+    fixed_at &= ~(size_t)(SHARD_HUGE_PAGE - 1);
+    (void)madvise(block, shard->block_bytes, MADV_HUGEPAGE); /* only advice, all three */
+    (void)madvise(block, first, MADV_COLLAPSE);
+    (void)madvise(block + fixed_at, shard->block_bytes - fixed_at, MADV_COLLAPSE);
+    shard->wants_huge = false;
+}
+
 static bool grow_class(memory_shard *shard, uint32_t cell_class)
 {
     uint64_t bytes = (uint64_t)shard->space.chunk_lines * LINE_BYTES;
     if (bytes > shard->bytes_budget - shard->bytes_used) {
         return false;
     }
+    if (shard->wants_huge && shard->chunks_begun != 0) {
+        ask_huge_pages(shard);
+    }
     uint32_t chunk = space_grow(&shard->space, cell_class);
     if (chunk == SPACE_NONE) {
         return false;
     }
+    shard->chunks_begun++;
     uint32_t ids = shard->space.chunk_lines / CELL_LINES_MIN;
     shard->policy_ops->add_ids(shard->policy, chunk * ids, ids);
     shard->bytes_used += bytes;

@@ -57,6 +57,8 @@ typedef struct memory_shard {
     void *block;
     size_t block_bytes;
     size_t block_align;
+    bool wants_huge; /* large pages were not asked for yet */
+    uint64_t chunks_begun;
     uint64_t bytes_fixed;  /* bookkeeping, charged always */
     uint64_t bytes_budget; /* for chunks, values by reference and blocks together */
     uint64_t bytes_used;
