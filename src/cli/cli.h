@@ -48,6 +48,7 @@ typedef struct cli_state {
     const char *config_path;
     const char *settings[CLI_SETTINGS_MAX];
     uint32_t setting_count;
+    FILE *err;            /* where words go while a command runs; NULL means stderr */
     brisk_engine *engine; /* created when first asked for */
     brisk_arena *arena;   /* likewise; lives as long as the engine */
 } cli_state;
@@ -86,8 +87,22 @@ brisk_arena *cli_arena(cli_state *cli);
 brisk_err cli_engine(cli_state *cli, bool no_disk, brisk_engine **ret);
 /** What a command of the program itself finds in its invocation. */
 cli_state *cli_of(const brisk_invocation *invocation);
+/** Are all --set known and good?  Says what is wrong. */
+bool cli_settings_are_good(cli_state *cli);
+/** Standard error, or what passes to it. */
+FILE *cli_words(const cli_state *cli);
 /** Release everything. */
 void cli_deinit(cli_state *cli);
+
+/* --- json_failure.c ----------------------------------------------------------------------- */
+
+/** Run the command; one that was asked for JSON gives an object with `error` when it fails. */
+brisk_exit cli_run(cli_state *cli, brisk_invocation *invocation);
+
+/* --- environment.c ------------------------------------------------------------------------ */
+
+/** Warn of BRISK_CACHE_..., BRISK_ENGINE_... and BRISK_LOG_... that are no knobs. */
+void cli_check_environment(FILE *out, const brisk_knobs *knobs);
 
 /* --- help.c ------------------------------------------------------------------------------- */
 

@@ -186,6 +186,11 @@ static brisk_exit prepare(bench *b)
     if (status == BRISK_EXIT_OK) {
         status = read_name(b, OPTION_BASELINE, &b->baseline_path);
     }
+    const brisk_option_value *target = &b->invocation->values[OPTION_TARGET];
+    if (status == BRISK_EXIT_OK && target->set && target->number == 0) {
+        (void)fprintf(b->invocation->err, "brisk: bench: --target takes more than no time\n");
+        status = BRISK_EXIT_USAGE;
+    }
     if (status != BRISK_EXIT_OK || b->baseline_path == NULL) {
         return status;
     }

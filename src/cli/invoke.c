@@ -76,7 +76,7 @@ brisk_exit cli_invoke(cli_state *cli, const char *group, const brisk_command *co
                                    .err = stderr,
                                    .engine = engine_of,
                                    .private_ = cli};
-    return command->run(&invocation);
+    return cli_settings_are_good(cli) ? cli_run(cli, &invocation) : BRISK_EXIT_USAGE;
 }
 
 cli_state *cli_of(const brisk_invocation *invocation)
@@ -84,12 +84,43 @@ cli_state *cli_of(const brisk_invocation *invocation)
     return invocation->private_;
 }
 
+FILE *cli_words(const cli_state *cli)
+{
+    return cli->err != NULL ? cli->err : stderr;
+}
+
+/**
+ * Tried on an engine of its own, which opens nothing: the command may need none.  When it cannot
+ * be made without the settings either, something else is wrong, and who needs one will say it.
+ */
+bool cli_settings_are_good(cli_state *cli)
+{
+    brisk_engine_opts opts = {.no_disk = true,
+                              .no_files = true,
+                              .settings = cli->settings,
+                              .setting_count = cli->setting_count};
+    brisk_engine *engine = NULL;
+    brisk_errinfo info = {0};
+    if (cli->setting_count == 0 || brisk_engine_create(&opts, &engine, &info) == BRISK_OK) {
+        brisk_engine_destroy(engine);
+        return true;
+    }
+    opts.setting_count = 0;
+    brisk_errinfo other = {0};
+    bool good = brisk_engine_create(&opts, &engine, &other) != BRISK_OK;
+    brisk_engine_destroy(engine);
+    if (!good) {
+        (void)fprintf(stderr, "brisk: %s\n", info.text);
+    }
+    return good;
+}
+
 brisk_arena *cli_arena(cli_state *cli)
 {
     if (cli->arena == NULL) {
         brisk_err err = brisk_arena_create(&(brisk_arena_opts){.chunk_bytes = 65536}, &cli->arena);
         if (err != BRISK_OK) {
-            (void)fprintf(stderr, "brisk: %s\n", brisk_err_message(err));
+            (void)fprintf(cli_words(cli), "brisk: %s\n", brisk_err_message(err));
         }
     }
     return cli->arena;
@@ -110,12 +141,15 @@ brisk_err cli_engine(cli_state *cli, bool no_disk, brisk_engine **ret)
         }
         brisk_err err = brisk_engine_create(&opts, &cli->engine, &info);
         if (err != BRISK_OK) {
-            (void)fprintf(stderr, "brisk: %s\n",
+            (void)fprintf(cli_words(cli), "brisk: %s\n",
                           info.text[0] != '\0' ? info.text : brisk_err_message(err));
             return err;
         }
         if (cli->verbosity != 0) {
             brisk_log_set_level(levels[cli->verbosity + 1]); /* stronger than the knob log.level */
+        }
+        if (cli->verbosity >= 0) {
+            cli_check_environment(cli_words(cli), brisk_engine_knobs(cli->engine));
         }
     }
     *ret = cli->engine;

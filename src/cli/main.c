@@ -53,6 +53,9 @@ static brisk_exit run_group(cli_state *cli, const cli_group *group, int argc, ch
     }
     int at = used + 1;
     if (at >= argc) {
+        if (!cli->help) {
+            (void)fprintf(stderr, "brisk: %s: a command is missing\n", group->name);
+        }
         cli_print_group(cli->help ? stdout : stderr, group);
         return cli->help ? BRISK_EXIT_OK : BRISK_EXIT_USAGE;
     }

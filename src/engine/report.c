@@ -286,10 +286,15 @@ void brisk_job_write_report_json(const brisk_job *job, brisk_json *json)
     brisk_json_str(json, "workload", job->workload->name);
     brisk_json_str(json, "result", brisk_err_name(job->err));
     if (job->err != BRISK_OK) {
-        brisk_json_str(json, "error", brisk_job_error_text(job));
+        brisk_json_object_begin(json, "error");
+        brisk_json_str(json, "code", brisk_err_name(job->err));
+        brisk_json_str(json, "message", brisk_job_error_text(job));
         if (job->error_stage != NULL) {
-            brisk_json_str(json, "error_stage", job->error_stage);
+            brisk_json_str(json, "stage", job->error_stage);
+        } else {
+            brisk_json_null(json, "stage");
         }
+        brisk_json_object_end(json);
     }
     brisk_json_u64(json, "elapsed_ns", brisk_job_elapsed_ns(job));
     if (tier != NULL) {

@@ -72,8 +72,8 @@ done
 run cache stats
 expect_status 0; expect_out_like "tier *memory*"
 run --set cache.disk.bytes=x cache stats
-expect_status 1; expect_out ""; expect_err_like "brisk: *cache.disk.bytes*"
+expect_status 2; expect_out ""; expect_err_like "brisk: *cache.disk.bytes*"
 run --set cache.dsik.bytes=1 cache stats
-expect_status 1; expect_out ""; expect_err_like "brisk: *cache.disk.bytes*"
+expect_status 2; expect_out ""; expect_err_like "brisk: *cache.disk.bytes*"
 
 finish

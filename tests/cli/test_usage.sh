@@ -39,8 +39,10 @@ for words in bench config help version "cache stats" "cache clear" "cache path";
     expect_status 0; expect_out "$page"
 done
 run cache
-expect_status 2; expect_out ""; expect_err_like "usage: brisk cache COMMAND*stats*clear*path*"
-page="$err"
+expect_status 2; expect_out ""
+expect_err_like "brisk: cache: a command is missing
+usage: brisk cache COMMAND*stats*clear*path*"
+page=$(printf '%s\n' "$err" | tail -n +2)
 run cache --help
 expect_status 0; expect_out "$page"
 run help cache
@@ -118,6 +120,34 @@ while [ $i -lt 200 ]; do
 done
 run "$@" version
 expect_status 2; expect_err_like "brisk: too many --set*"
+
+# A setting is checked even where nothing asks for it.
+for words in version "cache stats" "help"; do
+    run --set nonsense=1 $words
+    expect_status 2; expect_out ""; expect_err_like "brisk: *nonsense*"
+    run --set cache.disk.bytes=lots $words
+    expect_status 2; expect_out ""; expect_err_like "brisk: cache.disk.bytes: *"
+done
+run --set cache.disk.bytes=1GiB version
+expect_status 0; expect_err ""
+run bench --target 0 version ; expect_status 2; expect_err_like "brisk: bench: --target *"
+run bench --runs 0 version ; expect_status 2; expect_err_like "brisk: bench: --runs *"
+
+# A variable that looks like a knob and is none.
+export BRISK_CACHE_DISK_BYTE=1 BRISK_LOG_LEVEL=1 BRISK_MODULE_PATH=
+run cache path
+expect_status 0
+expect_err "brisk: warning: environment: BRISK_CACHE_DISK_BYTE is no knob; did you mean BRISK_CACHE_DISK_BYTES?"
+run -q cache path
+expect_status 0; expect_err ""
+unset BRISK_CACHE_DISK_BYTE BRISK_LOG_LEVEL BRISK_MODULE_PATH
+
+# What was asked for as JSON fails as JSON.
+run --config missing.yaml cache stats --json
+expect_status 1; expect_err_like "brisk: *missing.yaml*"
+expect_json "'missing.yaml' in d['error']['message'] and d['error']['code'] and d['error']['stage'] is None"
+run bench --json --runs 1 --warmup 0 -- config no.such.knob
+expect_status 1; expect_json "'exit code' in d['error']['message']"
 
 # Output that does not arrive is a failure; streams that are closed are no danger.
 status=0; "$BRISK" help >/dev/full 2>"$work/.err" || status=$?

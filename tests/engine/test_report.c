@@ -296,7 +296,9 @@ static void test_json(void **unused)
     const brisk_yaml_node *root = brisk_yaml_root(doc);
     assert_string_equal(brisk_yaml_get(root, "workload")->text, "timing");
     assert_string_equal(brisk_yaml_get(root, "result")->text, "BRISK_ERR_IO");
-    assert_string_equal(brisk_yaml_get(root, "error_stage")->text, "c");
+    const brisk_yaml_node *error = brisk_yaml_get(root, "error");
+    assert_string_equal(brisk_yaml_get(error, "code")->text, "BRISK_ERR_IO");
+    assert_string_equal(brisk_yaml_get(error, "stage")->text, "c");
     const brisk_yaml_node *rows = brisk_yaml_get(root, "stages");
     CHECK_U64(rows->count, ==, 4);
     const brisk_yaml_node *third = rows->child->next->next;

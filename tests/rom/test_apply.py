@@ -77,7 +77,9 @@ def test_info(p: Program):
     done = p.run("info", "a.sfc", "missing", "headered.smc", "--json", status=1)
     assert done.stderr.count("\n") == 1 and "missing" in done.stderr, done.stderr
     files = json.loads(done.stdout)["files"]
-    assert [f["path"] for f in files] == ["a.sfc", "headered.smc"]
+    assert [f["path"] for f in files] == ["a.sfc", "missing", "headered.smc"]
+    assert files[1]["error"]["code"] == "BRISK_ERR_NOT_FOUND" and "missing" in files[1]["error"]["message"]
+    del files[1]
     assert files[1]["copier_header_bytes"] == 512 and files[1]["crc32"] == f"{crc32(rom):08x}"
     assert all(c["right"] for c in files[0]["checksums"])
     p.write("empty", b"")
@@ -174,7 +176,8 @@ def test_conflicts_name_both_and_all(p: Program):
     done = p.apply("a.sfc", "m.yaml", "n.yaml", "-o", "no.sfc", "--json", status=1)
     told = json.loads(done.stdout)
     assert told["result"] == "BRISK_ERR_CONFLICT"
-    assert told["error_stage"] == "conflict_detection"
+    assert told["error"]["stage"] == "conflict_detection"
+    assert told["error"]["code"] == "BRISK_ERR_CONFLICT"
     assert told["total"] == 1 and told["conflicts"][0]["first"] == "one/c1"
     p.write("twice.yaml", yaml_mod("t", ("0x300", b"\x01"), ("0x300", b"\x02")))
     p.refuse("a.sfc", "twice.yaml", says="t/c0 wants 01, t/c1 wants 02", lines=2)

@@ -196,7 +196,17 @@ static void print_success_json(brisk_json *json, const brisk_job *job, const rom
     }
 }
 
-brisk_err rom_print_json(FILE *out, const brisk_job *job, const rom_job *state, brisk_err err)
+static void print_trace_error(brisk_json *json, const brisk_errinfo *trace)
+{
+    brisk_json_object_begin(json, "error");
+    brisk_json_str(json, "code", brisk_err_name(trace->code));
+    brisk_json_str(json, "message", trace->text);
+    brisk_json_str(json, "stage", "trace");
+    brisk_json_object_end(json);
+}
+
+brisk_err rom_print_json(FILE *out, const brisk_job *job, const rom_job *state, brisk_err err,
+                         const brisk_errinfo *trace)
 {
     brisk_json json;
     brisk_json_init(&json, brisk_out_file(out), 2);
@@ -206,6 +216,9 @@ brisk_err rom_print_json(FILE *out, const brisk_job *job, const rom_job *state, 
     brisk_json_bool(&json, "dry_run", state->request->dry_run);
     if (err == BRISK_OK) {
         print_success_json(&json, job, state);
+        if (trace->code != BRISK_OK) {
+            print_trace_error(&json, trace);
+        }
     } else if (state->conflicts.total != 0) {
         rom_conflicts_write_json(state, &json);
     }

@@ -22,8 +22,9 @@ BRISK_NODISCARD brisk_err rom_print_result(FILE *out, const brisk_job *job, cons
                                            bool profile);
 /* After a dry run: the list of writes, their sum, and the time that the real run will take. */
 void rom_print_dry_run(FILE *out, const brisk_job *job, const rom_job *state);
-/* Any of them, or a failure with code `err`, as one JSON object. */
+/* Any of them, or a failure with code `err`, as one JSON object; `trace` says why the trace could
+ * not be written, when its code is set. */
 BRISK_NODISCARD brisk_err rom_print_json(FILE *out, const brisk_job *job, const rom_job *state,
-                                         brisk_err err);
+                                         brisk_err err, const brisk_errinfo *trace);
 
 #endif /* BRISK_SRC_WORKLOAD_ROM_APPLY_PRINT_H */

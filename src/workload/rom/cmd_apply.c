@@ -116,7 +116,7 @@ static brisk_err write_trace(const brisk_job *job, const rom_request *request,
 }
 
 static brisk_exit tell(const brisk_invocation *in, const brisk_job *job, const rom_job *state,
-                       brisk_err err)
+                       brisk_err err, const brisk_errinfo *trace)
 {
     if (err != BRISK_OK) {
         (void)fputs("brisk: ", in->err);
@@ -127,7 +127,7 @@ static brisk_exit tell(const brisk_invocation *in, const brisk_job *job, const r
     }
     brisk_err told = BRISK_OK;
     if (in->values[OPTION_JSON].set) {
-        told = rom_print_json(in->out, job, state, err);
+        told = rom_print_json(in->out, job, state, err, trace);
     } else if (err == BRISK_OK && state->request->dry_run) {
         rom_print_dry_run(in->out, job, state);
         if (in->values[OPTION_PROFILE].set) {
@@ -167,20 +167,20 @@ static brisk_exit apply(const brisk_invocation *in, const rom_request *request)
         return BRISK_EXIT_FAILED;
     }
     const rom_job *state = brisk_job_state(job);
-    brisk_exit result = tell(in, job, state, err);
-    if (trace == NULL || !state->names_checked) {
-        return result;
+    brisk_errinfo trace_info = {.code = BRISK_OK};
+    if (trace != NULL && state->names_checked) {
+        brisk_file_replace *file = BRISK_STEAL(trace);
+        trace_info.code = write_trace(job, request, file, &trace_info);
     }
-    brisk_file_replace *file = trace;
-    trace = NULL;
-    if (write_trace(job, request, file, &info) != BRISK_OK) {
+    brisk_exit result = tell(in, job, state, err, &trace_info);
+    if (trace_info.code != BRISK_OK) {
         (void)fflush(in->out); /* first what was done, then what was not */
         (void)fputs("brisk: ", in->err);
         if (err == BRISK_OK && request->out_path != NULL) {
             rom_print_text(in->err, request->out_path);
             (void)fputs(" was written, the trace was not: ", in->err);
         }
-        (void)fprintf(in->err, "%s\n", info.text);
+        (void)fprintf(in->err, "%s\n", trace_info.text);
         result = BRISK_EXIT_FAILED;
     }
     return result;

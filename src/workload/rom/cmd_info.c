@@ -2,7 +2,7 @@
  * cmd_info.c -- `brisk rom info FILE...`: what a ROM is, without changing it.
  *
  * Needs no engine.  A file that cannot be read is told on standard error, the others are still
- * shown, and the exit code is 1.
+ * shown, and the exit code is 1; in JSON it stands among them with its `error`.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -138,6 +138,18 @@ static void print_json(brisk_json *json, const report *r)
     brisk_json_object_end(json);
 }
 
+static void print_failure_json(brisk_json *json, const char *path, const brisk_errinfo *info)
+{
+    brisk_json_object_begin(json, NULL);
+    brisk_json_str(json, "path", path);
+    brisk_json_object_begin(json, "error");
+    brisk_json_str(json, "code", brisk_err_name(info->code));
+    brisk_json_str(json, "message", info->text);
+    brisk_json_null(json, "stage");
+    brisk_json_object_end(json);
+    brisk_json_object_end(json);
+}
+
 static brisk_err examine(const char *path, report *ret, brisk_errinfo *errinfo)
 {
     brisk_file_view view;
@@ -175,6 +187,9 @@ static brisk_exit run(const brisk_invocation *in)
         if (examine(in->argv[i], &r, &info) != BRISK_OK) {
             (void)fprintf(in->err, "brisk: %s\n", info.text);
             failed = true;
+            if (as_json) {
+                print_failure_json(&json, in->argv[i], &info);
+            }
         } else if (as_json) {
             print_json(&json, &r);
         } else {
