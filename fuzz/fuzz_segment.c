@@ -56,7 +56,8 @@ static void use_record(disk_tier *tier, const unsigned char *record, uint64_t si
     disk_scratch *scratch = disk_scratch_take(tier);
     unsigned char *raw = malloc(head->raw_size + (size_t)1);
     BRISK_ASSERT(scratch != NULL && raw != NULL);
-    brisk_err err = disk_decompress(tier, scratch, raw, head->raw_size, value, head->stored_size);
+    brisk_err err =
+        disk_decompress(tier, scratch, (disk_span){raw, head->raw_size}, value, head->stored_size);
     BRISK_ASSERT(err == BRISK_OK || err == BRISK_ERR_CORRUPT);
     free(raw);
     disk_scratch_give(tier, scratch);

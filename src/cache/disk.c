@@ -136,7 +136,7 @@ static disk_answer decompress(disk_tier *tier, const unsigned char *record, bris
     }
     disk_scratch *scratch = disk_scratch_take(tier);
     err = scratch == NULL ? BRISK_ERR_NOMEM
-                          : disk_decompress(tier, scratch, data, head->raw_size,
+                          : disk_decompress(tier, scratch, (disk_span){data, head->raw_size},
                                             disk_record_value(record), head->stored_size);
     disk_scratch_give(tier, scratch);
     if (err != BRISK_OK) {
@@ -212,7 +212,8 @@ static disk_answer read_long(disk_tier *tier, int fd, const disk_place *place, u
     if (err != BRISK_OK) {
         return DISK_MISS;
     }
-    size_t have = disk_pread_some(tier, fd, scratch->buffer, (size_t)size, place->offset, &err);
+    size_t have =
+        disk_pread_some(tier, fd, (disk_span){scratch->buffer, (size_t)size}, place->offset, &err);
     if (err != BRISK_OK) {
         return answer_of(tier, err);
     }

@@ -252,6 +252,12 @@ void disk_mark_tainted(disk_tier *tier);
 
 enum { DISK_NAME_MAX = 48 };
 
+/* Where bytes go. */
+typedef struct disk_span {
+    void *data;
+    size_t size;
+} disk_span;
+
 void disk_segment_name(char name[static DISK_NAME_MAX], uint32_t id);
 void disk_files_name(char name[static DISK_NAME_MAX], uint32_t id);
 void disk_file_name(char name[static DISK_NAME_MAX], uint32_t id, uint64_t number);
@@ -265,7 +271,7 @@ void disk_fd_sweep(disk_tier *tier, bool all);
 BRISK_NODISCARD brisk_err disk_pwrite_all(const disk_tier *tier, int fd, const void *data,
                                           size_t size, uint64_t offset);
 /* Bytes read; short only at the end of the file or after an error (then *err is set). */
-size_t disk_pread_some(const disk_tier *tier, int fd, void *data, size_t size, uint64_t offset,
+size_t disk_pread_some(const disk_tier *tier, int fd, disk_span to, uint64_t offset,
                        brisk_err *err);
 
 /* --- disk_index.c ---------------------------------------------------------------------------- */
@@ -377,8 +383,8 @@ BRISK_NODISCARD brisk_err disk_scratch_reserve(const disk_tier *tier, disk_scrat
 size_t disk_compress(const disk_tier *tier, disk_scratch *scratch, unsigned char *dst,
                      const void *src, size_t size);
 size_t disk_compress_bound(size_t size);
-BRISK_NODISCARD brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch, void *dst,
-                                          size_t dst_size, const void *src, size_t size);
+BRISK_NODISCARD brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch,
+                                          disk_span to, const void *src, size_t size);
 
 /* --- disk_foreign.c ---------------------------------------------------------------------------- */
 

@@ -114,7 +114,7 @@ size_t disk_compress(const disk_tier *tier, disk_scratch *scratch, unsigned char
     return ZSTD_isError(done) || done > size - size / 8 ? 0 : done;
 }
 
-brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch, void *dst, size_t dst_size,
+brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch, disk_span to,
                           const void *src, size_t size)
 {
     if (scratch->dctx == NULL) {
@@ -127,6 +127,6 @@ brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch, void *ds
         scratch->dctx = ZSTD_initStaticDCtx(scratch->decompressor, bytes);
         BRISK_ASSERT(scratch->dctx != NULL);
     }
-    size_t done = ZSTD_decompressDCtx(scratch->dctx, dst, dst_size, src, size);
-    return done == dst_size ? BRISK_OK : BRISK_ERR_CORRUPT; /* errors are huge sizes */
+    size_t done = ZSTD_decompressDCtx(scratch->dctx, to.data, to.size, src, size);
+    return done == to.size ? BRISK_OK : BRISK_ERR_CORRUPT; /* errors are huge sizes */
 }

@@ -172,13 +172,12 @@ brisk_err disk_pwrite_all(const disk_tier *tier, int fd, const void *data, size_
     return BRISK_OK;
 }
 
-size_t disk_pread_some(const disk_tier *tier, int fd, void *data, size_t size, uint64_t offset,
-                       brisk_err *err)
+size_t disk_pread_some(const disk_tier *tier, int fd, disk_span to, uint64_t offset, brisk_err *err)
 {
-    unsigned char *bytes = data;
+    unsigned char *bytes = to.data;
     size_t done = 0;
-    while (done < size) {
-        ssize_t part = tier->sys->pread(fd, bytes + done, size - done, (off_t)(offset + done));
+    while (done < to.size) {
+        ssize_t part = tier->sys->pread(fd, bytes + done, to.size - done, (off_t)(offset + done));
         if (part < 0 && errno == EINTR) {
             continue;
         }

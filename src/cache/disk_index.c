@@ -151,7 +151,7 @@ static void remove_large(disk_tier *tier, int fd, disk_slot slot)
     /* A key that does not fit here leaves its file until the segment goes. */
     _Alignas(8) unsigned char bytes[4096];
     brisk_err err = BRISK_OK;
-    size_t size = disk_pread_some(tier, fd, bytes, sizeof bytes, slot.offset, &err);
+    size_t size = disk_pread_some(tier, fd, (disk_span){bytes, sizeof bytes}, slot.offset, &err);
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
     uint64_t whole;
     if (disk_record_check(bytes, size, &place, &whole) == DISK_RECORD_OK &&

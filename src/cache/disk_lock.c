@@ -142,7 +142,7 @@ brisk_err disk_state_read(disk_tier *tier, disk_state *ret)
 {
     disk_state state;
     brisk_err err = BRISK_OK;
-    size_t size = disk_pread_some(tier, tier->state_fd, &state, sizeof state, 0, &err);
+    size_t size = disk_pread_some(tier, tier->state_fd, (disk_span){&state, sizeof state}, 0, &err);
     if (err != BRISK_OK) {
         return err;
     }

@@ -333,7 +333,7 @@ static brisk_err open_index(disk_tier *tier, bool alone)
     disk_index_header header;
     disk_index_shape shape;
     brisk_err err = BRISK_OK;
-    size_t have = disk_pread_some(tier, fd, &header, sizeof header, 0, &err);
+    size_t have = disk_pread_some(tier, fd, (disk_span){&header, sizeof header}, 0, &err);
     if (err == BRISK_OK &&
         (have != sizeof header || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
          !disk_index_header_ok(&header, (uint64_t)st.st_size, tier->seed, &shape) ||

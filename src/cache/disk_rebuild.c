@@ -31,7 +31,7 @@ static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
         size_t size = left < scan->buffer_size ? (size_t)left : scan->buffer_size;
         brisk_err err = BRISK_OK; /* an unreadable page ends the segment */
         scan->buffer_have =
-            disk_pread_some(scan->tier, scan->fd, scan->buffer, size, scan->at, &err);
+            disk_pread_some(scan->tier, scan->fd, (disk_span){scan->buffer, size}, scan->at, &err);
         scan->buffer_at = scan->at;
         skip = 0;
     }
@@ -208,7 +208,8 @@ static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean)
     return disk_kill(tier, disk_slot_pack(tier, slot));
 }
 
-static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, unsigned char *buffer)
+/* `blank`: a scan with a buffer and nothing else. */
+static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *blank)
 {
     disk_pin pin;
     brisk_err err = disk_fd_pin(tier, id, &pin);
@@ -217,7 +218,7 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, unsigned char *bu
     }
     disk_segment_head head;
     struct stat st;
-    size_t have = disk_pread_some(tier, pin.fd, &head, sizeof head, 0, &err);
+    size_t have = disk_pread_some(tier, pin.fd, (disk_span){&head, sizeof head}, 0, &err);
     if (err == BRISK_OK && have == 0) {
         err = BRISK_ERR_NOT_FOUND; /* its maker was killed before he wrote the head */
     }
@@ -234,8 +235,8 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, unsigned char *bu
                           .segment = id,
                           .at = DISK_SEGMENT_HEAD,
                           .end = is_clean ? clean_end : size,
-                          .buffer = buffer,
-                          .buffer_size = DISK_SCAN_BYTES};
+                          .buffer = blank->buffer,
+                          .buffer_size = blank->buffer_size};
         scan.end = scan.end < DISK_SEGMENT_BYTES_MAX ? scan.end : DISK_SEGMENT_BYTES_MAX;
         disk_entry *entry = &tier->entries[id % tier->header->segment_count];
         uint64_t word =
@@ -252,7 +253,7 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, unsigned char *bu
     return err;
 }
 
-static brisk_err rebuild_all(disk_tier *tier, DIR *dir, unsigned char *buffer)
+static brisk_err rebuild_all(disk_tier *tier, DIR *dir, const disk_scan *blank)
 {
     uint64_t newest = 0;
     for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
@@ -265,7 +266,7 @@ static brisk_err rebuild_all(disk_tier *tier, DIR *dir, unsigned char *buffer)
         const disk_entry *entry = &tier->entries[id % tier->header->segment_count];
         brisk_err err = BRISK_ERR_CONFLICT;
         if (atomic_load_explicit(&entry->word, memory_order_relaxed) == 0) {
-            err = rebuild_segment(tier, id, buffer);
+            err = rebuild_segment(tier, id, blank);
         }
         if (err != BRISK_OK && err != BRISK_ERR_NOT_FOUND) {
             disk_count(&tier->counters.corrupt, 1);
@@ -294,7 +295,8 @@ brisk_err disk_rebuild(disk_tier *tier)
     brisk_err err = BRISK_ERR_NOMEM;
     unsigned char *buffer = tier->alloc->acquire(tier->alloc->ctx, DISK_SCAN_BYTES, 64);
     if (buffer != NULL) {
-        err = rebuild_all(tier, dir, buffer);
+        disk_scan blank = {.buffer = buffer, .buffer_size = DISK_SCAN_BYTES};
+        err = rebuild_all(tier, dir, &blank);
         /* Without a segment there are no slots: a new folder is spared the walk. */
         if (atomic_load_explicit(&tier->header->next_segment, memory_order_relaxed) > 1) {
             clear_poison(tier);

@@ -312,7 +312,7 @@ static brisk_err adopt_open(disk_tier *tier, uint32_t id, uint64_t end, int *ret
     disk_segment_head head;
     brisk_err err = BRISK_OK;
     struct stat st;
-    size_t size = disk_pread_some(tier, fd, &head, sizeof head, 0, &err);
+    size_t size = disk_pread_some(tier, fd, (disk_span){&head, sizeof head}, 0, &err);
     if (size != sizeof head || !disk_segment_head_ok(&head, id, tier->seed) ||
         disk_clean_end_read(head.clean_end, id, tier->seed) != end || fstat(fd, &st) != 0 ||
         (uint64_t)st.st_size != end) {

@@ -31,14 +31,17 @@ static size_t make_value(char *text, uint32_t key, uint64_t number)
 static bool is_whole(const brisk_hit *hit, uint32_t key, uint64_t *ret_number)
 {
     char expected[4096];
-    unsigned int of_key = 0;
-    unsigned long long number = 0;
     size_t size = (size_t)brisk_value_size(hit->value);
     char head[65] = {0};
-    memcpy(head, brisk_value_data(hit->value), 64);
-    if (size < 64 || sscanf(head, "%u %llu", &of_key, &number) != 2 || of_key != key) {
+    if (size < 64) {
         return false;
     }
+    memcpy(head, brisk_value_data(hit->value), 64);
+    char *end;
+    if (strtoul(head, &end, 10) != key) {
+        return false;
+    }
+    uint64_t number = strtoull(end, NULL, 10);
     *ret_number = number;
     return make_value(expected, key, number) == size &&
            memcmp(expected, brisk_value_data(hit->value), size) == 0;
