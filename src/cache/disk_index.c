@@ -231,9 +231,38 @@ void disk_slot_damaged(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
     (void)swap(slot, word, 0);
 }
 
+/* Whether a whole, undamaged record is live and of another key. */
+static bool is_live_other(const unsigned char *record, const brisk_key *key)
+{
+    const disk_record_head *head = disk_record_head_of(record);
+    return head->state == DISK_RECORD_LIVE &&
+           (head->key_size != key->size ||
+            memcmp(disk_record_key(record), key->bytes, key->size) != 0);
+}
+
+/* The same for a record of `size` bytes, of which more must be read than fits the stack. */
+static bool is_long_other(disk_tier *tier, const disk_place *place, uint64_t size,
+                          const brisk_key *key)
+{
+    bool other = false;
+    disk_pin pin;
+    disk_scratch *scratch = disk_scratch_take(tier);
+    if (scratch != NULL && disk_scratch_reserve(tier, scratch, (size_t)size) == BRISK_OK &&
+        disk_fd_pin(tier, place->segment, &pin) == BRISK_OK) {
+        brisk_err err = BRISK_OK;
+        disk_span whole = {.data = scratch->buffer, .size = (size_t)size};
+        size_t have = disk_pread_some(tier, pin.fd, whole, place->offset, &err);
+        disk_fd_unpin(&pin);
+        other = disk_record_check(scratch->buffer, have, place, &size) == DISK_RECORD_OK &&
+                is_live_other(scratch->buffer, key);
+    }
+    disk_scratch_give(tier, scratch);
+    return other;
+}
+
 bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key)
 {
-    _Alignas(DISK_RECORD_ALIGN) unsigned char bytes[4096]; /* longer ones count as ours */
+    _Alignas(DISK_RECORD_ALIGN) unsigned char bytes[4096];
     disk_slot slot = disk_slot_unpack(word);
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
     disk_pin pin;
@@ -243,13 +272,19 @@ bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key)
     ssize_t have = tier->sys->pread(pin.fd, bytes, sizeof bytes, (off_t)slot.offset);
     disk_fd_unpin(&pin);
     uint64_t size;
-    if (have < 0 || disk_record_check(bytes, (size_t)have, &place, &size) != DISK_RECORD_OK) {
+    if (have < 0) {
         return false;
     }
-    const disk_record_head *head = disk_record_head_of(bytes);
-    return head->state == DISK_RECORD_LIVE &&
-           (head->key_size != key->size ||
-            memcmp(disk_record_key(bytes), key->bytes, key->size) != 0);
+    disk_verdict verdict = disk_record_check(bytes, (size_t)have, &place, &size);
+    if (verdict == DISK_RECORD_MORE && (size_t)have == sizeof bytes) {
+        /* Most often our own older value, and its key, though unchecked, says so. */
+        size_t seen = sizeof bytes - DISK_RECORD_HEAD;
+        seen = key->size < seen ? key->size : seen;
+        bool like_ours = disk_record_head_of(bytes)->key_size == key->size &&
+                         memcmp(disk_record_key(bytes), key->bytes, seen) == 0;
+        return !(like_ours && seen == key->size) && is_long_other(tier, &place, size, key);
+    }
+    return verdict == DISK_RECORD_OK && is_live_other(bytes, key);
 }
 
 /* What a walk over the ways of a key finds. */

@@ -209,12 +209,54 @@ static void test_bound_changes(void **state)
     }
 }
 
+/* --- keys that share bucket and tag ----------------------------------------------------------------- */
+
+/* Two keys of one bucket and tag, with records longer than one read, live side by side. */
+static void test_long_records_with_one_tag(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    brisk_tier *tier = disk_open_opts(
+        &(brisk_disk_tier_opts){.path = dir->path, .bytes_max = 64 << 10, .zstd_level = -1});
+    const disk_tier *disk = (const disk_tier *)tier;
+    brisk_key first = brisk_key_of("first", 5);
+    disk_ways ways = disk_ways_of(disk, &first);
+    char name[32];
+    for (uint64_t n = 0;; n++) {
+        (void)snprintf(name, sizeof name, "%llu", (unsigned long long)n);
+        brisk_key key = brisk_key_of(name, strlen(name));
+        disk_ways other = disk_ways_of(disk, &key);
+        if (other.tag == ways.tag &&
+            (other.bucket[0] == ways.bucket[0] || other.bucket[1] == ways.bucket[0])) {
+            break;
+        }
+    }
+    unsigned char one[4096];
+    unsigned char two[4096];
+    memset(one, 1, sizeof one);
+    memset(two, 2, sizeof two);
+    CHECK_OK(disk_put_bytes(tier, "first", one, sizeof one));
+    CHECK_OK(disk_put_bytes(tier, name, two, sizeof two));
+    CHECK(disk_holds(tier, "first", one, sizeof one));
+    CHECK(disk_holds(tier, name, two, sizeof two));
+    CHECK_OK(disk_put_bytes(tier, "first", two, sizeof two));
+    CHECK(disk_holds(tier, "first", two, sizeof two));
+    CHECK_OK(disk_remove_key(tier, "first"));
+    CHECK(disk_misses(tier, "first") && disk_holds(tier, name, two, sizeof two));
+    CHECK_U64(disk_stats(tier).entries, ==, 1);
+    brisk_tier_destroy(tier);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_open_and_close),    cmocka_unit_test(test_foreign_files_stay),
-        cmocka_unit_test(test_own_files_are_replaced), cmocka_unit_test(test_odd_files_are_named),
-        cmocka_unit_test(test_bound_counts_the_index), cmocka_unit_test(test_bound_changes),
+        cmocka_unit_test(test_many_open_and_close),
+        cmocka_unit_test(test_foreign_files_stay),
+        cmocka_unit_test(test_own_files_are_replaced),
+        cmocka_unit_test(test_odd_files_are_named),
+        cmocka_unit_test(test_bound_counts_the_index),
+        cmocka_unit_test(test_bound_changes),
+        cmocka_unit_test(test_long_records_with_one_tag),
     };
     return cmocka_run_group_tests_name("disk open", tests, disk_use_memory, NULL);
 }
