@@ -5,7 +5,7 @@
 """
 import sys
 
-from romtools import crc32, make_bps, make_lorom, make_ups
+from romtools import crc32, make_bps, make_ips, make_lorom, make_ups
 from test_apply import Program, main, yaml_mod
 
 
@@ -67,6 +67,31 @@ def test_nothing_left_of_the_rom(p: Program):
         p.apply("a.sfc", mod, "-o", "out.sfc", "--force")
         assert p.read() == b""
         p.path("out.sfc").unlink()
+
+
+def test_links_do_not_lead_out_of_the_folder(p: Program):
+    rom = make_lorom(65536)
+    p.write("a.sfc", rom)
+    patch = make_ips([(0x300, b"\1")])
+    p.write("secret.ips", patch)
+    p.write("mods/inside/in.ips", patch)
+    p.path("mods/sub").mkdir()
+    p.path("mods/sub/up").symlink_to("../..")
+    p.path("mods/near").symlink_to("inside")
+    p.path("mods/far.ips").symlink_to(p.path("secret.ips"))
+    p.path("mods/fd").symlink_to("/proc/self/cwd")
+
+    def mod(file: str) -> str:
+        p.write("mods/m.yaml", f"mod: m\ncomponents:\n  - name: c\n    patch: {{file: {file}}}\n")
+        return "mods/m.yaml"
+
+    for file in ("sub/up/secret.ips", "far.ips", "fd/secret.ips"):
+        p.refuse("a.sfc", mod(file), says="leads out of the mod file's folder")
+    for file in ("inside/in.ips", "near/in.ips"):
+        p.apply("a.sfc", mod(file), "-o", "out.sfc")
+        p.path("out.sfc").unlink()
+    p.refuse("a.sfc", mod("inside"), says="mods/inside: is a folder")
+    p.refuse("a.sfc", mod("none.ips"), says="mods/none.ips: No such file")
 
 
 def test_small_words(p: Program):

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 
 #include "workload/rom/apply.h"
+#include "workload/rom/beside.h"
 
 brisk_err rom_fail(brisk_stage_ctx *ctx, const brisk_errinfo *info, brisk_err code)
 {
@@ -25,6 +26,15 @@ static rom_bytes bytes_of(const rom_input *input)
     return (rom_bytes){.name = input->path, .data = input->view.data, .size = input->view.size};
 }
 
+/* `input` is open. */
+static void take_input(brisk_stage_ctx *ctx, const rom_job *job, rom_input *input)
+{
+    if (job->hash_inputs) {
+        input->hash = brisk_hash128_of(input->view.data, input->view.size, 0);
+    }
+    brisk_stage_add_bytes(ctx, input->view.size);
+}
+
 static brisk_err open_input(brisk_stage_ctx *ctx, const rom_job *job, uint64_t size_max,
                             rom_input *input)
 {
@@ -33,10 +43,23 @@ static brisk_err open_input(brisk_stage_ctx *ctx, const rom_job *job, uint64_t s
     if (err != BRISK_OK) {
         return rom_fail(ctx, &info, err);
     }
-    if (job->hash_inputs) {
-        input->hash = brisk_hash128_of(input->view.data, input->view.size, 0);
+    take_input(ctx, job, input);
+    return BRISK_OK;
+}
+
+/* A patch that the mod file at `mod_path` names: in its folder or below it. */
+static brisk_err open_named_patch(brisk_stage_ctx *ctx, const rom_job *job, const char *mod_path,
+                                  rom_input *input)
+{
+    const char *slash = strrchr(mod_path, '/');
+    size_t folder_size = slash != NULL ? (size_t)(slash - mod_path) + 1 : 0;
+    brisk_errinfo info = {0};
+    brisk_err err =
+        rom_open_beside(input->path, folder_size, ROM_PATCH_BYTES_MAX, &input->view, &info);
+    if (err != BRISK_OK) {
+        return rom_fail(ctx, &info, err);
     }
-    brisk_stage_add_bytes(ctx, input->view.size);
+    take_input(ctx, job, input);
     return BRISK_OK;
 }
 
@@ -153,7 +176,7 @@ static brisk_err load_unit(brisk_stage_ctx *ctx, const rom_job *job, uint32_t in
         return BRISK_OK;
     }
     unit->patch_input.path = unit->component->patch_path;
-    brisk_err err = open_input(ctx, job, ROM_PATCH_BYTES_MAX, &unit->patch_input);
+    brisk_err err = open_named_patch(ctx, job, mod->input.path, &unit->patch_input);
     return err == BRISK_OK ? open_patch(ctx, &unit->patch_input, unit) : err;
 }
 

@@ -17,7 +17,7 @@
  *         patch: {file: font.ips}    # in the mod file's folder or below it
  *
  * A patch file's path is relative, with no "..": a mod that was downloaded reads only what lies
- * beside it.  Symbolic links are the user's own and are followed.
+ * beside it.  A symbolic link is followed only where it stays in that folder (beside.h).
  *
  * Text is hostile: sizes, counts and characters are bounded, every error names file and line.
  */
