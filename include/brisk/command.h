@@ -57,6 +57,7 @@ typedef struct brisk_invocation {
     char *const *argv;
     FILE *out;
     FILE *err;
+    bool quiet; /**< --quiet was given: errors only. */
     /**
      * The engine as configured by global flags, environment and files, created at the first call
      * and destroyed by the program.  On failure the program has already said why; return

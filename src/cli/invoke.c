@@ -74,6 +74,7 @@ brisk_exit cli_invoke(cli_state *cli, const char *group, const brisk_command *co
                                    .argv = argv,
                                    .out = stdout,
                                    .err = stderr,
+                                   .quiet = cli->verbosity < 0,
                                    .engine = engine_of,
                                    .private_ = cli};
     return cli_settings_are_good(cli) ? cli_run(cli, &invocation) : BRISK_EXIT_USAGE;

@@ -98,6 +98,7 @@ typedef struct rom_unit {
 
 typedef struct rom_job {
     const rom_request *request;
+    _Atomic(const char *) stage; /* what runs now, for who watches; static, or NULL */
     bool hash_inputs;
     rom_input rom;
     rom_info info;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <brisk/file.h>
 
@@ -12,6 +13,7 @@
 
 #include "workload/rom/apply.h"
 #include "workload/rom/apply_print.h"
+#include "workload/rom/progress.h"
 
 BRISK_DEFINE_CLEANUP(brisk_job, brisk_job_destroy)
 BRISK_DEFINE_CLEANUP(brisk_file_replace, brisk_file_replace_abort)
@@ -160,7 +162,8 @@ static brisk_exit apply(const brisk_invocation *in, const rom_request *request)
     BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = NULL;
     brisk_err err = brisk_job_create(engine, &rom_workload, request, &opts, &job);
     if (err == BRISK_OK) {
-        err = brisk_job_run(job);
+        bool shows = !in->quiet && isatty(fileno(stderr)) == 1;
+        err = shows ? rom_run_with_progress(job, stderr) : brisk_job_run(job);
     }
     if (job == NULL) {
         (void)fprintf(in->err, "brisk: %s\n", brisk_err_message(err));

@@ -154,6 +154,7 @@ static brisk_err place(brisk_stage_ctx *ctx, rom_job *job)
 brisk_err rom_stage_write(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "file_writing";
     if (job->request->dry_run) {
         brisk_stage_note(ctx, "dry run");
         return BRISK_OK;

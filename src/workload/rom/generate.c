@@ -221,6 +221,7 @@ static brisk_err decide_ips(brisk_stage_ctx *ctx, rom_job *job)
 brisk_err rom_stage_generate(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "patch_generation";
     brisk_err err = decide_ips(ctx, job);
     if (err != BRISK_OK) {
         return err;

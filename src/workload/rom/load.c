@@ -372,6 +372,7 @@ brisk_err rom_output_fd(brisk_stage_ctx *ctx, rom_job *job, int *ret)
 brisk_err rom_stage_load(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "rom_loading";
     job->hash_inputs = !brisk_stage_no_cache(ctx) && !job->request->dry_run;
     brisk_err err = load_rom(ctx, job);
     if (err == BRISK_OK) {

@@ -256,6 +256,7 @@ static brisk_err merge_unit(merger *m, uint32_t owner)
 brisk_err rom_stage_merge(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "conflict_detection";
     if (job->streamed) {
         job->size = job->units[0].fit.target_size;
         brisk_stage_note(ctx, "one patch alone");

@@ -91,6 +91,7 @@ static void keep_result(rom_job *job, const rom_output_result *written)
 brisk_err rom_stage_patch(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "rom_patching";
     int fd = -1;
     if (job->size == 0 && !job->request->force) {
         uint32_t owner = job->has_size_owner ? job->size_owner : 0;
@@ -155,6 +156,7 @@ brisk_err rom_stage_patch(brisk_stage_ctx *ctx, void *state)
 brisk_err rom_stage_validate(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "validation";
     int fd = job->request->dry_run ? job->memory_fd : brisk_file_replace_fd(job->output);
     struct stat st;
     if (fstat(fd, &st) != 0 || st.st_size < 0 || (uint64_t)st.st_size != job->size ||

@@ -190,6 +190,7 @@ static brisk_err resolve_patch(brisk_stage_ctx *ctx, rom_job *job, rom_unit *uni
 brisk_err rom_stage_resolve(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
+    job->stage = "address_resolution";
     for (uint32_t i = 0; i < job->mod_count; i++) {
         if (job->mods[i].is_patch) {
             continue;
