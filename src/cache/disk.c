@@ -70,7 +70,7 @@
 #include "base/assert.h"
 
 enum {
-    READ_FIRST = 4096, /* one page-cache page; most records fit */
+    READ_FIRST = 2048, /* most records fit; 4096 costs a hit of 1 KB 50 ns, zstd 350 */
     SAMPLE_EVERY = 64,
 };
 

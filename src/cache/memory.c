@@ -158,6 +158,7 @@ static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *r
     ret->tier_name = tier->name;
     ret->elapsed_ns = 0;
     ret->store_ns = 0;
+    ret->has_content = false;
     return BRISK_OK;
 }
 
