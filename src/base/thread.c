@@ -23,6 +23,17 @@ static void *trampoline(void *arg)
     return NULL;
 }
 
+/* Every signal that is sent; those that a thread causes itself must reach their handler, which
+ * would not run, and a sanitizer's or debugger's report would be lost. */
+static void fill_blocked(sigset_t *set)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    (void)sigfillset(set);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        (void)sigdelset(set, own[i]);
+    }
+}
+
 static int set_attributes(pthread_attr_t *attr, const brisk_thread_opts *opts)
 {
     if (opts->stack_bytes != 0) {
@@ -55,10 +66,10 @@ brisk_err brisk_thread_start(brisk_thread *thread, const brisk_thread_opts *opts
     }
     int failed = set_attributes(&attr, opts);
     if (failed == 0) {
-        sigset_t all;
+        sigset_t blocked;
         sigset_t before;
-        (void)sigfillset(&all);
-        (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the new thread */
+        fill_blocked(&blocked);
+        (void)pthread_sigmask(SIG_SETMASK, &blocked, &before); /* inherited by the new thread */
         atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
         failed = pthread_create(&thread->id_, &attr, trampoline, thread);
         if (failed != 0) {

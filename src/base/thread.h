@@ -2,7 +2,8 @@
  * thread.h -- the one way to start a thread: named, perhaps pinned, counted, always joined.
  *
  * The object is the caller's storage and must stay where it is until brisk_thread_join.  Signals
- * are blocked in every thread started here, so that they reach the thread that waits for them.
+ * are blocked in every thread started here, so that they reach the thread that waits for them; only
+ * those that a thread causes itself (SIGSEGV, SIGBUS ...) are not.
  * Source: pthreads; C11 threads abort under ThreadSanitizer with both compilers.
  */
 #ifndef BRISK_SRC_BASE_THREAD_H

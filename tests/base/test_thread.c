@@ -13,6 +13,7 @@ typedef struct report {
     char name[16];
     int cpu;
     bool signals_blocked;
+    bool faults_blocked;
     uint32_t alive;
 } report;
 
@@ -25,6 +26,10 @@ static void observe(void *ctx)
     sigset_t set;
     (void)pthread_sigmask(SIG_SETMASK, NULL, &set);
     r->signals_blocked = sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGINT) == 1;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        r->faults_blocked = r->faults_blocked || sigismember(&set, faults[i]) == 1;
+    }
     r->alive = brisk_thread_count();
 }
 
@@ -63,6 +68,7 @@ static void test_options(void **state)
     assert_string_equal(r.name, "brisk-a-name-to");
     CHECK_U64(r.cpu, ==, cpu);
     CHECK(r.signals_blocked);
+    CHECK(!r.faults_blocked); /* a crash is reported where it happens */
     CHECK_U64(r.alive, ==, 1);
     CHECK_U64(brisk_thread_count(), ==, 0);
     (void)sem_destroy(&r.named);
