@@ -76,14 +76,15 @@ static inline bool table_is_ready(const memory_table *table, uint32_t bucket)
 }
 
 /*
- * Lanes of `tags` that may equal `tag`, as their top bits.  The lowest is right whenever any is;
- * higher ones may be false, which the comparison of keys finds out.
+ * Lanes of `tags` that equal `tag`, as their top bits.  Exact: a false lane could name an empty slot,
+ * whose line may by now be the cell of an entry that another bucket's sequence number guards.
  */
 static inline uint64_t table_match(uint64_t tags, uint64_t tag)
 {
     const uint64_t ones = UINT64_C(0x0001000100010001);
+    const uint64_t low = UINT64_C(0x7fff7fff7fff7fff);
     uint64_t x = tags ^ tag * ones;
-    return (x - ones) & ~x & (ones << 15);
+    return ~(((x & low) + low) | x | low); /* no carry leaves a lane */
 }
 
 size_t table_ready_words(uint32_t bucket_count);

@@ -10,6 +10,7 @@
 
 #include <brisk/cache.h>
 
+#include "cache/memory_table.h"
 #include "support/fake_clock.h"
 #include "support/fault_alloc.h"
 
@@ -89,7 +90,9 @@ static void test_everything_comes_back(void **state)
         CHECK_OK(tier->ops->put(tier, &key, value, &opts));
         brisk_value_unref(value);
         brisk_hit hit;
+        memset(&hit, 0xff, sizeof hit); /* everything that counts is set */
         CHECK_OK(tier->ops->get(tier, &key, &hit));
+        CHECK(!hit.has_content);
         CHECK_U64(brisk_value_size(hit.value), ==, size);
         CHECK(memcmp(brisk_value_data(hit.value), bytes, size) == 0);
         CHECK_U64(hit.meta_size, ==, opts.meta_size);
@@ -507,6 +510,26 @@ static void test_every_allocation_may_fail(void **state)
     CHECK(fail_after >= 8); /* tier, histogram, two shards, blocks, copies */
 }
 
+/* The search of tags finds exactly the lanes that are equal, in every neighbourhood. */
+static void test_tags_match_exactly(void **state)
+{
+    (void)state;
+    static const uint64_t tags[] = {0, 1, 2, 3, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff};
+    enum { TAGS = sizeof tags / sizeof tags[0] };
+    for (uint64_t mix = 0; mix < TAGS * TAGS * TAGS * TAGS; mix++) {
+        uint64_t lanes[] = {tags[mix % TAGS], tags[mix / TAGS % TAGS],
+                            tags[mix / TAGS / TAGS % TAGS], tags[mix / TAGS / TAGS / TAGS]};
+        uint64_t word = lanes[0] | lanes[1] << 16 | lanes[2] << 32 | lanes[3] << 48;
+        for (size_t t = 1; t < TAGS; t++) {
+            uint64_t wanted = 0;
+            for (uint64_t lane = 0; lane < 4; lane++) {
+                wanted |= lanes[lane] == tags[t] ? UINT64_C(0x8000) << 16 * lane : 0;
+            }
+            CHECK_U64(table_match(word, tags[t]), ==, wanted);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_random_operations_against_a_model),
         cmocka_unit_test(test_order_is_exactly_lru),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_tags_match_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
