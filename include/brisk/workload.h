@@ -93,7 +93,8 @@ typedef struct brisk_workload {
      * Take an answer from a tier; keep a reference to hit->value if it is needed later.
      * DECLINED: compute instead (the entry does not fit, or computing is faster).  Any other
      * error: the entry is damaged; it is removed, and the job computes.  The state must then be
-     * as before the call.  May be NULL where brisk_job_value is all that anybody takes.
+     * as before the call.  May be NULL where brisk_job_value is all that anybody takes; the engine
+     * then reads a large value of the disk tier once, to see that it is what was stored.
      */
     brisk_err (*accept)(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit);
 } brisk_workload;

@@ -126,6 +126,7 @@ static void copy_answer(const brisk_hit *from, brisk_hit *to)
     to->cost_ns = from->cost_ns;
     to->store_ns = 0;
     to->expires_at_ns = 0;
+    to->has_content = false;
     to->meta_size = from->meta_size;
     memcpy(to->meta, from->meta, from->meta_size);
 }

@@ -3,6 +3,10 @@
  */
 #include "engine/lab.h"
 
+#include <brisk/file.h>
+
+#include "support/temp_dir.h"
+
 static lab_log log_kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int catch_log(void **unused)
@@ -353,6 +357,93 @@ static void test_version_is_in_the_key(void **unused)
     CHECK(atomic_load(&request.computed) == 3);
 }
 
+/* A large answer of a workload that looks at nothing itself comes from the disk with a bit flipped. */
+enum { LARGE_BYTES = 2 * 1048576 };
+
+static _Atomic int large_computed;
+
+static brisk_err large_key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder)
+{
+    (void)ctx;
+    (void)state;
+    brisk_key_u64(builder, "size", LARGE_BYTES);
+    return BRISK_OK;
+}
+
+static brisk_err large_answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
+{
+    (void)ctx;
+    (void)state;
+    void *data;
+    brisk_err err = brisk_value_reserve(LARGE_BYTES, NULL, &data, &ret->value);
+    if (err == BRISK_OK) {
+        memset(data, 'x', LARGE_BYTES);
+        atomic_fetch_add(&large_computed, 1);
+    }
+    return err;
+}
+
+static const brisk_workload large = {
+    .name = "large", .state_bytes = 1, .key = large_key, .answer = large_answer};
+
+/* What a job answers in a process of its own, as it were. */
+static void run_large(const char *folder)
+{
+    char setting[512];
+    (void)snprintf(setting, sizeof setting, "cache.disk.path=%s", folder);
+    const char *settings[] = {setting};
+    brisk_engine_opts opts = {.no_files = true, .settings = settings, .setting_count = 1};
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = NULL;
+    CHECK_OK(brisk_engine_create(&opts, &engine, NULL));
+    CHECK_OK(brisk_engine_register(engine, &large, NULL));
+    brisk_job *job = NULL;
+    CHECK_OK(brisk_job_create(engine, &large, NULL, NULL, &job));
+    CHECK_OK(brisk_job_run(job));
+    brisk_value *value = brisk_job_value(job);
+    CHECK_U64(brisk_value_size(value), ==, LARGE_BYTES);
+    static unsigned char bytes[LARGE_BYTES];
+    const unsigned char *data = brisk_value_data(value);
+    if (data == NULL) {
+        CHECK_OK(brisk_file_pread_all(brisk_value_fd(value), bytes, sizeof bytes, 0));
+        data = bytes;
+    }
+    for (size_t i = 0; i < LARGE_BYTES; i++) {
+        if (data[i] != 'x') {
+            fail_msg("byte %zu is wrong", i);
+        }
+    }
+    brisk_job_destroy(job);
+}
+
+static int flip_large(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)type;
+    (void)ftw;
+    if (S_ISREG(st->st_mode) && st->st_size == LARGE_BYTES) {
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, "y", 1, LARGE_BYTES - 1), 1);
+        (void)close(fd);
+    }
+    return 0;
+}
+
+static void test_a_flipped_bit_in_a_large_answer(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *folder = temp_dir_path(dir, "cache");
+    run_large(folder);
+    run_large(folder);
+    CHECK(atomic_load(&large_computed) == 1); /* from the disk */
+    CHECK(log_kept.lines == 0);
+    CHECK(nftw(folder, flip_large, 16, FTW_PHYS) == 0);
+    run_large(folder);
+    CHECK(atomic_load(&large_computed) == 2);
+    CHECK(log_kept.lines == 1);
+    run_large(folder);
+    CHECK(atomic_load(&large_computed) == 2); /* stored again */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +462,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_answer_of_a_workload, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_keys_tell_apart, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_version_is_in_the_key, catch_log, release_log),
+        cmocka_unit_test_setup_teardown(test_a_flipped_bit_in_a_large_answer, catch_log,
+                                        release_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
