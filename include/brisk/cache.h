@@ -150,7 +150,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_memory_tier_create(const brisk_memory_
 /* --- disk tier --------------------------------------------------------------------------- */
 
 typedef struct brisk_disk_tier_opts {
-    const char *path;   /**< Folder; created when missing.  Copied. */
+    /** Folder; created when missing, otherwise the caller's own and not writable by all.  Copied. */
+    const char *path;
     uint64_t bytes_max; /**< All files together, the index too; 0 means 4 GiB; 64 KiB or more. */
     uint64_t segment_bytes;   /**< 0 means 64 MiB; smaller ones are for tests. */
     int zstd_level;           /**< 0 means 1; negative: no compression. */

@@ -388,6 +388,8 @@ BRISK_NODISCARD brisk_err disk_decompress(const disk_tier *tier, disk_scratch *s
 
 /* --- disk_foreign.c ---------------------------------------------------------------------------- */
 
+/* PERMISSION: the folder is another user's, or anybody may write there. */
+BRISK_NODISCARD brisk_err disk_rights_check(const disk_tier *tier, brisk_errinfo *info);
 /* INVALID: something that is no regular file has the name of one of ours; `info` says which. */
 BRISK_NODISCARD brisk_err disk_names_check(const disk_tier *tier, brisk_errinfo *info);
 /* Alone, and `state` is not valid: CONFLICT when the folder holds only a user's own files. */

@@ -1,6 +1,9 @@
 /*
  * disk_foreign.c -- whose files a folder holds, before anything in it is written or removed.
  *
+ * The seed in `state` tells accidents apart, not attackers: who can write into the folder decides
+ * what we answer.  So it must be ours, and not open to everybody (/tmp/brisk made by a stranger).
+ *
  * A `state` of ours makes the folder ours.  Without one a folder may hold a user's own files under
  * our names; then the magic numbers decide: one file of ours and the rest is taken for damaged and
  * replaced, none and the folder is refused.  Empty files are nobody's: a process that was killed
@@ -73,6 +76,25 @@ static disk_whose whose_is(const disk_tier *tier, const char *name)
     bool is_lost = magic == DISK_STATE_MAGIC && have == (ssize_t)sizeof head &&
                    st.st_size == have && is_zero(head, sizeof head);
     return is_lost ? DISK_NOBODYS : DISK_FOREIGN;
+}
+
+brisk_err disk_rights_check(const disk_tier *tier, brisk_errinfo *info)
+{
+    struct stat st;
+    if (fstat(tier->dir_fd, &st) != 0) {
+        return brisk_errinfo_set_errno(info, errno, "%s", tier->path);
+    }
+    if (st.st_uid != geteuid()) {
+        return brisk_errinfo_set(info, BRISK_ERR_PERMISSION,
+                                 "%s: belongs to another user, who could change answers",
+                                 tier->path);
+    }
+    if ((st.st_mode & S_IWOTH) != 0) {
+        return brisk_errinfo_set(info, BRISK_ERR_PERMISSION,
+                                 "%s: anybody may write there and change answers; chmod o-w it",
+                                 tier->path);
+    }
+    return BRISK_OK;
 }
 
 brisk_err disk_names_check(const disk_tier *tier, brisk_errinfo *info)

@@ -489,7 +489,10 @@ static brisk_err open_folder(disk_tier *tier, brisk_errinfo *info)
                                  "%s: on a network file system, where processes cannot share it",
                                  tier->path);
     }
-    err = disk_names_check(tier, info);
+    err = disk_rights_check(tier, info);
+    if (err == BRISK_OK) {
+        err = disk_names_check(tier, info);
+    }
     if (err == BRISK_OK) {
         err = open_state(tier, info);
     }

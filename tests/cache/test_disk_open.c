@@ -58,6 +58,25 @@ static brisk_err try_open(const char *path, brisk_errinfo *info)
     return err;
 }
 
+/* Who can write into the folder decides what we answer: it must be ours alone. */
+static void test_folder_of_others_is_refused(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *path = temp_dir_path(dir, "cache");
+    CHECK(mkdir(path, 0700) == 0);
+    brisk_errinfo info;
+    CHECK(chmod(path, 01777) == 0);
+    CHECK(try_open(path, &info) == BRISK_ERR_PERMISSION && strstr(info.text, path) != NULL);
+    CHECK_U64(temp_count(path), ==, 0);
+    CHECK(chmod(path, 0755) == 0);
+    CHECK_OK(try_open(path, &info));
+    if (geteuid() == 0) { /* only root can give a folder away */
+        CHECK(chown(path, 1, (gid_t)-1) == 0);
+        CHECK(try_open(path, &info) == BRISK_ERR_PERMISSION && strstr(info.text, path) != NULL);
+    }
+}
+
 /* A user's own files under our names stay as they are, and the message says which they are. */
 static void test_foreign_files_stay(void **state)
 {
@@ -251,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_open_and_close),
+        cmocka_unit_test(test_folder_of_others_is_refused),
         cmocka_unit_test(test_foreign_files_stay),
         cmocka_unit_test(test_own_files_are_replaced),
         cmocka_unit_test(test_odd_files_are_named),
