@@ -292,7 +292,7 @@ static void test_full_file_system(void **state)
 {
     (void)state;
     BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
-    if (mount("brisk-test", dir->path, "tmpfs", 0, "size=12m") != 0) {
+    if (mount("brisk-test", dir->path, "tmpfs", 0, "size=12m,mode=0700") != 0) {
         print_message("no right to mount: %s\n", strerror(errno));
         skip();
     }
