@@ -35,10 +35,11 @@
  *  7. The index alone answers; a rebuild, when it is lost, needs: every live record outside the
  *     index is recognised.  Such are only (a) a record appended and not yet published: appends and
  *     publishing are under write_lock, so it is the last record of a segment that was not closed in
- *     order, and there the last one is not believed; (b) records whose slot was damaged: noted as
- *     TAINTED in `state`, and then the rebuild drops everything.  Displaced entries are killed
- *     first, like overwritten ones.  Records after the end that a clean close noted are not
- *     believed either.  A rebuild needs to be alone; with others there, open fails.
+ *     order, and there the last one is not believed; (b) records whose slot was damaged, or
+ *     lost with the power: noted as TAINTED in `state` (there at the first opening after a boot),
+ *     and then the rebuild drops everything.  Displaced entries are killed first, like overwritten
+ *     ones.  Records after the end that a clean close noted are not believed either.  A rebuild
+ *     needs to be alone; with others there, open fails.
  *  8. A segment is dropped file first, slots second: killed between, slots name no file (a miss).
  *     Whoever publishes into a dropped segment names no file either.  Ids are never used again.
  *  9. A segment of a dead owner is sealed, never appended to.  A fork makes the child's tier useless

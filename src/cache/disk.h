@@ -109,7 +109,7 @@ bool disk_index_header_ok(const disk_index_header *header, uint64_t file_size, u
 
 enum {
     DISK_STATE_UNCLEAN = 1u << 0, /* answers were withdrawn since everything was last synced */
-    DISK_STATE_TAINTED = 1u << 1, /* a slot was damaged: the segments alone are not to be trusted */
+    DISK_STATE_TAINTED = 1u << 1, /* slots were damaged or lost: segments alone are not trusted */
 };
 
 /* The root of trust: without it nothing in the folder can be verified, and all is dropped. */
@@ -118,7 +118,7 @@ typedef struct disk_state {
     uint32_t version;
     uint32_t flags;
     uint64_t seed;
-    uint64_t boot[2]; /* of the system when UNCLEAN was set */
+    uint64_t boot[2]; /* of the system that used the folder last */
     uint64_t checksum;
 } disk_state;
 

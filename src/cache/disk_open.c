@@ -7,6 +7,7 @@
  *     state bad ──────────────── alone: new seed, everything dropped ─── others: error
  *                                not one file of ours: refused (disk_foreign.c)
  *     UNCLEAN of another boot ── everything dropped
+ *     any other boot ─────────── TAINTED
  *     index missing or bad ───── alone: rebuilt (TAINTED: dropped) ───── others: error
  */
 #include <errno.h>
@@ -225,6 +226,29 @@ static void drop_content(disk_tier *tier, disk_state *state)
     disk_folder_sweep(tier, false);
     (void)unlinkat(tier->dir_fd, index_name, 0);
     state->flags = 0;
+    memcpy(state->boot, tier->boot, sizeof state->boot);
+}
+
+/* Whether the system went down since the folder was last opened; perhaps also when it is unknown. */
+static bool is_other_boot(const disk_tier *tier, const disk_state *state)
+{
+    return state->boot[0] != tier->boot[0] || state->boot[1] != tier->boot[1] ||
+           (tier->boot[0] == 0 && tier->boot[1] == 0);
+}
+
+/* Alone, after the system went down. */
+static brisk_err enter_boot(disk_tier *tier, disk_state *state)
+{
+    if ((state->flags & DISK_STATE_UNCLEAN) != 0) {
+        brisk_log(BRISK_LOG_INFO, "cache", "%s: the system went down meanwhile, starting empty",
+                  tier->path);
+        drop_content(tier, state);
+        return disk_state_write(tier, state, true);
+    }
+    /* Slots may be lost whose records are not: the index will do, a rebuild would not. */
+    memcpy(state->boot, tier->boot, sizeof state->boot);
+    state->flags |= DISK_STATE_TAINTED;
+    return disk_state_write(tier, state, false);
 }
 
 static brisk_err new_state(disk_tier *tier, disk_state *state)
@@ -260,13 +284,8 @@ static brisk_err load_state(disk_tier *tier, bool alone, disk_state *state, bris
             return err;
         }
         err = new_state(tier, state);
-    } else if (err == BRISK_OK && alone && (state->flags & DISK_STATE_UNCLEAN) != 0 &&
-               (state->boot[0] != tier->boot[0] || state->boot[1] != tier->boot[1] ||
-                (tier->boot[0] == 0 && tier->boot[1] == 0))) {
-        brisk_log(BRISK_LOG_INFO, "cache", "%s: the system went down meanwhile, starting empty",
-                  tier->path);
-        drop_content(tier, state);
-        err = disk_state_write(tier, state, true);
+    } else if (err == BRISK_OK && alone && is_other_boot(tier, state)) {
+        err = enter_boot(tier, state);
     }
     if (err != BRISK_OK) {
         return brisk_errinfo_set(info, err, "%s/%s: %s", tier->path, state_name,
