@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/text.h"
 
 enum { LINE_MAX_BYTES = 512, NAME_WIDTH_MIN = 12, NAME_WIDTH_MAX = 40 };
 
@@ -175,6 +176,7 @@ brisk_stage_report brisk_job_report(const brisk_job *job, uint32_t index)
 
 /* --- as text and as JSON ------------------------------------------------------------------ */
 
+/* One line, whatever a note holds: cut when it is too long, and without control characters. */
 BRISK_PRINTF(2, 3)
 static brisk_err print(brisk_out out, const char *format, ...)
 {
@@ -187,6 +189,9 @@ static brisk_err print(brisk_out out, const char *format, ...)
         return BRISK_ERR_INVALID;
     }
     size_t size = (size_t)length < sizeof line ? (size_t)length : sizeof line - 1;
+    BRISK_ASSERT(size > 0);
+    brisk_text_make_plain(line, size - 1);
+    line[size - 1] = '\n';
     return out.write(out.ctx, line, size);
 }
 

@@ -16,7 +16,8 @@ static const uint64_t MS = 1000000;
 typedef struct timed {
     fake_clock *clock;
     uint64_t ns[4];
-    int fail_at; /* stage, or -1 */
+    int fail_at;      /* stage, or -1 */
+    const char *note; /* of the second stage, instead of the usual one */
 } timed;
 
 static brisk_err take(brisk_stage_ctx *ctx, void *state, const void *request)
@@ -31,7 +32,9 @@ static brisk_err spend(brisk_stage_ctx *ctx, void *opaque, int stage)
     const timed *t = *(timed **)opaque;
     fake_clock_advance(t->clock, t->ns[stage]);
     brisk_stage_add_bytes(ctx, (uint64_t)stage * 10);
-    if (stage == 1) {
+    if (stage == 1 && t->note != NULL) {
+        brisk_stage_note(ctx, "%s", t->note);
+    } else if (stage == 1) {
         brisk_stage_note(ctx, "took \"%d\"", stage);
     }
     return t->fail_at == stage ? BRISK_ERR_IO : BRISK_OK;
@@ -251,6 +254,31 @@ static void test_text_table(void **unused)
     brisk_job_destroy(job);
 }
 
+/* A note may come from a file's name: a row stays one line. */
+static void test_notes_keep_their_line(void **unused)
+{
+    (void)unused;
+    static char too_long[700];
+    memset(too_long, 'n', sizeof too_long - 1);
+    static const char *const notes[] = {"two\nlines\x1b[2J", too_long};
+    for (size_t i = 0; i < 2; i++) {
+        fake_clock clock;
+        fake_clock_init(&clock, 1);
+        BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(1, &clock.base);
+        timed t = {.clock = &clock, .fail_at = -1, .note = notes[i]};
+        brisk_job *job = run_timed(engine, &t, BRISK_OK);
+        sink text = {.size = 0};
+        CHECK_OK(brisk_job_write_report(job, (brisk_out){sink_write, &text}));
+        uint32_t lines = 0;
+        for (size_t at = 0; at < text.size; at++) {
+            lines += text.text[at] == '\n';
+            CHECK(text.text[at] == '\n' || (unsigned char)text.text[at] >= ' ');
+        }
+        CHECK_U64(lines, ==, 7); /* head, four stages, cache_store, total */
+        brisk_job_destroy(job);
+    }
+}
+
 static brisk_err no_room(void *ctx, const char *data, size_t size)
 {
     int *left = ctx;
@@ -339,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_critical_path_of_a_diamond),
         cmocka_unit_test(test_failed_and_skipped),
         cmocka_unit_test(test_text_table),
+        cmocka_unit_test(test_notes_keep_their_line),
         cmocka_unit_test(test_output_may_fail),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_trace_of_a_job),
