@@ -123,8 +123,10 @@ expect_status 2; expect_err_like "brisk: too many --set*"
 
 # A setting is checked even where nothing asks for it.
 for words in version "cache stats" "help"; do
+    # shellcheck disable=SC2086 # words on purpose
     run --set nonsense=1 $words
     expect_status 2; expect_out ""; expect_err_like "brisk: *nonsense*"
+    # shellcheck disable=SC2086 # words on purpose
     run --set cache.disk.bytes=lots $words
     expect_status 2; expect_out ""; expect_err_like "brisk: cache.disk.bytes: *"
 done
