@@ -107,6 +107,11 @@ static brisk_err reserve(disk_tier *tier, uint64_t size, uint32_t *ret_segment)
         atomic_fetch_add_explicit(&tier->active_entry->file_bytes, size, memory_order_relaxed);
         /* A new active segment may have taken the room. */
         err = disk_room_make(tier, 0);
+        if (err == BRISK_OK && disk_entry_find(tier, *ret_segment) == NULL) {
+            err = BRISK_ERR_DECLINED; /* others were faster, and our segment went for it */
+        } else if (err != BRISK_OK) {
+            uncount(tier, *ret_segment, size);
+        }
     }
     pthread_mutex_unlock(&tier->write_lock);
     return err;

@@ -288,6 +288,37 @@ static void test_backs_off(void **state)
 }
 
 /* A real full file system, 12 MiB with an index of 512 KiB. */
+/* Room that was counted for a large value is given back when the value cannot be stored. */
+static void test_reserved_room_is_given_back(void **state)
+{
+    (void)state;
+    enum { FIRST = 300 << 10, SECOND = 500 << 10 };
+    static unsigned char bytes[SECOND];
+    disk_count_log(NULL);
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const brisk_disk_tier_opts opts = {.path = dir->path, .bytes_max = 1 << 20};
+    plan.at = 0;
+    for (int fault = 0; fault < 2; fault++) {
+        brisk_tier *tier = NULL;
+        CHECK_OK(disk_tier_open_with(&opts, &faulty_calls, &tier, NULL));
+        if (fault == 0) {
+            CHECK_OK(disk_put_bytes(tier, "first", bytes, FIRST));
+        } else { /* needs the room of the first, which cannot be withdrawn */
+            uint64_t before = disk_stats(tier).bytes;
+            plan.kind = FDATASYNC;
+            plan.at = 1;
+            plan.count = 0;
+            plan.for_good = true;
+            plan.os_errno = EIO;
+            CHECK(disk_put_bytes(tier, "second", bytes, SECOND) == BRISK_ERR_IO);
+            CHECK_U64(disk_stats(tier).bytes, <, before + 4096);
+            plan.at = 0;
+        }
+        brisk_tier_destroy(tier);
+    }
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
 static void test_full_file_system(void **state)
 {
     (void)state;
@@ -333,10 +364,15 @@ static void test_full_file_system(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openat),    cmocka_unit_test(test_pread),
-        cmocka_unit_test(test_pwrite),    cmocka_unit_test(test_pwrite_short),
-        cmocka_unit_test(test_sync),      cmocka_unit_test(test_no_room_for_the_index),
-        cmocka_unit_test(test_backs_off), cmocka_unit_test(test_full_file_system),
+        cmocka_unit_test(test_openat),
+        cmocka_unit_test(test_pread),
+        cmocka_unit_test(test_pwrite),
+        cmocka_unit_test(test_pwrite_short),
+        cmocka_unit_test(test_sync),
+        cmocka_unit_test(test_no_room_for_the_index),
+        cmocka_unit_test(test_backs_off),
+        cmocka_unit_test(test_reserved_room_is_given_back),
+        cmocka_unit_test(test_full_file_system),
     };
     return cmocka_run_group_tests_name("disk_fault", tests, disk_use_memory, NULL);
 }
