@@ -152,10 +152,6 @@ static brisk_err add_edges(engine_pipeline *pipeline, uint32_t index, const uint
         }
         brisk_err err =
             brisk_graph_after(pipeline->graphs[phase], node_of[index], node_of[earlier]);
-        if (err == BRISK_ERR_INVALID) { /* after itself: the shortest cycle */
-            return brisk_errinfo_set(info, BRISK_ERR_CYCLE, "workload %s: stage %s after itself",
-                                     workload->name, stage->name);
-        }
         if (err != BRISK_OK) {
             return brisk_errinfo_set(info, err, "workload %s: stage %s: %s", workload->name,
                                      stage->name, brisk_err_message(err));

@@ -41,7 +41,7 @@ static void test_declarations(void **unused)
     enum { P = BRISK_STAGE_PREPARE, D = BRISK_STAGE_DELIVER };
     const declared table[] = {
         {{{"a", {"b"}, 0, nothing}, {"b", {"a"}, 0, nothing}}, 2, BRISK_ERR_CYCLE, "after"},
-        {{{"a", {"a"}, 0, nothing}}, 1, BRISK_ERR_CYCLE, "a"},
+        {{{"a", {"a"}, 0, nothing}}, 1, BRISK_ERR_CYCLE, "a after a"},
         {{{"a", {"c"}, P, nothing}, {"b", {"a"}, P, nothing}, {"c", {"b"}, P, nothing}},
          3,
          BRISK_ERR_CYCLE,
