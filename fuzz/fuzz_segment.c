@@ -48,7 +48,7 @@ static void use_record(disk_tier *tier, const unsigned char *record, uint64_t si
     const disk_record_head *head = disk_record_head_of(record);
     const unsigned char *value = disk_record_value(record);
     BRISK_ASSERT(head->key_size >= 1 && head->key_size <= BRISK_KEY_BYTES_MAX);
-    BRISK_ASSERT(head->meta_size <= BRISK_ENTRY_META_MAX);
+    BRISK_ASSERT(head->meta_size <= BRISK_TIER_META_MAX);
     BRISK_ASSERT(value >= record && (uint64_t)(value - record) + head->stored_size <= size);
     if (head->codec != DISK_ZSTD) {
         return;

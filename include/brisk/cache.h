@@ -30,6 +30,7 @@ BRISK_BEGIN_DECLS
 
 enum {
     BRISK_ENTRY_META_MAX = 256,
+    BRISK_TIER_META_MAX = 511, /**< What a tier keeps: meta data and what the stack adds to it. */
     BRISK_CACHE_TIERS_MAX = 8,
     BRISK_TIER_NAME_MAX = 16,
 };
@@ -37,6 +38,9 @@ enum {
 /** Entry flags. */
 enum {
     BRISK_ENTRY_LOCAL = 1u << 0, /**< Must never leave this machine (ROM bytes, private data). */
+    BRISK_ENTRY_TAGGED =
+        1u << 1, /**< Set by the stack: what it must check follows the meta data. */
+    BRISK_ENTRY_NEGATIVE = 1u << 2, /**< The answer is that there is none. */
 };
 
 /** Tier flags. */
@@ -53,6 +57,7 @@ typedef struct brisk_entry_opts {
     uint64_t cost_ns;       /**< What computing the value took; 0 when unknown. */
     uint64_t expires_at_ns; /**< On the wall clock; 0 means never. */
     uint32_t tiers;         /**< Bit i: tier i may be used; 0 means all. */
+    uint16_t era;           /**< The stack's: which invalidations of prefixes came before. */
 } brisk_entry_opts;
 
 /** An answer.  The caller owns a reference to `value`. */
@@ -69,8 +74,9 @@ typedef struct brisk_hit {
      *  stored.  The tier has checked their number only; who reads or copies them compares. */
     brisk_hash128 content;
     bool has_content;
+    uint16_t era; /**< As stored. */
     uint32_t meta_size;
-    unsigned char meta[BRISK_ENTRY_META_MAX]; /**< Only meta_size bytes are set. */
+    unsigned char meta[BRISK_TIER_META_MAX + 1]; /**< Only meta_size bytes are set. */
 } brisk_hit;
 
 typedef struct brisk_tier_stats {

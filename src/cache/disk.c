@@ -486,7 +486,7 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
                           const brisk_entry_opts *opts)
 {
     BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
-    BRISK_ASSERT(opts == NULL || opts->meta_size <= BRISK_ENTRY_META_MAX);
+    BRISK_ASSERT(opts == NULL || opts->meta_size <= BRISK_TIER_META_MAX);
     static const brisk_entry_opts no_opts;
     disk_tier *tier = disk_of(base);
     disk_count(&tier->counters.puts, 1);

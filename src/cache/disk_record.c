@@ -14,7 +14,7 @@ enum { SEGMENT_VERSION = 1, SUM_FROM = 16 };
 
 uint64_t disk_record_size(uint64_t key_size, uint64_t meta_size, uint64_t stored_size)
 {
-    if (key_size == 0 || key_size > BRISK_KEY_BYTES_MAX || meta_size > BRISK_ENTRY_META_MAX ||
+    if (key_size == 0 || key_size > BRISK_KEY_BYTES_MAX || meta_size > BRISK_TIER_META_MAX ||
         stored_size > DISK_SEGMENT_BYTES_MAX) {
         return 0;
     }

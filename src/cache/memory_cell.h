@@ -28,11 +28,11 @@ enum cell_kind { CELL_INLINE, CELL_VALUE_REF, CELL_BOTH_REF };
 enum {
     CELL_HEAD_WORDS = 4,
     CELL_WORDS_MAX = CELL_BYTES_MAX / 8,
-    CELL_FLAGS_ALL = BRISK_ENTRY_LOCAL,
+    CELL_FLAGS_ALL = BRISK_ENTRY_LOCAL | BRISK_ENTRY_TAGGED | BRISK_ENTRY_NEGATIVE,
 };
 
 static_assert(CELL_FLAGS_ALL < 16, "entry flags have four bits");
-static_assert(BRISK_ENTRY_META_MAX < 512, "meta sizes have nine bits");
+static_assert(BRISK_TIER_META_MAX < 512, "meta sizes have nine bits");
 static_assert(BRISK_KEY_BYTES_MAX <= 65536, "key sizes have sixteen bits");
 
 typedef struct cell_shape {

@@ -36,7 +36,7 @@ static inline __attribute__((always_inline)) shard_answer peek_cell(const memory
     if (shape.kind != CELL_INLINE) {
         return SHARD_BUSY;
     }
-    if (cell_words(shape) > CELL_WORDS_MAX || shape.meta_size > BRISK_ENTRY_META_MAX) {
+    if (cell_words(shape) > CELL_WORDS_MAX || shape.meta_size > BRISK_TIER_META_MAX) {
         return SHARD_BUSY;
     }
     const cell_word *at = cell + CELL_HEAD_WORDS;

@@ -494,7 +494,7 @@ static brisk_err shape_entry(const memory_shard *shard, const brisk_key *key,
                              const brisk_value *value, const brisk_entry_opts *opts,
                              cell_shape *ret)
 {
-    if ((opts->flags & ~(uint32_t)CELL_FLAGS_ALL) != 0 || opts->meta_size > BRISK_ENTRY_META_MAX) {
+    if ((opts->flags & ~(uint32_t)CELL_FLAGS_ALL) != 0 || opts->meta_size > BRISK_TIER_META_MAX) {
         return BRISK_ERR_INVALID;
     }
     uint64_t size = brisk_value_size(value);
