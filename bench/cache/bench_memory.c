@@ -23,7 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <brisk/cache.h>
+#include <brisk/memory.h>
 #include <brisk/rng.h>
 
 #include "base/assert.h"

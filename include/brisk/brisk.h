@@ -21,6 +21,7 @@
 #include <brisk/json.h>
 #include <brisk/knob.h>
 #include <brisk/log.h>
+#include <brisk/memory.h>
 #include <brisk/module.h>
 #include <brisk/pool.h>
 #include <brisk/rng.h>

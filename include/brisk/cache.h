@@ -127,32 +127,6 @@ struct brisk_tier {
 
 BRISK_API void brisk_tier_destroy(brisk_tier *tier); /**< NULL is accepted. */
 
-/* --- memory tier ------------------------------------------------------------------------- */
-
-typedef struct brisk_memory_tier_opts {
-    uint64_t bytes_max;       /**< Keys, values, slack, bookkeeping; 0 means 64 MiB. */
-    uint32_t shards;          /**< Power of two up to 1024; 0: by size and cores. */
-    const char *policy;       /**< "lru"; NULL means "lru". */
-    const brisk_clock *clock; /**< Borrowed; NULL means the system's. */
-    const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
-} brisk_memory_tier_opts;
-
-/**
- * A tier in memory.  Values that are files, and values larger than an eighth of a shard, are not
- * kept (DECLINED).
- *
- * `bytes_max` of address space is taken from `alloc` at once (entries up to about 450 bytes live
- * there, and all bookkeeping); memory is used as it fills.  Larger values are kept by reference
- * and charged with an overhead for their headers.  A hit of a small entry is a copy of the
- * caller's own, taken from `alloc`; a value that somebody still holds when its entry goes is the
- * holder's and no longer charged.  Values may outlive the tier, not `alloc`.
- *
- * get_p50_ns and get_p99_ns come from one get in 64.
- * Errors: INVALID (unknown policy, bad shard count, less than about 32 KiB a shard), NOMEM.
- */
-BRISK_API BRISK_NODISCARD brisk_err brisk_memory_tier_create(const brisk_memory_tier_opts *opts,
-                                                             brisk_tier **ret);
-
 /* --- disk tier --------------------------------------------------------------------------- */
 
 typedef struct brisk_disk_tier_opts {

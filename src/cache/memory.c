@@ -17,68 +17,22 @@
  */
 #include <unistd.h>
 
-#include <brisk/hist.h>
-
 #include "base/assert.h"
 #include "cache/memory_peek.h"
 #include "cache/memory_shard.h"
 #include "cache/memory_thread.h"
+#include "cache/memory_tier.h"
 
 enum {
     SHARDS_MAX = 1024,
     SAMPLE_EVERY = 64,
     HIST_PRECISION_BITS = 4,
-    HIST_BYTES = 8192, /* charged for it */
     THREADS_PER_CPU = 4,
     SMALL_TIER_BYTES = 4194304, /* below: rings for few threads only */
     SMALL_TIER_THREADS = 2,
 };
 
 static const uint64_t bytes_max_default = UINT64_C(64) << 20;
-
-/* Written by one thread, read by read_stats. */
-typedef struct memory_reader {
-    _Alignas(64) _Atomic uint64_t hits;
-    _Atomic uint64_t misses;
-    _Atomic uint64_t errors;
-} memory_reader;
-
-typedef struct memory_tier {
-    brisk_tier base; /* first: what the caller holds */
-    uint32_t shard_count;
-    uint32_t thread_count; /* threads with a reader and rings; one more reader for the rest */
-    memory_shard *shards;
-    memory_reader *readers;
-    hits_ring *rings;
-    const brisk_alloc *alloc;
-    const brisk_clock *clock;
-    brisk_hist *hist;
-    pthread_mutex_t hist_lock;
-    size_t block_bytes;
-    uint64_t bytes_max;
-} memory_tier;
-
-static memory_tier *memory_of(brisk_tier *tier)
-{
-    return (memory_tier *)tier; /* base comes first */
-}
-
-static memory_shard *shard_of(const memory_tier *memory, const brisk_key *key)
-{
-    return &memory->shards[key->hash.lo & (memory->shard_count - 1)];
-}
-
-/* For counters that only this thread writes. */
-static void count_own(_Atomic uint64_t *counter)
-{
-    uint64_t count = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, count + 1, memory_order_relaxed);
-}
-
-static void count_shared(_Atomic uint64_t *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
 
 static bool is_key(const brisk_key *key)
 {
@@ -134,6 +88,15 @@ __attribute__((noinline)) static brisk_err answer_otherwise(memory_reader *reade
     return BRISK_ERR_NOT_FOUND;
 }
 
+__attribute__((noinline)) static void tell_tap(const memory_tier *memory, const brisk_key *key,
+                                               bool hit)
+{
+    const memory_tap *tap = atomic_load_explicit(&memory->tap, memory_order_acquire);
+    if (tap != NULL && memory_tap_wants(tap, memory_policy_hash(key))) {
+        tap->fn(tap->ctx, memory_policy_hash(key), hit);
+    }
+}
+
 static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     BRISK_ASSERT(is_key(key));
@@ -146,6 +109,9 @@ static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *r
     shard_answer answer = __builtin_expect(asked % SAMPLE_EVERY == 0, 0)
                               ? ask_timed(memory, thread, key, ret)
                               : ask(memory, thread, key, ret);
+    if (__builtin_expect(atomic_load_explicit(&memory->tap, memory_order_relaxed) != NULL, 0)) {
+        tell_tap(memory, key, answer == SHARD_HIT);
+    }
     if (answer != SHARD_HIT) {
         return answer_otherwise(reader, own, answer);
     }
@@ -190,7 +156,7 @@ static void memory_read_stats(brisk_tier *tier, brisk_tier_stats *ret)
 {
     memory_tier *memory = memory_of(tier);
     brisk_tier_stats stats = {
-        .bytes = memory->block_bytes + HIST_BYTES,
+        .bytes = memory->block_bytes + MEMORY_HIST_BYTES,
         .bytes_max = memory->bytes_max,
     };
     for (uint32_t i = 0; i <= memory->thread_count; i++) {
@@ -216,6 +182,7 @@ static void free_tier(memory_tier *memory, uint32_t shards)
     }
     brisk_hist_destroy(memory->hist);
     (void)pthread_mutex_destroy(&memory->hist_lock);
+    memory_taps_free(memory);
     memory->alloc->release(memory->alloc->ctx, memory, memory->block_bytes, _Alignof(memory_shard));
 }
 
@@ -278,6 +245,7 @@ static memory_tier *new_tier(const brisk_alloc *alloc, uint32_t shards, uint32_t
 static brisk_err make_tier(const brisk_memory_tier_opts *opts, memory_tier **ret)
 {
     uint64_t bytes_max = opts->bytes_max != 0 ? opts->bytes_max : bytes_max_default;
+    uint64_t reserve = opts->bytes_reserve > bytes_max ? opts->bytes_reserve : bytes_max;
     uint32_t shards = opts->shards != 0 ? opts->shards : default_shards(bytes_max);
     if ((shards & (shards - 1)) != 0 || shards > SHARDS_MAX) {
         return BRISK_ERR_INVALID;
@@ -301,6 +269,8 @@ static brisk_err make_tier(const brisk_memory_tier_opts *opts, memory_tier **ret
         return err;
     }
     memory->bytes_max = bytes_max;
+    memory->bytes_reserve = reserve;
+    memory->policy_name = opts->policy != NULL ? policy_find(opts->policy)->name : "lru";
     memory->clock = opts->clock;
     *ret = memory;
     return BRISK_OK;
@@ -317,11 +287,16 @@ brisk_err brisk_memory_tier_create(const brisk_memory_tier_opts *opts, brisk_tie
     if (err != BRISK_OK) {
         return err;
     }
-    uint64_t fixed = memory->block_bytes + HIST_BYTES;
-    uint64_t rest = memory->bytes_max > fixed ? memory->bytes_max - fixed : 0;
+    uint64_t fixed = memory->block_bytes + MEMORY_HIST_BYTES;
+    uint64_t rest = memory->bytes_reserve > fixed ? memory->bytes_reserve - fixed : 0;
+    uint64_t entries_max =
+        (opts->entries_max + memory->shard_count - 1) / memory->shard_count; /* 0 stays 0 */
     for (uint32_t i = 0; i < memory->shard_count; i++) {
         shard_opts shard = {
             .bytes = rest / memory->shard_count,
+            .entries_max = entries_max,
+            .on_drop = opts->on_drop,
+            .on_drop_ctx = opts->on_drop_ctx,
             .policy_ops = policy,
             .clock = opts->clock,
             .alloc = memory->alloc,
@@ -332,6 +307,13 @@ brisk_err brisk_memory_tier_create(const brisk_memory_tier_opts *opts, brisk_tie
         err = shard_init(&memory->shards[i], &shard);
         if (err != BRISK_OK) {
             free_tier(memory, i);
+            return err;
+        }
+    }
+    if (memory->bytes_reserve != memory->bytes_max) {
+        err = memory_resize(memory, memory->bytes_max, opts->entries_max);
+        if (err != BRISK_OK) {
+            free_tier(memory, memory->shard_count);
             return err;
         }
     }

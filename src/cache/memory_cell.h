@@ -3,7 +3,7 @@
  *
  *     word 0   hash
  *     word 1   live 1 | kind 2 | flags 4 | meta size 9 | key size - 1  16 | value size 32
- *     word 2   cost in nanoseconds
+ *     word 2   era 16 | cost in nanoseconds 48
  *     word 3   when it expires
  *     then     CELL_INLINE     key, meta, value, each padded to a word
  *              CELL_VALUE_REF  key, meta, pointer to the brisk_value
@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include <brisk/cache.h>
+#include <brisk/memory.h>
 
 #include "cache/memory_space.h"
 
@@ -64,6 +64,22 @@ static inline cell_shape cell_unpack(uint64_t info)
         .key_size = (uint32_t)(info >> 32 & 65535) + 1,
         .value_size = (uint32_t)info,
     };
+}
+
+static inline uint64_t cell_pack_cost(uint64_t cost_ns, uint16_t era)
+{
+    const uint64_t most = (UINT64_C(1) << 48) - 1; /* three days */
+    return (uint64_t)era << 48 | (cost_ns < most ? cost_ns : most);
+}
+
+static inline uint64_t cell_cost(uint64_t word)
+{
+    return word & ((UINT64_C(1) << 48) - 1);
+}
+
+static inline uint16_t cell_era(uint64_t word)
+{
+    return (uint16_t)(word >> 48);
 }
 
 /* Words of a cell of this shape. */

@@ -57,7 +57,9 @@ static inline __attribute__((always_inline)) shard_answer peek_cell(const memory
     }
     cell_copy_out(data, at + cell_words_of(shape.meta_size), shape.value_size);
     ret->flags = shape.flags;
-    ret->cost_ns = cell_load(&cell[2]);
+    uint64_t cost = cell_load(&cell[2]);
+    ret->cost_ns = cell_cost(cost);
+    ret->era = cell_era(cost);
     ret->expires_at_ns = cell_load(&cell[3]);
     return SHARD_HIT;
 }

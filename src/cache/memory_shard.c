@@ -125,6 +125,10 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
         .wants_huge = huge,
     };
     shard->bytes_budget = opts->bytes - shard->bytes_fixed;
+    shard->bytes_top = opts->bytes;
+    shard->entries_max = opts->entries_max != 0 ? opts->entries_max : UINT64_MAX;
+    shard->on_drop = opts->on_drop;
+    shard->on_drop_ctx = opts->on_drop_ctx;
     void *buckets = block + plan.buckets_at;
     void *chunks = block + plan.chunks_at;
     void *ready = block + plan.ready_at;
@@ -388,6 +392,22 @@ static bool grow_class(memory_shard *shard, uint32_t cell_class)
     return true;
 }
 
+static const void *key_in_cell(const cell_word *cell, cell_shape shape)
+{
+    const void *inside = &cell[CELL_HEAD_WORDS];
+    return shape.kind == CELL_BOTH_REF ? cell_pointer(&cell[CELL_HEAD_WORDS + 1]) : inside;
+}
+
+static void tell_drop(const memory_shard *shard, uint32_t line, brisk_drop_reason reason)
+{
+    if (shard->on_drop == NULL) {
+        return;
+    }
+    const cell_word *cell = space_cell(&shard->space, line);
+    cell_shape shape = cell_unpack(cell_load(&cell[1]));
+    shard->on_drop(shard->on_drop_ctx, key_in_cell(cell, shape), shape.key_size, reason);
+}
+
 static bool evict_one(memory_shard *shard, garbage *trash)
 {
     uint32_t id = shard->policy_ops->victim(shard->policy);
@@ -397,6 +417,7 @@ static bool evict_one(memory_shard *shard, garbage *trash)
     trim_garbage(shard, trash);
     id = shard->policy_ops->victim(shard->policy); /* the lock may have been open */
     if (id != POLICY_NONE) {
+        tell_drop(shard, line_of_id(shard, id), BRISK_DROP_EVICTED);
         drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), trash);
         shard->evictions++;
     }
@@ -544,7 +565,7 @@ static void write_cell(cell_word *cell, cell_shape shape, const brisk_key *key, 
 {
     cell_store(&cell[0], key->hash.lo);
     cell_store(&cell[1], cell_pack(shape));
-    cell_store(&cell[2], opts->cost_ns);
+    cell_store(&cell[2], cell_pack_cost(opts->cost_ns, opts->era));
     cell_store(&cell[3], opts->expires_at_ns);
     cell_word *at = &cell[CELL_HEAD_WORDS];
     if (shape.kind != CELL_BOTH_REF) {
@@ -592,6 +613,55 @@ static brisk_err reject(memory_shard *shard, const brisk_key *key, brisk_err err
     return err;
 }
 
+typedef struct store_plan {
+    cell_shape shape;
+    const brisk_key *key;
+    brisk_value *value;
+    const brisk_entry_opts *opts;
+    unsigned char *block;
+} store_plan;
+
+static bool make_entry_room(memory_shard *shard, const brisk_key *key, garbage *trash)
+{
+    table_place place;
+    while (shard->entries >= shard->entries_max && !find_key(shard, key, &place)) {
+        if (!evict_one(shard, trash)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool store_locked(memory_shard *shard, const store_plan *plan, garbage *trash)
+{
+    if (!make_entry_room(shard, plan->key, trash)) {
+        return false;
+    }
+    uint32_t line = take_room(shard, plan->shape, false, trash);
+    if (line == SPACE_NONE) {
+        (void)drop_key(shard, plan->key, trash); /* goes in any case: let its room be used */
+        line = take_room(shard, plan->shape, true, trash);
+    }
+    if (line == SPACE_NONE) {
+        return false;
+    }
+    cell_word *cell = space_cell(&shard->space, line);
+    write_cell(cell, plan->shape, plan->key, plan->value, plan->opts);
+    if (plan->block != NULL) {
+        cell_store(&cell[CELL_HEAD_WORDS + 1], (uintptr_t)plan->block);
+    }
+    table_place place;
+    if (find_key(shard, plan->key, &place)) {
+        replace_entry(shard, place, line, trash);
+    } else {
+        table_insert(&shard->table, plan->key->hash.lo, line);
+        shard->entries++;
+    }
+    shard->policy_ops->on_insert(shard->policy, id_of_line(line), plan->key->hash.lo);
+    shard->raw_bytes += plan->shape.value_size;
+    return true;
+}
+
 brisk_err shard_put(memory_shard *shard, const brisk_key *key, brisk_value *value,
                     const brisk_entry_opts *opts)
 {
@@ -607,40 +677,19 @@ brisk_err shard_put(memory_shard *shard, const brisk_key *key, brisk_value *valu
     garbage trash = {.count = 0};
     shard_lock(shard);
     drain_hits(shard);
-    uint32_t line = take_room(shard, shape, false, &trash);
-    if (line == SPACE_NONE) {
-        (void)drop_key(shard, key, &trash); /* goes in any case: let its room be used */
-        line = take_room(shard, shape, true, &trash);
-    }
-    if (line == SPACE_NONE) {
-        shard_unlock(shard);
-        free_garbage(&trash);
+    bool stored = store_locked(shard, &(store_plan){shape, key, value, opts, block}, &trash);
+    shard->puts += stored;
+    BRISK_AUDIT(looks_valid(shard));
+    shard_unlock(shard);
+    free_garbage(&trash);
+    if (!stored) {
         if (block != NULL) {
             shard->alloc->release(shard->alloc->ctx, block, block_bytes_of(shape), 1);
         }
         return reject(shard, key, BRISK_ERR_FULL);
     }
-    cell_word *cell = space_cell(&shard->space, line);
-    write_cell(cell, shape, key, value, opts);
-    if (block != NULL) {
-        cell_store(&cell[CELL_HEAD_WORDS + 1], (uintptr_t)block);
-    }
-    table_place place;
-    if (find_key(shard, key, &place)) {
-        replace_entry(shard, place, line, &trash);
-    } else {
-        table_insert(&shard->table, key->hash.lo, line);
-        shard->entries++;
-    }
-    shard->policy_ops->on_insert(shard->policy, id_of_line(line), key->hash.lo);
-    shard->puts++;
-    shard->raw_bytes += shape.value_size;
-    BRISK_AUDIT(looks_valid(shard));
-    shard_unlock(shard);
-    free_garbage(&trash);
     return BRISK_OK;
 }
-
 void shard_remove(memory_shard *shard, const brisk_key *key)
 {
     garbage trash = {.count = 0};
@@ -694,7 +743,8 @@ static shard_answer read_entry(const memory_shard *shard, uint32_t line, brisk_h
     }
     ret->meta_size = shape.meta_size;
     ret->flags = shape.flags;
-    ret->cost_ns = cell_load(&cell[2]);
+    ret->cost_ns = cell_cost(cell_load(&cell[2]));
+    ret->era = cell_era(cell_load(&cell[2]));
     ret->expires_at_ns = cell_load(&cell[3]);
     return SHARD_HIT;
 }
@@ -709,6 +759,7 @@ shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret
         uint64_t expires = cell_load(&space_cell(&shard->space, place.line)[3]);
         drain_hits(shard);
         if (expires != 0 && expires <= brisk_clock_wall_ns(shard->clock)) {
+            tell_drop(shard, place.line, BRISK_DROP_EXPIRED);
             drop_entry(shard, place, &trash);
             shard->expired++;
         } else {
@@ -750,4 +801,300 @@ bool shard_is_valid(memory_shard *shard)
     bool valid = shard_is_valid_locked(shard);
     shard_unlock(shard);
     return valid;
+}
+
+/* --- by key, without a hit ---------------------------------------------------------------- */
+
+static bool is_due(const memory_shard *shard, uint64_t expires)
+{
+    return expires != 0 && expires <= brisk_clock_wall_ns(shard->clock);
+}
+
+static bool read_info(const memory_shard *shard, uint32_t line, brisk_entry_info *ret)
+{
+    const cell_word *cell = space_cell(&shard->space, line);
+    cell_shape shape = cell_unpack(cell_load(&cell[1]));
+    uint32_t cell_class = space_class_of(cell_words(shape) * 8);
+    *ret = (brisk_entry_info){
+        .size = shape.value_size,
+        .held = outside_bytes(shape) + (uint64_t)space_class_lines(cell_class) * LINE_BYTES,
+        .expires_at_ns = cell_load(&cell[3]),
+        .cost_ns = cell_cost(cell_load(&cell[2])),
+        .flags = shape.flags,
+        .meta_size = shape.meta_size,
+        .era = cell_era(cell_load(&cell[2])),
+    };
+    return !is_due(shard, ret->expires_at_ns);
+}
+
+bool shard_info(memory_shard *shard, const brisk_key *key, brisk_entry_info *ret)
+{
+    shard_lock(shard);
+    table_place place;
+    brisk_entry_info info;
+    bool found = find_key(shard, key, &place) && read_info(shard, place.line, &info);
+    shard_unlock(shard);
+    if (found) {
+        *ret = info;
+    }
+    return found;
+}
+
+bool shard_expire(memory_shard *shard, const brisk_key *key, uint64_t expires_at_ns)
+{
+    shard_lock(shard);
+    table_place place;
+    brisk_entry_info info;
+    bool found = find_key(shard, key, &place) && read_info(shard, place.line, &info);
+    if (found) {
+        cell_store(&space_cell(&shard->space, place.line)[3], expires_at_ns);
+    }
+    shard_unlock(shard);
+    return found;
+}
+
+typedef struct edit_buffer {
+    const memory_shard *shard;
+    size_t capacity;
+    size_t size_max;
+} edit_buffer;
+
+static bool edit_resize(brisk_memory_edit *edit, size_t size)
+{
+    edit_buffer *buffer = edit->private_;
+    if (size > buffer->size_max) {
+        return false;
+    }
+    const brisk_alloc *alloc = buffer->shard->alloc;
+    if (size > buffer->capacity) {
+        unsigned char *data = alloc->acquire(alloc->ctx, size, 8);
+        if (data == NULL) {
+            return false;
+        }
+        if (edit->size != 0) {
+            memcpy(data, edit->data, edit->size);
+        }
+        if (edit->data != NULL) {
+            alloc->release(alloc->ctx, edit->data, buffer->capacity, 8);
+        }
+        edit->data = data;
+        buffer->capacity = size;
+    }
+    if (size > edit->size) {
+        memset(edit->data + edit->size, 0, size - edit->size);
+    }
+    edit->size = size;
+    edit->present = true;
+    return true;
+}
+
+static brisk_err store_edit(memory_shard *shard, const brisk_key *key,
+                            const brisk_memory_edit *edit, brisk_entry_opts *opts, garbage *trash)
+{
+    brisk_value *value = NULL;
+    cell_shape shape;
+    unsigned char *block = NULL;
+    opts->expires_at_ns = edit->expires_at_ns;
+    brisk_err err = brisk_value_copy(edit->data, edit->size, shard->alloc, &value);
+    if (err == BRISK_OK) {
+        err = shape_entry(shard, key, value, opts, &shape);
+    }
+    if (err == BRISK_OK) {
+        err = make_block(shard, shape, key, opts, &block);
+    }
+    if (err == BRISK_OK &&
+        !store_locked(shard, &(store_plan){shape, key, value, opts, block}, trash)) {
+        err = BRISK_ERR_FULL;
+        if (block != NULL) {
+            shard->alloc->release(shard->alloc->ctx, block, block_bytes_of(shape), 1);
+        }
+    }
+    if (err != BRISK_OK) {
+        (void)drop_key(shard, key, trash);
+    }
+    brisk_value_unref(value);
+    return err;
+}
+
+static brisk_err run_edit(memory_shard *shard, const brisk_key *key, shard_edit fn, void *ctx,
+                          garbage *trash)
+{
+    edit_buffer buffer = {
+        .shard = shard,
+        .size_max = (size_t)((shard->bytes_fixed + shard->bytes_budget) / SHARD_VALUE_SHARE),
+    };
+    brisk_memory_edit edit = {.resize = edit_resize, .private_ = &buffer};
+    brisk_entry_opts opts = {0};
+    brisk_hit hit = {.value = NULL};
+    table_place place;
+    brisk_entry_info info;
+    brisk_err err = BRISK_OK;
+    bool was = find_key(shard, key, &place) && read_info(shard, place.line, &info);
+    if (was) {
+        if (read_entry(shard, place.line, &hit) != SHARD_HIT ||
+            !edit_resize(&edit, (size_t)brisk_value_size(hit.value))) {
+            err = BRISK_ERR_NOMEM;
+        } else if (edit.size != 0) {
+            memcpy(edit.data, brisk_value_data(hit.value), edit.size);
+        }
+        opts = (brisk_entry_opts){.flags = info.flags,
+                                  .meta_size = info.meta_size,
+                                  .meta = hit.meta,
+                                  .cost_ns = info.cost_ns,
+                                  .era = info.era};
+        edit.expires_at_ns = info.expires_at_ns;
+        brisk_value_unref(hit.value);
+    }
+    if (err == BRISK_OK) {
+        err = fn(ctx, &edit);
+    }
+    if (err == BRISK_OK && edit.remove) {
+        shard->removes += drop_key(shard, key, trash);
+    } else if (err == BRISK_OK && edit.present) {
+        err = store_edit(shard, key, &edit, &opts, trash);
+    }
+    if (edit.data != NULL) {
+        shard->alloc->release(shard->alloc->ctx, edit.data, buffer.capacity, 8);
+    }
+    return err;
+}
+
+brisk_err shard_update(memory_shard *shard, const brisk_key *key, shard_edit fn, void *ctx)
+{
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    brisk_err err = run_edit(shard, key, fn, ctx, &trash);
+    BRISK_AUDIT(looks_valid(shard));
+    shard_unlock(shard);
+    free_garbage(&trash);
+    return err;
+}
+
+/* --- walks -------------------------------------------------------------------------------- */
+
+static void visit_line(const memory_shard *shard, uint32_t line, shard_visit visit, void *ctx)
+{
+    const cell_word *cell = space_cell(&shard->space, line);
+    cell_shape shape = cell_unpack(cell_load(&cell[1]));
+    brisk_memory_visit v = {
+        .key = key_in_cell(cell, shape),
+        .key_size = shape.key_size,
+    };
+    if (read_info(shard, line, &v.info)) {
+        visit(ctx, &v);
+    }
+}
+
+/* Visit the entries of one bucket; returns how many slots are taken. */
+static uint32_t visit_bucket(const memory_shard *shard, uint32_t at, shard_visit visit, void *ctx)
+{
+    uint32_t seen = 0;
+    if (!table_is_ready(&shard->table, at)) {
+        return 0;
+    }
+    const memory_bucket *bucket = &shard->table.buckets[at];
+    for (uint32_t slot = 0; slot < BUCKET_SLOTS; slot++) {
+        uint64_t tags = atomic_load_explicit(&bucket->tags[slot / 4], memory_order_relaxed);
+        if ((tags >> slot % 4 * 16 & 0xffff) != 0) {
+            seen++;
+            visit_line(shard, atomic_load_explicit(&bucket->lines[slot], memory_order_relaxed),
+                       visit, ctx);
+        }
+    }
+    return seen;
+}
+
+uint32_t shard_scan(memory_shard *shard, uint32_t *at, uint32_t count, shard_visit visit, void *ctx)
+{
+    uint32_t seen = 0;
+    uint32_t buckets = 0;
+    shard_lock(shard);
+    while (*at < shard->table.bucket_count && seen < count && buckets < count + 64) {
+        seen += visit_bucket(shard, *at, visit, ctx);
+        ++*at;
+        buckets++;
+    }
+    shard_unlock(shard);
+    return seen + buckets / 8;
+}
+
+static void visit_once(void *ctx, const brisk_memory_visit *entry)
+{
+    random_visit *r = ctx;
+    if (r->skip-- == 0) {
+        r->visit(r->ctx, entry);
+        r->done = true;
+    }
+}
+
+bool shard_random(memory_shard *shard, uint64_t number, random_visit *r)
+{
+    shard_lock(shard);
+    uint32_t count = shard->table.bucket_count;
+    uint32_t at = (uint32_t)((number >> 32) * count >> 32);
+    for (uint32_t i = 0; i < count && !r->done; i++) {
+        r->skip = number % BUCKET_SLOTS;
+        uint32_t seen = visit_bucket(shard, at, visit_once, r);
+        if (!r->done && seen != 0) {
+            r->skip = number % seen;
+            (void)visit_bucket(shard, at, visit_once, r);
+        }
+        at = table_next(&shard->table, at);
+    }
+    shard_unlock(shard);
+    return r->done;
+}
+
+/* --- limits and time ---------------------------------------------------------------------- */
+
+brisk_err shard_resize(memory_shard *shard, uint64_t bytes, uint64_t entries_max)
+{
+    if (bytes < SHARD_BYTES_MIN || bytes > shard->bytes_top || bytes <= shard->bytes_fixed) {
+        return BRISK_ERR_INVALID;
+    }
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    uint64_t budget = bytes - shard->bytes_fixed;
+    shard->entries_max = entries_max != 0 ? entries_max : UINT64_MAX;
+    while (shard->bytes_used > budget || shard->entries > shard->entries_max) {
+        if (!collect_chunk(shard, true) && !evict_one(shard, &trash)) {
+            break;
+        }
+    }
+    shard->bytes_budget = budget;
+    shard_unlock(shard);
+    free_garbage(&trash);
+    return BRISK_OK;
+}
+
+/* Drop what is due in some buckets; false when all were looked at. */
+bool shard_tend(memory_shard *shard, uint32_t *at, uint64_t *dropped)
+{
+    garbage trash = {.count = 0};
+    shard_lock(shard);
+    drain_hits(shard);
+    for (uint32_t end = *at + 64; *at < end && *at < shard->table.bucket_count; ++*at) {
+        if (!table_is_ready(&shard->table, *at)) {
+            continue;
+        }
+        memory_bucket *bucket = &shard->table.buckets[*at];
+        for (uint32_t slot = 0; slot < BUCKET_SLOTS; slot++) {
+            trim_garbage(shard, &trash);
+            uint64_t tags = atomic_load_explicit(&bucket->tags[slot / 4], memory_order_relaxed);
+            uint32_t line = atomic_load_explicit(&bucket->lines[slot], memory_order_relaxed);
+            if ((tags >> slot % 4 * 16 & 0xffff) != 0 &&
+                is_due(shard, cell_load(&space_cell(&shard->space, line)[3]))) {
+                tell_drop(shard, line, BRISK_DROP_EXPIRED);
+                drop_entry(shard, place_of_line(shard, line), &trash);
+                shard->expired++;
+                ++*dropped;
+            }
+        }
+    }
+    bool more = *at < shard->table.bucket_count;
+    shard_unlock(shard);
+    free_garbage(&trash);
+    return more;
 }

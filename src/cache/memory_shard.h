@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include <brisk/cache.h>
+#include <brisk/memory.h>
 
 #include "cache/memory_space.h"
 #include "cache/memory_table.h"
@@ -62,11 +62,18 @@ typedef struct memory_shard {
     uint64_t bytes_fixed;  /* bookkeeping, charged always */
     uint64_t bytes_budget; /* for chunks, values by reference and blocks together */
     uint64_t bytes_used;
+    uint64_t bytes_top;   /* what resize may go up to */
+    uint64_t entries_max; /* UINT64_MAX: none */
+    void (*on_drop)(void *ctx, const void *key, size_t key_size, brisk_drop_reason reason);
+    void *on_drop_ctx;
     uint64_t entries, puts, removes, evictions, expired, rejects, raw_bytes;
 } memory_shard;
 
 typedef struct shard_opts {
     uint64_t bytes;
+    uint64_t entries_max; /* 0: none */
+    void (*on_drop)(void *ctx, const void *key, size_t key_size, brisk_drop_reason reason);
+    void *on_drop_ctx;
     const policy_ops *policy_ops;
     const brisk_clock *clock;
     const brisk_alloc *alloc;
@@ -114,6 +121,26 @@ void shard_remove(memory_shard *shard, const brisk_key *key);
 void shard_clear(memory_shard *shard);
 /* Add the shard's figures to *stats. */
 void shard_read_stats(memory_shard *shard, brisk_tier_stats *stats);
+typedef brisk_err (*shard_edit)(void *ctx, brisk_memory_edit *edit);
+typedef void (*shard_visit)(void *ctx, const brisk_memory_visit *entry);
+
+bool shard_info(memory_shard *shard, const brisk_key *key, brisk_entry_info *ret);
+bool shard_expire(memory_shard *shard, const brisk_key *key, uint64_t expires_at_ns);
+brisk_err shard_update(memory_shard *shard, const brisk_key *key, shard_edit fn, void *ctx);
+/* Walk from bucket *at on, about `count` entries; returns how many that were. */
+uint32_t shard_scan(memory_shard *shard, uint32_t *at, uint32_t count, shard_visit visit,
+                    void *ctx);
+
+typedef struct random_visit {
+    void (*visit)(void *ctx, const brisk_memory_visit *entry);
+    void *ctx;
+    uint64_t skip;
+    bool done;
+} random_visit;
+
+bool shard_random(memory_shard *shard, uint64_t number, random_visit *r);
+brisk_err shard_resize(memory_shard *shard, uint64_t bytes, uint64_t entries_max);
+bool shard_tend(memory_shard *shard, uint32_t *at, uint64_t *dropped);
 /* Whole-structure proof; takes the lock. */
 bool shard_is_valid(memory_shard *shard);
 

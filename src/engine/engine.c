@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <brisk/log.h>
+#include <brisk/memory.h>
 
 #include "base/assert.h"
 #include "cache/stack.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <brisk/cache.h>
 #include <brisk/log.h>
+#include <brisk/memory.h>
 
 #include "support/fake_clock.h"
 #include "support/fault_alloc.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <brisk/cache.h>
+#include <brisk/memory.h>
 
 #include "cache/memory_table.h"
 #include "support/fake_clock.h"

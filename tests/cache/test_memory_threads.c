@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include <brisk/cache.h>
+#include <brisk/memory.h>
 
 #include "cache/memory_thread.h"
 
