@@ -50,7 +50,8 @@ static inline __attribute__((always_inline)) shard_answer ask(const memory_tier 
         uint32_t id;
         shard_answer answer = shard_peek(shard, key, ret, &id);
         if (answer == SHARD_HIT) {
-            shard_note_hit(shard, &memory->rings[thread * memory->shard_count + index], id);
+            shard_note_hit(shard, &memory->rings[thread * memory->shard_count + index], id,
+                           key->hash.lo);
         }
         if (answer != SHARD_BUSY) {
             return answer;

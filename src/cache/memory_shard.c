@@ -96,6 +96,13 @@ static shard_plan plan_shard(const policy_ops *policy, uint64_t bytes)
     return plan_for(policy, chunk, low);
 }
 
+static void tell_capacity(memory_shard *shard, uint64_t entries)
+{
+    shard->capacity_told = entries;
+    uint32_t told = entries < POLICY_IDS_MAX ? (uint32_t)entries : POLICY_IDS_MAX;
+    shard->policy_ops->set_capacity(shard->policy, told);
+}
+
 brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
 {
     if (opts->bytes < SHARD_BYTES_MIN) {
@@ -135,7 +142,9 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
     memset(ready, 0, plan.end - plan.ready_at);
     table_init(&shard->table, buckets, ready, plan.bucket_count);
     space_init(&shard->space, block, chunks, plan.chunk_count, plan.chunk_bytes / LINE_BYTES);
+    memset(block + plan.policy_at, 0, plan.buckets_at - plan.policy_at);
     shard->policy = opts->policy_ops->init(block + plan.policy_at, plan.id_count);
+    tell_capacity(shard, opts->entries_max != 0 ? opts->entries_max : plan.id_count);
     shard->policy_ids = block + plan.policy_at + opts->policy_ops->ids_at;
     shard->policy_id_bytes = opts->policy_ops->id_bytes;
     if (pthread_mutex_init(&shard->lock, NULL) != 0) {
@@ -171,19 +180,19 @@ static void drain_hits(memory_shard *shard)
 {
     for (uint32_t t = 0; t < shard->ring_count; t++) {
         hits_ring *ring = &shard->rings[(size_t)t * shard->ring_stride];
-        /* Acquire: pairs with the release in shard_note_hit, for ids[]. */
+        /* Acquire: pairs with the release in shard_note_hit, for hits[]. */
         uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
         uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
         if (head == tail) {
             continue;
         }
-        uint32_t ids[HITS_RING];
+        policy_hit hits[HITS_RING];
         uint32_t count = 0;
         for (; head != tail; head++) {
-            ids[count++] = ring->ids[head % HITS_RING];
+            hits[count++] = ring->hits[head % HITS_RING];
         }
-        shard->policy_ops->on_hits(shard->policy, ids, count);
-        /* Release: ids[] was read before the thread may write it again. */
+        shard->policy_ops->on_hits(shard->policy, hits, count);
+        /* Release: hits[] was read before the thread may write it again. */
         atomic_store_explicit(&ring->head, head, memory_order_release);
     }
 }
@@ -288,11 +297,12 @@ static void release_outside(memory_shard *shard, uint32_t line, garbage *trash)
 }
 
 /* Drop the entry at `place`.  `trash` must have room for one more. */
-static void drop_entry(memory_shard *shard, table_place place, garbage *trash)
+static void drop_entry(memory_shard *shard, table_place place, bool evicted, garbage *trash)
 {
     uint64_t hash = cell_load(&space_cell(&shard->space, place.line)[0]);
     table_remove(&shard->table, hash, place);
-    shard->policy_ops->on_remove(shard->policy, id_of_line(place.line));
+    const policy_ops *ops = shard->policy_ops;
+    (evicted ? ops->on_evict : ops->on_remove)(shard->policy, id_of_line(place.line));
     release_outside(shard, place.line, trash);
     space_give(&shard->space, place.line);
     shard->entries--;
@@ -414,11 +424,16 @@ static bool evict_one(memory_shard *shard, garbage *trash)
     if (id == POLICY_NONE) {
         return false;
     }
+    uint64_t off = shard->entries > shard->capacity_told ? shard->entries - shard->capacity_told
+                                                         : shard->capacity_told - shard->entries;
+    if (shard->entries_max == UINT64_MAX && off > shard->entries / 32) {
+        tell_capacity(shard, shard->entries);
+    }
     trim_garbage(shard, trash);
     id = shard->policy_ops->victim(shard->policy); /* the lock may have been open */
     if (id != POLICY_NONE) {
         tell_drop(shard, line_of_id(shard, id), BRISK_DROP_EVICTED);
-        drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), trash);
+        drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), true, trash);
         shard->evictions++;
     }
     return true;
@@ -588,15 +603,30 @@ static bool drop_key(memory_shard *shard, const brisk_key *key, garbage *trash)
     if (!find_key(shard, key, &place)) {
         return false;
     }
-    drop_entry(shard, place, trash);
+    drop_entry(shard, place, false, trash);
     return true;
+}
+
+/* When the entry expires, in whole seconds, not 0 unless never. */
+static uint32_t expiry_seconds(const memory_shard *shard, uint32_t line)
+{
+    uint64_t ns = cell_load(&space_cell(&shard->space, line)[3]);
+    uint64_t seconds = ns / UINT64_C(1000000000) + (ns != 0);
+    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
 }
 
 /* The entry in `line` takes the place of the one at `place`, without a moment of neither. */
 static void replace_entry(memory_shard *shard, table_place place, uint32_t line, garbage *trash)
 {
+    uint32_t id = id_of_line(line);
+    uint64_t hash = cell_load(&space_cell(&shard->space, line)[0]);
     table_repoint(&shard->table, place, line);
-    shard->policy_ops->on_remove(shard->policy, id_of_line(place.line));
+    shard->policy_ops->on_move(shard->policy, id_of_line(place.line), id);
+    policy_hit hit = {.id = id, .hash = shard_policy_hash(hash)};
+    shard->policy_ops->on_hits(shard->policy, &hit, 1);
+    if (shard->policy_ops->on_expiry != NULL) {
+        shard->policy_ops->on_expiry(shard->policy, id, expiry_seconds(shard, line));
+    }
     release_outside(shard, place.line, trash);
     space_give(&shard->space, place.line);
 }
@@ -621,10 +651,17 @@ typedef struct store_plan {
     unsigned char *block;
 } store_plan;
 
-static bool make_entry_room(memory_shard *shard, const brisk_key *key, garbage *trash)
+/* A new key comes: the policy learns it, and the limit of entries is kept. */
+static bool begin_insert(memory_shard *shard, const brisk_key *key, garbage *trash)
 {
     table_place place;
-    while (shard->entries >= shard->entries_max && !find_key(shard, key, &place)) {
+    if (find_key(shard, key, &place)) {
+        return true;
+    }
+    if (shard->policy_ops->on_miss != NULL) {
+        shard->policy_ops->on_miss(shard->policy, shard_policy_hash(key->hash.lo));
+    }
+    while (shard->entries >= shard->entries_max) {
         if (!evict_one(shard, trash)) {
             return false;
         }
@@ -634,7 +671,7 @@ static bool make_entry_room(memory_shard *shard, const brisk_key *key, garbage *
 
 static bool store_locked(memory_shard *shard, const store_plan *plan, garbage *trash)
 {
-    if (!make_entry_room(shard, plan->key, trash)) {
+    if (!begin_insert(shard, plan->key, trash)) {
         return false;
     }
     uint32_t line = take_room(shard, plan->shape, false, trash);
@@ -656,8 +693,13 @@ static bool store_locked(memory_shard *shard, const store_plan *plan, garbage *t
     } else {
         table_insert(&shard->table, plan->key->hash.lo, line);
         shard->entries++;
+        policy_entry entry = {
+            .id = id_of_line(line),
+            .hash = shard_policy_hash(plan->key->hash.lo),
+            .expires_s = expiry_seconds(shard, line),
+        };
+        shard->policy_ops->on_insert(shard->policy, &entry);
     }
-    shard->policy_ops->on_insert(shard->policy, id_of_line(line), plan->key->hash.lo);
     shard->raw_bytes += plan->shape.value_size;
     return true;
 }
@@ -712,7 +754,7 @@ void shard_clear(memory_shard *shard)
         if (id == POLICY_NONE) {
             break;
         }
-        drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), &trash);
+        drop_entry(shard, place_of_line(shard, line_of_id(shard, id)), false, &trash);
     }
     while (collect_chunk(shard, true)) {
     }
@@ -760,12 +802,13 @@ shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret
         drain_hits(shard);
         if (expires != 0 && expires <= brisk_clock_wall_ns(shard->clock)) {
             tell_drop(shard, place.line, BRISK_DROP_EXPIRED);
-            drop_entry(shard, place, &trash);
+            drop_entry(shard, place, false, &trash);
             shard->expired++;
         } else {
             answer = read_entry(shard, place.line, ret);
-            uint32_t id = id_of_line(place.line);
-            shard->policy_ops->on_hits(shard->policy, &id, 1);
+            policy_hit hit = {.id = id_of_line(place.line),
+                              .hash = shard_policy_hash(key->hash.lo)};
+            shard->policy_ops->on_hits(shard->policy, &hit, 1);
         }
     }
     shard_unlock(shard);
@@ -1087,7 +1130,7 @@ bool shard_tend(memory_shard *shard, uint32_t *at, uint64_t *dropped)
             if ((tags >> slot % 4 * 16 & 0xffff) != 0 &&
                 is_due(shard, cell_load(&space_cell(&shard->space, line)[3]))) {
                 tell_drop(shard, line, BRISK_DROP_EXPIRED);
-                drop_entry(shard, place_of_line(shard, line), &trash);
+                drop_entry(shard, place_of_line(shard, line), false, &trash);
                 shard->expired++;
                 ++*dropped;
             }

@@ -34,7 +34,7 @@ enum {
 typedef struct hits_ring {
     _Alignas(64) _Atomic uint32_t tail; /* written by the thread */
     _Atomic uint32_t head;              /* written under the shard's lock */
-    uint32_t ids[HITS_RING];
+    policy_hit hits[HITS_RING];
 } hits_ring;
 
 typedef struct memory_shard {
@@ -59,8 +59,9 @@ typedef struct memory_shard {
     size_t block_align;
     bool wants_huge; /* large pages were not asked for yet */
     uint64_t chunks_begun;
-    uint64_t bytes_fixed;  /* bookkeeping, charged always */
-    uint64_t bytes_budget; /* for chunks, values by reference and blocks together */
+    uint64_t capacity_told; /* what the policy believes to fit */
+    uint64_t bytes_fixed;   /* bookkeeping, charged always */
+    uint64_t bytes_budget;  /* for chunks, values by reference and blocks together */
     uint64_t bytes_used;
     uint64_t bytes_top;   /* what resize may go up to */
     uint64_t entries_max; /* UINT64_MAX: none */
@@ -98,15 +99,21 @@ shard_answer shard_get(memory_shard *shard, const brisk_key *key, brisk_hit *ret
 /* Tell the policy what the rings hold; takes the lock. */
 void shard_take_hits(memory_shard *shard);
 
+/* What the policy knows of a key's hash. */
+static inline uint32_t shard_policy_hash(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
 /* A hit of the ring's thread. */
-static inline void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id)
+static inline void shard_note_hit(memory_shard *shard, hits_ring *ring, uint32_t id, uint64_t hash)
 {
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    ring->ids[tail % HITS_RING] = id;
+    ring->hits[tail % HITS_RING] = (policy_hit){.id = id, .hash = shard_policy_hash(hash)};
     __builtin_prefetch(shard->policy_ids + id * shard->policy_id_bytes, 1);
-    /* Release: pairs with the acquire in drain_hits, for ids[]. */
+    /* Release: pairs with the acquire in drain_hits, for hits[]. */
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-    /* Acquire: whoever took the old ids has read them. */
+    /* Acquire: whoever took the old ones has read them. */
     if (tail + 1 - atomic_load_explicit(&ring->head, memory_order_acquire) == HITS_RING) {
         shard_take_hits(shard);
     }

@@ -7,7 +7,9 @@
 
 const policy_ops *policy_find(const char *name)
 {
-    static const policy_ops *const known[] = {&policy_lru};
+    static const policy_ops *const known[] = {
+        &policy_lru, &policy_lfu, &policy_fifo, &policy_ttl, &policy_sieve, &policy_s3fifo,
+    };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i]->name, name) == 0) {
             return known[i];
