@@ -85,6 +85,9 @@ extern const policy_ops policy_fifo;
 extern const policy_ops policy_ttl;
 extern const policy_ops policy_sieve;
 extern const policy_ops policy_s3fifo;
+extern const policy_ops policy_wtinylfu;
+extern const policy_ops policy_arc;
+extern const policy_ops policy_lirs;
 
 /* The policy called `name`, or NULL. */
 const policy_ops *policy_find(const char *name);
