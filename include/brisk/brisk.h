@@ -15,11 +15,13 @@
 #include <brisk/err.h>
 #include <brisk/executor.h>
 #include <brisk/file.h>
+#include <brisk/flight.h>
 #include <brisk/graph.h>
 #include <brisk/hash.h>
 #include <brisk/hist.h>
 #include <brisk/json.h>
 #include <brisk/knob.h>
+#include <brisk/loader.h>
 #include <brisk/log.h>
 #include <brisk/memory.h>
 #include <brisk/module.h>

@@ -150,6 +150,12 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_disk_tier_open(const brisk_disk_tier_o
 
 typedef struct brisk_cache brisk_cache;
 
+/** Somebody who runs things later, on a thread that may wait.  False: not taken. */
+typedef struct brisk_background {
+    bool (*run)(void *ctx, void (*fn)(void *arg), void *arg);
+    void *ctx;
+} brisk_background;
+
 typedef struct brisk_cache_opts {
     brisk_tier *const *tiers; /**< From nearest to farthest; owned by the cache on success. */
     uint32_t tier_count;      /**< 0 .. BRISK_CACHE_TIERS_MAX. */

@@ -55,9 +55,9 @@ static void trim_ghosts(cache_policy *self)
     while (ghosts->count[B1] != 0 && self->used[T1] + ghosts->count[B1] > self->capacity) {
         ghosts_pop(ghosts, B1);
     }
-    while (ghosts->count[B2] != 0 && self->used[T1] + self->used[T2] + ghosts->count[B1] +
-                                             ghosts->count[B2] >
-                                         2 * (uint64_t)self->capacity) {
+    while (ghosts->count[B2] != 0 &&
+           self->used[T1] + self->used[T2] + ghosts->count[B1] + ghosts->count[B2] >
+               2 * (uint64_t)self->capacity) {
         ghosts_pop(ghosts, B2);
     }
 }

@@ -64,8 +64,8 @@ static policy_nodes stack_of(const cache_policy *self)
 
 static policy_nodes queue_of(const cache_policy *self)
 {
-    return (policy_nodes){.base = (unsigned char *)(uintptr_t)self->nodes +
-                                  offsetof(lirs_node, queue),
+    return (policy_nodes){.base =
+                              (unsigned char *)(uintptr_t)self->nodes + offsetof(lirs_node, queue),
                           .stride = sizeof(lirs_node)};
 }
 
@@ -406,8 +406,8 @@ static bool lirs_is_valid(const cache_policy *self)
     policy_nodes queue = queue_of(self);
     uint32_t in_stack = list_count(stack, HEAD_S, self->lir + self->hir + self->ghosts, end);
     if (in_stack == UINT32_MAX || list_count(queue, HEAD_Q, self->hir, end) != self->hir ||
-        list_count(queue, HEAD_G, self->ghosts, end) != self->ghosts ||
-        self->lir > self->lir_max || self->ghosts > self->ghosts_room) {
+        list_count(queue, HEAD_G, self->ghosts, end) != self->ghosts || self->lir > self->lir_max ||
+        self->ghosts > self->ghosts_room) {
         return false;
     }
     uint32_t lir = 0;

@@ -17,10 +17,10 @@
 enum { SKETCH_MAX = 15, SKETCH_PERIOD = 10 };
 
 typedef struct policy_sketch {
-    uint64_t *words;     /* 64-aligned; sixteen counters each */
-    uint32_t words_max;  /* there is memory for */
-    uint32_t mask;       /* of the blocks of eight words in use */
-    uint32_t period;     /* additions until all are halved */
+    uint64_t *words;    /* 64-aligned; sixteen counters each */
+    uint32_t words_max; /* there is memory for */
+    uint32_t mask;      /* of the blocks of eight words in use */
+    uint32_t period;    /* additions until all are halved */
     uint32_t additions;
 } policy_sketch;
 

@@ -52,8 +52,8 @@ struct cache_policy {
     uint32_t hits; /* since the climber's last step */
     uint32_t misses;
     bool has_rate;
-    double rate; /* of the period before */
-    double step; /* in entries, signed */
+    double rate;   /* of the period before */
+    double step;   /* in entries, signed */
     double window; /* what window_max is rounded from */
     policy_sketch sketch;
     wtl_node nodes[];

@@ -1,0 +1,499 @@
+/*
+ * test_loader_threads.c -- many threads ask one loader.
+ */
+#include "cache/loader_test.h"
+
+typedef struct asker {
+    scene *scene;
+    brisk_loader_call call;
+    brisk_err err;
+    uint64_t number;
+    brisk_loaded_from from;
+    pthread_t id;
+    _Atomic bool cancelled;
+} asker;
+
+static bool is_cancelled(void *ctx)
+{
+    return atomic_load(&((asker *)ctx)->cancelled);
+}
+
+static void *ask(void *ctx)
+{
+    asker *self = ctx;
+    brisk_loaded got;
+    self->err = brisk_loader_get(self->scene->loader, &self->scene->key, &self->call, &got);
+    if (self->err == BRISK_OK) {
+        self->number = number_of(got.hit.value);
+        self->from = got.from;
+        brisk_value_unref(got.hit.value);
+    }
+    return NULL;
+}
+
+static void start(asker *self, scene *s)
+{
+    self->scene = s;
+    pthread_attr_t attr;
+    CHECK(pthread_attr_init(&attr) == 0);
+    CHECK(pthread_attr_setstacksize(&attr, 262144) == 0);
+    CHECK(pthread_create(&self->id, &attr, ask, self) == 0);
+    (void)pthread_attr_destroy(&attr);
+}
+
+static void end(const asker *self)
+{
+    CHECK(pthread_join(self->id, NULL) == 0);
+}
+
+static void await(_Atomic uint32_t *counter, uint32_t value)
+{
+    while (atomic_load(counter) != value) {
+        nap();
+    }
+}
+
+/* A thousand threads and one load.  They wait: the load ends only when most are there. */
+static void test_a_thousand_threads_load_once(void **unused)
+{
+    (void)unused;
+    enum { ASKERS = 1000 };
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.ttl_ns = 60 * SECOND});
+    s.origin.closed = true;
+    static asker askers[ASKERS];
+    memset(askers, 0, sizeof askers);
+    for (int i = 0; i < ASKERS; i++) {
+        start(&askers[i], &s);
+    }
+    await(&s.origin.inside, 1);
+    s.origin.closed = false;
+    uint32_t here = 0;
+    for (int i = 0; i < ASKERS; i++) {
+        end(&askers[i]);
+        CHECK(askers[i].err == BRISK_OK && askers[i].number == 1);
+        here += askers[i].from == BRISK_LOADED_HERE;
+    }
+    CHECK(here == 1 && s.origin.loads == 1);
+    scene_deinit(&s);
+}
+
+static void test_who_waits_gets_the_error_or_tries(void **unused)
+{
+    (void)unused;
+    enum { ASKERS = 8 };
+    for (int retry = 0; retry < 2; retry++) {
+        scene s;
+        scene_init(&s, (brisk_loader_opts){.flags = retry != 0 ? BRISK_LOADER_RETRY : 0});
+        s.origin.closed = true;
+        s.origin.err = BRISK_ERR_IO;
+        asker askers[ASKERS] = {0};
+        for (int i = 0; i < ASKERS; i++) {
+            start(&askers[i], &s);
+        }
+        await(&s.origin.inside, 1);
+        for (int i = 0; i < 50; i++) {
+            nap();
+        }
+        s.origin.closed = false;
+        for (int i = 0; i < ASKERS; i++) {
+            end(&askers[i]);
+            CHECK(askers[i].err == BRISK_ERR_IO);
+        }
+        if (retry != 0) {
+            CHECK(s.origin.loads == ASKERS);
+        } else {
+            CHECK(s.origin.loads < ASKERS); /* those that had come by then, at once */
+        }
+        scene_deinit(&s);
+    }
+}
+
+/* A leader's cancellation or deadline is its own: the next one loads. */
+static void test_a_cancelled_load_is_not_shared(void **unused)
+{
+    (void)unused;
+    scene s;
+    scene_init(&s, (brisk_loader_opts){0});
+    s.origin.closed = true;
+    s.origin.err = BRISK_ERR_CANCELLED;
+    asker first = {0};
+    asker second = {0};
+    start(&first, &s);
+    await(&s.origin.inside, 1);
+    start(&second, &s);
+    while (stats_of(&s).loads == 0) { /* until the second one leads, or would have waited */
+        nap();
+        s.origin.closed = false;
+    }
+    s.origin.err = BRISK_OK;
+    end(&first);
+    end(&second);
+    CHECK(first.err == BRISK_ERR_CANCELLED);
+    CHECK(second.err == BRISK_OK || second.err == BRISK_ERR_CANCELLED); /* its own load's */
+    CHECK(s.origin.loads == 2);
+    scene_deinit(&s);
+}
+
+static void test_waiting_ends_by_deadline_and_cancellation(void **unused)
+{
+    (void)unused;
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.ttl_ns = SECOND, .stale_if_error_ns = 10 * SECOND});
+    s.origin.closed = true;
+    asker leader = {0};
+    start(&leader, &s);
+    await(&s.origin.inside, 1);
+    asker late = {.call = {.deadline_ns = brisk_clock_now_ns(&s.clock.base) + SECOND}};
+    asker cancelled = {.call = {.cancelled = is_cancelled}};
+    cancelled.call.ctx = &cancelled;
+    start(&late, &s);
+    start(&cancelled, &s);
+    fake_clock_advance(&s.clock, 2 * SECOND);
+    end(&late);
+    CHECK(late.err == BRISK_ERR_DEADLINE);
+    atomic_store(&cancelled.cancelled, true);
+    end(&cancelled);
+    CHECK(cancelled.err == BRISK_ERR_CANCELLED);
+    /* Before it waits at all. */
+    CHECK_GET_ERR(&s, &late.call, BRISK_ERR_DEADLINE);
+    CHECK_GET_ERR(&s, &cancelled.call, BRISK_ERR_CANCELLED);
+    s.origin.closed = false;
+    end(&leader);
+    CHECK(leader.err == BRISK_OK && s.origin.loads == 1);
+    /* Late with an old answer at hand: that one. */
+    fake_clock_advance(&s.clock, 5 * SECOND);
+    s.origin.closed = true;
+    start(&leader, &s);
+    await(&s.origin.inside, 1);
+    asker old = {.call = {.deadline_ns = brisk_clock_now_ns(&s.clock.base) + SECOND}};
+    start(&old, &s);
+    fake_clock_advance(&s.clock, 2 * SECOND);
+    end(&old);
+    CHECK(old.err == BRISK_OK && old.from == BRISK_LOADED_STALE_ERROR && old.number == 1);
+    s.origin.closed = false;
+    end(&leader);
+    scene_deinit(&s);
+}
+
+static void test_a_real_deadline(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_cache_destroy) brisk_cache *cache = make_cache(NULL, NULL);
+    scene s;
+    memset(&s, 0, sizeof s);
+    s.key = brisk_key_of("key", 3);
+    s.origin.closed = true;
+    CHECK_OK(brisk_loader_create(
+        &(brisk_loader_opts){.cache = cache, .load = origin_load, .ctx = &s.origin}, &s.loader));
+    asker leader = {0};
+    start(&leader, &s);
+    await(&s.origin.inside, 1);
+    asker late = {.call = {.deadline_ns = brisk_clock_now_ns(NULL) + 30000000}};
+    start(&late, &s);
+    end(&late);
+    CHECK(late.err == BRISK_ERR_DEADLINE);
+    s.origin.closed = false;
+    end(&leader);
+    brisk_loader_destroy(s.loader);
+}
+
+/* What changes while it is loaded is not stored, and nobody who asks later waits for it. */
+static void test_a_change_during_a_load(void **unused)
+{
+    (void)unused;
+    for (int how = 0; how < 3; how++) {
+        scene s;
+        scene_init(&s, (brisk_loader_opts){.ttl_ns = 60 * SECOND});
+        s.origin.closed = true;
+        asker first = {0};
+        start(&first, &s);
+        await(&s.origin.inside, 1);
+        s.origin.number = 2; /* the origin first, then the cache */
+        uint64_t number = 2;
+        brisk_value *value;
+        CHECK_OK(brisk_value_copy(&number, sizeof number, NULL, &value));
+        if (how == 0) {
+            brisk_loader_put(s.loader, &s.key, value, 0, NULL);
+        } else if (how == 1) {
+            CHECK_OK(brisk_loader_remove(s.loader, &s.key));
+        } else {
+            brisk_loader_outdate(s.loader);
+            CHECK_OK(brisk_cache_clear(s.cache));
+        }
+        brisk_value_unref(value);
+        asker second = {0};
+        start(&second, &s);
+        if (how != 0) {
+            await(&s.origin.inside, 2); /* it loads, beside the first */
+        }
+        s.origin.closed = false;
+        end(&first);
+        end(&second);
+        CHECK(first.number == 1 && second.number == 2);
+        CHECK_GET(&s, NULL, 2, BRISK_LOADED_CACHE);
+        CHECK(stats_of(&s).outdated == 1);
+        scene_deinit(&s);
+    }
+}
+
+/* --- loads that load --------------------------------------------------------------------------- */
+
+static pthread_barrier_t both;
+
+typedef struct circle {
+    brisk_loader *loader;
+    brisk_loader *other;   /* NULL: the same */
+    const char *next[128]; /* for the key that begins with this character */
+    bool meet;
+    _Atomic uint32_t cycles;
+} circle;
+
+static brisk_err circle_load(void *ctx, const brisk_key *key, brisk_load *ret)
+{
+    circle *self = ctx;
+    uint64_t number = 1;
+    const char *next = self->next[*(const unsigned char *)key->bytes];
+    if (self->meet) {
+        (void)pthread_barrier_wait(&both);
+    }
+    if (next != NULL) {
+        brisk_key other = brisk_key_of(next, strlen(next));
+        brisk_loaded got;
+        brisk_err err = brisk_loader_get(
+            self->other != NULL && *next == 'c' ? self->other : self->loader, &other, NULL, &got);
+        if (err != BRISK_OK) {
+            (void)atomic_fetch_add(&self->cycles, err == BRISK_ERR_CYCLE);
+            return err;
+        }
+        number = number_of(got.hit.value) + 1;
+        brisk_value_unref(got.hit.value);
+    }
+    return brisk_value_copy(&number, sizeof number, NULL, &ret->value);
+}
+
+static void test_loads_may_load_but_not_in_a_circle(void **unused)
+{
+    (void)unused;
+    scene s;
+    memset(&s, 0, sizeof s);
+    BRISK_CLEANUP(brisk_cache_destroy) brisk_cache *cache = make_cache(NULL, NULL);
+    circle ring = {.next = {['a'] = "b", ['b'] = "c", ['s'] = "s", ['x'] = "y", ['y'] = "x"}};
+    brisk_loader_opts opts = {.cache = cache, .load = circle_load, .ctx = &ring};
+    CHECK_OK(brisk_loader_create(&opts, &s.loader));
+    ring.loader = s.loader;
+    s.key = brisk_key_of("a", 1);
+    CHECK_GET(&s, NULL, 3, BRISK_LOADED_HERE);
+    s.key = brisk_key_of("s", 1);
+    CHECK_GET_ERR(&s, NULL, BRISK_ERR_CYCLE);
+    s.key = brisk_key_of("x", 1);
+    CHECK_GET_ERR(&s, NULL, BRISK_ERR_CYCLE);
+    ring.next['y'] = NULL; /* nothing is poisoned */
+    CHECK_GET(&s, NULL, 2, BRISK_LOADED_HERE);
+    brisk_loader_destroy(s.loader);
+}
+
+static void test_threads_do_not_wait_in_a_circle(void **unused)
+{
+    (void)unused;
+    CHECK(pthread_barrier_init(&both, NULL, 2) == 0);
+    for (int two = 0; two < 2; two++) { /* through one loader, and through two */
+        for (int round = 0; round < 50; round++) {
+            BRISK_CLEANUP(brisk_cache_destroy) brisk_cache *cache = make_cache(NULL, NULL);
+            circle ring = {.next = {['b'] = "c", ['c'] = "b"}, .meet = true};
+            brisk_loader_opts opts = {.cache = cache, .load = circle_load, .ctx = &ring};
+            CHECK_OK(brisk_loader_create(&opts, &ring.loader));
+            if (two != 0) {
+                CHECK_OK(brisk_loader_create(&opts, &ring.other));
+            }
+            scene s[2];
+            asker askers[2] = {0};
+            for (int i = 0; i < 2; i++) {
+                s[i].loader = i == 1 && two != 0 ? ring.other : ring.loader;
+                s[i].key = brisk_key_of(i == 0 ? "b" : "c", 1);
+                start(&askers[i], &s[i]);
+            }
+            end(&askers[0]);
+            end(&askers[1]);
+            CHECK(askers[0].err == BRISK_ERR_CYCLE && askers[1].err == BRISK_ERR_CYCLE);
+            CHECK(ring.cycles >= 1);
+            brisk_loader_destroy(ring.loader);
+            brisk_loader_destroy(ring.other);
+        }
+    }
+    (void)pthread_barrier_destroy(&both);
+}
+
+/* --- everything at once ------------------------------------------------------------------------- */
+
+enum { THREADS = 4, KEYS = 3, STEPS = 3000 };
+
+typedef struct world {
+    brisk_loader *loader;
+    brisk_cache *cache;
+    _Atomic uint64_t truth[KEYS]; /* what the origin has; only grows */
+    _Atomic uint64_t told[KEYS];  /* newest that put or remove has been called for */
+    pthread_mutex_t writing[KEYS];
+    _Atomic uint32_t in_background;
+    bool threads_fail;
+} world;
+
+typedef struct writer {
+    world *world;
+    uint64_t seed;
+    uint64_t answers, errors;
+    pthread_t id;
+} writer;
+
+static brisk_err world_load(void *ctx, const brisk_key *key, brisk_load *ret)
+{
+    world *w = ctx;
+    uint32_t k;
+    memcpy(&k, key->bytes, sizeof k);
+    uint64_t number = atomic_load(&w->truth[k]);
+    if (number % 7 == 0) {
+        return number % 14 == 0 ? BRISK_ERR_IO : BRISK_ERR_NOT_FOUND;
+    }
+    for (uint64_t i = 0; i < number % 50; i++) {
+        (void)sched_yield();
+    }
+    return brisk_value_copy(&number, sizeof number, NULL, &ret->value);
+}
+
+typedef struct task {
+    world *world;
+    void (*fn)(void *arg);
+    void *arg;
+} task;
+
+static void *run_task(void *ctx)
+{
+    task *t = ctx;
+    t->fn(t->arg);
+    (void)atomic_fetch_sub(&t->world->in_background, 1);
+    free(t);
+    return NULL;
+}
+
+static bool run_in_thread(void *ctx, void (*fn)(void *arg), void *arg)
+{
+    world *w = ctx;
+    if (atomic_fetch_add(&w->in_background, 1) >= 2) {
+        (void)atomic_fetch_sub(&w->in_background, 1);
+        return false;
+    }
+    task *t = calloc(1, sizeof *t);
+    CHECK(t != NULL);
+    *t = (task){.world = w, .fn = fn, .arg = arg};
+    pthread_t id;
+    CHECK(pthread_create(&id, NULL, run_task, t) == 0);
+    CHECK(pthread_detach(id) == 0);
+    return true;
+}
+
+/* The origin changes, then the cache is told. */
+static void change(world *w, uint32_t k, bool put)
+{
+    brisk_key key = brisk_key_of(&k, sizeof k);
+    (void)pthread_mutex_lock(&w->writing[k]);
+    uint64_t number = atomic_fetch_add(&w->truth[k], 1) + 1;
+    if (put && number % 7 != 0) {
+        brisk_value *value;
+        CHECK_OK(brisk_value_copy(&number, sizeof number, NULL, &value));
+        brisk_loader_put(w->loader, &key, value, 0, NULL);
+        brisk_value_unref(value);
+    } else {
+        CHECK_OK(brisk_loader_remove(w->loader, &key));
+    }
+    atomic_store(&w->told[k], number);
+    (void)pthread_mutex_unlock(&w->writing[k]);
+}
+
+/* An answer is never older than the last change that the cache had been told of before. */
+static void *write_and_read(void *ctx)
+{
+    writer *self = ctx;
+    world *w = self->world;
+    for (int step = 0; step < STEPS; step++) {
+        uint32_t k = (uint32_t)(check_random(&self->seed) % KEYS);
+        brisk_key key = brisk_key_of(&k, sizeof k);
+        uint64_t what = check_random(&self->seed) % 20;
+        if (what < 3) {
+            change(w, k, what == 0);
+            continue;
+        }
+        uint64_t floor = atomic_load(&w->told[k]);
+        brisk_loader_call call = {.flags = what == 19 ? BRISK_CALL_RELOAD : 0};
+        brisk_loaded got;
+        brisk_err err = brisk_loader_get(w->loader, &key, &call, &got);
+        if (err == BRISK_OK) {
+            uint64_t number = number_of(got.hit.value);
+            brisk_value_unref(got.hit.value);
+            CHECK_U64(number, >=, floor);
+            CHECK_U64(number, <=, atomic_load(&w->truth[k]));
+            self->answers++;
+        } else {
+            CHECK(err == BRISK_ERR_IO || err == BRISK_ERR_NOT_FOUND);
+            self->errors++;
+        }
+    }
+    return NULL;
+}
+
+static void test_nobody_sees_what_was_before_a_change(void **unused)
+{
+    (void)unused;
+    uint64_t seed = check_seed();
+    for (int round = 0; round < 4; round++) {
+        world w = {.cache = make_cache(NULL, NULL)};
+        brisk_background background = {.run = run_in_thread, .ctx = &w};
+        brisk_loader_opts opts = {
+            .cache = w.cache,
+            .load = world_load,
+            .ctx = &w,
+            .flags = round % 2 != 0 ? BRISK_LOADER_RETRY : 0,
+            .ttl_ns = 2000000, /* so that answers grow old within the test */
+            .negative_ttl_ns = 200000,
+            .error_ttl_ns = round == 3 ? 100000 : 0,
+            .stale_ns = round >= 2 ? 1000000 : 0,
+            .refresh_beta = 20,
+            .background = round >= 1 ? &background : NULL,
+        };
+        CHECK_OK(brisk_loader_create(&opts, &w.loader));
+        for (int k = 0; k < KEYS; k++) {
+            CHECK(pthread_mutex_init(&w.writing[k], NULL) == 0);
+        }
+        writer writers[THREADS];
+        for (int i = 0; i < THREADS; i++) {
+            writers[i] = (writer){.world = &w, .seed = seed + (uint64_t)(10 * round + i)};
+            CHECK(pthread_create(&writers[i].id, NULL, write_and_read, &writers[i]) == 0);
+        }
+        uint64_t answers = 0;
+        for (int i = 0; i < THREADS; i++) {
+            CHECK(pthread_join(writers[i].id, NULL) == 0);
+            answers += writers[i].answers;
+        }
+        CHECK(answers > STEPS);
+        brisk_loader_destroy(w.loader);
+        while (atomic_load(&w.in_background) != 0) {
+            nap();
+        }
+        brisk_cache_destroy(w.cache);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_thousand_threads_load_once),
+        cmocka_unit_test(test_who_waits_gets_the_error_or_tries),
+        cmocka_unit_test(test_a_cancelled_load_is_not_shared),
+        cmocka_unit_test(test_waiting_ends_by_deadline_and_cancellation),
+        cmocka_unit_test(test_a_real_deadline),
+        cmocka_unit_test(test_a_change_during_a_load),
+        cmocka_unit_test(test_loads_may_load_but_not_in_a_circle),
+        cmocka_unit_test(test_threads_do_not_wait_in_a_circle),
+        cmocka_unit_test(test_nobody_sees_what_was_before_a_change),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
