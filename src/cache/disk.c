@@ -587,7 +587,13 @@ static void disk_destroy(brisk_tier *base)
     disk_tier_close(disk_of(base));
 }
 
+static const char *disk_folder(const brisk_tier *base)
+{
+    return ((const disk_tier *)base)->path;
+}
+
 const brisk_tier_ops disk_tier_ops = {
+    .folder = disk_folder,
     .get = disk_get,
     .put = disk_put,
     .remove = disk_remove,

@@ -108,8 +108,8 @@ brisk_cache *engine_cache(brisk_engine *engine)
     (void)pthread_mutex_lock(&engine->disk_lock);
     if (!engine_cache_is_open(engine)) {
         brisk_tier *disk = open_disk(engine);
-        if (disk != NULL) {
-            cache_append(engine->cache, disk);
+        if (disk != NULL && cache_append(engine->cache, disk) != BRISK_OK) {
+            brisk_tier_destroy(disk);
         }
         /* Release: who finds the cache open finds all of its tiers. */
         atomic_store_explicit(&engine->cache_open, true, memory_order_release);

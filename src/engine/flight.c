@@ -127,6 +127,8 @@ static void copy_answer(const brisk_hit *from, brisk_hit *to)
     to->store_ns = 0;
     to->expires_at_ns = 0;
     to->has_content = false;
+    to->stale = false;
+    to->era = from->era;
     to->meta_size = from->meta_size;
     memcpy(to->meta, from->meta, from->meta_size);
 }

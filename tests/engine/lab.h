@@ -343,8 +343,14 @@ static inline void lab_destroy(brisk_tier *base)
     free(base);
 }
 
-static const brisk_tier_ops lab_ops = {lab_get,   lab_put,        lab_remove,
-                                       lab_clear, lab_read_stats, lab_destroy};
+static const brisk_tier_ops lab_ops = {
+    .get = lab_get,
+    .put = lab_put,
+    .remove = lab_remove,
+    .clear = lab_clear,
+    .read_stats = lab_read_stats,
+    .destroy = lab_destroy,
+};
 
 /* --- engines ------------------------------------------------------------------------------ */
 

@@ -1,0 +1,219 @@
+/*
+ * generation_prefix.c -- invalidated prefixes.
+ *
+ * Every entry carries an era of 16 bits, the number of prefixes that had been invalidated when its
+ * value was begun.  An invalidation puts the prefix into a small table with the era that begins:
+ *
+ *     (size, hash of the prefix) -> era
+ *
+ * An entry of the current era is current: one comparison.  An older one is looked up under each
+ * size of prefix in use, and is outdated when the era found there began after its own.
+ *
+ *     eras   base ...... entry's era ...... current       all modulo 2^16, without 0
+ *
+ * A tier that does not keep eras returns 0: that entry is as old as it can be.
+ *
+ * Whatever is older than `base` is outdated: base is moved to the current era to invalidate
+ * everything (a clear, too many sizes, a full table), and then the table is empty.  Before 2^16
+ * eras could bring an old number back, the tiers must have been emptied: after 2^15 the caller is
+ * told to.
+ *
+ * What depends on a key with that prefix does not have the prefix itself.  It has, as if they were
+ * tags, the first 1, 4 and 12 bytes of the key, and an invalidation bumps the longest of these that
+ * its prefix begins with: too much if the prefix is of another length, never too little.
+ *
+ * Threads: writers hold `lock`, and the lock of the file when there is one; readers hold nothing.
+ * A cell's `what` is there before its hash, and the era is current after both.
+ */
+#include "cache/generation.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+#define PREFIX_SEED UINT64_C(0x78696665727062)
+
+static const uint32_t levels[GENERATION_LEVELS] = {1, 4, 12};
+
+static uint32_t level_slot(const void *bytes, uint32_t size)
+{
+    return (uint32_t)(brisk_hash64(bytes, size, PREFIX_SEED + size) >> 32) &
+           (BRISK_GENERATION_SLOTS - 1);
+}
+
+uint32_t generation_levels_of_key(const brisk_key *key, uint32_t ret[GENERATION_LEVELS])
+{
+    uint32_t count = 0;
+    while (count < GENERATION_LEVELS && levels[count] <= key->size) {
+        ret[count] = level_slot(key->bytes, levels[count]);
+        count++;
+    }
+    return count;
+}
+
+uint32_t generation_level_of_prefix(const void *prefix, size_t size)
+{
+    uint32_t level = GENERATION_LEVELS - 1;
+    while (level > 0 && levels[level] > size) {
+        level--;
+    }
+    return level_slot(prefix, levels[level]);
+}
+
+/* --- the table ------------------------------------------------------------------------------ */
+
+static uint64_t hash_of(const void *prefix, size_t size)
+{
+    uint64_t hash = brisk_hash64(prefix, size, 0);
+    return hash != 0 ? hash : 1;
+}
+
+/* The cell of a prefix, or the free one where it belongs; NULL: neither. */
+static generation_prefix *cell_of(const generation_prefix *cells, uint64_t hash, uint32_t size)
+{
+    uint32_t at = (uint32_t)(hash ^ size) & (GENERATION_PREFIXES - 1);
+    for (uint32_t i = 0; i < GENERATION_PREFIXES; i++) {
+        const generation_prefix *cell = &cells[(at + i) & (GENERATION_PREFIXES - 1)];
+        uint64_t found = atomic_load_explicit(&cell->hash, memory_order_acquire);
+        if (found == 0 || (found == hash &&
+                           atomic_load_explicit(&cell->what, memory_order_relaxed) >> 16 == size)) {
+            return (generation_prefix *)(uintptr_t)cell;
+        }
+    }
+    return NULL;
+}
+
+/* Whether one of the key's prefixes was invalidated less than `age` eras before `now`. */
+static bool prefix_younger(const generations *table, const brisk_key *key, uint16_t now,
+                           uint16_t age)
+{
+    const generation_head *head = table->head;
+    uint32_t count = atomic_load_explicit(&head->length_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count && i < GENERATION_LENGTHS; i++) {
+        uint32_t size = atomic_load_explicit(&head->lengths[i], memory_order_relaxed);
+        if (size == 0 || size > key->size) {
+            continue;
+        }
+        const generation_prefix *cell = cell_of(table->prefixes, hash_of(key->bytes, size), size);
+        if (cell == NULL || atomic_load_explicit(&cell->hash, memory_order_acquire) == 0) {
+            continue;
+        }
+        uint16_t era = (uint16_t)atomic_load_explicit(&cell->what, memory_order_relaxed);
+        if ((uint16_t)(now - era) < age) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool generations_prefix_newer(const generations *table, const brisk_key *key, uint16_t era)
+{
+    uint32_t eras = generations_eras(table);
+    uint16_t now = (uint16_t)eras;
+    uint16_t oldest = (uint16_t)(now - (uint16_t)(eras >> 16));
+    uint16_t age = era != 0 ? (uint16_t)(now - era) : oldest;
+    return age != 0 && (age > oldest || prefix_younger(table, key, now, age));
+}
+
+static uint16_t era_after(uint32_t era)
+{
+    uint16_t next = (uint16_t)(era + 1);
+    return next != 0 ? next : 1;
+}
+
+/* Under the lock: no prefix is known any more.  Entries that one concerned are older than base. */
+static void forget_all(generations *table)
+{
+    generation_head *head = table->head;
+    atomic_store_explicit(&head->length_count, 0, memory_order_release);
+    if (atomic_load_explicit(&head->prefix_count, memory_order_relaxed) == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < GENERATION_PREFIXES; i++) {
+        if (atomic_load_explicit(&table->prefixes[i].hash, memory_order_relaxed) != 0) {
+            atomic_store_explicit(&table->prefixes[i].hash, 0, memory_order_release);
+        }
+    }
+    atomic_store_explicit(&head->prefix_count, 0, memory_order_relaxed);
+}
+
+/* Under the lock: whether the size is one of those that readers try, perhaps from now on. */
+static bool length_known(generation_head *head, uint32_t size)
+{
+    uint32_t count = atomic_load_explicit(&head->length_count, memory_order_relaxed);
+    if (count > GENERATION_LENGTHS) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (atomic_load_explicit(&head->lengths[i], memory_order_relaxed) == size) {
+            return true;
+        }
+    }
+    if (count == GENERATION_LENGTHS) {
+        return false;
+    }
+    atomic_store_explicit(&head->lengths[count], size, memory_order_relaxed);
+    atomic_store_explicit(&head->length_count, count + 1, memory_order_release);
+    return true;
+}
+
+/* Under the lock: the prefix begins `era`.  False: there is no place for it. */
+static bool remember(generations *table, const void *prefix, uint32_t size, uint16_t era)
+{
+    generation_head *head = table->head;
+    uint32_t used = atomic_load_explicit(&head->prefix_count, memory_order_relaxed);
+    uint64_t hash = hash_of(prefix, size);
+    generation_prefix *cell = cell_of(table->prefixes, hash, size);
+    if (cell == NULL || used >= GENERATION_PREFIXES / 2) {
+        return false;
+    }
+    size_t at = (size_t)((char *)cell - (char *)table->map);
+    if (!length_known(head, size) || generations_page(table, at) != BRISK_OK) {
+        return false;
+    }
+    bool is_new = atomic_load_explicit(&cell->hash, memory_order_relaxed) == 0;
+    atomic_store_explicit(&cell->what, (uint64_t)size << 16 | era, memory_order_relaxed);
+    if (is_new) {
+        atomic_store_explicit(&head->prefix_count, used + 1, memory_order_relaxed);
+        atomic_store_explicit(&cell->hash, hash, memory_order_release);
+    }
+    return true;
+}
+
+void generations_everything(generations *table)
+{
+    _Atomic uint32_t *eras = &table->head->eras;
+    uint32_t seen = atomic_load_explicit(eras, memory_order_relaxed);
+    uint32_t next;
+    do {
+        next = era_after(seen);
+    } while (!atomic_compare_exchange_weak_explicit(eras, &seen, next << 16 | next,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+}
+
+void generations_begin_era(generations *table, const void *prefix, size_t size)
+{
+    generation_head *head = table->head;
+    uint32_t eras = atomic_load_explicit(&head->eras, memory_order_relaxed);
+    uint16_t purged = (uint16_t)atomic_load_explicit(&head->purged, memory_order_relaxed);
+    uint16_t next;
+    do {
+        next = era_after(eras);
+        if (size == 0 || size > BRISK_KEY_BYTES_MAX ||
+            (uint16_t)(next - purged) >= GENERATION_ERAS ||
+            !remember(table, prefix, (uint32_t)size, next)) {
+            generations_everything(table);
+            forget_all(table);
+            return;
+        }
+        /* Release: who sees the era finds its prefix. */
+    } while (!atomic_compare_exchange_strong_explicit(&head->eras, &eras,
+                                                      (eras & UINT32_C(0xffff0000)) | next,
+                                                      memory_order_acq_rel, memory_order_relaxed));
+}
+
+bool generations_purge_due(const generations *table)
+{
+    uint32_t purged = atomic_load_explicit(&table->head->purged, memory_order_relaxed);
+    return (uint16_t)(generations_eras(table) - purged) >= GENERATION_ERAS;
+}
