@@ -5,6 +5,7 @@
  * Checksums keep a fuzzer out, so a first byte that is odd has every place where a head could begin
  * sealed anew: then sizes, codecs and compressed bytes are whatever the fuzzer likes.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,42 +24,59 @@ static ssize_t read_at(int fd, void *data, size_t size, off_t offset)
     return pread(fd, data, size, offset);
 }
 
-static const disk_sys calls = {.pread = read_at};
+/* There are no dictionaries. */
+static int open_nothing(int dir, const char *name, int flags, mode_t mode)
+{
+    (void)dir;
+    (void)name;
+    (void)flags;
+    (void)mode;
+    errno = ENOENT;
+    return -1;
+}
+
+static const disk_sys calls = {.openat = open_nothing, .pread = read_at};
 
 /* Give every head in the bytes its place and a good checksum, one after the other. */
 static void seal_heads(unsigned char *bytes, size_t size)
 {
-    for (size_t at = DISK_SEGMENT_HEAD; at + DISK_RECORD_HEAD <= size;) {
+    for (size_t at = DISK_SEGMENT_HEAD; at + DISK_RECORD_FIXED <= size;) {
         disk_place place = {.seed = seed, .segment = SEGMENT, .offset = (uint32_t)at};
-        const disk_record_head *head = disk_record_head_of(bytes + at);
-        uint64_t whole = disk_record_size(head->key_size, head->meta_size, head->stored_size);
-        if (whole == 0 || whole > size - at) {
+        disk_record record;
+        uint32_t state = disk_record_state(bytes + at);
+        uint32_t live = DISK_RECORD_LIVE;
+        memcpy(bytes + at, &live, sizeof live);
+        (void)disk_record_check(bytes + at, size - at, &place, &record);
+        if (record.key == NULL || record.size > size - at) {
+            memcpy(bytes + at, &state, sizeof state);
             at += DISK_RECORD_ALIGN;
             continue;
         }
-        uint64_t state = head->state;
-        disk_record_seal(bytes + at, whole, &place);
-        memcpy(bytes + at, &state, sizeof state);
-        at += (size_t)whole;
+        disk_record_seal(bytes + at, record.size, &place);
+        if (state == DISK_RECORD_DEAD) {
+            memcpy(bytes + at, &state, sizeof state);
+        }
+        at += (size_t)record.size;
     }
 }
 
-static void use_record(disk_tier *tier, const unsigned char *record, uint64_t size)
+static void use_record(disk_tier *tier, const unsigned char *bytes, const disk_record *record)
 {
-    const disk_record_head *head = disk_record_head_of(record);
-    const unsigned char *value = disk_record_value(record);
-    BRISK_ASSERT(head->key_size >= 1 && head->key_size <= BRISK_KEY_BYTES_MAX);
-    BRISK_ASSERT(head->meta_size <= BRISK_TIER_META_MAX);
-    BRISK_ASSERT(value >= record && (uint64_t)(value - record) + head->stored_size <= size);
-    if (head->codec != DISK_ZSTD) {
+    BRISK_ASSERT(record->key_size >= 1 && record->key_size <= BRISK_KEY_BYTES_MAX);
+    BRISK_ASSERT(record->meta_size <= BRISK_TIER_META_MAX);
+    BRISK_ASSERT(record->flags <= DISK_FLAGS_MAX);
+    BRISK_ASSERT(record->key > bytes && record->meta == record->key + record->key_size);
+    BRISK_ASSERT(record->value == record->meta + record->meta_size);
+    BRISK_ASSERT((uint64_t)(record->value - bytes) + record->stored_size <= record->size);
+    if (record->codec == DISK_FILE) {
         return;
     }
     disk_scratch *scratch = disk_scratch_take(tier);
-    unsigned char *raw = malloc(head->raw_size + (size_t)1);
+    unsigned char *raw = malloc(record->raw_size + (size_t)1);
     BRISK_ASSERT(scratch != NULL && raw != NULL);
-    brisk_err err =
-        disk_decompress(tier, scratch, (disk_span){raw, head->raw_size}, value, head->stored_size);
-    BRISK_ASSERT(err == BRISK_OK || err == BRISK_ERR_CORRUPT);
+    brisk_err err = disk_expand(tier, scratch, record, (disk_span){raw, record->raw_size});
+    BRISK_ASSERT(err == BRISK_OK || err == BRISK_ERR_CORRUPT ||
+                 (err == BRISK_ERR_NOT_FOUND && record->dict != 0));
     free(raw);
     disk_scratch_give(tier, scratch);
 }
@@ -78,8 +96,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     int fd = memfd_create("segment", MFD_CLOEXEC);
     BRISK_ASSERT(fd >= 0 && write(fd, bytes, size - 1) == (ssize_t)(size - 1));
-    disk_tier tier = {.sys = &calls, .alloc = brisk_alloc_libc(), .seed = seed};
+    static disk_tier tier;
+    tier = (disk_tier){.sys = &calls, .alloc = brisk_alloc_libc(), .seed = seed, .dir_fd = -1};
     pthread_mutex_init(&tier.scratch_lock, NULL);
+    pthread_mutex_init(&tier.dict_lock, NULL);
     disk_scan scan = {.tier = &tier,
                       .fd = fd,
                       .segment = SEGMENT,
@@ -89,14 +109,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                       .buffer_size = data[0] >= 128 ? INPUT_MAX : 4096}; /* and refills */
     uint64_t offset;
     uint64_t end = 0;
-    const unsigned char *record;
+    disk_record record;
     while (disk_scan_next(&scan, &offset, &record)) {
-        BRISK_ASSERT(offset >= end && offset < scan.at && scan.at <= size - 1);
-        BRISK_ASSERT(memcmp(record + 8, bytes + offset + 8, (size_t)(scan.at - offset) - 8) == 0);
+        BRISK_ASSERT(offset >= end && offset + record.size == scan.at && scan.at <= size - 1);
+        const unsigned char *begin = record.key - disk_record_head_bytes(&record);
+        BRISK_ASSERT(memcmp(record.key, bytes + offset + (record.key - begin),
+                            (size_t)(record.size - (uint64_t)(record.key - begin))) == 0);
         end = scan.at;
-        use_record(&tier, record, scan.at - offset);
+        use_record(&tier, begin, &record);
     }
     disk_scratch_free_all(&tier);
+    disk_dict_free_all(&tier);
     (void)close(fd);
     free(buffer);
     free(bytes);

@@ -148,6 +148,17 @@ typedef struct brisk_tier_stats {
     uint64_t stored_bytes; /**< ... and what they became after compression. */
     uint64_t get_p50_ns;   /**< Sampled; 0 when nothing was sampled. */
     uint64_t get_p99_ns;
+    /* What `evictions` and `expired` are made of, and what is done against them; the disk tier's. */
+    uint64_t evicted_room;      /**< Their segment was the oldest. */
+    uint64_t evicted_expired;   /**< Their segment had only expired entries. */
+    uint64_t evicted_displaced; /**< No place in the index. */
+    uint64_t evicted_damaged;   /**< Damaged, or their dictionary is lost. */
+    uint64_t reinserted;        /**< Hot entries saved from a segment that was dropped. */
+    uint64_t compacted;         /**< Entries moved out of segments that were mostly dead ... */
+    uint64_t compacted_bytes;   /**< ... and what was read and written for that. */
+    uint64_t syncs;             /**< Group commits: calls of fdatasync. */
+    uint32_t dictionary;        /**< Number of the dictionary in use; 0: none. */
+    uint32_t dictionary_gain_permille; /**< What it saved of the size without it, at its making. */
     /* From here on the stack's; zero from a tier alone. */
     uint64_t get_p999_ns;
     uint64_t promotions;         /**< Entries copied here from a farther tier. */
@@ -246,9 +257,17 @@ typedef struct brisk_disk_tier_opts {
     const char *path;
     uint64_t bytes_max; /**< All files together, the index too; 0 means 4 GiB; 64 KiB or more. */
     uint64_t segment_bytes;   /**< 0 means 64 MiB; smaller ones are for tests. */
-    int zstd_level;           /**< 0 means 1; negative: no compression. */
+    int zstd_level;           /**< The codec's level; 0: its default; negative: no compression. */
     const brisk_clock *clock; /**< Borrowed; NULL means the system's. */
     const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
+    /**
+     * "auto" (NULL too): by size, a look at the bytes and measured speed, of plain, lz4 and zstd;
+     * or one of "plain", "zstd", "lz4", "brotli", "deflate", "gzip".  What does not shrink by an
+     * eighth is stored as it is.
+     */
+    const char *codec;
+    bool no_dictionary; /**< Do not train dictionaries for zstd (none below 16 MiB of bound). */
+    bool tended;        /**< brisk_disk_tier_tend is called: leave to it what can wait. */
 } brisk_disk_tier_opts;
 
 /**

@@ -126,32 +126,30 @@ static disk_answer answer_of(disk_tier *tier, brisk_err err)
     return DISK_MISS;
 }
 
-static disk_answer decompress(disk_tier *tier, const unsigned char *record, brisk_value **ret)
+static disk_answer decompress(disk_tier *tier, const disk_record *record, brisk_value **ret)
 {
-    const disk_record_head *head = disk_record_head_of(record);
     void *data;
     brisk_value *value;
-    brisk_err err = brisk_value_reserve(head->raw_size, tier->alloc, &data, &value);
+    brisk_err err = brisk_value_reserve(record->raw_size, tier->alloc, &data, &value);
     if (err != BRISK_OK) {
         return DISK_MISS;
     }
     disk_scratch *scratch = disk_scratch_take(tier);
     err = scratch == NULL ? BRISK_ERR_NOMEM
-                          : disk_decompress(tier, scratch, (disk_span){data, head->raw_size},
-                                            disk_record_value(record), head->stored_size);
+                          : disk_expand(tier, scratch, record, (disk_span){data, record->raw_size});
     disk_scratch_give(tier, scratch);
     if (err != BRISK_OK) {
         brisk_value_unref(value);
-        return answer_of(tier, err);
+        return err == BRISK_ERR_NOT_FOUND ? DISK_GONE : answer_of(tier, err);
     }
     *ret = value;
     return DISK_HIT;
 }
 
-static disk_answer open_large(disk_tier *tier, const unsigned char *record, brisk_hit *hit)
+static disk_answer open_large(disk_tier *tier, const disk_record *record, brisk_hit *hit)
 {
     disk_file_ref ref;
-    memcpy(&ref, disk_record_value(record), sizeof ref);
+    memcpy(&ref, record->value, sizeof ref);
     brisk_err err = disk_large_open(tier, &ref, &hit->value);
     if (err != BRISK_OK) {
         return err == BRISK_ERR_NOT_FOUND ? DISK_GONE : answer_of(tier, err);
@@ -162,86 +160,92 @@ static disk_answer open_large(disk_tier *tier, const unsigned char *record, bris
 }
 
 /* Fill `hit` from a whole, verified record. */
-static disk_answer fill_hit(disk_tier *tier, const unsigned char *record, brisk_hit *hit)
+static disk_answer fill_hit(disk_tier *tier, const disk_record *record, brisk_hit *hit)
 {
-    const disk_record_head *head = disk_record_head_of(record);
     disk_answer answer = DISK_HIT;
     hit->has_content = false;
-    if (head->codec == DISK_FILE) {
+    if (record->codec == DISK_FILE) {
         answer = open_large(tier, record, hit);
-    } else if (head->codec == DISK_ZSTD) {
+    } else if (record->codec != CODEC_PLAIN) {
         answer = decompress(tier, record, &hit->value);
-    } else if (brisk_value_copy(disk_record_value(record), head->stored_size, tier->alloc,
-                                &hit->value) != BRISK_OK) {
+    } else if (brisk_value_copy(record->value, record->stored_size, tier->alloc, &hit->value) !=
+               BRISK_OK) {
         answer = DISK_MISS;
     }
     if (answer != DISK_HIT) {
         return answer;
     }
-    hit->flags = head->flags;
+    hit->flags = record->flags;
+    hit->era = record->era;
     hit->tier = 0;
     hit->tier_name = tier->base.name;
     hit->elapsed_ns = 0;
-    hit->cost_ns = head->cost_ns;
-    hit->store_ns = head->store_ns;
-    hit->expires_at_ns = head->expires_at_ns;
-    hit->meta_size = head->meta_size;
-    memcpy(hit->meta, disk_record_meta(record), head->meta_size);
+    hit->cost_ns = record->cost_ns;
+    hit->store_ns = record->store_ns;
+    hit->expires_at_ns = record->expires_at_ns;
+    hit->meta_size = record->meta_size;
+    memcpy(hit->meta, record->meta, record->meta_size);
     return DISK_HIT;
 }
 
 /* `record` is whole and undamaged. */
-static disk_answer use_record(disk_tier *tier, const unsigned char *record, const brisk_key *key,
+static disk_answer use_record(disk_tier *tier, const disk_record *record, const brisk_key *key,
                               brisk_hit *hit)
 {
-    const disk_record_head *head = disk_record_head_of(record);
-    if (head->key_size != key->size ||
-        memcmp(disk_record_key(record), key->bytes, key->size) != 0) {
+    if (!record->live) {
         return DISK_MISS;
     }
-    if (head->expires_at_ns != 0 && head->expires_at_ns <= brisk_clock_wall_ns(tier->clock)) {
+    if (record->key_size != key->size || memcmp(record->key, key->bytes, key->size) != 0) {
+        return DISK_MISS;
+    }
+    if (record->expires_at_ns != 0 && record->expires_at_ns <= brisk_clock_wall_ns(tier->clock)) {
         return DISK_EXPIRED;
     }
     return hit != NULL ? fill_hit(tier, record, hit) : DISK_HIT;
 }
 
-/* The record is longer than the first read: read it whole. */
-static disk_answer read_long(disk_tier *tier, int fd, const disk_place *place, uint64_t size,
-                             disk_scratch *scratch)
+static bool is_dead(const unsigned char *bytes, size_t have)
 {
-    brisk_err err = disk_scratch_reserve(tier, scratch, (size_t)size);
+    return have >= sizeof(uint32_t) && disk_record_state(bytes) == DISK_RECORD_DEAD;
+}
+
+/* The record is longer than the first read: read it whole. */
+static disk_answer read_long(disk_tier *tier, int fd, const disk_place *place,
+                             disk_scratch *scratch, disk_record *record)
+{
+    size_t size = (size_t)record->size;
+    brisk_err err = disk_scratch_reserve(tier, scratch, size);
     if (err != BRISK_OK) {
         return DISK_MISS;
     }
     size_t have =
-        disk_pread_some(tier, fd, (disk_span){scratch->buffer, (size_t)size}, place->offset, &err);
+        disk_pread_some(tier, fd, (disk_span){scratch->buffer, size}, place->offset, &err);
     if (err != BRISK_OK) {
         return answer_of(tier, err);
     }
-    if (have >= sizeof(uint64_t) &&
-        disk_record_head_of(scratch->buffer)->state != DISK_RECORD_LIVE) {
+    if (is_dead(scratch->buffer, have)) {
         return DISK_MISS;
     }
-    return disk_record_check(scratch->buffer, have, place, &size) == DISK_RECORD_OK ? DISK_HIT
-                                                                                    : DISK_BAD;
+    return disk_record_check(scratch->buffer, have, place, record) == DISK_RECORD_OK ? DISK_HIT
+                                                                                     : DISK_BAD;
 }
 
 static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const brisk_key *key,
                                brisk_hit *hit)
 {
-    _Alignas(DISK_RECORD_ALIGN) unsigned char first[READ_FIRST];
+    unsigned char first[READ_FIRST];
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
     ssize_t have = tier->sys->pread(fd, first, sizeof first, (off_t)slot.offset);
     if (have < 0) {
         return answer_of(tier, BRISK_ERR_IO);
     }
-    if ((size_t)have >= sizeof(uint64_t) && disk_record_head_of(first)->state != DISK_RECORD_LIVE) {
+    if (is_dead(first, (size_t)have)) {
         return DISK_MISS;
     }
-    uint64_t size;
-    disk_verdict verdict = disk_record_check(first, (size_t)have, &place, &size);
+    disk_record record;
+    disk_verdict verdict = disk_record_check(first, (size_t)have, &place, &record);
     if (verdict == DISK_RECORD_OK) {
-        return use_record(tier, first, key, hit);
+        return use_record(tier, &record, key, hit);
     }
     if (verdict == DISK_RECORD_BAD) {
         return DISK_BAD;
@@ -250,9 +254,9 @@ static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const br
     if (scratch == NULL) {
         return DISK_MISS;
     }
-    disk_answer answer = read_long(tier, fd, &place, size, scratch);
+    disk_answer answer = read_long(tier, fd, &place, scratch, &record);
     if (answer == DISK_HIT) {
-        answer = use_record(tier, scratch->buffer, key, hit);
+        answer = use_record(tier, &record, key, hit);
     }
     disk_scratch_give(tier, scratch);
     return answer;
@@ -345,34 +349,53 @@ static brisk_err disk_get(brisk_tier *base, const brisk_key *key, brisk_hit *ret
 /* A record that is complete but for its place. */
 typedef struct disk_draft {
     disk_scratch *scratch;
+    unsigned char *bytes;
     uint64_t size;
-    uint64_t stored;
+    disk_record record;
     bool large;
     disk_file_ref ref;
 } disk_draft;
 
-/* The value's bytes at `at`, as they are or compressed. */
-static brisk_err draft_value(disk_tier *tier, disk_scratch *scratch, brisk_value *value,
-                             disk_record_head *head, unsigned char *at)
+/*
+ * The scratch buffer while a record is made: the head's size is known last, so the record begins
+ * where it must for its value to lie where it was squeezed to.
+ *
+ *     [ spare | head key meta ] value, squeezed | room to measure | a file's bytes
+ */
+static brisk_err draft_value(disk_tier *tier, disk_draft *draft, brisk_value *value,
+                             unsigned char *at)
 {
     size_t size = (size_t)brisk_value_size(value);
-    const void *data = brisk_value_data(value);
-    if (data == NULL) {
-        unsigned char *spare = at + disk_compress_bound(size) + DISK_RECORD_ALIGN;
+    codec_bytes bytes = {brisk_value_data(value), size};
+    if (bytes.data == NULL) {
+        unsigned char *spare = at + disk_squeeze_bound(tier, size) + DISK_RECORD_ALIGN;
         brisk_err err = brisk_file_pread_all(brisk_value_fd(value), spare, size, 0);
         if (err != BRISK_OK) {
             return err;
         }
-        data = spare;
+        bytes.data = spare;
     }
-    size_t compressed = disk_compress(tier, scratch, at, data, size);
-    if (compressed == 0) {
-        memcpy(at, data, size);
-    }
-    head->raw_size = (uint32_t)size;
-    head->stored_size = (uint32_t)(compressed != 0 ? compressed : size);
-    head->codec = compressed != 0 ? DISK_ZSTD : DISK_PLAIN;
+    disk_squeeze(tier, draft->scratch, bytes, at, &draft->record);
+    disk_dict_sample(tier, bytes, &draft->record);
     return BRISK_OK;
+}
+
+/* Head, key, meta data and padding around the value at `at`. */
+static void draft_finish(disk_draft *draft, const brisk_key *key, const brisk_entry_opts *opts,
+                         unsigned char *at)
+{
+    const disk_record *record = &draft->record;
+    draft->size = disk_record_bytes(record);
+    BRISK_ASSERT(draft->size != 0);
+    unsigned char *meta = at - opts->meta_size;
+    if (opts->meta_size != 0) {
+        memcpy(meta, opts->meta, opts->meta_size);
+    }
+    memcpy(meta - key->size, key->bytes, key->size);
+    draft->bytes = meta - key->size - disk_record_head_bytes(record);
+    disk_record_write_head(draft->bytes, record);
+    unsigned char *end = at + record->stored_size;
+    memset(end, 0, (size_t)(draft->bytes + draft->size - end));
 }
 
 static brisk_err draft_make(disk_tier *tier, const brisk_key *key, brisk_value *value,
@@ -380,41 +403,33 @@ static brisk_err draft_make(disk_tier *tier, const brisk_key *key, brisk_value *
 {
     uint64_t size = brisk_value_size(value);
     draft->large = size > tier->large_bytes;
-    size_t room = draft->large ? DISK_FILE_REF_BYTES : disk_compress_bound((size_t)size);
-    size_t before = DISK_RECORD_HEAD + key->size + opts->meta_size;
-    size_t total = before + room + DISK_RECORD_ALIGN;
+    size_t before = DISK_RECORD_HEAD_MAX + key->size + opts->meta_size;
+    size_t room =
+        draft->large ? DISK_FILE_REF_BYTES : disk_squeeze_bound(tier, (size_t)size) + (size_t)size;
     brisk_err err =
-        disk_scratch_reserve(tier, draft->scratch, total + (draft->large ? 0 : (size_t)size));
+        disk_scratch_reserve(tier, draft->scratch, before + room + 2 * (size_t)DISK_RECORD_ALIGN);
     if (err != BRISK_OK) {
         return err;
     }
-    unsigned char *record = draft->scratch->buffer;
-    disk_record_head head = {.key_size = (uint32_t)key->size,
-                             .cost_ns = opts->cost_ns,
-                             .expires_at_ns = opts->expires_at_ns,
-                             .flags = opts->flags,
-                             .meta_size = (uint16_t)opts->meta_size};
-    memcpy(record + DISK_RECORD_HEAD, key->bytes, key->size);
-    if (opts->meta_size != 0) {
-        memcpy(record + DISK_RECORD_HEAD + key->size, opts->meta, opts->meta_size);
-    }
+    unsigned char *at = draft->scratch->buffer + before;
+    draft->record = (disk_record){.key_size = (uint32_t)key->size,
+                                  .meta_size = opts->meta_size,
+                                  .flags = (uint8_t)opts->flags,
+                                  .era = opts->era,
+                                  .cost_ns = opts->cost_ns,
+                                  .expires_at_ns = opts->expires_at_ns};
     if (draft->large) {
-        head.codec = DISK_FILE;
-        head.stored_size = DISK_FILE_REF_BYTES;
+        draft->record.codec = DISK_FILE;
+        draft->record.stored_size = DISK_FILE_REF_BYTES;
         err = disk_large_store(tier, value, &draft->ref);
-        memcpy(record + before, &draft->ref, sizeof draft->ref);
+        memcpy(at, &draft->ref, sizeof draft->ref);
     } else {
-        err = draft_value(tier, draft->scratch, value, &head, record + before);
+        err = draft_value(tier, draft, value, at);
     }
-    if (err != BRISK_OK) {
-        return err;
+    if (err == BRISK_OK) {
+        draft_finish(draft, key, opts, at);
     }
-    draft->stored = draft->large ? size : head.stored_size;
-    draft->size = disk_record_size(head.key_size, head.meta_size, head.stored_size);
-    BRISK_ASSERT(draft->size != 0);
-    memset(record + before + head.stored_size, 0, draft->size - before - head.stored_size);
-    memcpy(record, &head, sizeof head);
-    return BRISK_OK;
+    return err;
 }
 
 /* Append and publish under write_lock. */
@@ -425,7 +440,7 @@ static brisk_err store(disk_tier *tier, const disk_ways *ways, const disk_draft 
         return err;
     }
     disk_slot slot;
-    err = disk_append(tier, draft->scratch->buffer, draft->size, &slot);
+    err = disk_append(tier, draft->bytes, draft->size, &slot);
     if (err != BRISK_OK) {
         return err;
     }
@@ -486,7 +501,8 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
                           const brisk_entry_opts *opts)
 {
     BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
-    BRISK_ASSERT(opts == NULL || opts->meta_size <= BRISK_TIER_META_MAX);
+    BRISK_ASSERT(opts == NULL ||
+                 (opts->meta_size <= BRISK_TIER_META_MAX && opts->flags <= DISK_FLAGS_MAX));
     static const brisk_entry_opts no_opts;
     disk_tier *tier = disk_of(base);
     disk_count(&tier->counters.puts, 1);
@@ -501,14 +517,14 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
         err = draft_make(tier, key, value, opts != NULL ? opts : &no_opts, &draft);
     }
     if (err == BRISK_OK) {
-        disk_record_head *head = (disk_record_head *)(void *)draft.scratch->buffer;
-        head->store_ns = brisk_clock_now_ns(tier->clock) - begin;
+        disk_record_set_store(draft.bytes, brisk_clock_now_ns(tier->clock) - begin);
     }
     bool has_file = err == BRISK_OK && draft.large;
     err = store_or_forget(tier, key, &draft, err);
     if (err == BRISK_OK) {
         disk_count(&tier->counters.raw_bytes, brisk_value_size(value));
-        disk_count(&tier->counters.stored_bytes, draft.stored);
+        disk_count(&tier->counters.stored_bytes,
+                   draft.large ? draft.ref.size : draft.record.stored_size);
     } else {
         disk_count(&tier->counters.rejects, 1);
         if (has_file) {
@@ -516,6 +532,9 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
         }
     }
     disk_scratch_give(tier, draft.scratch);
+    if (!tier->tended && disk_dict_is_due(tier)) {
+        disk_dict_train(tier);
+    }
     return err;
 }
 
@@ -573,6 +592,10 @@ static void disk_read_stats(brisk_tier *base, brisk_tier_stats *ret)
         .bytes_max = tier->bytes_max,
         .raw_bytes = read_counter(&counters->raw_bytes),
         .stored_bytes = read_counter(&counters->stored_bytes),
+        .evicted_room = read_counter(&counters->room),
+        .evicted_displaced = read_counter(&counters->displaced),
+        .dictionary = disk_dict_newest(tier),
+        .dictionary_gain_permille = tier->trainer.gain_permille,
     };
     pthread_mutex_lock(&tier->hist_lock);
     if (brisk_hist_count(tier->get_hist) != 0) {

@@ -10,7 +10,8 @@
  *     disk_rebuild.c  a new index from the segments
  *     disk_foreign.c  whose files the folder holds
  *     disk_large.c    values in files of their own
- *     disk_codec.c    zstd contexts and buffers, one set per thread at work
+ *     disk_codec.c    codecs and buffers, one set per thread at work; the choice of a codec
+ *     disk_dict.c     dictionaries: files, samples, training
  *     disk_record.c   the bytes of a record
  */
 #ifndef BRISK_SRC_CACHE_DISK_H
@@ -28,6 +29,7 @@
 #include <brisk/hist.h>
 
 #include "cache/disk_record.h"
+#include "wire/codec.h"
 
 /* The system calls that can fail for lack of room or a bad device; tests put their own here. */
 typedef struct disk_sys {
@@ -48,6 +50,7 @@ BRISK_NODISCARD brisk_err disk_tier_open_with(const brisk_disk_tier_opts *opts, 
 
 #define DISK_STATE_MAGIC UINT64_C(0x316b736964726273)
 #define DISK_INDEX_MAGIC UINT64_C(0x3178646e69726273)
+#define DISK_DICT_MAGIC  UINT64_C(0x3174636964726273)
 
 /* --- the index file ------------------------------------------------------------------------ */
 
@@ -59,6 +62,8 @@ enum {
     DISK_INDEX_PAGE = 4096,
     DISK_SEGMENTS_MIN = 1024,
     DISK_SEGMENTS_MAX = 65536,
+    DISK_TAG_SHIFT = 41,
+    DISK_TAG_BITS = 15,
 };
 
 enum disk_segment_state {
@@ -69,13 +74,20 @@ enum disk_segment_state {
     DISK_DROPPING = 4, /* file gone or going; slots may still point at it */
 };
 
-/* One segment; changed under the structure lock, bytes by its owner too. */
+/* One segment; changed under the structure lock, bytes and counts by its owner too. */
 typedef struct disk_entry {
-    _Atomic uint64_t word; /* id << 8 | state */
+    _Atomic uint64_t word; /* id << 8 | bucket << 4 | state */
     _Atomic uint64_t log_bytes;
     _Atomic uint64_t file_bytes; /* large values */
     _Atomic uint64_t reserved;   /* what the owner may fill, while active */
+    _Atomic uint32_t records;    /* appended */
+    _Atomic uint32_t dead;       /* of them, about */
+    _Atomic uint64_t expires_ns; /* when the last of them expires; UINT64_MAX: one never does */
+    _Atomic uint64_t kills;      /* counts up after each mark; the disk has the first `synced` */
+    _Atomic uint64_t synced;
 } disk_entry;
+
+static_assert(sizeof(disk_entry) == 64, "one cache line");
 
 typedef struct disk_index_header {
     uint64_t magic;
@@ -88,6 +100,7 @@ typedef struct disk_index_header {
     _Atomic uint64_t next_file;
     _Atomic uint64_t drops;   /* counts up when a segment goes: close what you hold of it */
     _Atomic uint32_t unclean; /* the state file says so too, durably */
+    _Atomic uint32_t dict;    /* number of the newest dictionary; 0: none yet */
 } disk_index_header;
 
 /* Sizes of the parts of an index; the whole file is `size` bytes. */
@@ -118,23 +131,56 @@ typedef struct disk_state {
     uint32_t version;
     uint32_t flags;
     uint64_t seed;
-    uint64_t boot[2]; /* of the system that used the folder last */
+    uint64_t boot[2];    /* of the system that used the folder last */
+    uint32_t dict_count; /* dictionaries ever made: their numbers are used once */
+    uint32_t reserved;
     uint64_t checksum;
 } disk_state;
 
 /* --- the tier ------------------------------------------------------------------------------ */
 
+enum {
+    DISK_DICTS = 8,           /* the newest ones are kept: older ones' records are gone by then */
+    DISK_DICT_MAX = 65535,    /* numbers */
+    DISK_SAMPLES_MAX = 1024,  /* values to train with ... */
+    DISK_SAMPLE_BYTES = 4096, /* ... this much of each ... */
+    DISK_SAMPLES_BYTES = 512 << 10,
+    DISK_SCRATCHES = 16,
+};
+
+/* A dictionary in memory. */
+typedef struct disk_dict {
+    uint32_t number;  /* 0: none here */
+    codec_dict *dict; /* NULL: it is lost */
+} disk_dict;
+
+/* What one thread needs at work. */
 typedef struct disk_scratch {
     struct disk_scratch *next;
-    unsigned char *buffer; /* a record, 16-byte aligned */
+    unsigned char *buffer; /* a record */
     size_t buffer_size;
-    void *compressor; /* workspaces, the contexts are inside */
-    size_t compressor_size;
-    void *decompressor;
-    size_t decompressor_size;
-    void *cctx;
-    void *dctx;
+    codec_kit *kit;
+    disk_dict dicts[2]; /* used last, by number mod 2; with references of their own */
+    codec_chooser chooser;
 } disk_scratch;
+
+/* Values that the next dictionary is made from, and how well the present one does. */
+typedef struct disk_trainer {
+    pthread_mutex_t lock;   /* innermost; never waited for by a put */
+    unsigned char *samples; /* NULL: none are wanted, or no memory */
+    size_t sizes[DISK_SAMPLES_MAX];
+    uint32_t count;
+    size_t bytes;
+    _Atomic bool wanted;        /* samples */
+    _Atomic bool ready;         /* enough of them: train */
+    _Atomic uint64_t given;     /* bytes put in all */
+    uint64_t next_at;           /* not before so many */
+    uint64_t spacing;           /* doubled when training was in vain */
+    _Atomic uint64_t raw_bytes; /* with the present dictionary, in this window ... */
+    _Atomic uint64_t stored_bytes;
+    uint64_t permille;      /* ... and in the first one; 0: not known yet */
+    uint32_t gain_permille; /* at its making: of the size without it */
+} disk_trainer;
 
 /* An open segment: word is id << 32 | BUSY | pins. */
 typedef struct disk_fd {
@@ -161,6 +207,10 @@ typedef struct disk_counters {
     _Atomic uint64_t errors;
     _Atomic uint64_t raw_bytes;
     _Atomic uint64_t stored_bytes;
+    _Atomic uint64_t displaced;
+    _Atomic uint64_t room;
+    _Atomic uint64_t lost_dict; /* entries whose dictionary is gone */
+    _Atomic uint64_t trained;
 } disk_counters;
 
 typedef struct disk_tier {
@@ -174,7 +224,11 @@ typedef struct disk_tier {
     uint64_t data_max; /* what the index leaves of that */
     uint64_t segment_bytes;
     uint64_t large_bytes; /* values above are files */
-    int level;            /* negative: no compression */
+    int level;
+    codec_id codec;  /* what puts use ... */
+    bool codec_auto; /* ... or choose */
+    bool has_dicts;  /* may train and use dictionaries */
+    bool tended;     /* somebody calls brisk_disk_tier_tend */
     uint64_t seed;
     uint64_t boot[2];
     int dir_fd;
@@ -206,8 +260,14 @@ typedef struct disk_tier {
     _Atomic uint64_t drops_seen;
     disk_fd fds[DISK_FDS];
 
-    pthread_mutex_t scratch_lock; /* innermost */
-    disk_scratch *scratches;
+    _Alignas(64) _Atomic(disk_scratch *) kept[DISK_SCRATCHES]; /* taken by exchange */
+    pthread_mutex_t scratch_lock;                              /* innermost */
+    disk_scratch *scratches;                                   /* more of them */
+
+    pthread_mutex_t dict_lock; /* innermost but for the file calls below it */
+    disk_dict dicts[DISK_DICTS];
+    _Atomic uint32_t dict_lost; /* number of the last one that was looked for in vain */
+    disk_trainer trainer;
 
     pthread_mutex_t hist_lock; /* innermost */
     brisk_hist *get_hist;
@@ -261,6 +321,7 @@ typedef struct disk_span {
 void disk_segment_name(char name[static DISK_NAME_MAX], uint32_t id);
 void disk_files_name(char name[static DISK_NAME_MAX], uint32_t id);
 void disk_file_name(char name[static DISK_NAME_MAX], uint32_t id, uint64_t number);
+void disk_dict_name(char name[static DISK_NAME_MAX], uint32_t number);
 /* A descriptor of segment `id`, for reading and writing.  NOT_FOUND: dropped. */
 BRISK_NODISCARD brisk_err disk_fd_pin(disk_tier *tier, uint32_t id, disk_pin *ret);
 void disk_fd_unpin(const disk_pin *pin);
@@ -305,7 +366,7 @@ static inline _Atomic uint64_t *disk_way(const disk_ways *ways, uint32_t i)
 }
 static inline uint16_t disk_slot_tag(uint64_t word)
 {
-    return (uint16_t)(word >> 40);
+    return (uint16_t)(word >> DISK_TAG_SHIFT & ((1u << DISK_TAG_BITS) - 1));
 }
 
 /* All below: the caller holds write_lock. */
@@ -332,7 +393,7 @@ static inline uint32_t disk_entry_id(uint64_t word)
 }
 static inline enum disk_segment_state disk_entry_state(uint64_t word)
 {
-    return (enum disk_segment_state)(word & 0xff);
+    return (enum disk_segment_state)(word & 0xf);
 }
 static inline uint64_t disk_entry_word(uint32_t id, enum disk_segment_state state)
 {
@@ -372,19 +433,38 @@ void disk_large_remove(disk_tier *tier, const disk_file_ref *ref);
 
 /* --- disk_codec.c ------------------------------------------------------------------------------ */
 
-/* Buffers for one operation; NULL when memory is exhausted. */
+/* What one thread works with; NULL when memory is exhausted. */
 disk_scratch *disk_scratch_take(disk_tier *tier);
 void disk_scratch_give(disk_tier *tier, disk_scratch *scratch);
 void disk_scratch_free_all(disk_tier *tier);
 /* At least `size` bytes of buffer; contents are lost. */
 BRISK_NODISCARD brisk_err disk_scratch_reserve(const disk_tier *tier, disk_scratch *scratch,
                                                size_t size);
-/* Compressed size, or 0: it does not gain enough. */
-size_t disk_compress(const disk_tier *tier, disk_scratch *scratch, unsigned char *dst,
-                     const void *src, size_t size);
-size_t disk_compress_bound(size_t size);
-BRISK_NODISCARD brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch,
-                                          disk_span to, const void *src, size_t size);
+/* Room that disk_squeeze wants for `size` bytes, whatever it chooses. */
+size_t disk_squeeze_bound(const disk_tier *tier, size_t size);
+/* Squeeze the value into `dst`, or copy it; sets codec, dict, raw_size and stored_size. */
+void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, unsigned char *dst,
+                  disk_record *record);
+/* The value of `record` into `to`.  NOT_FOUND: its dictionary is lost. */
+BRISK_NODISCARD brisk_err disk_expand(disk_tier *tier, disk_scratch *scratch,
+                                      const disk_record *record, disk_span to);
+
+/* --- disk_dict.c ------------------------------------------------------------------------------- */
+
+/* Number of the dictionary to put with; 0: none. */
+uint32_t disk_dict_newest(const disk_tier *tier);
+/* The dictionary, as long as `scratch` is not given back; NULL: lost, or no memory (*ret_err). */
+const codec_dict *disk_dict_get(disk_tier *tier, disk_scratch *scratch, uint32_t number,
+                                brisk_err *ret_err);
+/* A value was put with `record`: perhaps keep some of it, perhaps it is time to train. */
+void disk_dict_sample(disk_tier *tier, codec_bytes value, const disk_record *record);
+/* Whether disk_dict_train would do something. */
+bool disk_dict_is_due(const disk_tier *tier);
+/* Train with the samples and, if that gains, make the dictionary the folder's.  Takes write_lock. */
+void disk_dict_train(disk_tier *tier);
+/* Under structure, alone: learn which dictionaries are there, remove those too old. */
+void disk_dict_recover(disk_tier *tier, const disk_state *state);
+void disk_dict_free_all(disk_tier *tier);
 
 /* --- disk_foreign.c ---------------------------------------------------------------------------- */
 
@@ -414,15 +494,22 @@ typedef struct disk_scan {
 
 enum { DISK_SCAN_BYTES = 4 << 20 };
 
-/* The next undamaged record, live or dead: its place and bytes (until the next call), or false. */
-bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, const unsigned char **ret);
+/* The next undamaged record, live or dead: its place and parts (until the next call), or false. */
+bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret);
 
 /* Alone: fill the empty index from the segments in the folder. */
 BRISK_NODISCARD brisk_err disk_rebuild(disk_tier *tier);
 /* The tier's folder, for reading; NULL with errno. */
 DIR *disk_folder_open(const disk_tier *tier);
-/* What a folder's entry is: its segment's id, or 0; *ret_files: the folder of large values. */
-uint32_t disk_name_read(const char *name, bool *ret_files);
+typedef enum disk_name_kind {
+    DISK_NAME_OTHER,
+    DISK_NAME_SEGMENT,
+    DISK_NAME_FILES, /* the folder of a segment's large values */
+    DISK_NAME_DICT,
+} disk_name_kind;
+
+/* What a folder's entry is by its name, and the number in it. */
+disk_name_kind disk_name_read(const char *name, uint32_t *ret_number);
 /* Alone: remove all segments and large values, or only those that the table does not know. */
 void disk_folder_sweep(disk_tier *tier, bool orphans_only);
 void disk_tier_close(disk_tier *tier);

@@ -1,42 +1,85 @@
 /*
- * disk_codec.c -- zstd contexts and record buffers, kept for reuse.
+ * disk_codec.c -- codecs and record buffers, kept for reuse, and which codec a value gets.
  *
- * Contexts live in workspaces that we allocate once (ZSTD_initStatic...), so zstd itself never
- * allocates.  There are as many sets as threads were ever at work at once.
- * Source: zstd, https://facebook.github.io/zstd (library).
+ * There are as many sets as threads were ever at work at once.  A thread finds its last one in a
+ * place of its own, with one exchange; a list behind a mutex has the others.
  */
-#define ZSTD_STATIC_LINKING_ONLY
-#include <zstd.h>
-
 #include "base/assert.h"
 #include "cache/disk.h"
 
 enum {
-    WORKSPACE_ALIGN = 64,
+    BUFFER_ALIGN = 64,
     BUFFER_BYTES_FIRST = 16384,
-    COMPRESS_BYTES_MIN = 64, /* below, a frame's header eats the gain */
+    BYTES_MIN = 64,      /* below, nothing is gained ... */
+    BYTES_MIN_DICT = 32, /* ... and with a dictionary */
+    DICT_VALUE_MAX = 64 << 10,
+    LOOK_FROM = 1024, /* looking at less costs more than trying */
+    LOOKS_FAIR = 16,  /* of so many random looking values one is tried */
 };
 
-disk_scratch *disk_scratch_take(disk_tier *tier)
+/* --- sets --------------------------------------------------------------------------------------- */
+
+static _Thread_local uint32_t place_plus_one __attribute__((tls_model("initial-exec")));
+
+static uint32_t place_of_thread(void)
 {
-    pthread_mutex_lock(&tier->scratch_lock);
-    disk_scratch *scratch = tier->scratches;
-    if (scratch != NULL) {
-        tier->scratches = scratch->next;
+    static _Atomic uint32_t next;
+    if (place_plus_one == 0) {
+        place_plus_one =
+            atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % DISK_SCRATCHES + 1;
     }
-    pthread_mutex_unlock(&tier->scratch_lock);
+    return place_plus_one - 1;
+}
+
+static void scratch_free(const disk_tier *tier, disk_scratch *scratch)
+{
+    if (scratch->buffer != NULL) {
+        tier->alloc->release(tier->alloc->ctx, scratch->buffer, scratch->buffer_size, BUFFER_ALIGN);
+    }
+    codec_dict_unref(scratch->dicts[0].dict);
+    codec_dict_unref(scratch->dicts[1].dict);
+    codec_kit_destroy(scratch->kit);
+    tier->alloc->release(tier->alloc->ctx, scratch, sizeof *scratch, _Alignof(disk_scratch));
+}
+
+static disk_scratch *scratch_new(const disk_tier *tier)
+{
+    disk_scratch *scratch =
+        tier->alloc->acquire(tier->alloc->ctx, sizeof *scratch, _Alignof(disk_scratch));
     if (scratch == NULL) {
-        scratch = tier->alloc->acquire(tier->alloc->ctx, sizeof *scratch, _Alignof(disk_scratch));
-        if (scratch != NULL) {
-            *scratch = (disk_scratch){0};
-        }
+        return NULL;
+    }
+    *scratch = (disk_scratch){0};
+    if (codec_kit_create(tier->alloc, &scratch->kit) != BRISK_OK) {
+        scratch_free(tier, scratch);
+        return NULL;
     }
     return scratch;
 }
 
+disk_scratch *disk_scratch_take(disk_tier *tier)
+{
+    /* Acquire: pairs with the release of who gave it, so that its content is ours. */
+    disk_scratch *scratch =
+        atomic_exchange_explicit(&tier->kept[place_of_thread()], NULL, memory_order_acquire);
+    if (scratch != NULL) {
+        return scratch;
+    }
+    pthread_mutex_lock(&tier->scratch_lock);
+    scratch = tier->scratches;
+    if (scratch != NULL) {
+        tier->scratches = scratch->next;
+    }
+    pthread_mutex_unlock(&tier->scratch_lock);
+    return scratch != NULL ? scratch : scratch_new(tier);
+}
+
 void disk_scratch_give(disk_tier *tier, disk_scratch *scratch)
 {
-    if (scratch == NULL) {
+    disk_scratch *none = NULL;
+    if (scratch == NULL ||
+        atomic_compare_exchange_strong_explicit(&tier->kept[place_of_thread()], &none, scratch,
+                                                memory_order_release, memory_order_relaxed)) {
         return;
     }
     pthread_mutex_lock(&tier->scratch_lock);
@@ -45,22 +88,19 @@ void disk_scratch_give(disk_tier *tier, disk_scratch *scratch)
     pthread_mutex_unlock(&tier->scratch_lock);
 }
 
-static void release(const disk_tier *tier, void *block, size_t size)
-{
-    if (block != NULL) {
-        tier->alloc->release(tier->alloc->ctx, block, size, WORKSPACE_ALIGN);
-    }
-}
-
 void disk_scratch_free_all(disk_tier *tier)
 {
+    for (uint32_t i = 0; i < DISK_SCRATCHES; i++) {
+        disk_scratch *scratch =
+            atomic_exchange_explicit(&tier->kept[i], NULL, memory_order_acquire);
+        if (scratch != NULL) {
+            scratch_free(tier, scratch);
+        }
+    }
     while (tier->scratches != NULL) {
         disk_scratch *scratch = tier->scratches;
         tier->scratches = scratch->next;
-        release(tier, scratch->buffer, scratch->buffer_size);
-        release(tier, scratch->compressor, scratch->compressor_size);
-        release(tier, scratch->decompressor, scratch->decompressor_size);
-        tier->alloc->release(tier->alloc->ctx, scratch, sizeof *scratch, _Alignof(disk_scratch));
+        scratch_free(tier, scratch);
     }
 }
 
@@ -73,60 +113,111 @@ brisk_err disk_scratch_reserve(const disk_tier *tier, disk_scratch *scratch, siz
     while (grown < size) {
         grown *= 2;
     }
-    void *buffer = tier->alloc->acquire(tier->alloc->ctx, grown, WORKSPACE_ALIGN);
+    void *buffer = tier->alloc->acquire(tier->alloc->ctx, grown, BUFFER_ALIGN);
     if (buffer == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    release(tier, scratch->buffer, scratch->buffer_size);
+    if (scratch->buffer != NULL) {
+        tier->alloc->release(tier->alloc->ctx, scratch->buffer, scratch->buffer_size, BUFFER_ALIGN);
+    }
     scratch->buffer = buffer;
     scratch->buffer_size = grown;
     return BRISK_OK;
 }
 
-static void *workspace(const disk_tier *tier, size_t size)
+/* --- squeezing ------------------------------------------------------------------------------------ */
+
+static size_t bound_of(const disk_tier *tier, size_t size)
 {
-    return tier->alloc->acquire(tier->alloc->ctx, size, WORKSPACE_ALIGN);
+    size_t zstd = codec_bound(CODEC_ZSTD, size);
+    size_t other = codec_bound(tier->codec_auto ? CODEC_LZ4 : tier->codec, size);
+    return zstd > other ? zstd : other;
 }
 
-size_t disk_compress_bound(size_t size)
+size_t disk_squeeze_bound(const disk_tier *tier, size_t size)
 {
-    return ZSTD_compressBound(size);
+    return bound_of(tier, size) + (tier->codec_auto ? size : 0); /* to measure expanding */
 }
 
-size_t disk_compress(const disk_tier *tier, disk_scratch *scratch, unsigned char *dst,
-                     const void *src, size_t size)
+static codec_choice choose(const disk_tier *tier, disk_scratch *scratch, codec_bytes value,
+                           bool has_dict)
 {
-    if (tier->level < 0 || size < COMPRESS_BYTES_MIN) {
-        return 0;
+    if (tier->codec_auto) {
+        return codec_choose(&scratch->chooser, value, has_dict);
     }
-    if (scratch->cctx == NULL) {
-        size_t bytes = ZSTD_estimateCCtxSize(tier->level);
-        scratch->compressor = workspace(tier, bytes);
-        if (scratch->compressor == NULL) {
-            return 0; /* stored as it is */
+    codec_choice choice = {.id = tier->codec, .with_dict = has_dict && tier->codec == CODEC_ZSTD};
+    bool hopeless = value.size < (choice.with_dict ? BYTES_MIN_DICT : BYTES_MIN) ||
+                    (value.size >= LOOK_FROM && codec_seems_random(value));
+    return hopeless ? (codec_choice){.id = CODEC_PLAIN} : choice;
+}
+
+/* What an entry of this kind costs, for the chooser. */
+static void measure(disk_tier *tier, disk_scratch *scratch, const codec_choice *choice,
+                    const codec_how *how, codec_bytes squeezed, codec_room spare,
+                    uint64_t squeeze_ns)
+{
+    uint64_t begin = brisk_clock_now_ns(tier->clock);
+    brisk_err err = codec_expand(scratch->kit, how, squeezed, spare);
+    uint64_t expand_ns = brisk_clock_now_ns(tier->clock) - begin;
+    if (err != BRISK_OK) {
+        return; /* no memory; the reader will see */
+    }
+    bool gains = squeezed.size <= spare.size - spare.size / 8;
+    codec_record seen = {.size_permille =
+                             (uint32_t)(gains ? squeezed.size * 1000 / spare.size : 1000),
+                         .squeeze_ns_per_kib = (uint32_t)(squeeze_ns * 1024 / spare.size),
+                         .expand_ns_per_kib = (uint32_t)(expand_ns * 1024 / spare.size)};
+    codec_chooser_learn(&scratch->chooser, choice, seen, spare.size);
+}
+
+/* Squeezed size; 0: not worth it. */
+static size_t squeeze(disk_tier *tier, disk_scratch *scratch, const codec_choice *choice,
+                      const codec_how *how, codec_bytes value, unsigned char *dst)
+{
+    size_t done = 0;
+    size_t bound = bound_of(tier, value.size);
+    uint64_t begin = choice->measure ? brisk_clock_now_ns(tier->clock) : 0;
+    brisk_err err = codec_squeeze(scratch->kit, how, value, (codec_room){dst, bound}, &done);
+    if (err != BRISK_OK) {
+        return 0; /* stored as it is */
+    }
+    if (choice->measure) {
+        uint64_t squeeze_ns = brisk_clock_now_ns(tier->clock) - begin;
+        measure(tier, scratch, choice, how, (codec_bytes){dst, done},
+                (codec_room){dst + bound, value.size}, squeeze_ns);
+    }
+    return done <= value.size - value.size / 8 ? done : 0;
+}
+
+void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, unsigned char *dst,
+                  disk_record *record)
+{
+    uint32_t number = tier->has_dicts && value.size <= DICT_VALUE_MAX ? disk_dict_newest(tier) : 0;
+    brisk_err ignored = BRISK_OK;
+    const codec_dict *dict = number != 0 ? disk_dict_get(tier, scratch, number, &ignored) : NULL;
+    codec_choice choice = choose(tier, scratch, value, dict != NULL);
+    codec_how how = {.id = choice.id, .level = tier->level, .dict = choice.with_dict ? dict : NULL};
+    size_t done = choice.id != CODEC_PLAIN ? squeeze(tier, scratch, &choice, &how, value, dst) : 0;
+    if (done == 0 && value.size != 0) {
+        memcpy(dst, value.data, value.size);
+    }
+    record->raw_size = (uint32_t)value.size;
+    record->stored_size = (uint32_t)(done != 0 ? done : value.size);
+    record->codec = (uint8_t)(done != 0 ? how.id : CODEC_PLAIN);
+    record->dict = (uint16_t)(done != 0 && how.dict != NULL ? number : 0);
+}
+
+brisk_err disk_expand(disk_tier *tier, disk_scratch *scratch, const disk_record *record,
+                      disk_span to)
+{
+    codec_how how = {.id = (codec_id)record->codec};
+    if (record->dict != 0) {
+        brisk_err err = BRISK_ERR_NOT_FOUND;
+        how.dict = disk_dict_get(tier, scratch, record->dict, &err);
+        if (how.dict == NULL) {
+            return err;
         }
-        scratch->compressor_size = bytes;
-        scratch->cctx = ZSTD_initStaticCCtx(scratch->compressor, bytes);
-        BRISK_ASSERT(scratch->cctx != NULL);
     }
-    size_t done =
-        ZSTD_compressCCtx(scratch->cctx, dst, ZSTD_compressBound(size), src, size, tier->level);
-    return ZSTD_isError(done) || done > size - size / 8 ? 0 : done;
-}
-
-brisk_err disk_decompress(const disk_tier *tier, disk_scratch *scratch, disk_span to,
-                          const void *src, size_t size)
-{
-    if (scratch->dctx == NULL) {
-        size_t bytes = ZSTD_estimateDCtxSize();
-        scratch->decompressor = workspace(tier, bytes);
-        if (scratch->decompressor == NULL) {
-            return BRISK_ERR_NOMEM;
-        }
-        scratch->decompressor_size = bytes;
-        scratch->dctx = ZSTD_initStaticDCtx(scratch->decompressor, bytes);
-        BRISK_ASSERT(scratch->dctx != NULL);
-    }
-    size_t done = ZSTD_decompressDCtx(scratch->dctx, to.data, to.size, src, size);
-    return done == to.size ? BRISK_OK : BRISK_ERR_CORRUPT; /* errors are huge sizes */
+    return codec_expand(scratch->kit, &how, (codec_bytes){record->value, record->stored_size},
+                        (codec_room){to.data, to.size});
 }

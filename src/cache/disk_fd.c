@@ -32,6 +32,11 @@ void disk_file_name(char name[static DISK_NAME_MAX], uint32_t id, uint64_t numbe
     (void)snprintf(name, DISK_NAME_MAX, "%08x.files/%llx", id, (unsigned long long)number);
 }
 
+void disk_dict_name(char name[static DISK_NAME_MAX], uint32_t number)
+{
+    (void)snprintf(name, DISK_NAME_MAX, "%08x.dict", number);
+}
+
 /* Pin if the place holds `id` now. */
 static bool pin_shared(disk_fd *place, uint32_t id, disk_pin *ret)
 {

@@ -37,7 +37,12 @@ static uint64_t magic_of(const char *name, bool *ret_files)
     if (strcmp(name, DISK_INDEX_NAME) == 0 || strcmp(name, DISK_INDEX_TEMP_NAME) == 0) {
         return DISK_INDEX_MAGIC;
     }
-    return disk_name_read(name, ret_files) != 0 && !*ret_files ? DISK_SEGMENT_MAGIC : 0;
+    uint32_t number;
+    disk_name_kind kind = disk_name_read(name, &number);
+    *ret_files = kind == DISK_NAME_FILES;
+    return kind == DISK_NAME_SEGMENT ? DISK_SEGMENT_MAGIC
+           : kind == DISK_NAME_DICT  ? DISK_DICT_MAGIC
+                                     : 0;
 }
 
 static bool is_zero(const unsigned char *bytes, size_t size)

@@ -1,10 +1,10 @@
 /*
  * disk_index.c -- the shared mapped index: slots of one word each.
  *
- *     63      56 55   40  39   38      22 21        0
- *     check : 8 | tag  |large| segment   | offset/16 |
+ *     63      56 55   41  40   39      23 22       0
+ *     check : 8 | tag  |large| segment   | offset/8 |
  *
- * A key has two buckets of eight slots and a tag of 16 bits; a slot is only ever changed as a whole
+ * A key has two buckets of eight slots and a tag of 15 bits; a slot is only ever changed as a whole
  * word, by compare-and-swap, so no killed process leaves half of one.  Slots name places in files,
  * and places are never used twice, so a word that was read is either still there or will never
  * come again: compare-and-swap has no ABA problem here.  `check` is a CRC-8 of the other 56 bits
@@ -23,12 +23,12 @@
 #include "cache/disk.h"
 
 enum {
-    OFFSET_BITS = 22,
+    OFFSET_BITS = 23,
     LARGE_SHIFT = OFFSET_BITS + DISK_SEGMENT_ID_BITS,
-    TAG_SHIFT = LARGE_SHIFT + 1,
     CHECK_SHIFT = 56,
     CRC_POLY = 0x07,
-    INDEX_VERSION = 1,
+    LOOK_BYTES = 2048,
+    INDEX_VERSION = 2,
     PUBLISH_TRIES = 1000,
 };
 
@@ -36,7 +36,8 @@ enum {
 #define OFFSET_MASK  ((UINT64_C(1) << OFFSET_BITS) - 1)
 #define SLOTS_MAX    (UINT64_C(1) << 32)
 
-static_assert(TAG_SHIFT + 16 == CHECK_SHIFT, "a slot is full");
+static_assert((int)LARGE_SHIFT + 1 == (int)DISK_TAG_SHIFT, "no holes");
+static_assert((int)DISK_TAG_SHIFT + (int)DISK_TAG_BITS == (int)CHECK_SHIFT, "a slot is full");
 static_assert(DISK_SEGMENT_BYTES_MAX / DISK_RECORD_ALIGN == 1 << OFFSET_BITS, "offsets fit");
 
 /* --- the file ------------------------------------------------------------------------------ */
@@ -115,7 +116,7 @@ static uint64_t check_of(const disk_tier *tier, uint64_t word)
 uint64_t disk_slot_pack(const disk_tier *tier, disk_slot slot)
 {
     uint64_t word = slot.offset / DISK_RECORD_ALIGN | (uint64_t)slot.segment << OFFSET_BITS |
-                    (uint64_t)slot.large << LARGE_SHIFT | (uint64_t)slot.tag << TAG_SHIFT;
+                    (uint64_t)slot.large << LARGE_SHIFT | (uint64_t)slot.tag << DISK_TAG_SHIFT;
     return word | check_of(tier, word) << CHECK_SHIFT;
 }
 
@@ -140,7 +141,7 @@ disk_ways disk_ways_of(const disk_tier *tier, const brisk_key *key)
     return (disk_ways){.bucket = {tier->slots + first * DISK_BUCKET_SLOTS,
                                   tier->slots + second * DISK_BUCKET_SLOTS},
                        .count = first == second ? DISK_BUCKET_SLOTS : DISK_WAYS,
-                       .tag = (uint16_t)(hash.hi >> 48),
+                       .tag = (uint16_t)(hash.hi >> (64 - DISK_TAG_BITS)),
                        .key = key};
 }
 
@@ -149,15 +150,15 @@ disk_ways disk_ways_of(const disk_tier *tier, const brisk_key *key)
 static void remove_large(disk_tier *tier, int fd, disk_slot slot)
 {
     /* A key that does not fit here leaves its file until the segment goes. */
-    _Alignas(8) unsigned char bytes[4096];
+    unsigned char bytes[4096];
     brisk_err err = BRISK_OK;
     size_t size = disk_pread_some(tier, fd, (disk_span){bytes, sizeof bytes}, slot.offset, &err);
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
-    uint64_t whole;
-    if (disk_record_check(bytes, size, &place, &whole) == DISK_RECORD_OK &&
-        disk_record_head_of(bytes)->codec == DISK_FILE) {
+    disk_record record;
+    if (disk_record_check(bytes, size, &place, &record) == DISK_RECORD_OK &&
+        record.codec == DISK_FILE) {
         disk_file_ref ref;
-        memcpy(&ref, disk_record_value(bytes), sizeof ref);
+        memcpy(&ref, record.value, sizeof ref);
         disk_large_remove(tier, &ref);
     }
 }
@@ -179,7 +180,7 @@ static brisk_err unlink_instead(disk_tier *tier, uint32_t id)
 
 brisk_err disk_kill(disk_tier *tier, uint64_t word)
 {
-    static const uint64_t dead = 0;
+    static const uint32_t dead = DISK_RECORD_DEAD;
     disk_slot slot = disk_slot_unpack(word);
     disk_pin pin;
     brisk_err err = disk_fd_pin(tier, slot.segment, &pin);
@@ -232,12 +233,10 @@ void disk_slot_damaged(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
 }
 
 /* Whether a whole, undamaged record is live and of another key. */
-static bool is_live_other(const unsigned char *record, const brisk_key *key)
+static bool is_live_other(const disk_record *record, const brisk_key *key)
 {
-    const disk_record_head *head = disk_record_head_of(record);
-    return head->state == DISK_RECORD_LIVE &&
-           (head->key_size != key->size ||
-            memcmp(disk_record_key(record), key->bytes, key->size) != 0);
+    return record->live &&
+           (record->key_size != key->size || memcmp(record->key, key->bytes, key->size) != 0);
 }
 
 /* The same for a record of `size` bytes, of which more must be read than fits the stack. */
@@ -253,8 +252,9 @@ static bool is_long_other(disk_tier *tier, const disk_place *place, uint64_t siz
         disk_span whole = {.data = scratch->buffer, .size = (size_t)size};
         size_t have = disk_pread_some(tier, pin.fd, whole, place->offset, &err);
         disk_fd_unpin(&pin);
-        other = disk_record_check(scratch->buffer, have, place, &size) == DISK_RECORD_OK &&
-                is_live_other(scratch->buffer, key);
+        disk_record record;
+        other = disk_record_check(scratch->buffer, have, place, &record) == DISK_RECORD_OK &&
+                is_live_other(&record, key);
     }
     disk_scratch_give(tier, scratch);
     return other;
@@ -262,7 +262,7 @@ static bool is_long_other(disk_tier *tier, const disk_place *place, uint64_t siz
 
 bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key)
 {
-    _Alignas(DISK_RECORD_ALIGN) unsigned char bytes[4096];
+    unsigned char bytes[LOOK_BYTES];
     disk_slot slot = disk_slot_unpack(word);
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
     disk_pin pin;
@@ -271,20 +271,19 @@ bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key)
     }
     ssize_t have = tier->sys->pread(pin.fd, bytes, sizeof bytes, (off_t)slot.offset);
     disk_fd_unpin(&pin);
-    uint64_t size;
     if (have < 0) {
         return false;
     }
-    disk_verdict verdict = disk_record_check(bytes, (size_t)have, &place, &size);
-    if (verdict == DISK_RECORD_MORE && (size_t)have == sizeof bytes) {
-        /* Most often our own older value, and its key, though unchecked, says so. */
-        size_t seen = sizeof bytes - DISK_RECORD_HEAD;
-        seen = key->size < seen ? key->size : seen;
-        bool like_ours = disk_record_head_of(bytes)->key_size == key->size &&
-                         memcmp(disk_record_key(bytes), key->bytes, seen) == 0;
-        return !(like_ours && seen == key->size) && is_long_other(tier, &place, size, key);
+    disk_record record;
+    disk_verdict verdict = disk_record_check(bytes, (size_t)have, &place, &record);
+    if (verdict != DISK_RECORD_MORE || (size_t)have != sizeof bytes) {
+        return verdict == DISK_RECORD_OK && is_live_other(&record, key);
     }
-    return verdict == DISK_RECORD_OK && is_live_other(bytes, key);
+    /* Most often our own older value, and its key, though unchecked, says so. */
+    size_t seen = (size_t)(bytes + sizeof bytes - record.key);
+    bool like_ours = record.key_size == key->size && key->size <= seen &&
+                     memcmp(record.key, key->bytes, key->size) == 0;
+    return !like_ours && is_long_other(tier, &place, record.size, key);
 }
 
 /* What a walk over the ways of a key finds. */
@@ -362,6 +361,7 @@ static _Atomic uint64_t *place_word(disk_tier *tier, const disk_ways *ways, uint
             withdraw(tier, found.oldest_word, err);
             if (swap(found.oldest, found.oldest_word, word)) {
                 disk_count(&tier->counters.evictions, 1);
+                disk_count(&tier->counters.displaced, 1);
                 return found.oldest;
             }
         }

@@ -100,7 +100,7 @@ static brisk_err reserve(disk_tier *tier, uint64_t size, uint32_t *ret_segment)
     pthread_mutex_lock(&tier->write_lock);
     brisk_err err = disk_room_make(tier, size);
     if (err == BRISK_OK) {
-        err = disk_active_ready(tier, DISK_RECORD_HEAD);
+        err = disk_active_ready(tier, DISK_RECORD_HEAD_MAX);
     }
     if (err == BRISK_OK) {
         *ret_segment = tier->active_id;

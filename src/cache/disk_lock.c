@@ -28,7 +28,7 @@ enum {
     BYTE_STRUCTURE = 1,
     BYTE_OWNERS = 4096,
     WAIT_MS_MAX = 1000,
-    STATE_VERSION = 1,
+    STATE_VERSION = 2,
 };
 
 static bool lock_byte(const disk_tier *tier, off_t at, short type)

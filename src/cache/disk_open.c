@@ -36,6 +36,8 @@ enum {
     SLOTS_MAX = 1 << 26,
     BYTES_MIN = 65536,
     OPEN_TRIES = 8,
+    DICTS_FROM = 16 << 20, /* with less room they would take too much of it */
+    DICT_FILE_BYTES = CODEC_DICT_BYTES + 64,
 };
 
 static const char index_name[] = DISK_INDEX_NAME;
@@ -154,6 +156,7 @@ static void tier_free(disk_tier *tier)
         }
     }
     disk_scratch_free_all(tier);
+    disk_dict_free_all(tier);
     brisk_hist_destroy(tier->get_hist);
     if (tier->map != NULL) {
         (void)munmap(tier->map, tier->map_size);
@@ -180,6 +183,8 @@ void disk_tier_close(disk_tier *tier)
         pthread_mutex_destroy(&tier->fd_lock);
         pthread_mutex_destroy(&tier->scratch_lock);
         pthread_mutex_destroy(&tier->hist_lock);
+        pthread_mutex_destroy(&tier->dict_lock);
+        pthread_mutex_destroy(&tier->trainer.lock);
     }
     tier_free(tier);
 }
@@ -305,7 +310,9 @@ static brisk_err map_index(disk_tier *tier, const disk_index_shape *shape)
     }
     tier->map = map;
     tier->map_size = shape->size;
-    tier->data_max = tier->bytes_max > shape->size ? tier->bytes_max - shape->size : 0;
+    uint64_t taken = shape->size + (tier->has_dicts ? DISK_DICTS * DICT_FILE_BYTES : 0);
+    tier->data_max = tier->bytes_max > taken ? tier->bytes_max - taken : 0;
+    tier->trainer.spacing = tier->data_max / 8;
     tier->header = map;
     tier->entries = (disk_entry *)(void *)((unsigned char *)map + DISK_INDEX_PAGE);
     tier->slots = (_Atomic uint64_t *)(void *)((unsigned char *)map + shape->slots_at);
@@ -460,6 +467,7 @@ static brisk_err recover(disk_tier *tier, const disk_state *state)
     }
     atomic_store_explicit(&header->next_segment, next, memory_order_relaxed);
     disk_folder_sweep(tier, true);
+    disk_dict_recover(tier, state);
     return err;
 }
 
@@ -565,8 +573,27 @@ static void set_limits(disk_tier *tier, const brisk_disk_tier_opts *opts)
     tier->segment_bytes = segment >= DISK_INDEX_PAGE ? segment : DISK_INDEX_PAGE;
     tier->large_bytes = tier->segment_bytes / 4 < BRISK_VALUE_LARGE_BYTES ? tier->segment_bytes / 4
                                                                           : BRISK_VALUE_LARGE_BYTES;
-    tier->level = opts->zstd_level == 0 ? 1 : opts->zstd_level;
-    tier->level = tier->level > 19 ? 19 : tier->level;
+}
+
+/* INVALID: no such codec. */
+static brisk_err set_codec(disk_tier *tier, const brisk_disk_tier_opts *opts)
+{
+    const char *name = opts->codec != NULL ? opts->codec : "auto";
+    tier->codec_auto = strcmp(name, "auto") == 0;
+    tier->codec = CODEC_ZSTD;
+    brisk_err err = tier->codec_auto ? BRISK_OK : codec_find(name, &tier->codec);
+    if (err != BRISK_OK) {
+        return BRISK_ERR_INVALID;
+    }
+    if (opts->zstd_level < 0) {
+        tier->codec = CODEC_PLAIN;
+        tier->codec_auto = false;
+    }
+    tier->level = opts->zstd_level > 19 ? 19 : opts->zstd_level;
+    tier->has_dicts =
+        !opts->no_dictionary && tier->codec == CODEC_ZSTD && tier->bytes_max >= DICTS_FROM;
+    tier->tended = opts->tended;
+    return BRISK_OK;
 }
 
 /* Memory and what needs no folder. */
@@ -585,12 +612,13 @@ static brisk_err tier_new(const brisk_disk_tier_opts *opts, const disk_sys *sys,
     tier->base.ops = &disk_tier_ops;
     (void)snprintf(tier->base.name, sizeof tier->base.name, "disk");
     set_limits(tier, opts);
+    brisk_err err = set_codec(tier, opts);
     disk_crc_init(tier->crc);
     disk_boot_id(tier->boot);
     tier->path_size = strlen(opts->path) + 1;
     tier->path = alloc->acquire(alloc->ctx, tier->path_size, 1);
-    brisk_err err = BRISK_ERR_NOMEM;
-    if (tier->path != NULL) {
+    err = tier->path == NULL ? BRISK_ERR_NOMEM : err;
+    if (err == BRISK_OK) {
         memcpy(tier->path, opts->path, tier->path_size);
         err = brisk_hist_create(&(brisk_hist_opts){.alloc = alloc}, &tier->get_hist);
     }
@@ -605,6 +633,8 @@ static brisk_err tier_new(const brisk_disk_tier_opts *opts, const disk_sys *sys,
     pthread_mutex_init(&tier->fd_lock, NULL);
     pthread_mutex_init(&tier->scratch_lock, NULL);
     pthread_mutex_init(&tier->hist_lock, NULL);
+    pthread_mutex_init(&tier->dict_lock, NULL);
+    pthread_mutex_init(&tier->trainer.lock, NULL);
     *ret = tier;
     return BRISK_OK;
 }

@@ -39,26 +39,24 @@ static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
     return scan->buffer_have - (size_t)skip;
 }
 
-bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, const unsigned char **ret)
+bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret)
 {
     disk_place place = {.seed = scan->tier->seed, .segment = scan->segment};
-    while (scan->at < scan->end && scan->end - scan->at >= DISK_RECORD_HEAD) {
+    while (scan->at < scan->end && scan->end - scan->at >= DISK_RECORD_FIXED) {
         const unsigned char *bytes;
-        size_t have = window(scan, DISK_RECORD_HEAD, &bytes);
-        if (have < DISK_RECORD_HEAD) {
+        size_t have = window(scan, DISK_RECORD_FIXED, &bytes);
+        if (have < DISK_RECORD_FIXED) {
             return false;
         }
         place.offset = (uint32_t)scan->at;
-        uint64_t size = 0;
-        disk_verdict verdict = disk_record_check(bytes, have, &place, &size);
-        if (verdict == DISK_RECORD_MORE && size <= scan->buffer_size) {
-            have = window(scan, (size_t)size, &bytes);
-            verdict = disk_record_check(bytes, have, &place, &size);
+        disk_verdict verdict = disk_record_check(bytes, have, &place, ret);
+        if (verdict == DISK_RECORD_MORE && ret->size <= scan->buffer_size) {
+            have = window(scan, (size_t)ret->size, &bytes);
+            verdict = disk_record_check(bytes, have, &place, ret);
         }
         if (verdict == DISK_RECORD_OK) {
             *ret_offset = scan->at;
-            *ret = bytes;
-            scan->at += size;
+            scan->at += ret->size;
             return true;
         }
         scan->at += DISK_RECORD_ALIGN; /* no record of ours: perhaps one begins behind the damage */
@@ -68,22 +66,27 @@ bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, const unsigned char *
 
 /* --- the folder ------------------------------------------------------------------------------ */
 
-uint32_t disk_name_read(const char *name, bool *ret_files)
+disk_name_kind disk_name_read(const char *name, uint32_t *ret_number)
 {
-    uint32_t id = 0;
+    uint32_t number = 0;
     for (int i = 0; i < 8; i++) {
         char c = name[i];
         bool digit = c >= '0' && c <= '9';
         if (!digit && (c < 'a' || c > 'f')) {
-            return 0;
+            return DISK_NAME_OTHER;
         }
-        id = id << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
+        number = number << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
     }
-    *ret_files = strcmp(name + 8, ".files") == 0;
-    if (!*ret_files && strcmp(name + 8, ".seg") != 0) {
-        return 0;
+    *ret_number = number;
+    if (strcmp(name + 8, ".dict") == 0) {
+        return number >= 1 && number <= DISK_DICT_MAX ? DISK_NAME_DICT : DISK_NAME_OTHER;
     }
-    return id <= DISK_SEGMENT_ID_MAX ? id : 0;
+    bool is_files = strcmp(name + 8, ".files") == 0;
+    if ((!is_files && strcmp(name + 8, ".seg") != 0) || number == 0 ||
+        number > DISK_SEGMENT_ID_MAX) {
+        return DISK_NAME_OTHER;
+    }
+    return is_files ? DISK_NAME_FILES : DISK_NAME_SEGMENT;
 }
 
 DIR *disk_folder_open(const disk_tier *tier)
@@ -103,12 +106,13 @@ void disk_folder_sweep(disk_tier *tier, bool orphans_only)
         return;
     }
     for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
-        bool is_files;
-        uint32_t id = disk_name_read(file->d_name, &is_files);
-        if (id == 0 || (orphans_only && disk_entry_find(tier, id) != NULL)) {
-            continue;
+        uint32_t id = 0;
+        disk_name_kind kind = disk_name_read(file->d_name, &id);
+        if (kind == DISK_NAME_OTHER ||
+            (orphans_only && (kind == DISK_NAME_DICT || disk_entry_find(tier, id) != NULL))) {
+            continue; /* dictionaries: disk_dict_recover */
         }
-        if (is_files) {
+        if (kind == DISK_NAME_FILES) {
             (void)disk_files_remove(tier, id);
         } else {
             (void)unlinkat(tier->dir_fd, file->d_name, 0);
@@ -161,15 +165,12 @@ static _Atomic uint64_t *choose(disk_tier *tier, const disk_ways *ways, bool *re
     return empty != NULL ? empty : oldest;
 }
 
-static brisk_err insert(disk_tier *tier, const unsigned char *record)
+static brisk_err insert(disk_tier *tier, disk_slot slot, const disk_record *record)
 {
-    const disk_record_head *head = disk_record_head_of(record);
-    brisk_key key = brisk_key_of(disk_record_key(record), head->key_size);
+    brisk_key key = brisk_key_of(record->key, record->key_size);
     disk_ways ways = disk_ways_of(tier, &key);
-    disk_slot slot = {.segment = head->segment,
-                      .offset = head->offset,
-                      .large = head->codec == DISK_FILE,
-                      .tag = ways.tag};
+    slot.large = record->codec == DISK_FILE;
+    slot.tag = ways.tag;
     uint64_t word = disk_slot_pack(tier, slot);
     bool same = false;
     _Atomic uint64_t *place = choose(tier, &ways, &same);
@@ -192,12 +193,13 @@ static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean)
 {
     uint64_t offset;
     uint64_t last = 0;
-    const unsigned char *record;
+    disk_record record;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && disk_scan_next(scan, &offset, &record)) {
         last = offset;
-        if (disk_record_head_of(record)->state == DISK_RECORD_LIVE) {
-            err = insert(tier, record);
+        if (record.live) {
+            disk_slot slot = {.segment = scan->segment, .offset = (uint32_t)offset};
+            err = insert(tier, slot, &record);
         }
     }
     if (err != BRISK_OK || is_clean || last == 0) {
@@ -257,9 +259,8 @@ static brisk_err rebuild_all(disk_tier *tier, DIR *dir, const disk_scan *blank)
 {
     uint64_t newest = 0;
     for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
-        bool is_files;
-        uint32_t id = disk_name_read(file->d_name, &is_files);
-        if (id == 0 || is_files) {
+        uint32_t id = 0;
+        if (disk_name_read(file->d_name, &id) != DISK_NAME_SEGMENT) {
             continue;
         }
         newest = id > newest ? id : newest;

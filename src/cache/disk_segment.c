@@ -146,7 +146,9 @@ brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry)
         return brisk_err_from_errno(errno);
     }
     (void)disk_files_remove(tier, id);
-    disk_count(&tier->counters.evictions, disk_slots_clear(tier, id));
+    uint64_t evicted = disk_slots_clear(tier, id);
+    disk_count(&tier->counters.evictions, evicted);
+    disk_count(&tier->counters.room, evicted);
     atomic_store_explicit(&entry->log_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->file_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->reserved, 0, memory_order_relaxed);

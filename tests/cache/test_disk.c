@@ -42,10 +42,11 @@ static void test_everything_comes_back(void **state)
     fake_clock_init(&clock, 0);
     brisk_disk_tier_opts opts = {.path = dir->path, .clock = &clock.base};
     brisk_tier *tier = disk_open_opts(&opts);
-    unsigned char meta[BRISK_ENTRY_META_MAX];
+    unsigned char meta[BRISK_TIER_META_MAX];
     memset(meta, 0x5a, sizeof meta);
     uint64_t later = brisk_clock_wall_ns(&clock.base) + 100;
-    brisk_entry_opts entry = {.flags = BRISK_ENTRY_LOCAL,
+    brisk_entry_opts entry = {.flags = BRISK_ENTRY_LOCAL | BRISK_ENTRY_TAGGED,
+                              .era = 54321,
                               .meta = meta,
                               .meta_size = sizeof meta,
                               .cost_ns = 12345,
@@ -59,7 +60,8 @@ static void test_everything_comes_back(void **state)
         brisk_hit hit;
         CHECK_OK(tier->ops->get(tier, &key, &hit));
         CHECK_U64(brisk_value_size(hit.value), ==, 5);
-        CHECK_U64(hit.flags, ==, BRISK_ENTRY_LOCAL);
+        CHECK_U64(hit.flags, ==, BRISK_ENTRY_LOCAL | BRISK_ENTRY_TAGGED);
+        CHECK_U64(hit.era, ==, 54321);
         CHECK_U64(hit.cost_ns, ==, 12345);
         CHECK_U64(hit.expires_at_ns, ==, later);
         CHECK_U64(hit.meta_size, ==, sizeof meta);
