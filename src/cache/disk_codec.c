@@ -13,8 +13,6 @@ enum {
     BYTES_MIN = 64,      /* below, nothing is gained ... */
     BYTES_MIN_DICT = 32, /* ... and with a dictionary */
     DICT_VALUE_MAX = 64 << 10,
-    LOOK_FROM = 1024, /* looking at less costs more than trying */
-    LOOKS_FAIR = 16,  /* of so many random looking values one is tried */
 };
 
 /* --- sets --------------------------------------------------------------------------------------- */
@@ -146,8 +144,9 @@ static codec_choice choose(const disk_tier *tier, disk_scratch *scratch, codec_b
         return codec_choose(&scratch->chooser, value, has_dict);
     }
     codec_choice choice = {.id = tier->codec, .with_dict = has_dict && tier->codec == CODEC_ZSTD};
-    bool hopeless = value.size < (choice.with_dict ? BYTES_MIN_DICT : BYTES_MIN) ||
-                    (value.size >= LOOK_FROM && codec_seems_random(value));
+    bool hopeless =
+        value.size < (choice.with_dict ? BYTES_MIN_DICT : BYTES_MIN) ||
+        (codec_chooser_doubts(&scratch->chooser, value.size) && codec_seems_random(value));
     return hopeless ? (codec_choice){.id = CODEC_PLAIN} : choice;
 }
 
@@ -198,6 +197,9 @@ void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, uns
     codec_choice choice = choose(tier, scratch, value, dict != NULL);
     codec_how how = {.id = choice.id, .level = tier->level, .dict = choice.with_dict ? dict : NULL};
     size_t done = choice.id != CODEC_PLAIN ? squeeze(tier, scratch, &choice, &how, value, dst) : 0;
+    if (choice.id != CODEC_PLAIN) {
+        codec_chooser_tried(&scratch->chooser, value.size, done != 0);
+    }
     if (done == 0 && value.size != 0) {
         memcpy(dst, value.data, value.size);
     }

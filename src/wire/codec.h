@@ -119,6 +119,7 @@ enum { CODEC_TRIED = 3 }; /* zstd, lz4, zstd with the dictionary */
 typedef struct codec_chooser {
     codec_record seen[CODEC_CLASSES][CODEC_TRIED];
     uint32_t tick[CODEC_CLASSES];
+    uint8_t vain[CODEC_CLASSES]; /* tries without gain, less those with: then looking pays */
 } codec_chooser;
 
 /* What to do with these bytes. */
@@ -128,6 +129,10 @@ typedef struct codec_choice {
     bool measure;   /* time it, expand it once, and report with codec_chooser_learn */
 } codec_choice;
 
+/* Whether bytes of this size are worth a look first, since trying them was in vain lately. */
+bool codec_chooser_doubts(const codec_chooser *chooser, size_t size);
+/* Report a try. */
+void codec_chooser_tried(codec_chooser *chooser, size_t size, bool gained);
 codec_choice codec_choose(codec_chooser *chooser, codec_bytes bytes, bool has_dict);
 /* Report: `raw` bytes became `stored` (raw: no gain) in these times. */
 void codec_chooser_learn(codec_chooser *chooser, const codec_choice *choice, codec_record seen,

@@ -12,7 +12,7 @@
  * 16 KB goes to zstd.  One entry in 64 of each size measures one of the candidates in turn, so that
  * the averages follow the data; the first ones of each size are measured all.
  *
- * Bytes that look random are stored plain without trying: their 256 sampled bytes have more
+ * Where tries were in vain lately, bytes that look random are stored plain without trying: their 256 sampled bytes have more
  * different values (about 162) than text (below 100) or numbers (below 130) have.
  */
 #include "wire/codec.h"
@@ -26,7 +26,8 @@ enum {
     LOOK_BYTES = 256,
     LOOK_PIECES = 8,
     RANDOM_VALUES = 145,
-    LOOK_FROM = 1024, /* smaller ones are tried: a try costs no more than a look gains */
+    LOOK_FROM = 16384, /* a look (0.2 us) is nothing to a try; below, only when tries are in vain */
+    VAIN_MAX = 8,
     MEASURE_EVERY = 64,
     MEASURE_FIRST = 4, /* of each candidate */
     NS_PER_BYTE = 32,
@@ -60,11 +61,8 @@ bool codec_seems_random(codec_bytes bytes)
 
 static uint32_t class_of(size_t size)
 {
-    uint32_t c = 0;
-    while (size > (size_t)SMALLEST << c && c < CODEC_CLASSES - 1) {
-        c++;
-    }
-    return c;
+    uint32_t c = size > SMALLEST ? 58u - (uint32_t)__builtin_clzll((size - 1) | 1) : 0;
+    return c < CODEC_CLASSES - 1 ? c : CODEC_CLASSES - 1;
 }
 
 static uint64_t price_of(const codec_record *seen)
@@ -80,12 +78,27 @@ static codec_choice choice_of(uint32_t tried, bool measure)
                           .measure = measure};
 }
 
+bool codec_chooser_doubts(const codec_chooser *chooser, size_t size)
+{
+    return chooser->vain[class_of(size)] != 0 || size >= LOOK_FROM;
+}
+
+void codec_chooser_tried(codec_chooser *chooser, size_t size, bool gained)
+{
+    uint8_t *vain = &chooser->vain[class_of(size)];
+    if (!gained && *vain < VAIN_MAX) {
+        (*vain)++;
+    } else if (gained && *vain > 0) {
+        (*vain)--;
+    }
+}
+
 codec_choice codec_choose(codec_chooser *chooser, codec_bytes bytes, bool has_dict)
 {
     codec_choice plain = {.id = CODEC_PLAIN};
     has_dict = has_dict && bytes.size <= LARGEST_DICT;
     if (bytes.size < (has_dict ? SMALLEST_DICT : SMALLEST) ||
-        (bytes.size >= LOOK_FROM && codec_seems_random(bytes))) {
+        (codec_chooser_doubts(chooser, bytes.size) && codec_seems_random(bytes))) {
         return plain;
     }
     uint32_t c = class_of(bytes.size);

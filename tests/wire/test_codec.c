@@ -248,6 +248,9 @@ static void test_choice_follows_what_is_measured(void **state)
     choice = settle(&chooser, zstd, true);
     CHECK(choice.id == CODEC_ZSTD && !choice.with_dict);
     make_bytes(raw, 4096, 1, 5);
+    CHECK(!codec_chooser_doubts(&chooser, 4096));
+    codec_chooser_tried(&chooser, 4096, false);
+    CHECK(codec_chooser_doubts(&chooser, 4096));
     choice = codec_choose(&chooser, (codec_bytes){raw, 4096}, true);
     CHECK(choice.id == CODEC_PLAIN && !choice.measure);
     CHECK(codec_choose(&chooser, (codec_bytes){raw, 20}, true).id == CODEC_PLAIN);
