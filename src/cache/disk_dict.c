@@ -74,7 +74,7 @@ static brisk_err read_whole(const disk_tier *tier, int fd, uint32_t number, code
         err = BRISK_ERR_NOT_FOUND;
     }
     if (err == BRISK_OK) {
-        err = codec_dict_create((codec_bytes){bytes, head.size}, tier->alloc, ret);
+        err = codec_dict_create((codec_bytes){bytes, head.size}, tier->level, tier->alloc, ret);
         err = err == BRISK_ERR_INVALID ? BRISK_ERR_NOT_FOUND : err;
     }
     tier->alloc->release(tier->alloc->ctx, bytes, head.size, SAMPLES_ALIGN);
@@ -413,7 +413,8 @@ static codec_dict *make_dict(disk_tier *tier, uint32_t *ret_first)
     if (trainer->count < SAMPLES_FEW || trainer->bytes < SAMPLES_BYTES_FEW ||
         codec_dict_train(trainer->samples, trainer->sizes, first, (codec_room){bytes, sizeof bytes},
                          &size) != BRISK_OK ||
-        codec_dict_create((codec_bytes){bytes, size}, tier->alloc, &dict) != BRISK_OK) {
+        codec_dict_create((codec_bytes){bytes, size}, tier->level, tier->alloc, &dict) !=
+            BRISK_OK) {
         return NULL;
     }
     *ret_first = first;

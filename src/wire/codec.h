@@ -3,9 +3,9 @@
  * and gzip behind one interface.
  *
  * Whoever stores compressed bytes stores the codec's number, the exact size of what was compressed
- * and, if there was one, a name of the dictionary.  zstd's frames are without magic number, content
- * size and dictionary number: 12 bytes less for each entry, and only codec_expand reads them.  The
- * others are what the world reads: a gzip entry can be sent as Content-Encoding: gzip.
+ * and, if there was one, a name of the dictionary.  zstd's frames are without magic number and
+ * content size, with a dictionary there is no frame at all: up to 16 bytes less for each entry, and
+ * only codec_expand reads them.  The others are what the world reads: a gzip entry can be sent as Content-Encoding: gzip.
  *
  * Threads: a codec_kit is one thread's at a time; a codec_dict is immutable and shared.
  * Sources: zstd, lz4, brotli, libdeflate (libraries).
@@ -72,7 +72,8 @@ void codec_kit_destroy(codec_kit *kit); /* NULL is accepted */
 size_t codec_bound(codec_id id, size_t size);
 /*
  * Compress into `dst` of `room` bytes.  Less than codec_bound is allowed.
- * Errors: LIMIT (does not fit), NOMEM, UNSUPPORTED.
+ * Errors: LIMIT (does not fit; with a dictionary also: does not shrink, or more than 128 KiB), NOMEM,
+ * UNSUPPORTED.
  */
 BRISK_NODISCARD brisk_err codec_squeeze(codec_kit *kit, const codec_how *how, codec_bytes src,
                                         codec_room dst, size_t *ret);
@@ -86,7 +87,7 @@ BRISK_NODISCARD brisk_err codec_expand(codec_kit *kit, const codec_how *how, cod
 /* --- dictionaries ----------------------------------------------------------------------------- */
 
 /* Digested for compressing and expanding; `bytes` are copied.  Errors: INVALID, NOMEM. */
-BRISK_NODISCARD brisk_err codec_dict_create(codec_bytes bytes, const brisk_alloc *alloc,
+BRISK_NODISCARD brisk_err codec_dict_create(codec_bytes bytes, int level, const brisk_alloc *alloc,
                                             codec_dict **ret);
 codec_dict *codec_dict_ref(codec_dict *dict);
 void codec_dict_unref(codec_dict *dict); /* NULL is accepted */

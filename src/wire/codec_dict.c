@@ -2,9 +2,13 @@
  * codec_dict.c -- zstd dictionaries: trained on samples, digested once, shared by all.
  *
  * A digest is a hash table over the dictionary and its entropy tables, in memory of ours, never
- * changed.  Parameters (measured on JSON of 1 KB, 16 KiB of dictionary): two hash tables of 2^14 and
- * 2^13 for matches of 6 and more bytes give 262 bytes in 3.1 us and expand in 0.87 us; level 1's
- * single table 275 bytes in 3.2 us and 1.3 us.
+ * changed.  zstd's own parameters for a level look for short matches, which small values find too
+ * many of.  Measured on JSON of 1 KB with 16 KiB of dictionary, one table of 2^14 for matches of
+ *
+ *     5 bytes and more   287 bytes   2.59 us   expands in 1.01 us
+ *     6                  273         2.57                 0.96
+ *     7                  261         2.42                 0.88
+ *     two tables, 5      253         2.99                 0.86     (from level 3 on)
  *
  * Source: zstd's dictionary builder (library), fastCover after Liao, Petri, Moffat and Wirth,
  * "Effective construction of relative Lempel-Ziv dictionaries", WWW 2016.
@@ -22,7 +26,7 @@ enum {
     DIGEST_ALIGN = 64,
     HASH_LOG = 14,
     CHAIN_LOG = 13,
-    MIN_MATCH = 6,
+    LEVEL_TWO_TABLES = 3,
     WINDOW_LOG = 17,
     SAMPLES_MIN = 16,
     COVER_SEGMENT = 256,
@@ -40,15 +44,23 @@ struct codec_dict {
     const ZSTD_DDict *expander;
 };
 
-ZSTD_compressionParameters codec_dict_params(void)
+static ZSTD_compressionParameters params_of(int level)
 {
+    bool two = level >= LEVEL_TWO_TABLES;
     return (ZSTD_compressionParameters){.windowLog = WINDOW_LOG,
                                         .chainLog = CHAIN_LOG,
                                         .hashLog = HASH_LOG,
                                         .searchLog = 1,
-                                        .minMatch = MIN_MATCH,
+                                        .minMatch = two ? 5 : 7,
                                         .targetLength = 0,
-                                        .strategy = ZSTD_dfast};
+                                        .strategy = two ? ZSTD_dfast : ZSTD_fast};
+}
+
+size_t codec_dict_workspace(void)
+{
+    size_t one = ZSTD_estimateCCtxSize_usingCParams(params_of(1));
+    size_t two = ZSTD_estimateCCtxSize_usingCParams(params_of(LEVEL_TWO_TABLES));
+    return one > two ? one : two;
 }
 
 static size_t align_up(size_t size)
@@ -56,12 +68,13 @@ static size_t align_up(size_t size)
     return (size + DIGEST_ALIGN - 1) & ~(size_t)(DIGEST_ALIGN - 1);
 }
 
-brisk_err codec_dict_create(codec_bytes bytes, const brisk_alloc *alloc, codec_dict **ret)
+brisk_err codec_dict_create(codec_bytes bytes, int level, const brisk_alloc *alloc,
+                            codec_dict **ret)
 {
     if (bytes.size == 0 || bytes.size > CODEC_BYTES_MAX) {
         return BRISK_ERR_INVALID;
     }
-    ZSTD_compressionParameters params = codec_dict_params();
+    ZSTD_compressionParameters params = params_of(level);
     size_t squeezer = ZSTD_estimateCDictSize_advanced(bytes.size, params, ZSTD_dlm_byRef);
     size_t expander = ZSTD_estimateDDictSize(bytes.size, ZSTD_dlm_byRef);
     size_t head = align_up(sizeof(codec_dict));

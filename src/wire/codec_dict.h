@@ -11,8 +11,8 @@
 
 #include "wire/codec.h"
 
-/* What every dictionary is digested with, whatever the level. */
-ZSTD_compressionParameters codec_dict_params(void);
+/* Bytes that a context needs for any dictionary. */
+size_t codec_dict_workspace(void);
 const ZSTD_CDict *codec_dict_squeezer(const codec_dict *dict);
 const ZSTD_DDict *codec_dict_expander(const codec_dict *dict);
 

@@ -41,17 +41,21 @@ static codec_dict *make_dict(uint64_t seed)
     size_t size = 0;
     CHECK_OK(codec_dict_train(samples, sizes, SAMPLES, (codec_room){bytes, sizeof bytes}, &size));
     codec_dict *dict = NULL;
-    CHECK_OK(codec_dict_create((codec_bytes){bytes, size}, brisk_alloc_libc(), &dict));
+    CHECK_OK(codec_dict_create((codec_bytes){bytes, size}, 1, brisk_alloc_libc(), &dict));
     return dict;
 }
 
-static void check_round_trip(codec_kit *kit, const codec_how *how, size_t size)
+static void check_round_trip(codec_kit *kit, const codec_how *how, size_t size, bool random)
 {
     size_t done = 0;
     codec_bytes src = {raw, size};
     size_t bound = codec_bound(how->id, size);
     CHECK(bound <= sizeof squeezed);
-    CHECK_OK(codec_squeeze(kit, how, src, (codec_room){squeezed, bound}, &done));
+    brisk_err err = codec_squeeze(kit, how, src, (codec_room){squeezed, bound}, &done);
+    if (err == BRISK_ERR_LIMIT && how->dict != NULL && (random || size < 64)) {
+        return; /* without a frame there is nothing for what does not shrink */
+    }
+    CHECK_OK(err);
     CHECK(done <= bound);
     expanded[size] = 0x5a;
     CHECK_OK(codec_expand(kit, how, (codec_bytes){squeezed, done}, (codec_room){expanded, size}));
@@ -84,11 +88,11 @@ static void test_round_trips(void **state)
             for (size_t l = 0; l < sizeof levels / sizeof levels[0]; l++) {
                 for (int id = 0; id < CODEC_COUNT; id++) {
                     codec_how how = {.id = (codec_id)id, .level = levels[l]};
-                    check_round_trip(kit, &how, sizes[s]);
+                    check_round_trip(kit, &how, sizes[s], kind == 1);
                 }
                 check_round_trip(kit,
                                  &(codec_how){.id = CODEC_ZSTD, .level = levels[l], .dict = dict},
-                                 sizes[s]);
+                                 sizes[s], kind == 1);
             }
         }
     }
@@ -121,12 +125,12 @@ static void test_dictionary_gains_and_is_needed(void **state)
     CHECK(memcmp(expanded, raw, 600) == 0);
     /* Its bytes make the same dictionary again. */
     codec_dict *again = NULL;
-    CHECK_OK(codec_dict_create(codec_dict_bytes(dict), brisk_alloc_libc(), &again));
+    CHECK_OK(codec_dict_create(codec_dict_bytes(dict), 3, brisk_alloc_libc(), &again));
     codec_dict_unref(codec_dict_ref(again));
     CHECK_OK(codec_expand(kit, &(codec_how){.id = CODEC_ZSTD, .dict = again},
                           (codec_bytes){squeezed, small}, back));
     CHECK(memcmp(expanded, raw, 600) == 0);
-    CHECK(codec_dict_create((codec_bytes){raw, 600}, brisk_alloc_libc(), &again) ==
+    CHECK(codec_dict_create((codec_bytes){raw, 600}, 3, brisk_alloc_libc(), &again) ==
           BRISK_ERR_INVALID);
     codec_dict_unref(again);
     codec_dict_unref(other);
