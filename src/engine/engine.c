@@ -151,7 +151,12 @@ brisk_err brisk_engine_create(const brisk_engine_opts *opts, brisk_engine **ret,
     memset(engine, 0, sizeof *engine);
     engine->alloc = alloc;
     engine->clock = o.clock != NULL ? o.clock : brisk_clock_system();
-    brisk_err err = engine_flights_init(&engine->flights, engine->clock);
+    brisk_flights_opts flights = {
+        .buckets = ENGINE_FLIGHT_BUCKETS,
+        .clock = engine->clock,
+        .alloc = engine->alloc,
+    };
+    brisk_err err = brisk_flights_create(&flights, &engine->flights);
     if (err != BRISK_OK) {
         alloc->release(alloc->ctx, engine, sizeof *engine, _Alignof(brisk_engine));
         return brisk_errinfo_set(info, err, "engine: %s", brisk_err_message(err));
@@ -182,7 +187,7 @@ void brisk_engine_destroy(brisk_engine *engine)
     /* Every job is done, but a thread of ours that resumed one may still be inside the executor's
      * submit: such threads are joined first. */
     engine_threads_deinit(&engine->threads, engine->alloc);
-    engine_flights_deinit(&engine->flights);
+    brisk_flights_destroy(engine->flights);
     brisk_executor_destroy(engine->executor);
     brisk_cache_destroy(engine->cache);
     engine_pipeline *pipeline = atomic_load_explicit(&engine->pipelines, memory_order_acquire);

@@ -8,7 +8,7 @@
  *     manifest.c  what plug-ins say unloaded report.c    what a job says afterwards
  *                                            recycle.c   arenas and trace tables
  *
- * Locks, in order: engine.registry, flights.lock, job.lock; then recycle.lock, threads.lock and
+ * Locks, in order: engine.registry, that of the flights, job.lock; then recycle.lock, threads.lock and
  * engine.disk_lock, which are leaves.
  */
 #ifndef BRISK_SRC_ENGINE_INTERNAL_H
@@ -21,6 +21,7 @@
 
 #include <brisk/counter.h>
 #include <brisk/engine.h>
+#include <brisk/flight.h>
 #include <brisk/graph.h>
 #include <brisk/module.h>
 
@@ -103,26 +104,6 @@ void engine_config_cache_path(const engine_config *config, char path[ENGINE_PATH
 
 /* --- flight.c ----------------------------------------------------------------------------- */
 
-/* A computation under way; lives in the job that leads it. */
-typedef struct engine_flight {
-    struct engine_flight *next; /* in its bucket */
-    brisk_job *leader;
-    brisk_job *first; /* waiting jobs in order of arrival */
-    brisk_job *last;
-    bool answered; /* leader->hit may be copied; nobody waits any more */
-} engine_flight;
-
-typedef struct engine_flights {
-    pthread_mutex_t lock;
-    pthread_cond_t timer; /* a deadline was added, or stop */
-    const brisk_clock *clock;
-    engine_flight *buckets[ENGINE_FLIGHT_BUCKETS];
-    _Atomic uint64_t landed[ENGINE_FLIGHT_BUCKETS]; /* answers stored so far */
-    brisk_thread watcher;                           /* ends waits whose deadline passes */
-    bool watching;
-    bool stop;
-} engine_flights;
-
 typedef enum engine_join {
     ENGINE_JOIN_LEAD,     /* compute, then publish and land, or abandon */
     ENGINE_JOIN_ANSWERED, /* job->hit is filled */
@@ -131,22 +112,15 @@ typedef enum engine_join {
     ENGINE_JOIN_WAITING,  /* the job now belongs to whoever resumes it */
 } engine_join;
 
-BRISK_NODISCARD brisk_err engine_flights_init(engine_flights *flights, const brisk_clock *clock);
-void engine_flights_deinit(engine_flights *flights);
-/* To be read before the lookup and given to join. */
-uint64_t engine_flight_landed(engine_flights *flights, const brisk_key *key);
-engine_join engine_flight_join(engine_flights *flights, brisk_job *job, uint64_t landed,
-                               bool may_wait);
+engine_join engine_flight_join(brisk_job *job, uint64_t landed, bool may_wait);
 /* Lead unless somebody does; never waits. */
-void engine_flight_try_lead(engine_flights *flights, brisk_job *job);
+void engine_flight_try_lead(brisk_job *job);
 /* job->hit is the answer: give it to everybody who waits or comes until land. */
-void engine_flight_publish(engine_flights *flights, brisk_job *job);
+void engine_flight_publish(brisk_job *job);
 /* The answer is stored, or cannot be. */
-void engine_flight_land(engine_flights *flights, brisk_job *job);
+void engine_flight_land(brisk_job *job);
 /* No answer: the first who waits leads now.  Nothing happens when `job` does not lead. */
-void engine_flight_abandon(engine_flights *flights, brisk_job *job);
-/* The job was cancelled: when it waits, it goes on at once. */
-void engine_flight_leave(engine_flights *flights, brisk_job *job);
+void engine_flight_abandon(brisk_job *job);
 
 /* --- job.c -------------------------------------------------------------------------------- */
 
@@ -237,11 +211,9 @@ struct brisk_job {
     brisk_hit hit; /* the answer, wherever it came from */
     engine_source source;
 
-    engine_flight flight;
+    brisk_flight flight;
     bool leading;
-    engine_flight *waiting; /* under flights.lock, with the two below */
-    brisk_job *wait_next;
-    brisk_job *wait_prev;
+    bool may_wait;
     engine_step resume;
 
     pthread_mutex_t lock; /* the rest */
@@ -304,7 +276,7 @@ struct brisk_engine {
     brisk_cache *cache; /* only through engine_cache */
     brisk_executor *executor;
     engine_recycle recycle;
-    engine_flights flights;
+    brisk_flights *flights;
     engine_threads threads;
     pthread_mutex_t registry;           /* pipelines, and modules being registered */
     engine_pipeline *_Atomic pipelines; /* grows at the head */

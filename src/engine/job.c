@@ -221,22 +221,21 @@ static bool look(brisk_job *job, uint32_t tiers)
 
 static engine_step step_lookup(brisk_job *job)
 {
-    job->landed = engine_flight_landed(&job->engine->flights, &job->key);
+    job->landed = brisk_flight_landed(job->engine->flights, &job->key);
     job->looks++;
     return look(job, job->opts.tiers) ? ENGINE_STEP_ACCEPT : ENGINE_STEP_JOIN;
 }
 
 static engine_step step_join(brisk_job *job)
 {
-    engine_flights *flights = &job->engine->flights;
     uint64_t landed =
-        job->looks < LOOKS_MAX ? job->landed : engine_flight_landed(flights, &job->key);
+        job->looks < LOOKS_MAX ? job->landed : brisk_flight_landed(job->engine->flights, &job->key);
     bool submitted = job->submitted; /* a job that waits may be gone before join returns */
     bool on_worker = brisk_executor_current_worker(job->engine->executor) >= 0;
     bool may_wait = submitted || (engine_thread_depth() == 1 && !on_worker);
     job->wait_ns = brisk_clock_now_ns(job->engine->clock);
     job->source = ENGINE_SOURCE_FLIGHT;
-    engine_join join = engine_flight_join(flights, job, landed, may_wait);
+    engine_join join = engine_flight_join(job, landed, may_wait);
     switch (join) {
     case ENGINE_JOIN_ANSWERED: return ENGINE_STEP_ACCEPT;
     case ENGINE_JOIN_LANDED: return ENGINE_STEP_LOOKUP;
@@ -273,7 +272,7 @@ static engine_step distrust(brisk_job *job)
     }
     drop_answer(job);
     forgive(job);
-    engine_flight_try_lead(&job->engine->flights, job);
+    engine_flight_try_lead(job);
     return ENGINE_STEP_COMPUTE;
 }
 
@@ -424,7 +423,6 @@ static engine_step step_compute(brisk_job *job)
 
 static engine_step step_computed(brisk_job *job)
 {
-    engine_flights *flights = &job->engine->flights;
     if (job->err != BRISK_OK) {
         return ENGINE_STEP_DONE;
     }
@@ -434,16 +432,16 @@ static engine_step step_computed(brisk_job *job)
     }
     if (job->hit.value != NULL && job->keyed) {
         if (job->leading) {
-            engine_flight_publish(flights, job); /* nobody waits for the storing */
+            engine_flight_publish(job); /* nobody waits for the storing */
         }
         if (!job->store_off) {
             store(job);
         }
         if (job->leading) {
-            engine_flight_land(flights, job);
+            engine_flight_land(job);
         }
     }
-    engine_flight_abandon(flights, job); /* still leading: there was no answer to share */
+    engine_flight_abandon(job); /* still leading: there was no answer to share */
     return ENGINE_STEP_DELIVER;
 }
 
@@ -477,7 +475,7 @@ static engine_step (*const steps[])(brisk_job *job) = {
 
 static void finish(brisk_job *job)
 {
-    engine_flight_abandon(&job->engine->flights, job);
+    engine_flight_abandon(job);
     brisk_trace_end(job->trace, job->main.span);
     job->end_ns = brisk_clock_now_ns(job->engine->clock);
     brisk_counter_add(&job->engine->jobs, 1);
@@ -657,7 +655,7 @@ brisk_err brisk_job_lookup(brisk_job *job)
 void brisk_job_cancel(brisk_job *job)
 {
     brisk_cancel_request(&job->cancel, BRISK_ERR_CANCELLED);
-    engine_flight_leave(&job->engine->flights, job);
+    (void)brisk_flight_leave(job->engine->flights, &job->flight);
 }
 
 /* --- create and destroy ------------------------------------------------------------------- */

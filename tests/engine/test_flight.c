@@ -57,25 +57,9 @@ static void open_gate(gate *g, brisk_err result)
     pthread_mutex_unlock(&g->lock);
 }
 
-/* Jobs that wait in any flight. */
-static uint32_t count_waiting(brisk_engine *engine)
-{
-    uint32_t count = 0;
-    pthread_mutex_lock(&engine->flights.lock);
-    for (int i = 0; i < ENGINE_FLIGHT_BUCKETS; i++) {
-        for (engine_flight *f = engine->flights.buckets[i]; f != NULL; f = f->next) {
-            for (brisk_job *job = f->first; job != NULL; job = job->wait_next) {
-                count++;
-            }
-        }
-    }
-    pthread_mutex_unlock(&engine->flights.lock);
-    return count;
-}
-
 static void await_waiting(brisk_engine *engine, uint32_t count)
 {
-    while (count_waiting(engine) != count) {
+    while (brisk_flights_waiting(engine->flights) != count) {
         (void)sched_yield();
     }
 }
@@ -275,7 +259,7 @@ static void test_cancelled_waiter_leaves_at_once(void **unused)
             CHECK(brisk_job_run(job) == BRISK_ERR_CANCELLED);
         }
         brisk_job_destroy(job); /* while the leader is still at work */
-        CHECK(count_waiting(engine) == 0);
+        CHECK(brisk_flights_waiting(engine->flights) == 0);
         CHECK_OK(end_leader(&leader, BRISK_OK));
         CHECK_OK(brisk_cache_clear(brisk_engine_cache(engine)));
     }
