@@ -23,6 +23,7 @@
 #include <brisk/knob.h>
 #include <brisk/loader.h>
 #include <brisk/log.h>
+#include <brisk/memo.h>
 #include <brisk/memory.h>
 #include <brisk/module.h>
 #include <brisk/pool.h>
