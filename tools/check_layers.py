@@ -26,7 +26,12 @@ HEADERS = {  # layer: the public headers it implements
     "mem": "arena pool",
     "metrics": "hist counter trace",
     "exec": "executor graph",
-    "cache": "value cache memory flight loader memo",
+    "cache": "value cache memory "
+    "flight "
+    "loader "
+    "memo "
+    "predict "
+    "",
     "engine": "engine workload module command",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}

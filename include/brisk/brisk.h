@@ -27,6 +27,7 @@
 #include <brisk/memory.h>
 #include <brisk/module.h>
 #include <brisk/pool.h>
+#include <brisk/predict.h>
 #include <brisk/rng.h>
 #include <brisk/trace.h>
 #include <brisk/value.h>
