@@ -31,6 +31,7 @@ HEADERS = {  # layer: the public headers it implements
     "loader "
     "memo "
     "predict "
+    "warm "
     "",
     "engine": "engine workload module command",
 }

@@ -32,6 +32,7 @@
 #include <brisk/trace.h>
 #include <brisk/value.h>
 #include <brisk/version.h>
+#include <brisk/warm.h>
 #include <brisk/workload.h>
 #include <brisk/yaml.h>
 

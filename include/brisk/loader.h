@@ -13,8 +13,9 @@
  * beyond the ttl, user meta data that looks like it) their meta data begins with 12 bytes of the
  * loader's, which it takes off again: write such keys through the loader.
  *
- * When the data behind a key changes: write it there first, then call brisk_loader_put or _remove
- * (not those of the cache), so that a load that began before cannot store what it read.
+ * When the data behind a key changes: write it there first, then call brisk_loader_put or _remove,
+ * or invalidate a tag.  A load that began before cannot store what it read; put and remove of the
+ * loader (not those of the cache) see to it, too, that who asks afterwards does not wait for it.
  *
  * Threads: every function from any thread.  A load that asks for other keys is fine; one that asks
  * for its own, or in a circle with loads of other threads, gets CYCLE instead of a deadlock.
@@ -54,9 +55,9 @@ typedef struct brisk_load {
     bool unchanged;     /**< Instead of a value: `stale` is right and lives for another ttl. */
     bool no_store;      /**< The answer is for those who wait, not for the cache. */
     uint64_t ttl_ns;    /**< 0: the loader's. */
-    brisk_entry_opts
-        opts; /**< Flags, meta (up to BRISK_LOAD_META_MAX), tags ...; cost_ns 0: what the
-                                load took; expires_at_ns and tiers are the loader's. */
+    /** Flags, meta (up to BRISK_LOAD_META_MAX), tags, dependencies; cost_ns 0: what the load took;
+     *  as_of 0: its begin; expires_at_ns and tiers are the loader's. */
+    brisk_entry_opts opts;
     void (*release)(void *ctx); /**< Called when what opts points at is no longer needed. */
     void *release_ctx;
 } brisk_load;
@@ -80,6 +81,8 @@ typedef struct brisk_lease {
 /** Flags of a loader. */
 enum {
     BRISK_LOADER_RETRY = 1u << 0, /**< After a failed load the next who waits loads. */
+    /** Within stale_if_error_ns, answers that were invalidated too are given when loading fails. */
+    BRISK_LOADER_OUTDATED_IF_ERROR = 1u << 1,
 };
 
 typedef struct brisk_loader_opts {
@@ -128,7 +131,9 @@ typedef struct brisk_loader_call {
     void *ctx;
     /** Passed to load if this call loads.  With it, a refresh runs in this call. */
     void *arg;
-    brisk_errinfo *info; /**< May be NULL; what the load that this call ran had to say. */
+    brisk_errinfo *info;   /**< May be NULL; what the load that this call ran had to say. */
+    const brisk_tag *tags; /**< For KEYED tiers, as in brisk_get_opts. */
+    uint32_t tag_count;
 } brisk_loader_call;
 
 typedef enum brisk_loaded_from {
@@ -168,7 +173,7 @@ typedef struct brisk_loader brisk_loader;
 /** Errors: INVALID (no cache, no load), NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_loader_create(const brisk_loader_opts *opts,
                                                         brisk_loader **ret);
-/** After every call has returned; waits for refreshes under way.  NULL is accepted. */
+/** After every call has returned; waits for refreshes and tickets.  NULL is accepted. */
 BRISK_API void brisk_loader_destroy(brisk_loader *loader);
 
 /**
@@ -179,6 +184,33 @@ BRISK_API void brisk_loader_destroy(brisk_loader *loader);
 BRISK_API BRISK_NODISCARD brisk_err brisk_loader_get(brisk_loader *loader, const brisk_key *key,
                                                      const brisk_loader_call *call,
                                                      brisk_loaded *ret);
+/** Asking without a thread that waits: for event loops, and for thousands at a time. */
+typedef struct brisk_load_ticket brisk_load_ticket;
+
+typedef struct brisk_load_done {
+    /** Called once: OK and *loaded, whose value is now the callee's; or an error of loader_get. */
+    void (*fn)(void *ctx, brisk_err err, const brisk_loaded *loaded);
+    void *ctx;
+} brisk_load_done;
+
+/**
+ * As brisk_loader_get, but whoever has the answer calls `done`: this call, when the cache has it;
+ * the job in the background that loads; or the thread that had been loading.  Without a background,
+ * or when it has no room, this call loads if nobody does.  The key is copied; call->arg and
+ * call->cancelled must be NULL.  Errors: INVALID, NOMEM; `done` is then not called.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_loader_start(brisk_loader *loader, const brisk_key *key,
+                                                       const brisk_loader_call *call,
+                                                       const brisk_load_done *done,
+                                                       brisk_load_ticket **ret);
+/**
+ * Nobody wants this answer any more: if it waits for another's load, or its own has not begun,
+ * `done` is called with CANCELLED, perhaps here.  A load that has begun goes on.
+ */
+BRISK_API void brisk_load_ticket_cancel(brisk_load_ticket *ticket);
+/** Every ticket, once, before or after `done`.  NULL is accepted. */
+BRISK_API void brisk_load_ticket_release(brisk_load_ticket *ticket);
+
 /**
  * Store a value as if it had been loaded; loads of `key` under way will not replace it.  ttl_ns 0:
  * the loader's.  `opts` may be NULL; its expires_at_ns and tiers are the loader's.

@@ -244,16 +244,6 @@ static brisk_err wait_told(loader_thread *thread, const brisk_loader_call *call)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* What a call knows on its way. */
-typedef struct loader_ask {
-    brisk_loader *loader;
-    const brisk_key *key;
-    const brisk_loader_call *call;
-    brisk_hit old; /* an answer for want of a better one; value NULL: none */
-    bool may_give_old;
-    uint32_t looks;
-} loader_ask;
-
 static bool wants(const loader_ask *ask, uint32_t flag)
 {
     return (ask->call->flags & flag) != 0;
@@ -269,7 +259,7 @@ static brisk_err give(brisk_hit *from, brisk_loaded_from how, brisk_err err, bri
 }
 
 /* There is no fresh answer.  That there is none at all is an answer, too. */
-static brisk_err give_old(loader_ask *ask, brisk_err err, brisk_loaded *ret)
+brisk_err loader_give_old(loader_ask *ask, brisk_err err, brisk_loaded *ret)
 {
     if (ask->old.value != NULL && ask->may_give_old && err != BRISK_ERR_NOT_FOUND &&
         err != BRISK_ERR_CANCELLED) {
@@ -280,14 +270,14 @@ static brisk_err give_old(loader_ask *ask, brisk_err err, brisk_loaded *ret)
     return err;
 }
 
-static brisk_err give_answer(loader_ask *ask, loader_call *call, brisk_loaded_from how,
+brisk_err loader_give_answer(loader_ask *ask, loader_call *call, brisk_loaded_from how,
                              brisk_loaded *ret)
 {
     loader_counters *counters = &ask->loader->counters;
     loader_count(&counters->shared, how == BRISK_LOADED_SHARED);
     if (call->err != BRISK_OK) {
         loader_count(&counters->negative, call->err == BRISK_ERR_NOT_FOUND);
-        return give_old(ask, call->err, ret);
+        return loader_give_old(ask, call->err, ret);
     }
     loader_drop_hit(&ask->old);
     return give(&call->hit, how, BRISK_OK, ret);
@@ -302,18 +292,20 @@ static brisk_err load_here(loader_ask *ask, loader_call *lead, brisk_loaded *ret
         .info = ask->call->info,
     };
     loader_run(lead, &request);
-    return give_answer(ask, lead, BRISK_LOADED_HERE, ret);
+    return loader_give_answer(ask, lead, BRISK_LOADED_HERE, ret);
 }
 
 /* Look into the cache; `age` is USELESS on a miss. */
-static void look(loader_ask *ask, loader_age *age, brisk_hit *hit)
+void loader_look(loader_ask *ask, loader_age *age, brisk_hit *hit)
 {
-    brisk_loader *loader = ask->loader;
     *age = LOADER_USELESS;
-    if (!brisk_cache_get(loader->opts.cache, ask->key, loader->opts.tiers, hit)) {
+    if (wants(ask, BRISK_CALL_RELOAD) && ask->looks == 0) {
         return;
     }
-    *age = loader_entry_read(loader, hit);
+    if (!loader_entry_get(ask->loader, ask->key, ask->call, hit)) {
+        return;
+    }
+    *age = loader_entry_read(ask->loader, hit);
     if (*age == LOADER_USELESS) {
         loader_drop_hit(hit);
     }
@@ -369,19 +361,19 @@ static brisk_err join(loader_ask *ask, loader_thread *thread, uint64_t landed, b
     loader_call *call = &thread->call;
     switch (brisk_flight_enter(loader->flights, &call->flight, landed)) {
     case BRISK_FLIGHT_JOIN_LEAD: return load_here(ask, call, ret);
-    case BRISK_FLIGHT_JOIN_ANSWERED: return give_answer(ask, call, BRISK_LOADED_SHARED, ret);
+    case BRISK_FLIGHT_JOIN_ANSWERED: return loader_give_answer(ask, call, BRISK_LOADED_SHARED, ret);
     case BRISK_FLIGHT_JOIN_LANDED: *again = true; return BRISK_OK;
     case BRISK_FLIGHT_JOIN_CYCLE:
         loader_count(&loader->counters.cycles, 1);
-        return give_old(ask, BRISK_ERR_CYCLE, ret);
+        return loader_give_old(ask, BRISK_ERR_CYCLE, ret);
     case BRISK_FLIGHT_JOIN_WAITING: {
         brisk_err stop = wait_told(thread, ask->call);
         if (stop != BRISK_OK) {
-            return give_old(ask, stop, ret);
+            return loader_give_old(ask, stop, ret);
         }
         return thread->event == BRISK_FLIGHT_LEAD
                    ? load_here(ask, call, ret)
-                   : give_answer(ask, call, BRISK_LOADED_SHARED, ret);
+                   : loader_give_answer(ask, call, BRISK_LOADED_SHARED, ret);
     }
     case BRISK_FLIGHT_JOIN_ALONE: break; /* only with may_wait or a deadline of the flight */
     }
@@ -394,15 +386,10 @@ static brisk_err load_or_wait(loader_ask *ask, uint64_t landed, bool *again, bri
     brisk_loader *loader = ask->loader;
     brisk_err err = must_stop(loader, ask->call);
     if (err != BRISK_OK) {
-        return give_old(ask, err, ret);
+        return loader_give_old(ask, err, ret);
     }
-    if (!wants(ask, BRISK_CALL_RELOAD)) {
-        uint64_t now = brisk_clock_now_ns(loader->opts.clock);
-        err = loader_errors_find(&loader->errors, ask->key, now);
-        if (err != BRISK_OK) {
-            loader_count(&loader->counters.error_hits, 1);
-            return give_old(ask, err, ret);
-        }
+    if (loader_remembers_error(ask, ret, &err)) {
+        return err;
     }
     loader_thread thread;
     thread_init(&thread, loader, ask->key);
@@ -411,7 +398,7 @@ static brisk_err load_or_wait(loader_ask *ask, uint64_t landed, bool *again, bri
     return err;
 }
 
-static brisk_err fresh(brisk_loader *loader, brisk_loaded *ret)
+brisk_err loader_give_fresh(brisk_loader *loader, brisk_loaded *ret)
 {
     if ((ret->hit.flags & BRISK_ENTRY_NEGATIVE) != 0) {
         loader_drop_hit(&ret->hit);
@@ -423,43 +410,87 @@ static brisk_err fresh(brisk_loader *loader, brisk_loaded *ret)
     return BRISK_OK;
 }
 
+bool loader_answer_at_once(loader_ask *ask, loader_age age, brisk_loaded *ret, brisk_err *err)
+{
+    if (age == LOADER_FRESH) {
+        *err = loader_give_fresh(ask->loader, ret);
+        return true;
+    }
+    if (age != LOADER_USELESS) {
+        loader_copy_hit(&ask->old, &ret->hit);
+        loader_drop_hit(&ret->hit);
+    }
+    ask->may_give_old = !wants(ask, BRISK_CALL_FRESH);
+    bool good = age == LOADER_EARLY || (age != LOADER_USELESS && ask->may_give_old);
+    if (good && wants(ask, BRISK_CALL_CACHED)) {
+        loader_count(&ask->loader->counters.stale, age != LOADER_EARLY);
+        *err = give(&ask->old, age == LOADER_EARLY ? BRISK_LOADED_CACHE : BRISK_LOADED_STALE,
+                    BRISK_OK, ret);
+        return true;
+    }
+    if (wants(ask, BRISK_CALL_CACHED)) {
+        loader_drop_hit(&ask->old);
+        *err = BRISK_ERR_NOT_FOUND;
+        return true;
+    }
+    if (good && age != LOADER_EXPIRED) {
+        *err = refresh(ask, age, ret);
+        return true;
+    }
+    return false;
+}
+
+bool loader_remembers_error(loader_ask *ask, brisk_loaded *ret, brisk_err *err)
+{
+    brisk_loader *loader = ask->loader;
+    if (wants(ask, BRISK_CALL_RELOAD)) {
+        return false;
+    }
+    *err = loader_errors_find(&loader->errors, ask->key, brisk_clock_now_ns(loader->opts.clock));
+    if (*err == BRISK_OK) {
+        return false;
+    }
+    loader_count(&loader->counters.error_hits, 1);
+    *err = loader_give_old(ask, *err, ret);
+    return true;
+}
+
 /* Everything but a fresh hit: `ret->hit` holds what the cache answered, if `age` says so. */
 static brisk_err get_slowly(loader_ask *ask, loader_age age, uint64_t landed, brisk_loaded *ret)
 {
-    brisk_loader *loader = ask->loader;
     for (;;) {
-        if (age != LOADER_USELESS) {
-            loader_copy_hit(&ask->old, &ret->hit);
-            loader_drop_hit(&ret->hit);
+        brisk_err err;
+        if (loader_answer_at_once(ask, age, ret, &err)) {
+            return err;
         }
-        if (age != LOADER_USELESS && wants(ask, BRISK_CALL_CACHED) &&
-            !(age != LOADER_EARLY && wants(ask, BRISK_CALL_FRESH))) {
-            loader_count(&loader->counters.stale, age != LOADER_EARLY);
-            return give(&ask->old, age == LOADER_EARLY ? BRISK_LOADED_CACHE : BRISK_LOADED_STALE,
-                        BRISK_OK, ret);
-        }
-        if (wants(ask, BRISK_CALL_CACHED)) {
-            loader_drop_hit(&ask->old);
-            return BRISK_ERR_NOT_FOUND;
-        }
-        if (age == LOADER_EARLY || (age == LOADER_STALE && !wants(ask, BRISK_CALL_FRESH))) {
-            return refresh(ask, age, ret);
-        }
-        ask->may_give_old = !wants(ask, BRISK_CALL_FRESH);
         bool again = false;
-        brisk_err err = load_or_wait(ask, landed, &again, ret);
+        err = load_or_wait(ask, landed, &again, ret);
         if (!again) {
             return err;
         }
-        loader_drop_hit(&ask->old);
-        ask->looks++;
-        uint64_t seen = brisk_flight_landed(loader->flights, ask->key);
-        look(ask, &age, &ret->hit);
-        landed = ask->looks < LOOKS_MAX ? seen : brisk_flight_landed(loader->flights, ask->key);
-        if (age == LOADER_FRESH) {
-            return fresh(loader, ret);
-        }
+        landed = loader_look_again(ask, &age, ret);
     }
+}
+
+uint64_t loader_look_again(loader_ask *ask, loader_age *age, brisk_loaded *ret)
+{
+    const brisk_flights *flights = ask->loader->flights;
+    loader_drop_hit(&ask->old);
+    ask->looks++;
+    uint64_t seen = brisk_flight_landed(flights, ask->key);
+    loader_look(ask, age, &ret->hit);
+    return ask->looks < LOOKS_MAX ? seen : brisk_flight_landed(flights, ask->key);
+}
+
+void loader_ask_init(loader_ask *ask, brisk_loader *loader, const brisk_key *key,
+                     const brisk_loader_call *call)
+{
+    ask->loader = loader;
+    ask->key = key;
+    ask->call = call;
+    ask->old.value = NULL;
+    ask->may_give_old = false;
+    ask->looks = 0;
 }
 
 /* Apart, so that a hit does not make room on the stack for all that. */
@@ -468,12 +499,7 @@ static __attribute__((noinline)) brisk_err get_missed(brisk_loader *loader, cons
                                                       uint64_t landed, brisk_loaded *ret)
 {
     loader_ask ask;
-    ask.loader = loader;
-    ask.key = key;
-    ask.call = call;
-    ask.old.value = NULL;
-    ask.may_give_old = false;
-    ask.looks = 0;
+    loader_ask_init(&ask, loader, key, call);
     return get_slowly(&ask, age, landed, ret);
 }
 
@@ -485,11 +511,10 @@ brisk_err brisk_loader_get(brisk_loader *loader, const brisk_key *key,
     /* Before the lookup: see flight.h. */
     uint64_t landed = brisk_flight_landed(loader->flights, key);
     loader_age age = LOADER_USELESS;
-    if ((call->flags & BRISK_CALL_RELOAD) == 0 &&
-        brisk_cache_get(loader->opts.cache, key, loader->opts.tiers, &ret->hit)) {
+    if ((call->flags & BRISK_CALL_RELOAD) == 0 && loader_entry_get(loader, key, call, &ret->hit)) {
         age = loader_entry_read(loader, &ret->hit);
         if (age == LOADER_FRESH) {
-            return fresh(loader, ret);
+            return loader_give_fresh(loader, ret);
         }
         if (age == LOADER_USELESS) {
             loader_drop_hit(&ret->hit);

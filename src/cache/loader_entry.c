@@ -76,6 +76,33 @@ static bool is_due_early(brisk_loader *loader, uint64_t cost_ns, uint64_t left_n
     return (double)left_ns <= scale * -log(x);
 }
 
+/* Invalidated, and not gone: good for nothing but to be given instead of an error. */
+static loader_age outdated(const brisk_loader *loader, const brisk_hit *hit)
+{
+    uint64_t end = hit->expires_at_ns;
+    uint64_t now = end != 0 ? brisk_clock_wall_ns(loader->opts.clock) : 0;
+    bool negative = (hit->flags & BRISK_ENTRY_NEGATIVE) != 0;
+    bool good = end == 0 || now < end || now - end < loader->opts.stale_if_error_ns;
+    return good && !negative ? LOADER_EXPIRED : LOADER_USELESS;
+}
+
+bool loader_entry_get(const brisk_loader *loader, const brisk_key *key,
+                      const brisk_loader_call *call, brisk_hit *ret)
+{
+    const brisk_loader_opts *opts = &loader->opts;
+    bool outdated_too = (opts->flags & BRISK_LOADER_OUTDATED_IF_ERROR) != 0;
+    if (!outdated_too && call->tag_count == 0) {
+        return brisk_cache_get(opts->cache, key, opts->tiers, ret);
+    }
+    brisk_get_opts get = {
+        .tiers = opts->tiers,
+        .stale = outdated_too,
+        .tags = call->tags,
+        .tag_count = call->tag_count,
+    };
+    return brisk_cache_get_with(opts->cache, key, &get, ret);
+}
+
 loader_age loader_entry_read(brisk_loader *loader, brisk_hit *hit)
 {
     if (hit->meta_size >= BRISK_LOADER_META_BYTES && begins_with_mark(hit->meta, hit->meta_size)) {
@@ -84,6 +111,9 @@ loader_age loader_entry_read(brisk_loader *loader, brisk_hit *hit)
         memmove(hit->meta, hit->meta + BRISK_LOADER_META_BYTES, hit->meta_size);
     }
     uint64_t end = hit->expires_at_ns;
+    if (hit->stale) {
+        return outdated(loader, hit);
+    }
     if (end == 0) {
         return LOADER_FRESH;
     }
@@ -166,6 +196,7 @@ void loader_copy_hit(brisk_hit *to, const brisk_hit *from)
     to->expires_at_ns = from->expires_at_ns;
     to->content = from->content;
     to->has_content = from->has_content;
+    to->stale = from->stale;
     to->era = from->era;
     to->meta_size = from->meta_size;
     memcpy(to->meta, from->meta, from->meta_size);

@@ -2,6 +2,7 @@
  * loader_internal.h -- what the files of the loader share.
  *
  *     loader.c         asking: the cache, ages, stale answers, waiting
+ *     loader_async.c   asking without a thread that waits
  *     loader_run.c     one load: lease, callback, publish, store, land
  *     loader_entry.c   what a loader adds to an entry; when it is refreshed early
  *     loader_errors.c  errors that are repeated for a while
@@ -81,6 +82,8 @@ typedef enum loader_age {
     LOADER_USELESS,
 } loader_age;
 
+bool loader_entry_get(const brisk_loader *loader, const brisk_key *key,
+                      const brisk_loader_call *call, brisk_hit *ret);
 /* Judge what the cache answered, and make of it what the user stored. */
 loader_age loader_entry_read(brisk_loader *loader, brisk_hit *hit);
 /* Store `hit`, which lives until hit->expires_at_ns (0: for ever), with the tags of `opts`. */
@@ -121,5 +124,36 @@ void loader_copy_answer(brisk_flight *self, const brisk_flight *leader);
 /* Refresh in the background what `stale` is an answer of.  False: no room, no memory. */
 bool loader_refresh_later(brisk_loader *loader, const brisk_key *key, const brisk_hit *stale,
                           bool early);
+
+/* A job in the background is counted, and destroy waits for it. */
+void loader_job_begins(brisk_loader *loader);
+void loader_job_ends(brisk_loader *loader);
+
+/* --- loader.c ------------------------------------------------------------------------------- */
+
+/* What a call knows on its way. */
+typedef struct loader_ask {
+    brisk_loader *loader;
+    const brisk_key *key;
+    const brisk_loader_call *call;
+    brisk_hit old; /* an answer for want of a better one; value NULL: none */
+    bool may_give_old;
+    uint32_t looks;
+} loader_ask;
+
+void loader_ask_init(loader_ask *ask, brisk_loader *loader, const brisk_key *key,
+                     const brisk_loader_call *call);
+/* Look into the cache; `age` is USELESS on a miss. */
+void loader_look(loader_ask *ask, loader_age *age, brisk_hit *hit);
+/* Likewise, since somebody's answer landed.  Returns what to enter the flight with. */
+uint64_t loader_look_again(loader_ask *ask, loader_age *age, brisk_loaded *ret);
+/* ret->hit is what the cache had, of that age.  False: it has to be loaded, or waited for. */
+bool loader_answer_at_once(loader_ask *ask, loader_age age, brisk_loaded *ret, brisk_err *err);
+bool loader_remembers_error(loader_ask *ask, brisk_loaded *ret, brisk_err *err);
+/* The end of an ask: with the answer of a load, or without one. */
+brisk_err loader_give_answer(loader_ask *ask, loader_call *call, brisk_loaded_from how,
+                             brisk_loaded *ret);
+brisk_err loader_give_old(loader_ask *ask, brisk_err err, brisk_loaded *ret);
+brisk_err loader_give_fresh(brisk_loader *loader, brisk_loaded *ret);
 
 #endif /* BRISK_SRC_CACHE_LOADER_INTERNAL_H */

@@ -5,7 +5,8 @@
  *                    └─ error ─► remember ─► publish and land, or abandon: the next who waits loads
  *
  * Who waits has the answer before it is stored.  It is not stored when put or remove of the key
- * came meanwhile: publish says so, and from publish to land those two wait (flight.h).
+ * came meanwhile: publish says so, and from publish to land those two wait (flight.h).  Changes that
+ * the loader is not told of (tags, prefixes, other processes) the stack knows by the epoch.
  *
  * That a load was cancelled or late is its caller's affair: others who wait try themselves.
  *
@@ -123,11 +124,13 @@ static void take_answer(loader_call *lead, brisk_load *load, brisk_err err)
     if (err == BRISK_OK && load->unchanged && load->stale != NULL && load->value == NULL) {
         loader_copy_hit(hit, load->stale);
         hit->flags = (load->stale->flags & BRISK_ENTRY_LOCAL) | load->opts.flags;
+        hit->stale = false;
     } else if (err == BRISK_OK && load->value != NULL &&
                load->opts.meta_size <= BRISK_LOAD_META_MAX) {
         hit->value = load->value;
         load->value = NULL;
         hit->flags = load->opts.flags;
+        hit->stale = false;
         hit->content = (brisk_hash128){0};
         hit->has_content = false;
         hit->era = 0;
@@ -155,11 +158,14 @@ static void take_answer(loader_call *lead, brisk_load *load, brisk_err err)
 static void call_load(loader_call *lead, brisk_load *load)
 {
     brisk_loader *loader = lead->loader;
+    /* Before anything is read: what changes from here on makes the answer outdated. */
+    uint64_t as_of = brisk_cache_epoch(loader->opts.cache);
     uint64_t begin = brisk_clock_now_ns(loader->opts.clock);
     brisk_err err = loader->opts.load(loader->opts.ctx, &lead->flight.key, load);
     uint64_t end = brisk_clock_now_ns(loader->opts.clock);
     uint64_t took = end > begin ? end - begin : 0;
     load->opts.cost_ns = load->opts.cost_ns != 0 ? load->opts.cost_ns : took;
+    load->opts.as_of = load->opts.as_of != 0 ? load->opts.as_of : as_of;
     take_answer(lead, load, err);
     loader_count(&loader->counters.loads, 1);
     loader_count(&loader->counters.load_ns, took);
@@ -231,6 +237,22 @@ void loader_run(loader_call *lead, const loader_request *request)
 
 /* --- refreshes in the background ---------------------------------------------------------------- */
 
+void loader_job_begins(brisk_loader *loader)
+{
+    (void)pthread_mutex_lock(&loader->lock);
+    loader->running++;
+    (void)pthread_mutex_unlock(&loader->lock);
+}
+
+void loader_job_ends(brisk_loader *loader)
+{
+    (void)pthread_mutex_lock(&loader->lock);
+    if (--loader->running == 0) {
+        (void)pthread_cond_broadcast(&loader->idle); /* under the lock: then it may be gone */
+    }
+    (void)pthread_mutex_unlock(&loader->lock);
+}
+
 static void free_job(loader_job *job)
 {
     brisk_loader *loader = job->call.loader;
@@ -239,11 +261,7 @@ static void free_job(loader_job *job)
         loader_drop_hit(&job->call.hit);
     }
     loader->alloc->release(loader->alloc->ctx, job, job->bytes, _Alignof(loader_job));
-    (void)pthread_mutex_lock(&loader->lock);
-    if (--loader->running == 0) {
-        (void)pthread_cond_broadcast(&loader->idle); /* under the lock: then it may be gone */
-    }
-    (void)pthread_mutex_unlock(&loader->lock);
+    loader_job_ends(loader);
 }
 
 static void run_job(void *arg)
@@ -283,9 +301,7 @@ static loader_job *new_job(brisk_loader *loader, const brisk_key *key, const bri
     job->call.err = BRISK_ERR_NOT_FOUND; /* nothing to drop yet */
     job->call.hit.value = NULL;
     loader_copy_hit(&job->stale, stale);
-    (void)pthread_mutex_lock(&loader->lock);
-    loader->running++;
-    (void)pthread_mutex_unlock(&loader->lock);
+    loader_job_begins(loader);
     return job;
 }
 

@@ -444,6 +444,77 @@ static void test_put_and_remove(void **unused)
     scene_deinit(&s);
 }
 
+/* --- invalidation -------------------------------------------------------------------------------- */
+
+static const brisk_tag fruit = {"fruit", 5};
+
+static void change_meanwhile(origin *self, const brisk_key *key, brisk_load *ret)
+{
+    scene *s = self->ctx;
+    uint64_t number = atomic_load(&self->number);
+    ret->opts.tags = &fruit;
+    ret->opts.tag_count = 1;
+    CHECK_OK(brisk_value_copy(&number, sizeof number, NULL, &ret->value));
+    switch (number) {
+    case 1: CHECK_OK(brisk_cache_invalidate_tag(s->cache, "fruit", 5)); break;
+    case 2: CHECK_OK(brisk_cache_invalidate_prefix(s->cache, "k", 1)); break;
+    case 3: CHECK_OK(brisk_cache_remove(s->cache, key)); break;
+    default: break;
+    }
+}
+
+/* What changes while it is loaded is answered once and not kept, however it was changed. */
+static void test_changes_during_a_load_are_noticed(void **unused)
+{
+    (void)unused;
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.ttl_ns = 10 * SECOND});
+    s.origin.on_load = change_meanwhile;
+    s.origin.ctx = &s;
+    for (uint64_t i = 1; i <= 4; i++) {
+        s.origin.number = i;
+        CHECK_GET(&s, NULL, i, BRISK_LOADED_HERE);
+    }
+    CHECK_GET(&s, NULL, 4, BRISK_LOADED_CACHE);
+    CHECK_OK(brisk_cache_invalidate_tag(s.cache, "fruit", 5));
+    CHECK_GET(&s, NULL, 4, BRISK_LOADED_HERE);
+    scene_deinit(&s);
+}
+
+static void test_outdated_answers_instead_of_errors(void **unused)
+{
+    (void)unused;
+    for (int wanted = 0; wanted < 2; wanted++) {
+        scene s;
+        scene_init(&s,
+                   (brisk_loader_opts){.ttl_ns = 10 * SECOND,
+                                       .stale_if_error_ns = 20 * SECOND,
+                                       .flags = wanted != 0 ? BRISK_LOADER_OUTDATED_IF_ERROR : 0});
+        s.origin.answer.opts =
+            (brisk_entry_opts){.tags = &fruit, .tag_count = 1, .meta = "e", .meta_size = 1};
+        CHECK_GET(&s, NULL, 1, BRISK_LOADED_HERE);
+        brisk_loader_call tagged = {.tags = &fruit, .tag_count = 1};
+        CHECK_GET(&s, &tagged, 1, BRISK_LOADED_CACHE);
+        CHECK_OK(brisk_cache_invalidate_tag(s.cache, "fruit", 5));
+        s.origin.err = BRISK_ERR_IO;
+        if (wanted != 0) {
+            brisk_loaded got;
+            CHECK_OK(brisk_loader_get(s.loader, &s.key, NULL, &got));
+            CHECK(got.from == BRISK_LOADED_STALE_ERROR && got.hit.stale && got.hit.meta_size == 1);
+            brisk_value_unref(got.hit.value);
+            fake_clock_advance(&s.clock, 29 * SECOND);
+            CHECK_GET(&s, NULL, 1, BRISK_LOADED_STALE_ERROR);
+            fake_clock_advance(&s.clock, SECOND);
+        }
+        CHECK_GET_ERR(&s, NULL, BRISK_ERR_IO);
+        s.origin.err = BRISK_OK;
+        s.origin.number = 2;
+        CHECK_GET(&s, NULL, 2, BRISK_LOADED_HERE);
+        CHECK_GET(&s, NULL, 2, BRISK_LOADED_CACHE);
+        scene_deinit(&s);
+    }
+}
+
 static void test_options_are_checked(void **unused)
 {
     (void)unused;
@@ -690,6 +761,8 @@ int main(void)
         cmocka_unit_test(test_an_early_refresh_without_a_background),
         cmocka_unit_test(test_the_clock_jumps_back),
         cmocka_unit_test(test_put_and_remove),
+        cmocka_unit_test(test_changes_during_a_load_are_noticed),
+        cmocka_unit_test(test_outdated_answers_instead_of_errors),
         cmocka_unit_test(test_options_are_checked),
         cmocka_unit_test(test_leases),
         cmocka_unit_test(test_every_allocation_may_fail),

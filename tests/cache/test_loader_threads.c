@@ -3,6 +3,8 @@
  */
 #include "cache/loader_test.h"
 
+#include "cache/loader_internal.h"
+
 typedef struct asker {
     scene *scene;
     brisk_loader_call call;
@@ -324,6 +326,163 @@ static void test_threads_do_not_wait_in_a_circle(void **unused)
     (void)pthread_barrier_destroy(&both);
 }
 
+/* --- without threads that wait ----------------------------------------------------------------- */
+
+typedef struct receipt {
+    brisk_load_ticket *ticket;
+    uint32_t calls;
+    brisk_err err;
+    uint64_t number;
+    brisk_loaded_from from;
+    bool release_here;
+} receipt;
+
+static void receive(void *ctx, brisk_err err, const brisk_loaded *loaded)
+{
+    receipt *self = ctx;
+    self->calls++;
+    self->err = err;
+    CHECK((loaded != NULL) == (err == BRISK_OK));
+    if (loaded != NULL) {
+        self->number = number_of(loaded->hit.value);
+        self->from = loaded->from;
+        brisk_value_unref(loaded->hit.value);
+    }
+    if (self->release_here) {
+        brisk_load_ticket_release(self->ticket);
+    }
+}
+
+static void start_ticket(receipt *self, scene *s, const brisk_loader_call *call)
+{
+    brisk_load_done done = {.fn = receive, .ctx = self};
+    CHECK_OK(brisk_loader_start(s->loader, &s->key, call, &done, &self->ticket));
+}
+
+static void test_a_thousand_tickets_load_once(void **unused)
+{
+    (void)unused;
+    enum { TICKETS = 1000 };
+    hand_queue queue;
+    hand_init(&queue);
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.ttl_ns = 60 * SECOND, .background = &queue.base});
+    static receipt receipts[TICKETS];
+    memset(receipts, 0, sizeof receipts);
+    for (int i = 0; i < TICKETS; i++) {
+        receipts[i].release_here = i % 2 == 0;
+        start_ticket(&receipts[i], &s, NULL);
+    }
+    CHECK(queue.count == 1 && s.origin.loads == 0);
+    brisk_load_ticket_cancel(receipts[7].ticket);
+    CHECK(receipts[7].calls == 1 && receipts[7].err == BRISK_ERR_CANCELLED);
+    hand_run(&queue);
+    for (int i = 0; i < TICKETS; i++) {
+        CHECK(receipts[i].calls == 1);
+        if (i != 7) {
+            CHECK(receipts[i].err == BRISK_OK && receipts[i].number == 1);
+            CHECK(receipts[i].from == (i == 0 ? BRISK_LOADED_HERE : BRISK_LOADED_SHARED));
+        }
+        if (!receipts[i].release_here) {
+            brisk_load_ticket_release(receipts[i].ticket);
+        }
+    }
+    CHECK(s.origin.loads == 1);
+    receipt hit = {0};
+    start_ticket(&hit, &s, NULL);
+    CHECK(hit.calls == 1 && hit.from == BRISK_LOADED_CACHE);
+    brisk_load_ticket_release(hit.ticket);
+    scene_deinit(&s);
+}
+
+static void test_tickets_go_every_way(void **unused)
+{
+    (void)unused;
+    hand_queue queue;
+    hand_init(&queue);
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.ttl_ns = 10 * SECOND,
+                                       .stale_ns = 2 * SECOND,
+                                       .stale_if_error_ns = 100 * SECOND,
+                                       .flags = BRISK_LOADER_RETRY,
+                                       .refresh_beta = -1,
+                                       .background = &queue.base});
+    receipt a = {0};
+    receipt b = {0};
+    brisk_load_done done = {.fn = receive, .ctx = &a};
+    brisk_loader_call call = {.arg = &a};
+    CHECK(brisk_loader_start(s.loader, &s.key, &call, &done, &a.ticket) == BRISK_ERR_INVALID);
+    CHECK(brisk_loader_start(s.loader, &s.key, NULL, NULL, &a.ticket) == BRISK_ERR_INVALID);
+    /* Cancelled before its load began. */
+    start_ticket(&a, &s, NULL);
+    brisk_load_ticket_cancel(a.ticket);
+    CHECK(a.calls == 0);
+    start_ticket(&b, &s, NULL); /* comes after it, and inherits */
+    hand_run(&queue);           /* a's job, which queues b's */
+    CHECK(a.calls == 1 && a.err == BRISK_ERR_CANCELLED);
+    CHECK(b.calls == 1 && b.err == BRISK_OK && b.from == BRISK_LOADED_HERE);
+    brisk_load_ticket_release(a.ticket);
+    brisk_load_ticket_release(b.ticket);
+    /* A thread took its place: it finds the answer. */
+    CHECK_OK(brisk_loader_remove(s.loader, &s.key));
+    a = b = (receipt){0};
+    start_ticket(&a, &s, NULL);
+    CHECK_GET(&s, NULL, 1, BRISK_LOADED_HERE);
+    hand_run(&queue);
+    CHECK(a.calls == 1 && a.from == BRISK_LOADED_CACHE);
+    brisk_load_ticket_release(a.ticket);
+    /* Stale, and refreshed by a job. */
+    fake_clock_advance(&s.clock, 11 * SECOND);
+    s.origin.number = 2;
+    a = (receipt){0};
+    start_ticket(&a, &s, NULL);
+    CHECK(a.calls == 1 && a.from == BRISK_LOADED_STALE && a.number == 1);
+    hand_run(&queue);
+    CHECK_GET(&s, NULL, 2, BRISK_LOADED_CACHE);
+    brisk_load_ticket_release(a.ticket);
+    /* Expired, and the load fails; then with no room in the background, in the call. */
+    fake_clock_advance(&s.clock, 50 * SECOND);
+    s.origin.err = BRISK_ERR_IO;
+    for (int round = 0; round < 2; round++) {
+        queue.max = round == 0 ? HAND_MAX : 0;
+        a = (receipt){0};
+        start_ticket(&a, &s, NULL);
+        hand_run(&queue);
+        CHECK(a.calls == 1 && a.from == BRISK_LOADED_STALE_ERROR && a.number == 2);
+        brisk_load_ticket_release(a.ticket);
+    }
+    a = (receipt){0};
+    start_ticket(&a, &s, &(brisk_loader_call){.flags = BRISK_CALL_FRESH});
+    CHECK(a.calls == 1 && a.err == BRISK_ERR_IO);
+    brisk_load_ticket_release(a.ticket);
+    scene_deinit(&s);
+}
+
+static void test_a_ticket_is_late(void **unused)
+{
+    (void)unused;
+    hand_queue queue;
+    hand_init(&queue);
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.background = &queue.base});
+    receipt a = {0};
+    receipt b = {0};
+    start_ticket(&a, &s, NULL);
+    start_ticket(&b, &s,
+                 &(brisk_loader_call){.deadline_ns = brisk_clock_now_ns(&s.clock.base) + SECOND});
+    fake_clock_advance(&s.clock, 2 * SECOND);
+    while (brisk_flights_waiting(s.loader->flights) != 0) {
+        nap();
+    }
+    brisk_load_ticket_cancel(b.ticket); /* too late for that, too */
+    brisk_load_ticket_release(b.ticket);
+    hand_run(&queue);
+    CHECK(a.calls == 1 && a.err == BRISK_OK);
+    brisk_load_ticket_release(a.ticket);
+    scene_deinit(&s); /* waits until b was told */
+    CHECK(b.calls == 1 && b.err == BRISK_ERR_DEADLINE);
+}
+
 /* --- everything at once ------------------------------------------------------------------------- */
 
 enum { THREADS = 4, KEYS = 3, STEPS = 3000 };
@@ -409,6 +568,37 @@ static void change(world *w, uint32_t k, bool put)
     (void)pthread_mutex_unlock(&w->writing[k]);
 }
 
+typedef struct world_receipt {
+    world *world;
+    uint32_t k;
+    uint64_t floor;
+} world_receipt;
+
+static void receive_in_world(void *ctx, brisk_err err, const brisk_loaded *loaded)
+{
+    world_receipt *self = ctx;
+    if (err == BRISK_OK) {
+        CHECK_U64(number_of(loaded->hit.value), >=, self->floor);
+        brisk_value_unref(loaded->hit.value);
+    }
+    free(self);
+}
+
+static void ask_by_ticket(world *w, uint32_t k, uint64_t floor)
+{
+    world_receipt *paper = calloc(1, sizeof *paper);
+    CHECK(paper != NULL);
+    *paper = (world_receipt){.world = w, .k = k, .floor = floor};
+    brisk_key key = brisk_key_of(&k, sizeof k);
+    brisk_load_done done = {.fn = receive_in_world, .ctx = paper};
+    brisk_load_ticket *ticket;
+    CHECK_OK(brisk_loader_start(w->loader, &key, NULL, &done, &ticket));
+    if (floor % 5 == 0) {
+        brisk_load_ticket_cancel(ticket);
+    }
+    brisk_load_ticket_release(ticket);
+}
+
 /* An answer is never older than the last change that the cache had been told of before. */
 static void *write_and_read(void *ctx)
 {
@@ -423,6 +613,10 @@ static void *write_and_read(void *ctx)
             continue;
         }
         uint64_t floor = atomic_load(&w->told[k]);
+        if (what == 18) {
+            ask_by_ticket(w, k, floor);
+            continue;
+        }
         brisk_loader_call call = {.flags = what == 19 ? BRISK_CALL_RELOAD : 0};
         brisk_loaded got;
         brisk_err err = brisk_loader_get(w->loader, &key, &call, &got);
@@ -493,6 +687,9 @@ int main(void)
         cmocka_unit_test(test_a_change_during_a_load),
         cmocka_unit_test(test_loads_may_load_but_not_in_a_circle),
         cmocka_unit_test(test_threads_do_not_wait_in_a_circle),
+        cmocka_unit_test(test_a_thousand_tickets_load_once),
+        cmocka_unit_test(test_tickets_go_every_way),
+        cmocka_unit_test(test_a_ticket_is_late),
         cmocka_unit_test(test_nobody_sees_what_was_before_a_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
