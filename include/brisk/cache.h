@@ -202,6 +202,7 @@ typedef struct brisk_bump {
     uint64_t prefix_hash;
     uint16_t era; /**< PREFIX, told: the era that it began; entries of older ones are outdated. */
     const brisk_key *key; /**< KEY; borrowed during the call. */
+    uint64_t token; /**< Told: the tier's own count of bumps, this one included; 0: it has none. */
 } brisk_bump;
 
 /** How a tier tells what others did.  From any thread, not from inside the tier's own calls. */
@@ -230,16 +231,20 @@ typedef struct brisk_tier_ops {
     /**
      * The counters of `slots`, as the tier's view has them: of all slots or an error, and without
      * asking anybody.  The view may lag behind by a second.  The tier first tells the listener of
-     * a bump by somebody else and then shows it in the view.  A SHARED tier without this op keeps
-     * no entry with tags.
+     * a bump by somebody else and then shows it in the view.  A SHARED tier without this op and
+     * `bump` keeps no entry with tags, and is emptied when a prefix is invalidated.
      */
     brisk_err (*generations)(brisk_tier *tier, const uint32_t *slots, uint32_t count,
                              uint64_t *ret);
     /** Tell everybody; OK when it is certain.  The view shows it at return. */
     brisk_err (*bump)(brisk_tier *tier, const brisk_bump *bump);
-    /** Whom to tell of bumps by others, and of keys that others put or removed.  NULL: nobody.
-     *  All prefixes known so far are told during the call or soon after. */
-    void (*listen)(brisk_tier *tier, brisk_bump_fn fn, void *ctx);
+    /**
+     * Whom to tell of bumps by others, and of keys that others put or removed.  NULL: nobody, and
+     * no call is under way any more at return.  Told at once, or as soon as the view is complete:
+     * the bumps with a token above `since`, the latest that this machine knew of (0: all slots
+     * that were ever bumped), and all prefixes, whatever their token.
+     */
+    void (*listen)(brisk_tier *tier, brisk_bump_fn fn, void *ctx, uint64_t since);
 } brisk_tier_ops;
 
 struct brisk_tier {
@@ -476,8 +481,7 @@ BRISK_API uint32_t brisk_cache_tier_count(const brisk_cache *cache);
 /** Tier `index`, owned by the cache; NULL when there is none. */
 BRISK_API brisk_tier *brisk_cache_tier(const brisk_cache *cache, uint32_t index);
 /** The figures of tier `index`, which must exist; faults that the stack saw are in `errors`. */
-BRISK_API void brisk_cache_read_stats(const brisk_cache *cache, uint32_t index,
-                                      brisk_tier_stats *ret);
+BRISK_API void brisk_cache_read_stats(brisk_cache *cache, uint32_t index, brisk_tier_stats *ret);
 /**
  * Call `fn` for every get from now on, in the caller's thread: short, and not back into the cache.
  * Costs a load and a branch where there is none.  Errors: LIMIT (BRISK_TAPS_MAX are there).

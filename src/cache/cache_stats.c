@@ -84,6 +84,8 @@ void brisk_cache_read_totals(const brisk_cache *cache, brisk_cache_stats *ret)
         .invalidated_tags = count_of(&cache->invalidated_tags),
         .invalidated_prefixes = count_of(&cache->invalidated_prefixes),
         .outdated_puts = count_of(&cache->outdated_puts),
+        .background_dropped = count_of(&cache->background_dropped),
+        .foreign_changes = count_of(&cache->foreign_changes),
     };
 }
 
@@ -97,14 +99,90 @@ brisk_tier *brisk_cache_tier(const brisk_cache *cache, uint32_t index)
     return index < cache->tier_count ? cache->slots[index].tier : NULL;
 }
 
-void brisk_cache_read_stats(const brisk_cache *cache, uint32_t index, brisk_tier_stats *ret)
+void cache_record(cache_slot *slot, uint64_t elapsed_ns)
+{
+    (void)pthread_mutex_lock(&slot->hist_lock);
+    brisk_hist_record(slot->hist, elapsed_ns);
+    (void)pthread_mutex_unlock(&slot->hist_lock);
+}
+
+static const uint64_t hour_ns = UINT64_C(3600000000000);
+
+/* The hours between two looks at the tier's counters are as many empty ones: what was counted since
+ * the last look belongs to the hour of that look. */
+static void hours_look(cache_slot *slot, uint64_t wall_ns, const brisk_tier_stats *now)
+{
+    struct cache_hours *hours = &slot->hours;
+    uint64_t hour = wall_ns / hour_ns;
+    if (hours->hour == 0) {
+        hours->hour = hour;
+    }
+    uint32_t at = (uint32_t)(hours->hour % BRISK_STATS_HOURS);
+    hours->evicted_by[at] += now->evictions - hours->evictions;
+    hours->expired_by[at] += now->expired - hours->expired;
+    hours->evictions = now->evictions;
+    hours->expired = now->expired;
+    uint64_t passed = hour > hours->hour ? hour - hours->hour : 0; /* the clock may jump back */
+    for (uint64_t i = 1; i <= passed && i <= BRISK_STATS_HOURS; i++) {
+        at = (uint32_t)((hours->hour + i) % BRISK_STATS_HOURS);
+        hours->evicted_by[at] = 0;
+        hours->expired_by[at] = 0;
+    }
+    hours->hour = hour;
+}
+
+static void add_breaker(const cache_slot *slot, brisk_tier_stats *stats)
+{
+    const cache_breaker *breaker = &slot->breaker;
+    stats->skipped = count_of(&breaker->skipped);
+    stats->trips = count_of(&breaker->trips);
+    stats->replayed = count_of(&breaker->replayed);
+    stats->breaker =
+        (brisk_breaker_state)atomic_load_explicit(&breaker->state, memory_order_relaxed);
+}
+
+static void add_times(brisk_cache *cache, cache_slot *slot, brisk_tier_stats *stats)
+{
+    uint64_t wall_ns = brisk_clock_wall_ns(cache->clock);
+    (void)pthread_mutex_lock(&slot->hist_lock);
+    if (brisk_hist_count(slot->hist) != 0) {
+        stats->get_p50_ns = brisk_hist_quantile(slot->hist, 0.5);
+        stats->get_p99_ns = brisk_hist_quantile(slot->hist, 0.99);
+        stats->get_p999_ns = brisk_hist_quantile(slot->hist, 0.999);
+    }
+    hours_look(slot, wall_ns, stats);
+    stats->hour = (uint32_t)(slot->hours.hour % BRISK_STATS_HOURS);
+    for (uint32_t i = 0; i < BRISK_STATS_HOURS; i++) {
+        stats->evicted_by[i] = slot->hours.evicted_by[i];
+        stats->expired_by[i] = slot->hours.expired_by[i];
+    }
+    (void)pthread_mutex_unlock(&slot->hist_lock);
+}
+
+void cache_look_at_hours(brisk_cache *cache)
+{
+    uint64_t hour = brisk_clock_wall_ns(cache->clock) / hour_ns;
+    if (atomic_exchange_explicit(&cache->hour, hour, memory_order_relaxed) == hour) {
+        return;
+    }
+    for (uint32_t i = 0; i < cache->tier_count; i++) {
+        brisk_tier_stats stats;
+        brisk_cache_read_stats(cache, i, &stats);
+    }
+}
+
+void brisk_cache_read_stats(brisk_cache *cache, uint32_t index, brisk_tier_stats *ret)
 {
     BRISK_ASSERT(index < cache->tier_count);
-    const cache_slot *slot = &cache->slots[index];
+    cache_slot *slot = &cache->slots[index];
     brisk_tier_stats stats = {0};
     slot->tier->ops->read_stats(slot->tier, &stats);
     stats.errors += count_of(&slot->errors);
     stats.stale = count_of(&slot->stale);
+    stats.promotions = count_of(&slot->promotions);
+    stats.promotions_dropped = count_of(&slot->promotions_dropped);
     stats.off = cache_is_off(slot);
+    add_breaker(slot, &stats);
+    add_times(cache, slot, &stats);
     *ret = stats;
 }

@@ -4,7 +4,8 @@
  * A tier keeps meta data and does not look at it.  Behind the user's, an entry with the flag TAGGED
  * has a trailer, read from its end:
  *
- *     slots, 3 bytes each | epoch 6 | table's id 4 | number of slots 1 | kind 1
+ *     slots, 3 bytes each | epoch 6 | table's id 4            | number of slots 1 | kind 1
+ *     in a shared tier    | hash of the slots' counters 8 | 0 |
  *
  * Slots: one for each tag; for each key that the entry depends on, the key's slot, the slots of its
  * first bytes (generation_prefix.c) and everything that the key's own entry had in its trailer, so
@@ -26,20 +27,13 @@
 
 enum {
     KIND_LOCAL = 0xb1,
+    KIND_SHARED = 0xb2,
     SLOT_BYTES = 3,
-    TAIL_BYTES = 12, /* epoch, id, number, kind */
+    TAIL_BYTES = 12,
 };
 
 static_assert(CACHE_SLOTS_MAX * SLOT_BYTES + TAIL_BYTES <= CACHE_TRAILER_MAX, "trailers fit");
 static_assert(GENERATION_ANY < 1 << 24, "slots are three bytes");
-
-/* A trailer, where it stands. */
-typedef struct trailer {
-    const unsigned char *slots;
-    uint64_t epoch;
-    uint32_t id;
-    uint32_t count;
-} trailer;
 
 static uint64_t read_bytes(const unsigned char *from, uint32_t count)
 {
@@ -58,45 +52,47 @@ static unsigned char *write_bytes(unsigned char *to, uint64_t number, uint32_t c
     return to;
 }
 
-/* From a tier, so not believed: false when it is none. */
-static bool trailer_read(const unsigned char *meta, uint32_t meta_size, trailer *ret)
+bool cache_trailer_read(const unsigned char *meta, uint32_t meta_size, cache_trailer *ret)
 {
     if (meta_size < TAIL_BYTES || meta_size > BRISK_TIER_META_MAX) {
         return false;
     }
     const unsigned char *tail = meta + meta_size - TAIL_BYTES;
     uint32_t count = tail[10];
-    if (tail[11] != KIND_LOCAL || count > CACHE_SLOTS_MAX ||
+    bool shared = tail[11] == KIND_SHARED;
+    if ((!shared && tail[11] != KIND_LOCAL) || count > CACHE_SLOTS_MAX ||
         count * SLOT_BYTES > meta_size - TAIL_BYTES) {
         return false;
     }
-    *ret = (trailer){
+    *ret = (cache_trailer){
         .slots = tail - count * SLOT_BYTES,
-        .epoch = read_bytes(tail, 6),
-        .id = (uint32_t)read_bytes(tail + 6, 4),
+        .sum = read_bytes(tail, shared ? 8 : 6),
+        .id = shared ? 0 : (uint32_t)read_bytes(tail + 6, 4),
         .count = count,
+        .shared = shared,
     };
     return true;
 }
 
-static uint32_t trailer_slot(const trailer *from, uint32_t index)
+uint32_t cache_trailer_slot(const cache_trailer *from, uint32_t index)
 {
-    return (uint32_t)read_bytes(from->slots + index * SLOT_BYTES, SLOT_BYTES);
+    uint32_t slot = (uint32_t)read_bytes(from->slots + index * SLOT_BYTES, SLOT_BYTES);
+    return slot <= GENERATION_ANY ? slot : UINT32_MAX;
 }
 
 /* --- judging -------------------------------------------------------------------------------- */
 
 bool cache_tagged_current(const brisk_cache *cache, const brisk_entry_mark *mark)
 {
-    trailer found;
-    if (!trailer_read(mark->meta, mark->meta_size, &found) ||
+    cache_trailer found;
+    if (!cache_trailer_read(mark->meta, mark->meta_size, &found) || found.shared ||
         found.id != (uint32_t)cache->table->head->id ||
-        found.epoch >= atomic_load_explicit(&cache->table->head->epoch, memory_order_relaxed)) {
+        found.sum >= atomic_load_explicit(&cache->table->head->epoch, memory_order_relaxed)) {
         return false;
     }
     for (uint32_t i = 0; i < found.count; i++) {
-        uint32_t slot = trailer_slot(&found, i);
-        if (slot > GENERATION_ANY || generations_newer(cache->table, slot, found.epoch)) {
+        uint32_t slot = cache_trailer_slot(&found, i);
+        if (slot > GENERATION_ANY || generations_newer(cache->table, slot, found.sum)) {
             return false;
         }
     }
@@ -110,11 +106,11 @@ bool brisk_cache_is_current(brisk_cache *cache, const brisk_key *key, const bris
 
 uint32_t brisk_entry_meta_size(const brisk_entry_mark *mark)
 {
-    trailer found;
+    cache_trailer found;
     if ((mark->flags & BRISK_ENTRY_TAGGED) == 0) {
         return mark->meta_size;
     }
-    if (!trailer_read(mark->meta, mark->meta_size, &found)) {
+    if (!cache_trailer_read(mark->meta, mark->meta_size, &found)) {
         return 0;
     }
     return (uint32_t)(found.slots - (const unsigned char *)mark->meta);
@@ -138,15 +134,26 @@ static void add_slot(cache_sources *sources, uint32_t slot)
 
 static void add_trailer(cache_sources *sources, const brisk_hit *hit)
 {
-    trailer found;
-    if (!trailer_read(hit->meta, hit->meta_size, &found)) {
+    cache_trailer found;
+    if (!cache_trailer_read(hit->meta, hit->meta_size, &found)) {
         add_slot(sources, GENERATION_ANY);
         return;
     }
     for (uint32_t i = 0; i < found.count; i++) {
-        uint32_t slot = trailer_slot(&found, i);
+        uint32_t slot = cache_trailer_slot(&found, i);
         add_slot(sources, slot < GENERATION_ANY ? slot : GENERATION_ANY);
     }
+}
+
+bool cache_sources_of_hit(const brisk_hit *hit, cache_sources *ret)
+{
+    cache_trailer found;
+    if (!cache_trailer_read(hit->meta, hit->meta_size, &found)) {
+        return false;
+    }
+    *ret = (cache_sources){.token = found.sum << 16 | hit->era};
+    add_trailer(ret, hit);
+    return true;
 }
 
 /* What the key's own entry comes from. */
@@ -234,8 +241,9 @@ bool cache_sources_current(const brisk_cache *cache, const brisk_key *key,
 
 /* --- sealing -------------------------------------------------------------------------------- */
 
-void cache_seal_local(const brisk_cache *cache, const brisk_entry_opts *opts,
-                      const cache_sources *sources, brisk_sealed *ret)
+/* The user's options, and `meta` with room for a trailer: where that begins, or NULL: none. */
+static unsigned char *seal_begin(const brisk_entry_opts *opts, const cache_sources *sources,
+                                 brisk_sealed *ret)
 {
     BRISK_ASSERT(opts->meta_size <= BRISK_ENTRY_META_MAX);
     ret->opts = (brisk_entry_opts){
@@ -248,7 +256,7 @@ void cache_seal_local(const brisk_cache *cache, const brisk_entry_opts *opts,
         .era = generation_token_era(sources->token),
     };
     if (sources->count == 0) {
-        return;
+        return NULL;
     }
     unsigned char *at = ret->meta;
     if (opts->meta_size != 0) {
@@ -258,13 +266,38 @@ void cache_seal_local(const brisk_cache *cache, const brisk_entry_opts *opts,
     for (uint32_t i = 0; i < sources->count; i++) {
         at = write_bytes(at, sources->slots[i], SLOT_BYTES);
     }
-    at = write_bytes(at, generation_token_epoch(sources->token), 6);
-    at = write_bytes(at, cache->table->head->id, 4);
+    return at;
+}
+
+static void seal_end(const cache_sources *sources, unsigned char *at, int kind, brisk_sealed *ret)
+{
     *at++ = (unsigned char)sources->count;
-    *at++ = KIND_LOCAL;
+    *at++ = (unsigned char)kind;
     ret->opts.flags |= BRISK_ENTRY_TAGGED;
     ret->opts.meta = ret->meta;
     ret->opts.meta_size = (uint32_t)(at - ret->meta);
+}
+
+void cache_seal_local(const brisk_cache *cache, const brisk_entry_opts *opts,
+                      const cache_sources *sources, brisk_sealed *ret)
+{
+    unsigned char *at = seal_begin(opts, sources, ret);
+    if (at != NULL) {
+        at = write_bytes(at, generation_token_epoch(sources->token), 6);
+        at = write_bytes(at, cache->table->head->id, 4);
+        seal_end(sources, at, KIND_LOCAL, ret);
+    }
+}
+
+void cache_seal_with(const brisk_entry_opts *opts, const cache_sources *sources, uint64_t sum,
+                     brisk_sealed *ret)
+{
+    unsigned char *at = seal_begin(opts, sources, ret);
+    if (at != NULL) {
+        at = write_bytes(at, sum, 8);
+        at = write_bytes(at, 0, 2);
+        seal_end(sources, at, KIND_SHARED, ret);
+    }
 }
 
 bool brisk_cache_seal(brisk_cache *cache, const brisk_key *key, const brisk_entry_opts *opts,
@@ -300,38 +333,4 @@ void brisk_cache_change_end(brisk_cache *cache, const brisk_key *key, brisk_chan
     generations_change_end(
         cache->table, key,
         (generation_change){.stamped = (change & 1) != 0, .slotted = (change & 2) != 0});
-}
-
-brisk_err brisk_cache_invalidate_tag(brisk_cache *cache, const void *tag, size_t size)
-{
-    if (tag == NULL || size == 0 || size > BRISK_KEY_BYTES_MAX) {
-        return BRISK_ERR_INVALID;
-    }
-    brisk_err err = generations_mark(cache->table);
-    generations_bump(cache->table, generation_slot_of_tag(tag, size));
-    cache_count(&cache->invalidated_tags);
-    return err;
-}
-
-brisk_err brisk_cache_invalidate_prefix(brisk_cache *cache, const void *prefix, size_t size)
-{
-    if ((prefix == NULL && size != 0) || size > BRISK_KEY_BYTES_MAX) {
-        return BRISK_ERR_INVALID;
-    }
-    bool purge = false;
-    brisk_err err = generations_invalidate(cache->table, prefix, size, &purge);
-    if (size != 0) {
-        generations_bump(cache->table, generation_level_of_prefix(prefix, size));
-    }
-    if (purge) {
-        cache_purge(cache);
-        generations_purged(cache->table);
-    }
-    cache_count(&cache->invalidated_prefixes);
-    return err;
-}
-
-brisk_err brisk_cache_invalidate_key(brisk_cache *cache, const brisk_key *key)
-{
-    return brisk_cache_remove(cache, key);
 }

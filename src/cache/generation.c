@@ -193,6 +193,11 @@ brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epo
     return BRISK_OK;
 }
 
+uint64_t generations_epoch_of(const generations *table, uint32_t slot)
+{
+    return atomic_load_explicit(slot_of(table, slot), memory_order_acquire);
+}
+
 bool generations_newer(const generations *table, uint32_t slot, uint64_t epoch)
 {
     /* Acquire: pairs with word_raise. */

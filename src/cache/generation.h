@@ -153,6 +153,8 @@ static inline uint16_t generation_token_era(uint64_t token)
 void generations_bump(generations *table, uint32_t slot);
 /* From now on changes of the slot's keys bump it.  Errors: FULL, IO. */
 BRISK_NODISCARD brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epoch);
+/* Of the slot's last change; something else while it is changing. */
+uint64_t generations_epoch_of(const generations *table, uint32_t slot);
 /* Whether the slot changed after `epoch` or is changing. */
 bool generations_newer(const generations *table, uint32_t slot, uint64_t epoch);
 /* Whether the key, or one with the same stamp, changed after `epoch` or is changing. */
@@ -168,16 +170,38 @@ static inline uint32_t generations_eras(const generations *table)
 }
 /* Whether `key` stored in `era` is older than an invalidation of one of its prefixes. */
 bool generations_prefix_newer(const generations *table, const brisk_key *key, uint16_t era);
-/*
- * Everything with this prefix (size 0: everything) is outdated.  *ret_purge: the tiers must be
- * emptied now, and generations_purged called, since eras are about to be used again.
- */
-BRISK_NODISCARD brisk_err generations_invalidate(generations *table, const void *prefix,
-                                                 size_t size, bool *ret_purge);
+/* As above, but invalidations of just this key do not count. */
+bool generations_real_prefix_newer(const generations *table, const brisk_key *key, uint16_t era);
+
+/* What is invalidated: a prefix by its size and hash, one key, or (size 0) everything. */
+enum { GENERATION_ONE_KEY = 0x7fffffff };
+typedef struct generation_name {
+    uint32_t size;
+    uint64_t hash;
+} generation_name;
+generation_name generation_name_of_prefix(const void *prefix, size_t size);
+generation_name generation_name_of_key(const brisk_key *key);
+
+typedef struct generation_era {
+    uint16_t era;   /* that began: what is stored in it is younger than the invalidation */
+    bool purge_due; /* tiers must be emptied, and generations_purged called: numbers come back */
+    bool overdue;   /* ... and who cannot be emptied must not be asked any more */
+} generation_era;
+
+/* Everything of that name is outdated.  Errors: it is, until the power fails. */
+BRISK_NODISCARD brisk_err generations_invalidate(generations *table, generation_name name,
+                                                 generation_era *ret);
 void generations_purged(generations *table);
-/* The parts of it: everything is outdated; under the locks, a prefix is; whether to empty. */
-void generations_everything(generations *table);
-void generations_begin_era(generations *table, const void *prefix, size_t size);
-bool generations_purge_due(const generations *table);
+/* The same under an era that was told by a shared tier; the table is in memory. */
+void generations_learn(generations *table, generation_name name, uint16_t era);
+/* The parts of it: everything is outdated; under the locks, a name is. */
+uint16_t generations_everything(generations *table);
+uint16_t generations_begin_era(generations *table, generation_name name);
+
+/* --- shared tiers --------------------------------------------------------------------------- */
+
+/* The token of the last bump that a shared tier told; it outlives the process. */
+uint64_t generations_seen(generations *table, const char *tier);
+void generations_see(generations *table, const char *tier, uint64_t token);
 
 #endif /* BRISK_SRC_CACHE_GENERATION_H */

@@ -409,17 +409,19 @@ void generations_close(generations *table)
 
 /* --- prefixes ------------------------------------------------------------------------------ */
 
-brisk_err generations_invalidate(generations *table, const void *prefix, size_t size,
-                                 bool *ret_purge)
+brisk_err generations_invalidate(generations *table, generation_name name, generation_era *ret)
 {
     brisk_err err = generations_mark(table);
     if (table_enter(table) == BRISK_OK) {
-        generations_begin_era(table, prefix, size);
+        ret->era = generations_begin_era(table, name);
         table_leave(table);
     } else {
-        generations_everything(table);
+        ret->era = generations_everything(table);
     }
-    *ret_purge = generations_purge_due(table);
+    uint16_t purged = (uint16_t)atomic_load_explicit(&table->head->purged, memory_order_relaxed);
+    uint16_t since = (uint16_t)((uint16_t)generations_eras(table) - purged);
+    ret->purge_due = since >= GENERATION_ERAS;
+    ret->overdue = since >= GENERATION_ERAS + GENERATION_ERAS / 2;
     return err;
 }
 
@@ -429,4 +431,37 @@ void generations_purged(generations *table)
     uint32_t era = generations_eras(table) & UINT16_MAX;
     atomic_store_explicit(&head->purged, era, memory_order_relaxed);
     (void)atomic_fetch_add_explicit(&head->purges, 1, memory_order_release);
+}
+
+/* --- what shared tiers told ----------------------------------------------------------------- */
+
+static _Atomic uint64_t *seen_of(generations *table, const char *tier)
+{
+    uint64_t hash = brisk_hash64(tier, strnlen(tier, BRISK_TIER_NAME_MAX), GENERATION_MAGIC) | 1;
+    for (uint32_t i = 0; i < BRISK_CACHE_TIERS_MAX; i++) {
+        _Atomic uint64_t *pair = table->head->seen[i];
+        uint64_t found = 0;
+        if (atomic_compare_exchange_strong_explicit(&pair[0], &found, hash, memory_order_relaxed,
+                                                    memory_order_relaxed) ||
+            found == hash) {
+            return &pair[1];
+        }
+    }
+    return NULL; /* more names than tiers can be: told everything again */
+}
+
+uint64_t generations_seen(generations *table, const char *tier)
+{
+    const _Atomic uint64_t *seen = seen_of(table, tier);
+    return seen != NULL ? atomic_load_explicit(seen, memory_order_relaxed) : 0;
+}
+
+void generations_see(generations *table, const char *tier, uint64_t token)
+{
+    _Atomic uint64_t *seen = seen_of(table, tier);
+    uint64_t before = seen != NULL ? atomic_load_explicit(seen, memory_order_relaxed) : UINT64_MAX;
+    while (before < token &&
+           !atomic_compare_exchange_weak_explicit(seen, &before, token, memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
 }

@@ -62,57 +62,98 @@ uint32_t generation_level_of_prefix(const void *prefix, size_t size)
 
 /* --- the table ------------------------------------------------------------------------------ */
 
-static uint64_t hash_of(const void *prefix, size_t size)
+generation_name generation_name_of_prefix(const void *prefix, size_t size)
 {
+    if (size == 0 || size > BRISK_KEY_BYTES_MAX) {
+        return (generation_name){.size = 0};
+    }
     uint64_t hash = brisk_hash64(prefix, size, 0);
-    return hash != 0 ? hash : 1;
+    return (generation_name){.size = (uint32_t)size, .hash = hash != 0 ? hash : 1};
 }
 
-/* The cell of a prefix, or the free one where it belongs; NULL: neither. */
-static generation_prefix *cell_of(const generation_prefix *cells, uint64_t hash, uint32_t size)
+generation_name generation_name_of_key(const brisk_key *key)
 {
-    uint32_t at = (uint32_t)(hash ^ size) & (GENERATION_PREFIXES - 1);
+    uint64_t hash = key->hash.lo ^ key->hash.hi;
+    return (generation_name){.size = GENERATION_ONE_KEY, .hash = hash != 0 ? hash : 1};
+}
+
+/* The cell of a name, or the free one where it belongs; NULL: neither. */
+static generation_prefix *cell_of(generation_prefix *cells, generation_name name)
+{
+    uint32_t at = (uint32_t)(name.hash ^ name.size) & (GENERATION_PREFIXES - 1);
     for (uint32_t i = 0; i < GENERATION_PREFIXES; i++) {
-        const generation_prefix *cell = &cells[(at + i) & (GENERATION_PREFIXES - 1)];
+        generation_prefix *cell = &cells[(at + i) & (GENERATION_PREFIXES - 1)];
         uint64_t found = atomic_load_explicit(&cell->hash, memory_order_acquire);
-        if (found == 0 || (found == hash &&
-                           atomic_load_explicit(&cell->what, memory_order_relaxed) >> 16 == size)) {
-            return (generation_prefix *)(uintptr_t)cell;
+        uint64_t what = atomic_load_explicit(&cell->what, memory_order_relaxed);
+        if (found == 0 || (found == name.hash && what >> 16 == name.size)) {
+            return cell;
         }
     }
     return NULL;
 }
 
-/* Whether one of the key's prefixes was invalidated less than `age` eras before `now`. */
-static bool prefix_younger(const generations *table, const brisk_key *key, uint16_t now,
-                           uint16_t age)
+/* Which invalidations are looked for, and how old the entry is. */
+typedef struct prefix_search {
+    const brisk_key *key;
+    uint16_t now;
+    uint16_t age;
+    bool one_key; /* those of the key alone, too */
+} prefix_search;
+
+static bool name_is_younger(const generations *table, const prefix_search *search, uint32_t size)
+{
+    generation_name name;
+    if (size == GENERATION_ONE_KEY) {
+        if (!search->one_key) {
+            return false;
+        }
+        name = generation_name_of_key(search->key);
+    } else {
+        if (size == 0 || size > search->key->size) {
+            return false;
+        }
+        name = generation_name_of_prefix(search->key->bytes, size);
+    }
+    const generation_prefix *cell = cell_of(table->prefixes, name);
+    if (cell == NULL || atomic_load_explicit(&cell->hash, memory_order_acquire) == 0) {
+        return false;
+    }
+    uint16_t era = (uint16_t)atomic_load_explicit(&cell->what, memory_order_relaxed);
+    return (uint16_t)(search->now - era) < search->age;
+}
+
+/* Whether the key was invalidated less than `age` eras before `now`. */
+static bool any_is_younger(const generations *table, const prefix_search *search)
 {
     const generation_head *head = table->head;
     uint32_t count = atomic_load_explicit(&head->length_count, memory_order_acquire);
     for (uint32_t i = 0; i < count && i < GENERATION_LENGTHS; i++) {
         uint32_t size = atomic_load_explicit(&head->lengths[i], memory_order_relaxed);
-        if (size == 0 || size > key->size) {
-            continue;
-        }
-        const generation_prefix *cell = cell_of(table->prefixes, hash_of(key->bytes, size), size);
-        if (cell == NULL || atomic_load_explicit(&cell->hash, memory_order_acquire) == 0) {
-            continue;
-        }
-        uint16_t era = (uint16_t)atomic_load_explicit(&cell->what, memory_order_relaxed);
-        if ((uint16_t)(now - era) < age) {
+        if (name_is_younger(table, search, size)) {
             return true;
         }
     }
     return false;
 }
 
-bool generations_prefix_newer(const generations *table, const brisk_key *key, uint16_t era)
+static bool newer(const generations *table, const brisk_key *key, uint16_t era, bool one_key)
 {
     uint32_t eras = generations_eras(table);
     uint16_t now = (uint16_t)eras;
     uint16_t oldest = (uint16_t)(now - (uint16_t)(eras >> 16));
     uint16_t age = era != 0 ? (uint16_t)(now - era) : oldest;
-    return age != 0 && (age > oldest || prefix_younger(table, key, now, age));
+    prefix_search search = {.key = key, .now = now, .age = age, .one_key = one_key};
+    return age != 0 && (age > oldest || any_is_younger(table, &search));
+}
+
+bool generations_prefix_newer(const generations *table, const brisk_key *key, uint16_t era)
+{
+    return newer(table, key, era, true);
+}
+
+bool generations_real_prefix_newer(const generations *table, const brisk_key *key, uint16_t era)
+{
+    return newer(table, key, era, false);
 }
 
 static uint16_t era_after(uint32_t era)
@@ -157,30 +198,29 @@ static bool length_known(generation_head *head, uint32_t size)
     return true;
 }
 
-/* Under the lock: the prefix begins `era`.  False: there is no place for it. */
-static bool remember(generations *table, const void *prefix, uint32_t size, uint16_t era)
+/* Under the lock: the name begins `era`.  False: there is no place for it. */
+static bool remember(generations *table, generation_name name, uint16_t era)
 {
     generation_head *head = table->head;
     uint32_t used = atomic_load_explicit(&head->prefix_count, memory_order_relaxed);
-    uint64_t hash = hash_of(prefix, size);
-    generation_prefix *cell = cell_of(table->prefixes, hash, size);
+    generation_prefix *cell = cell_of(table->prefixes, name);
     if (cell == NULL || used >= GENERATION_PREFIXES / 2) {
         return false;
     }
     size_t at = (size_t)((char *)cell - (char *)table->map);
-    if (!length_known(head, size) || generations_page(table, at) != BRISK_OK) {
+    if (!length_known(head, name.size) || generations_page(table, at) != BRISK_OK) {
         return false;
     }
     bool is_new = atomic_load_explicit(&cell->hash, memory_order_relaxed) == 0;
-    atomic_store_explicit(&cell->what, (uint64_t)size << 16 | era, memory_order_relaxed);
+    atomic_store_explicit(&cell->what, (uint64_t)name.size << 16 | era, memory_order_relaxed);
     if (is_new) {
         atomic_store_explicit(&head->prefix_count, used + 1, memory_order_relaxed);
-        atomic_store_explicit(&cell->hash, hash, memory_order_release);
+        atomic_store_explicit(&cell->hash, name.hash, memory_order_release);
     }
     return true;
 }
 
-void generations_everything(generations *table)
+uint16_t generations_everything(generations *table)
 {
     _Atomic uint32_t *eras = &table->head->eras;
     uint32_t seen = atomic_load_explicit(eras, memory_order_relaxed);
@@ -189,9 +229,10 @@ void generations_everything(generations *table)
         next = era_after(seen);
     } while (!atomic_compare_exchange_weak_explicit(eras, &seen, next << 16 | next,
                                                     memory_order_acq_rel, memory_order_relaxed));
+    return (uint16_t)next;
 }
 
-void generations_begin_era(generations *table, const void *prefix, size_t size)
+uint16_t generations_begin_era(generations *table, generation_name name)
 {
     generation_head *head = table->head;
     uint32_t eras = atomic_load_explicit(&head->eras, memory_order_relaxed);
@@ -199,21 +240,34 @@ void generations_begin_era(generations *table, const void *prefix, size_t size)
     uint16_t next;
     do {
         next = era_after(eras);
-        if (size == 0 || size > BRISK_KEY_BYTES_MAX ||
-            (uint16_t)(next - purged) >= GENERATION_ERAS ||
-            !remember(table, prefix, (uint32_t)size, next)) {
-            generations_everything(table);
+        if (name.size == 0 || (uint16_t)(next - purged) >= GENERATION_ERAS ||
+            !remember(table, name, next)) {
+            next = generations_everything(table);
             forget_all(table);
-            return;
+            break;
         }
         /* Release: who sees the era finds its prefix. */
     } while (!atomic_compare_exchange_strong_explicit(&head->eras, &eras,
                                                       (eras & UINT32_C(0xffff0000)) | next,
                                                       memory_order_acq_rel, memory_order_relaxed));
+    return next;
 }
 
-bool generations_purge_due(const generations *table)
+/* Eras come in any order here, and may jump; the current one only goes forward. */
+void generations_learn(generations *table, generation_name name, uint16_t era)
 {
-    uint32_t purged = atomic_load_explicit(&table->head->purged, memory_order_relaxed);
-    return (uint16_t)(generations_eras(table) - purged) >= GENERATION_ERAS;
+    generation_head *head = table->head;
+    (void)pthread_mutex_lock(&table->lock);
+    uint32_t eras = atomic_load_explicit(&head->eras, memory_order_relaxed);
+    uint16_t now = (uint16_t)eras;
+    bool is_newer = (uint16_t)(era - now) < GENERATION_ERAS;
+    uint32_t base = eras >> 16;
+    now = is_newer ? era : now;
+    if (name.size == 0 || !remember(table, name, era) ||
+        (uint16_t)(now - (uint16_t)base) >= GENERATION_ERAS) {
+        forget_all(table);
+        base = now;
+    }
+    atomic_store_explicit(&head->eras, base << 16 | now, memory_order_release);
+    (void)pthread_mutex_unlock(&table->lock);
 }
