@@ -273,6 +273,9 @@ typedef struct brisk_disk_tier_opts {
     const char *codec;
     bool no_dictionary; /**< Do not train dictionaries for zstd (none below 16 MiB of bound). */
     bool tended;        /**< brisk_disk_tier_tend is called: leave to it what can wait. */
+    /** How much of a segment entries that were hit may fill again when the oldest one goes; 0 means
+     *  20, at most 50; negative: none. */
+    int reinsert_percent;
 } brisk_disk_tier_opts;
 
 /**
@@ -281,6 +284,15 @@ typedef struct brisk_disk_tier_opts {
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_disk_tier_open(const brisk_disk_tier_opts *opts,
                                                          brisk_tier **ret, brisk_errinfo *info);
+
+/**
+ * Work that can wait, for whoever has a thread to spare, about once a second: drop what has expired,
+ * keep room for the next segment and save the entries of the oldest one that were hit, rewrite
+ * segments that are mostly dead, train dictionaries.  Reads and writes about `budget_bytes`; gets go
+ * on meanwhile, puts wait for a few moves at most.  True: more is to be done right now.  `tier` must
+ * be a disk tier.
+ */
+BRISK_API bool brisk_disk_tier_tend(brisk_tier *tier, uint64_t budget_bytes);
 
 /* --- the stack --------------------------------------------------------------------------- */
 

@@ -73,6 +73,7 @@
 enum {
     READ_FIRST = 2048, /* most records fit; 4096 costs a hit of 1 KB 50 ns, zstd 350 */
     SAMPLE_EVERY = 64,
+    SLOT_TRIES = 4,
 };
 
 static const uint64_t backoff_ns = UINT64_C(2000000000);
@@ -281,7 +282,10 @@ static void withdraw(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word, dis
 {
     if (why == DISK_EXPIRED) {
         disk_count(&tier->counters.expired, 1);
+    } else if (why == DISK_GONE) {
+        disk_count(&tier->counters.damaged, 1);
     } else if (why == DISK_BAD) {
+        disk_count(&tier->counters.damaged, 1);
         disk_slot place = disk_slot_unpack(word);
         disk_count(&tier->counters.corrupt, 1);
         brisk_log(BRISK_LOG_WARNING, "cache", "%s/%08x.seg: damaged entry at %u", tier->path,
@@ -295,26 +299,40 @@ static void withdraw(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word, dis
     }
 }
 
+/* The entry in `slot` for the key; *ret_word is what stood there. */
+static disk_answer try_slot(disk_tier *tier, const disk_ways *ways, _Atomic uint64_t *slot,
+                            uint64_t *ret_word, brisk_hit *hit)
+{
+    disk_answer answer = DISK_MISS;
+    for (int tries = 0; tries < SLOT_TRIES && answer == DISK_MISS; tries++) {
+        /* Acquire: pairs with the swap that published, though the bytes come from the kernel. */
+        uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
+        if (word == 0 || disk_slot_tag(word) != ways->tag || (tries > 0 && word == *ret_word)) {
+            break; /* the second time round: nobody moved or replaced it, so it is a miss */
+        }
+        *ret_word = word;
+        if (!disk_slot_ok(tier, word)) {
+            pthread_mutex_lock(&tier->write_lock);
+            disk_slot_damaged(tier, slot, word);
+            pthread_mutex_unlock(&tier->write_lock);
+            break;
+        }
+        answer = read_entry(tier, word, ways->key, hit);
+    }
+    return answer;
+}
+
 static bool look_up(disk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     disk_ways ways = disk_ways_of(tier, key);
     bool found = false;
     for (uint32_t i = 0; i < ways.count; i++) {
         _Atomic uint64_t *slot = disk_way(&ways, i);
-        /* Acquire: pairs with the swap that published, though the bytes come from the kernel. */
-        uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
-        if (word == 0 || disk_slot_tag(word) != ways.tag) {
-            continue;
-        }
-        if (!disk_slot_ok(tier, word)) {
-            pthread_mutex_lock(&tier->write_lock);
-            disk_slot_damaged(tier, slot, word);
-            pthread_mutex_unlock(&tier->write_lock);
-            continue;
-        }
-        disk_answer answer = read_entry(tier, word, key, found ? NULL : ret);
+        uint64_t word = 0;
+        disk_answer answer = try_slot(tier, &ways, slot, &word, found ? NULL : ret);
         if (answer == DISK_HIT && !found) {
             found = true;
+            disk_hot_hit(tier, (uint64_t)(slot - tier->slots));
         } else if (answer != DISK_MISS) {
             withdraw(tier, slot, word, answer); /* a second one of the same key: rule 6 */
         }
@@ -346,111 +364,27 @@ static brisk_err disk_get(brisk_tier *base, const brisk_key *key, brisk_hit *ret
 
 /* --- put ------------------------------------------------------------------------------------- */
 
-/* A record that is complete but for its place. */
-typedef struct disk_draft {
-    disk_scratch *scratch;
-    unsigned char *bytes;
-    uint64_t size;
-    disk_record record;
-    bool large;
-    disk_file_ref ref;
-} disk_draft;
-
-/*
- * The scratch buffer while a record is made: the head's size is known last, so the record begins
- * where it must for its value to lie where it was squeezed to.
- *
- *     [ spare | head key meta ] value, squeezed | room to measure | a file's bytes
- */
-static brisk_err draft_value(disk_tier *tier, disk_draft *draft, brisk_value *value,
-                             unsigned char *at)
-{
-    size_t size = (size_t)brisk_value_size(value);
-    codec_bytes bytes = {brisk_value_data(value), size};
-    if (bytes.data == NULL) {
-        unsigned char *spare = at + disk_squeeze_bound(tier, size) + DISK_RECORD_ALIGN;
-        brisk_err err = brisk_file_pread_all(brisk_value_fd(value), spare, size, 0);
-        if (err != BRISK_OK) {
-            return err;
-        }
-        bytes.data = spare;
-    }
-    disk_squeeze(tier, draft->scratch, bytes, at, &draft->record);
-    disk_dict_sample(tier, bytes, &draft->record);
-    return BRISK_OK;
-}
-
-/* Head, key, meta data and padding around the value at `at`. */
-static void draft_finish(disk_draft *draft, const brisk_key *key, const brisk_entry_opts *opts,
-                         unsigned char *at)
-{
-    const disk_record *record = &draft->record;
-    draft->size = disk_record_bytes(record);
-    BRISK_ASSERT(draft->size != 0);
-    unsigned char *meta = at - opts->meta_size;
-    if (opts->meta_size != 0) {
-        memcpy(meta, opts->meta, opts->meta_size);
-    }
-    memcpy(meta - key->size, key->bytes, key->size);
-    draft->bytes = meta - key->size - disk_record_head_bytes(record);
-    disk_record_write_head(draft->bytes, record);
-    unsigned char *end = at + record->stored_size;
-    memset(end, 0, (size_t)(draft->bytes + draft->size - end));
-}
-
-static brisk_err draft_make(disk_tier *tier, const brisk_key *key, brisk_value *value,
-                            const brisk_entry_opts *opts, disk_draft *draft)
-{
-    uint64_t size = brisk_value_size(value);
-    draft->large = size > tier->large_bytes;
-    size_t before = DISK_RECORD_HEAD_MAX + key->size + opts->meta_size;
-    size_t room =
-        draft->large ? DISK_FILE_REF_BYTES : disk_squeeze_bound(tier, (size_t)size) + (size_t)size;
-    brisk_err err =
-        disk_scratch_reserve(tier, draft->scratch, before + room + 2 * (size_t)DISK_RECORD_ALIGN);
-    if (err != BRISK_OK) {
-        return err;
-    }
-    unsigned char *at = draft->scratch->buffer + before;
-    draft->record = (disk_record){.key_size = (uint32_t)key->size,
-                                  .meta_size = opts->meta_size,
-                                  .flags = (uint8_t)opts->flags,
-                                  .era = opts->era,
-                                  .cost_ns = opts->cost_ns,
-                                  .expires_at_ns = opts->expires_at_ns};
-    if (draft->large) {
-        draft->record.codec = DISK_FILE;
-        draft->record.stored_size = DISK_FILE_REF_BYTES;
-        err = disk_large_store(tier, value, &draft->ref);
-        memcpy(at, &draft->ref, sizeof draft->ref);
-    } else {
-        err = draft_value(tier, draft, value, at);
-    }
-    if (err == BRISK_OK) {
-        draft_finish(draft, key, opts, at);
-    }
-    return err;
-}
-
 /* Append and publish under write_lock. */
 static brisk_err store(disk_tier *tier, const disk_ways *ways, const disk_draft *draft)
 {
-    brisk_err err = disk_active_ready(tier, draft->size);
+    disk_need need = {.bytes = draft->size, .expires_at_ns = draft->record.expires_at_ns};
+    disk_active *active = NULL;
+    brisk_err err = disk_active_ready(tier, &need, &active);
     if (err != BRISK_OK) {
         return err;
     }
     disk_slot slot;
-    err = disk_append(tier, draft->bytes, draft->size, &slot);
+    err = disk_append(tier, active, draft->bytes, &need, &slot);
     if (err != BRISK_OK) {
         return err;
     }
     slot.large = draft->large;
     slot.tag = ways->tag;
     err = disk_publish(tier, ways, disk_slot_pack(tier, slot));
-    if (err != BRISK_OK) {
+    if (err != BRISK_OK && active->id == slot.segment) {
         /* Our record may live without a slot: it must stay the last one of an unclosed segment. */
-        tier->active_odd = true;
-        disk_active_close(tier);
+        active->odd = true;
+        disk_active_close(tier, active);
     }
     return err;
 }
@@ -492,6 +426,7 @@ static brisk_err store_or_forget(disk_tier *tier, const brisk_key *key, disk_dra
         err = forgotten != BRISK_OK ? forgotten : err;
     } else {
         tier->reject_until_ns = 0;
+        disk_moves_step(tier);
     }
     pthread_mutex_unlock(&tier->write_lock);
     return err == BRISK_ERR_LIMIT ? BRISK_ERR_DECLINED : err;
@@ -514,7 +449,7 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
     disk_draft draft = {.scratch = disk_scratch_take(tier)};
     brisk_err err = BRISK_ERR_NOMEM;
     if (draft.scratch != NULL) {
-        err = draft_make(tier, key, value, opts != NULL ? opts : &no_opts, &draft);
+        err = disk_draft_make(tier, key, value, opts != NULL ? opts : &no_opts, &draft);
     }
     if (err == BRISK_OK) {
         disk_record_set_store(draft.bytes, brisk_clock_now_ns(tier->clock) - begin);
@@ -568,6 +503,18 @@ static brisk_err disk_clear(brisk_tier *base)
     return err;
 }
 
+bool brisk_disk_tier_tend(brisk_tier *base, uint64_t budget_bytes)
+{
+    BRISK_ASSERT(base->ops == &disk_tier_ops);
+    disk_tier *tier = disk_of(base);
+    if (!check_folder(tier) || pthread_mutex_trylock(&tier->tend_lock) != 0) {
+        return false;
+    }
+    bool more = disk_tend(tier, budget_bytes);
+    pthread_mutex_unlock(&tier->tend_lock);
+    return more;
+}
+
 static uint64_t read_counter(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -593,7 +540,13 @@ static void disk_read_stats(brisk_tier *base, brisk_tier_stats *ret)
         .raw_bytes = read_counter(&counters->raw_bytes),
         .stored_bytes = read_counter(&counters->stored_bytes),
         .evicted_room = read_counter(&counters->room),
+        .evicted_expired = read_counter(&counters->out_of_date),
         .evicted_displaced = read_counter(&counters->displaced),
+        .evicted_damaged = read_counter(&counters->damaged),
+        .reinserted = read_counter(&counters->reinserted),
+        .compacted = read_counter(&counters->compacted),
+        .compacted_bytes = read_counter(&counters->compacted_bytes),
+        .syncs = read_counter(&counters->syncs),
         .dictionary = disk_dict_newest(tier),
         .dictionary_gain_permille = tier->trainer.gain_permille,
     };

@@ -82,9 +82,10 @@ typedef struct disk_entry {
     _Atomic uint64_t reserved;   /* what the owner may fill, while active */
     _Atomic uint32_t records;    /* appended */
     _Atomic uint32_t dead;       /* of them, about */
-    _Atomic uint64_t expires_ns; /* when the last of them expires; UINT64_MAX: one never does */
-    _Atomic uint64_t kills;      /* counts up after each mark; the disk has the first `synced` */
-    _Atomic uint64_t synced;
+    _Atomic uint64_t first_ns;   /* when the first one put expires; UINT64_MAX: never */
+    _Atomic uint64_t expires_ns; /* when the last of all expires; UINT64_MAX: one never does */
+    _Atomic uint32_t kills;      /* counts up after each mark; the disk has those up to `synced` */
+    _Atomic uint32_t synced;
 } disk_entry;
 
 static_assert(sizeof(disk_entry) == 64, "one cache line");
@@ -98,9 +99,12 @@ typedef struct disk_index_header {
     uint64_t checksum;   /* of what stands above */
     _Alignas(64) _Atomic uint64_t next_segment;
     _Atomic uint64_t next_file;
-    _Atomic uint64_t drops;   /* counts up when a segment goes: close what you hold of it */
-    _Atomic uint32_t unclean; /* the state file says so too, durably */
-    _Atomic uint32_t dict;    /* number of the newest dictionary; 0: none yet */
+    _Atomic uint64_t drops;       /* counts up when a segment goes: close what you hold of it */
+    _Atomic uint32_t unclean;     /* the state file says so too, durably */
+    _Atomic uint32_t dict;        /* number of the newest dictionary; 0: none yet */
+    _Atomic uint32_t durable;     /* the state file says so too */
+    _Atomic uint32_t gone;        /* counts up after a name was removed ... */
+    _Atomic uint32_t gone_synced; /* ... and the disk has removed those up to here */
 } disk_index_header;
 
 /* Sizes of the parts of an index; the whole file is `size` bytes. */
@@ -108,6 +112,7 @@ typedef struct disk_index_shape {
     uint64_t slot_count;
     uint32_t segment_count;
     uint64_t slots_at;
+    uint64_t hot_at;
     uint64_t size;
 } disk_index_shape;
 
@@ -123,6 +128,7 @@ bool disk_index_header_ok(const disk_index_header *header, uint64_t file_size, u
 enum {
     DISK_STATE_UNCLEAN = 1u << 0, /* answers were withdrawn since everything was last synced */
     DISK_STATE_TAINTED = 1u << 1, /* slots were damaged or lost: segments alone are not trusted */
+    DISK_STATE_DURABLE = 1u << 2, /* whoever writes syncs before he acknowledges */
 };
 
 /* The root of trust: without it nothing in the folder can be verified, and all is dropped. */
@@ -209,9 +215,47 @@ typedef struct disk_counters {
     _Atomic uint64_t stored_bytes;
     _Atomic uint64_t displaced;
     _Atomic uint64_t room;
-    _Atomic uint64_t lost_dict; /* entries whose dictionary is gone */
+    _Atomic uint64_t out_of_date; /* went with a segment that had only expired ones */
+    _Atomic uint64_t damaged;
+    _Atomic uint64_t reinserted;
+    _Atomic uint64_t compacted;
+    _Atomic uint64_t compacted_bytes;
+    _Atomic uint64_t syncs;
     _Atomic uint64_t trained;
 } disk_counters;
+
+/* Segments that a process appends to: one for each range of lifetimes (disk_segment.c). */
+enum { DISK_BUCKETS = 6 };
+
+typedef struct disk_active {
+    uint32_t id; /* 0: none */
+    int fd;
+    disk_entry *entry;
+    uint64_t end;
+    uint64_t limit;
+    bool odd; /* something failed: never say that it was closed in order */
+} disk_active;
+
+/* What a record needs of a segment. */
+typedef struct disk_need {
+    uint64_t bytes;
+    uint64_t expires_at_ns; /* 0: never */
+} disk_need;
+
+/* Entries that are to leave a segment (disk_move.c). */
+typedef struct disk_moves {
+    uint32_t segment; /* 0: none chosen */
+    bool whole;       /* all its entries, then the segment goes: compaction */
+    bool complete;    /* the walk over the index is done */
+    uint64_t walk_at; /* bucket where it goes on */
+    uint32_t *slots;  /* numbers of slots */
+    uint32_t count;
+    uint32_t next;
+    uint64_t bytes_left; /* that may still move */
+    uint64_t io_bytes;   /* read and written */
+} disk_moves;
+
+enum { DISK_MOVES_MAX = 32768 };
 
 typedef struct disk_tier {
     brisk_tier base;
@@ -229,6 +273,8 @@ typedef struct disk_tier {
     bool codec_auto; /* ... or choose */
     bool has_dicts;  /* may train and use dictionaries */
     bool tended;     /* somebody calls brisk_disk_tier_tend */
+    uint32_t reinsert_percent;
+    uint32_t sync_mode; /* BRISK_DISK_SYNC_... */
     uint64_t seed;
     uint64_t boot[2];
     int dir_fd;
@@ -240,6 +286,7 @@ typedef struct disk_tier {
     disk_index_header *header;
     disk_entry *entries;
     _Atomic uint64_t *slots;
+    _Atomic uint16_t *hot; /* of each bucket: two bits for each slot, hits since it was put */
     uint64_t bucket_mask;
     void *alive_page;
     _Atomic unsigned char *alive; /* in that page, which is zero in a forked child */
@@ -248,12 +295,11 @@ typedef struct disk_tier {
     /* Under write_lock: appends, withdrawals, structure. */
     pthread_mutex_t write_lock;
     uint32_t structure_depth;
-    uint32_t active_id; /* 0: none */
-    int active_fd;
-    disk_entry *active_entry;
-    uint64_t active_end;
-    uint64_t active_limit;
-    bool active_odd;          /* something failed: never say that it was closed in order */
+    disk_active actives[DISK_BUCKETS];
+    uint32_t bucket_count; /* of them in use */
+    uint32_t segments_used;
+    disk_moves moves;
+    uint32_t puts_until_move;
     uint64_t reject_until_ns; /* after a failed write */
 
     pthread_mutex_t fd_lock; /* innermost */
@@ -272,6 +318,7 @@ typedef struct disk_tier {
     pthread_mutex_t hist_lock; /* innermost */
     brisk_hist *get_hist;
 
+    pthread_mutex_t tend_lock; /* outermost; only tried */
     disk_counters counters;
     unsigned char crc[DISK_CRC_BYTES][256];
 } disk_tier;
@@ -373,6 +420,10 @@ static inline uint16_t disk_slot_tag(uint64_t word)
 
 /* Mark the record behind `word` dead; its large value goes too.  OK when it is gone already. */
 BRISK_NODISCARD brisk_err disk_kill(disk_tier *tier, uint64_t word);
+/* Kill the record of `word`, and say first that answers are withdrawn; keeps the first error. */
+void disk_withdraw(disk_tier *tier, uint64_t word, brisk_err *err);
+/* Put `to` in place of `from`; false: it is not there any more. */
+bool disk_swap(_Atomic uint64_t *slot, uint64_t from, uint64_t to);
 /* Withdraw what stands in `slot` if it still is `word`. */
 BRISK_NODISCARD brisk_err disk_retire(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word);
 /* Empty a slot whose check byte is wrong. */
@@ -385,6 +436,27 @@ BRISK_NODISCARD brisk_err disk_publish(disk_tier *tier, const disk_ways *ways, u
 uint64_t disk_slots_clear(disk_tier *tier, uint32_t id);
 uint64_t disk_slots_used(const disk_tier *tier);
 
+/* Slot `i` of the whole index was hit. */
+static inline void disk_hot_hit(const disk_tier *tier, uint64_t i)
+{
+    /* Relaxed and not exchanged: a lost hit costs an entry its second life at worst. */
+    _Atomic uint16_t *bucket = &tier->hot[i / DISK_BUCKET_SLOTS];
+    uint32_t shift = (uint32_t)(i % DISK_BUCKET_SLOTS) * 2;
+    uint32_t bits = atomic_load_explicit(bucket, memory_order_relaxed);
+    if ((bits >> shift & 3) != 3) {
+        atomic_store_explicit(bucket, (uint16_t)(bits + (1u << shift)), memory_order_relaxed);
+    }
+}
+static inline void disk_hot_clear(const disk_tier *tier, uint64_t i)
+{
+    _Atomic uint16_t *bucket = &tier->hot[i / DISK_BUCKET_SLOTS];
+    uint32_t bits = atomic_load_explicit(bucket, memory_order_relaxed);
+    uint32_t mask = 3u << i % DISK_BUCKET_SLOTS * 2;
+    if ((bits & mask) != 0) {
+        atomic_store_explicit(bucket, (uint16_t)(bits & ~mask), memory_order_relaxed);
+    }
+}
+
 /* --- disk_segment.c: the caller holds write_lock ---------------------------------------------- */
 
 static inline uint32_t disk_entry_id(uint64_t word)
@@ -395,23 +467,48 @@ static inline enum disk_segment_state disk_entry_state(uint64_t word)
 {
     return (enum disk_segment_state)(word & 0xf);
 }
-static inline uint64_t disk_entry_word(uint32_t id, enum disk_segment_state state)
+static inline uint32_t disk_entry_bucket(uint64_t word)
 {
-    return (uint64_t)id << 8 | (uint64_t)state;
+    return (uint32_t)(word >> 4) & 0xf;
+}
+static inline uint64_t disk_entry_word(uint32_t id, uint32_t bucket, enum disk_segment_state state)
+{
+    return (uint64_t)id << 8 | (uint64_t)bucket << 4 | (uint64_t)state;
 }
 
+typedef enum disk_drop_reason {
+    DISK_DROP_ROOM,
+    DISK_DROP_EXPIRED,
+    DISK_DROP_CLEAR, /* asked for, or nothing is in it any more: no evictions */
+} disk_drop_reason;
+
 disk_entry *disk_entry_find(const disk_tier *tier, uint32_t id);
+/* The record in entry `entry` is one more, and lives until then (0: for ever). */
+void disk_entry_note(disk_entry *entry, uint64_t expires_at_ns);
 /* Drop old segments until `bytes` more fit.  FULL: they never will. */
 BRISK_NODISCARD brisk_err disk_room_make(disk_tier *tier, uint64_t bytes);
-/* See that the active segment is one with room for a record of `bytes`. */
-BRISK_NODISCARD brisk_err disk_active_ready(disk_tier *tier, uint64_t bytes);
-/* Append a record; *ret says where.  After an error there is no active segment. */
-BRISK_NODISCARD brisk_err disk_append(disk_tier *tier, unsigned char *record, uint64_t size,
-                                      disk_slot *ret);
-/* Close the active segment.  None is fine. */
-void disk_active_close(disk_tier *tier);
+/* See that there is an active segment with room for such a record. */
+BRISK_NODISCARD brisk_err disk_active_ready(disk_tier *tier, const disk_need *need,
+                                            disk_active **ret);
+/* The one that is there, if it has room; NULL otherwise. */
+disk_active *disk_active_here(disk_tier *tier, const disk_need *need);
+/* Append a record; *ret says where.  After an error that segment is not active any more. */
+BRISK_NODISCARD brisk_err disk_append(disk_tier *tier, disk_active *active, unsigned char *record,
+                                      const disk_need *need, disk_slot *ret);
+/* Close an active segment.  None is fine. */
+void disk_active_close(disk_tier *tier, disk_active *active);
+void disk_active_close_all(disk_tier *tier);
+/* Ours with that id, or NULL. */
+disk_active *disk_active_find(disk_tier *tier, uint32_t id);
+/* Under structure: drop what holds only expired entries. */
+void disk_drop_expired(disk_tier *tier);
+/* Under structure: the oldest segment that nobody alive appends to, or NULL. */
+disk_entry *disk_oldest_droppable(disk_tier *tier);
+/* Under structure: bytes that count, active segments as if full. */
+uint64_t disk_bytes_reserved(const disk_tier *tier);
 /* Remove segment and large values of `entry`, its slots, then the entry. */
-BRISK_NODISCARD brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry);
+BRISK_NODISCARD brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry,
+                                            disk_drop_reason reason);
 /* Drop every segment, whoever owns it. */
 BRISK_NODISCARD brisk_err disk_drop_all(disk_tier *tier);
 /* An owner died: nothing is appended to it any more. */
@@ -424,8 +521,9 @@ uint64_t disk_bytes_held(const disk_tier *tier);
 
 /* --- disk_large.c ------------------------------------------------------------------------------ */
 
-/* Store the value as a file of its own.  Takes write_lock. */
-BRISK_NODISCARD brisk_err disk_large_store(disk_tier *tier, brisk_value *value, disk_file_ref *ret);
+/* Store the value, which expires then, as a file of its own.  Takes write_lock. */
+BRISK_NODISCARD brisk_err disk_large_store(disk_tier *tier, brisk_value *value,
+                                           uint64_t expires_at_ns, disk_file_ref *ret);
 /* A value over the file; NOT_FOUND when it is gone, CORRUPT when its size is wrong. */
 BRISK_NODISCARD brisk_err disk_large_open(const disk_tier *tier, const disk_file_ref *ref,
                                           brisk_value **ret);
@@ -449,6 +547,25 @@ void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, uns
 BRISK_NODISCARD brisk_err disk_expand(disk_tier *tier, disk_scratch *scratch,
                                       const disk_record *record, disk_span to);
 
+/* --- disk_draft.c ------------------------------------------------------------------------------ */
+
+/* A record that is complete but for its place. */
+typedef struct disk_draft {
+    disk_scratch *scratch;
+    unsigned char *bytes;
+    uint64_t size;
+    disk_record record;
+    bool large;
+    disk_file_ref ref;
+} disk_draft;
+
+/* Make the record in draft->scratch; a large value is a file afterwards. */
+BRISK_NODISCARD brisk_err disk_draft_make(disk_tier *tier, const brisk_key *key, brisk_value *value,
+                                          const brisk_entry_opts *opts, disk_draft *draft);
+/* The same entry anew, with today's codec and dictionary; `old` is in another scratch. */
+BRISK_NODISCARD brisk_err disk_draft_again(disk_tier *tier, const disk_record *old,
+                                           disk_draft *draft);
+
 /* --- disk_dict.c ------------------------------------------------------------------------------- */
 
 /* Number of the dictionary to put with; 0: none. */
@@ -465,6 +582,16 @@ void disk_dict_train(disk_tier *tier);
 /* Under structure, alone: learn which dictionaries are there, remove those too old. */
 void disk_dict_recover(disk_tier *tier, const disk_state *state);
 void disk_dict_free_all(disk_tier *tier);
+
+/* --- disk_move.c ------------------------------------------------------------------------------- */
+
+/* write_lock: a segment became active, so the oldest one goes when it is full; save what is hot. */
+void disk_moves_begin(disk_tier *tier);
+/* write_lock: after a put, some of that work, unless somebody tends. */
+void disk_moves_step(disk_tier *tier);
+void disk_moves_free(disk_tier *tier);
+/* brisk_disk_tier_tend, for one thread at a time. */
+bool disk_tend(disk_tier *tier, uint64_t budget_bytes);
 
 /* --- disk_foreign.c ---------------------------------------------------------------------------- */
 

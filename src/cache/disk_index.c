@@ -49,7 +49,9 @@ disk_index_shape disk_index_shape_of(uint64_t slot_count, uint32_t segment_count
     return (disk_index_shape){.slot_count = slot_count,
                               .segment_count = segment_count,
                               .slots_at = slots_at,
-                              .size = slots_at + slot_count * sizeof(uint64_t)};
+                              .hot_at = slots_at + slot_count * sizeof(uint64_t),
+                              .size = slots_at + slot_count * sizeof(uint64_t) +
+                                      slot_count / DISK_BUCKET_SLOTS * sizeof(uint16_t)};
 }
 
 void disk_index_header_make(disk_index_header *header, const disk_index_shape *shape, uint64_t seed)
@@ -171,9 +173,10 @@ static brisk_err unlink_instead(disk_tier *tier, uint32_t id)
     disk_count(&tier->counters.errors, 1);
     brisk_log(BRISK_LOG_WARNING, "cache", "%s/%s: cannot be written, dropping it", tier->path,
               name);
-    if (id == tier->active_id) {
-        tier->active_odd = true;
-        disk_active_close(tier);
+    disk_active *active = disk_active_find(tier, id);
+    if (active != NULL) {
+        active->odd = true;
+        disk_active_close(tier, active);
     }
     return unlinkat(tier->dir_fd, name, 0) == 0 ? BRISK_OK : BRISK_ERR_IO;
 }
@@ -192,11 +195,18 @@ brisk_err disk_kill(disk_tier *tier, uint64_t word)
     }
     err = disk_pwrite_all(tier, pin.fd, &dead, sizeof dead, slot.offset);
     disk_fd_unpin(&pin);
-    return err == BRISK_OK ? BRISK_OK : unlink_instead(tier, slot.segment);
+    if (err != BRISK_OK) {
+        return unlink_instead(tier, slot.segment);
+    }
+    disk_entry *entry = disk_entry_find(tier, slot.segment);
+    if (entry != NULL) {
+        atomic_fetch_add_explicit(&entry->dead, 1, memory_order_relaxed);
+    }
+    return BRISK_OK;
 }
 
 /* Kill `word`'s record.  The first error is kept in *err, as the slot must change in any case. */
-static void withdraw(disk_tier *tier, uint64_t word, brisk_err *err)
+void disk_withdraw(disk_tier *tier, uint64_t word, brisk_err *err)
 {
     brisk_err mark = disk_mark_unclean(tier);
     brisk_err kill = disk_kill(tier, word);
@@ -208,7 +218,7 @@ static void withdraw(disk_tier *tier, uint64_t word, brisk_err *err)
     }
 }
 
-static bool swap(_Atomic uint64_t *slot, uint64_t from, uint64_t to)
+bool disk_swap(_Atomic uint64_t *slot, uint64_t from, uint64_t to)
 {
     /* Sequentially consistent, as the loads in look are: of two processes that put one new key
      * into different slots at least one must see the other's (disk.c, rule 6). */
@@ -219,8 +229,8 @@ static bool swap(_Atomic uint64_t *slot, uint64_t from, uint64_t to)
 brisk_err disk_retire(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
 {
     brisk_err err = BRISK_OK;
-    withdraw(tier, word, &err);
-    (void)swap(slot, word, 0);
+    disk_withdraw(tier, word, &err);
+    (void)disk_swap(slot, word, 0);
     return err;
 }
 
@@ -229,7 +239,7 @@ void disk_slot_damaged(disk_tier *tier, _Atomic uint64_t *slot, uint64_t word)
     disk_count(&tier->counters.corrupt, 1);
     brisk_log(BRISK_LOG_WARNING, "cache", "%s/index: a slot is damaged, emptying it", tier->path);
     disk_mark_tainted(tier);
-    (void)swap(slot, word, 0);
+    (void)disk_swap(slot, word, 0);
 }
 
 /* Whether a whole, undamaged record is live and of another key. */
@@ -335,8 +345,8 @@ brisk_err disk_forget(disk_tier *tier, const disk_ways *ways)
         if (found.match == NULL) {
             return err;
         }
-        withdraw(tier, found.match_word, &err);
-        (void)swap(found.match, found.match_word, 0);
+        disk_withdraw(tier, found.match_word, &err);
+        (void)disk_swap(found.match, found.match_word, 0);
     }
     return BRISK_ERR_CONFLICT; /* others put the key a thousand times meanwhile */
 }
@@ -348,20 +358,23 @@ static _Atomic uint64_t *place_word(disk_tier *tier, const disk_ways *ways, uint
     for (int tries = 0; tries < PUBLISH_TRIES; tries++) {
         look_result found = look(tier, ways, NULL);
         if (found.match != NULL) {
-            withdraw(tier, found.match_word, err);
-            if (swap(found.match, found.match_word, word)) {
+            disk_withdraw(tier, found.match_word, err);
+            if (disk_swap(found.match, found.match_word, word)) {
+                disk_hot_clear(tier, (uint64_t)(found.match - tier->slots));
                 return found.match;
             }
         } else if (found.empty != NULL) {
-            if (swap(found.empty, 0, word)) {
+            if (disk_swap(found.empty, 0, word)) {
+                disk_hot_clear(tier, (uint64_t)(found.empty - tier->slots));
                 return found.empty;
             }
         } else if (found.oldest != NULL) {
             /* Killed first: no record that lives may be without a slot. */
-            withdraw(tier, found.oldest_word, err);
-            if (swap(found.oldest, found.oldest_word, word)) {
+            disk_withdraw(tier, found.oldest_word, err);
+            if (disk_swap(found.oldest, found.oldest_word, word)) {
                 disk_count(&tier->counters.evictions, 1);
                 disk_count(&tier->counters.displaced, 1);
+                disk_hot_clear(tier, (uint64_t)(found.oldest - tier->slots));
                 return found.oldest;
             }
         }
@@ -383,7 +396,7 @@ brisk_err disk_publish(disk_tier *tier, const disk_ways *ways, uint64_t word)
     brisk_err err = BRISK_OK;
     _Atomic uint64_t *mine = place_word(tier, ways, word, &err);
     if (mine == NULL) {
-        withdraw(tier, word, &err);
+        disk_withdraw(tier, word, &err);
         return BRISK_ERR_CONFLICT;
     }
     for (int tries = 0; tries < PUBLISH_TRIES && err == BRISK_OK; tries++) {
@@ -414,7 +427,7 @@ uint64_t disk_slots_clear(disk_tier *tier, uint32_t id)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t word = atomic_load_explicit(&tier->slots[i], memory_order_relaxed);
         if (word != 0 && (id == 0 || disk_slot_unpack(word).segment == id) &&
-            swap(&tier->slots[i], word, 0)) {
+            disk_swap(&tier->slots[i], word, 0)) {
             cleared++;
         }
     }

@@ -95,16 +95,19 @@ static void uncount(const disk_tier *tier, uint32_t segment, uint64_t size)
 }
 
 /* Room for the value, counted in advance on the active segment. */
-static brisk_err reserve(disk_tier *tier, uint64_t size, uint32_t *ret_segment)
+static brisk_err reserve(disk_tier *tier, uint64_t size, uint64_t expires_at_ns,
+                         uint32_t *ret_segment)
 {
+    disk_need need = {.bytes = DISK_RECORD_HEAD_MAX, .expires_at_ns = expires_at_ns};
+    disk_active *active = NULL;
     pthread_mutex_lock(&tier->write_lock);
     brisk_err err = disk_room_make(tier, size);
     if (err == BRISK_OK) {
-        err = disk_active_ready(tier, DISK_RECORD_HEAD_MAX);
+        err = disk_active_ready(tier, &need, &active);
     }
     if (err == BRISK_OK) {
-        *ret_segment = tier->active_id;
-        atomic_fetch_add_explicit(&tier->active_entry->file_bytes, size, memory_order_relaxed);
+        *ret_segment = active->id;
+        atomic_fetch_add_explicit(&active->entry->file_bytes, size, memory_order_relaxed);
         /* A new active segment may have taken the room. */
         err = disk_room_make(tier, 0);
         if (err == BRISK_OK && disk_entry_find(tier, *ret_segment) == NULL) {
@@ -117,14 +120,15 @@ static brisk_err reserve(disk_tier *tier, uint64_t size, uint32_t *ret_segment)
     return err;
 }
 
-brisk_err disk_large_store(disk_tier *tier, brisk_value *value, disk_file_ref *ret)
+brisk_err disk_large_store(disk_tier *tier, brisk_value *value, uint64_t expires_at_ns,
+                           disk_file_ref *ret)
 {
     uint64_t size = brisk_value_size(value);
     if (size > tier->data_max || size + tier->segment_bytes > tier->data_max) {
         return BRISK_ERR_DECLINED;
     }
     disk_file_ref ref = {.size = size};
-    brisk_err err = reserve(tier, size, &ref.segment);
+    brisk_err err = reserve(tier, size, expires_at_ns, &ref.segment);
     if (err != BRISK_OK) {
         return err;
     }

@@ -106,7 +106,7 @@ void disk_owner_leave(disk_tier *tier, uint32_t id)
 
 bool disk_owner_lives(disk_tier *tier, uint32_t id)
 {
-    if (id == tier->active_id) {
+    if (disk_active_find(tier, id) != NULL) {
         return true; /* one's own lock is never in one's own way */
     }
     struct flock lock = {

@@ -28,15 +28,18 @@
 
 enum {
     PATH_BYTES_MAX = 4096,
-    SLOT_BYTES = 4096, /* of the bound, for each slot */
+    SLOT_BYTES = 1024, /* of the bound, for each slot */
     SLOTS_FEW = 65536, /* that many even if entries are large, when there is room */
     SLOTS_MIN = 512,
-    INDEX_SHARE = 8, /* the index takes at most 1/8 of the bound, if that gives SLOTS_MIN */
+    SEGMENTS_MORE = 32, /* than twice as many as fit: half-empty ones, and free places for ids */
+    INDEX_SHARE = 8,    /* the index takes at most 1/8 of the bound, if that gives SLOTS_MIN */
     ENTRIES_SHARE = 32,
     SLOTS_MAX = 1 << 26,
     BYTES_MIN = 65536,
     OPEN_TRIES = 8,
-    DICTS_FROM = 16 << 20, /* with less room they would take too much of it */
+    REINSERT_PERCENT = 20,
+    SEGMENTS_PER_BUCKET = 8, /* active segments count as full: an eighth of the bound at most */
+    DICTS_FROM = 16 << 20,   /* with less room they would take too much of it */
     DICT_FILE_BYTES = CODEC_DICT_BYTES + 64,
 };
 
@@ -128,7 +131,7 @@ static void sync_all(disk_tier *tier)
 static void close_in_order(disk_tier *tier)
 {
     pthread_mutex_lock(&tier->write_lock);
-    disk_active_close(tier);
+    disk_active_close_all(tier);
     if (disk_structure_enter(tier) == BRISK_OK) {
         if (disk_users_try_alone(tier) &&
             atomic_load_explicit(&tier->header->unclean, memory_order_relaxed) != 0) {
@@ -164,7 +167,10 @@ static void tier_free(disk_tier *tier)
     if (tier->alive != NULL) {
         (void)munmap(tier->alive_page, DISK_INDEX_PAGE);
     }
-    close_fd(tier->active_fd);
+    disk_moves_free(tier);
+    for (uint32_t i = 0; i < DISK_BUCKETS; i++) {
+        close_fd(tier->actives[i].fd);
+    }
     close_fd(tier->index_fd);
     close_fd(tier->state_fd); /* and with it every lock */
     close_fd(tier->dir_fd);
@@ -184,6 +190,7 @@ void disk_tier_close(disk_tier *tier)
         pthread_mutex_destroy(&tier->scratch_lock);
         pthread_mutex_destroy(&tier->hist_lock);
         pthread_mutex_destroy(&tier->dict_lock);
+        pthread_mutex_destroy(&tier->tend_lock);
         pthread_mutex_destroy(&tier->trainer.lock);
     }
     tier_free(tier);
@@ -316,7 +323,12 @@ static brisk_err map_index(disk_tier *tier, const disk_index_shape *shape)
     tier->header = map;
     tier->entries = (disk_entry *)(void *)((unsigned char *)map + DISK_INDEX_PAGE);
     tier->slots = (_Atomic uint64_t *)(void *)((unsigned char *)map + shape->slots_at);
+    tier->hot = (_Atomic uint16_t *)(void *)((unsigned char *)map + shape->hot_at);
     tier->bucket_mask = shape->slot_count / DISK_BUCKET_SLOTS - 1;
+    uint64_t buckets = tier->data_max / tier->segment_bytes / SEGMENTS_PER_BUCKET;
+    tier->bucket_count = (uint32_t)(buckets < 1              ? 1
+                                    : buckets > DISK_BUCKETS ? DISK_BUCKETS
+                                                             : buckets);
     return BRISK_OK;
 }
 
@@ -324,7 +336,7 @@ static disk_index_shape wanted_shape(const disk_tier *tier)
 {
     uint64_t few = tier->bytes_max / ENTRIES_SHARE / sizeof(disk_entry);
     few = few < DISK_SEGMENTS_MIN ? few : DISK_SEGMENTS_MIN;
-    uint64_t segments = 2 * (tier->bytes_max / tier->segment_bytes) + 64;
+    uint64_t segments = 2 * (tier->bytes_max / tier->segment_bytes) + SEGMENTS_MORE;
     segments = segments < few ? few : segments;
     segments = segments > DISK_SEGMENTS_MAX ? DISK_SEGMENTS_MAX : segments;
     uint64_t slots = SLOTS_FEW;
@@ -429,8 +441,10 @@ static void check_entry(disk_tier *tier, uint32_t i)
         atomic_store_explicit(&entry->file_bytes, 0, memory_order_relaxed);
         return;
     }
+    atomic_store_explicit(&entry->synced, atomic_load_explicit(&entry->kills, memory_order_relaxed),
+                          memory_order_relaxed);
     if (state == DISK_DROPPING || fstatat(tier->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        brisk_err err = disk_segment_drop(tier, entry);
+        brisk_err err = disk_segment_drop(tier, entry, DISK_DROP_ROOM);
         (void)err; /* it stays DROPPING and is tried again */
     } else if (state == DISK_ACTIVE) {
         disk_segment_seal(tier, entry);
@@ -593,6 +607,10 @@ static brisk_err set_codec(disk_tier *tier, const brisk_disk_tier_opts *opts)
     tier->has_dicts =
         !opts->no_dictionary && tier->codec == CODEC_ZSTD && tier->bytes_max >= DICTS_FROM;
     tier->tended = opts->tended;
+    tier->reinsert_percent = opts->reinsert_percent == 0   ? REINSERT_PERCENT
+                             : opts->reinsert_percent < 0  ? 0
+                             : opts->reinsert_percent > 50 ? 50
+                                                           : (uint32_t)opts->reinsert_percent;
     return BRISK_OK;
 }
 
@@ -608,7 +626,10 @@ static brisk_err tier_new(const brisk_disk_tier_opts *opts, const disk_sys *sys,
     tier->alloc = alloc;
     tier->clock = opts->clock;
     tier->sys = sys != NULL ? sys : &system_calls;
-    tier->dir_fd = tier->state_fd = tier->index_fd = tier->active_fd = -1;
+    tier->dir_fd = tier->state_fd = tier->index_fd = -1;
+    for (uint32_t i = 0; i < DISK_BUCKETS; i++) {
+        tier->actives[i].fd = -1;
+    }
     tier->base.ops = &disk_tier_ops;
     (void)snprintf(tier->base.name, sizeof tier->base.name, "disk");
     set_limits(tier, opts);
@@ -634,6 +655,7 @@ static brisk_err tier_new(const brisk_disk_tier_opts *opts, const disk_sys *sys,
     pthread_mutex_init(&tier->scratch_lock, NULL);
     pthread_mutex_init(&tier->hist_lock, NULL);
     pthread_mutex_init(&tier->dict_lock, NULL);
+    pthread_mutex_init(&tier->tend_lock, NULL);
     pthread_mutex_init(&tier->trainer.lock, NULL);
     *ret = tier;
     return BRISK_OK;

@@ -193,11 +193,15 @@ static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean)
 {
     uint64_t offset;
     uint64_t last = 0;
+    disk_entry *entry = &tier->entries[scan->segment % tier->header->segment_count];
     disk_record record;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && disk_scan_next(scan, &offset, &record)) {
         last = offset;
-        if (record.live) {
+        disk_entry_note(entry, record.expires_at_ns);
+        if (!record.live) {
+            atomic_fetch_add_explicit(&entry->dead, 1, memory_order_relaxed);
+        } else {
             disk_slot slot = {.segment = scan->segment, .offset = (uint32_t)offset};
             err = insert(tier, slot, &record);
         }
@@ -242,7 +246,7 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *
         scan.end = scan.end < DISK_SEGMENT_BYTES_MAX ? scan.end : DISK_SEGMENT_BYTES_MAX;
         disk_entry *entry = &tier->entries[id % tier->header->segment_count];
         uint64_t word =
-            disk_entry_word(id, is_clean && size == clean_end ? DISK_CLOSED : DISK_SEALED);
+            disk_entry_word(id, 0, is_clean && size == clean_end ? DISK_CLOSED : DISK_SEALED);
         atomic_store_explicit(&entry->log_bytes, size, memory_order_relaxed);
         atomic_store_explicit(&entry->file_bytes, disk_files_bytes(tier, id), memory_order_relaxed);
         atomic_store_explicit(&entry->word, word, memory_order_release);

@@ -8,6 +8,11 @@
  *                        └─────────────────────────────────────────┘
  *     any but a living owner's ── drop ──► DROPPING ──► (no file)
  *
+ * Buckets: a process appends to up to six segments at once, by how long entries live: for ever, up to
+ * a minute, ten minutes, two hours, a day, longer.  A bucket's segment is closed when an entry expires
+ * later than the first one by more than that, so all in it expire at about the same time; then it is
+ * dropped without being read.  Entries that never expire leave in the order in which they came.
+ *
  * The table of segments is a service, not a truth: answers come from slots and records.  If it is
  * damaged, segments are dropped too early or too late, no more.
  *
@@ -31,15 +36,52 @@ enum {
     CLEAN_END_AT = offsetof(disk_segment_head, clean_end),
 };
 
+#define NS_PER_SECOND UINT64_C(1000000000)
+
+static_assert(offsetof(disk_segment_head, published_end) == (int)CLEAN_END_AT + 8, "one write");
+
 static uint64_t entry_word(const disk_entry *entry)
 {
     return atomic_load_explicit(&entry->word, memory_order_acquire);
 }
 
-static void entry_set(disk_entry *entry, uint32_t id, enum disk_segment_state state)
+static void entry_set(disk_entry *entry, uint32_t id, uint32_t bucket,
+                      enum disk_segment_state state)
 {
     /* Release: pairs with entry_word, so that the sizes are this segment's. */
-    atomic_store_explicit(&entry->word, disk_entry_word(id, state), memory_order_release);
+    atomic_store_explicit(&entry->word, disk_entry_word(id, bucket, state), memory_order_release);
+}
+
+/* Another state, all else the same. */
+static void entry_turn(disk_entry *entry, enum disk_segment_state state)
+{
+    uint64_t word = entry_word(entry);
+    entry_set(entry, disk_entry_id(word), disk_entry_bucket(word), state);
+}
+
+static void entry_blank(disk_entry *entry)
+{
+    atomic_store_explicit(&entry->log_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->file_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->reserved, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->records, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->dead, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->first_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->expires_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->kills, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->synced, 0, memory_order_relaxed);
+}
+
+void disk_entry_note(disk_entry *entry, uint64_t expires_at_ns)
+{
+    uint64_t expires = expires_at_ns != 0 ? expires_at_ns : UINT64_MAX;
+    if (atomic_load_explicit(&entry->first_ns, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&entry->first_ns, expires, memory_order_relaxed);
+    }
+    if (atomic_load_explicit(&entry->expires_ns, memory_order_relaxed) < expires) {
+        atomic_store_explicit(&entry->expires_ns, expires, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&entry->records, 1, memory_order_relaxed);
 }
 
 static uint64_t entry_bytes(const disk_entry *entry)
@@ -64,7 +106,7 @@ disk_entry *disk_entry_find(const disk_tier *tier, uint32_t id)
     return disk_entry_id(word) == id && disk_entry_state(word) != DISK_FREE ? entry : NULL;
 }
 
-static uint64_t bytes_reserved(const disk_tier *tier)
+uint64_t disk_bytes_reserved(const disk_tier *tier)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < tier->header->segment_count; i++) {
@@ -130,14 +172,26 @@ uint64_t disk_files_bytes(const disk_tier *tier, uint32_t id)
 
 /* --- dropping --------------------------------------------------------------------------------- */
 
-brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry)
+static void count_dropped(disk_tier *tier, uint64_t entries, disk_drop_reason reason)
+{
+    disk_counters *counters = &tier->counters;
+    if (reason == DISK_DROP_ROOM) {
+        disk_count(&counters->evictions, entries);
+        disk_count(&counters->room, entries);
+    } else if (reason == DISK_DROP_EXPIRED) {
+        disk_count(&counters->expired, entries);
+        disk_count(&counters->out_of_date, entries);
+    }
+}
+
+brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry, disk_drop_reason reason)
 {
     uint32_t id = disk_entry_id(entry_word(entry));
     brisk_err err = disk_mark_unclean(tier);
     if (err != BRISK_OK) {
         return err;
     }
-    entry_set(entry, id, DISK_DROPPING);
+    entry_turn(entry, DISK_DROPPING);
     char name[DISK_NAME_MAX];
     disk_segment_name(name, id);
     /* The file first: from here on no rebuild can find its records.  See disk.c, rule 8. */
@@ -146,13 +200,10 @@ brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry)
         return brisk_err_from_errno(errno);
     }
     (void)disk_files_remove(tier, id);
-    uint64_t evicted = disk_slots_clear(tier, id);
-    disk_count(&tier->counters.evictions, evicted);
-    disk_count(&tier->counters.room, evicted);
-    atomic_store_explicit(&entry->log_bytes, 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->file_bytes, 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->reserved, 0, memory_order_relaxed);
-    entry_set(entry, 0, DISK_FREE);
+    count_dropped(tier, disk_slots_clear(tier, id), reason);
+    entry_blank(entry);
+    entry_set(entry, 0, 0, DISK_FREE);
+    atomic_fetch_add_explicit(&tier->header->gone, 1, memory_order_release);
     atomic_fetch_add_explicit(&tier->header->drops, 1, memory_order_release);
     return BRISK_OK;
 }
@@ -166,45 +217,89 @@ void disk_segment_seal(disk_tier *tier, disk_entry *entry)
     uint64_t size = fstatat(tier->dir_fd, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
     atomic_store_explicit(&entry->log_bytes, size, memory_order_relaxed);
     atomic_store_explicit(&entry->file_bytes, disk_files_bytes(tier, id), memory_order_relaxed);
-    entry_set(entry, id, DISK_SEALED);
+    entry_turn(entry, DISK_SEALED);
 }
 
-/* The oldest segment that nobody alive appends to, or NULL. */
-static disk_entry *oldest_droppable(disk_tier *tier)
+/* Whether the segment may go; a dead owner's is sealed first. */
+static bool is_droppable(disk_tier *tier, disk_entry *entry)
+{
+    uint64_t word = entry_word(entry);
+    if (disk_entry_state(word) == DISK_ACTIVE) {
+        if (disk_owner_lives(tier, disk_entry_id(word))) {
+            return false;
+        }
+        disk_segment_seal(tier, entry);
+    }
+    return disk_entry_state(word) != DISK_FREE;
+}
+
+disk_entry *disk_oldest_droppable(disk_tier *tier)
 {
     disk_entry *oldest = NULL;
     uint32_t oldest_id = UINT32_MAX;
     for (uint32_t i = 0; i < tier->header->segment_count; i++) {
         disk_entry *entry = &tier->entries[i];
         uint64_t word = entry_word(entry);
-        uint32_t id = disk_entry_id(word);
-        if (disk_entry_state(word) == DISK_FREE || id >= oldest_id) {
-            continue;
+        if (disk_entry_state(word) != DISK_FREE && disk_entry_id(word) < oldest_id &&
+            is_droppable(tier, entry)) {
+            oldest = entry;
+            oldest_id = disk_entry_id(word);
         }
-        if (disk_entry_state(word) == DISK_ACTIVE) {
-            if (disk_owner_lives(tier, id)) {
-                continue;
-            }
-            disk_segment_seal(tier, entry);
-        }
-        oldest = entry;
-        oldest_id = id;
     }
     return oldest;
 }
 
+void disk_drop_expired(disk_tier *tier)
+{
+    uint64_t now = brisk_clock_wall_ns(tier->clock);
+    tier->segments_used = 0;
+    for (uint32_t i = 0; i < tier->header->segment_count; i++) {
+        disk_entry *entry = &tier->entries[i];
+        uint64_t word = entry_word(entry);
+        uint64_t expires = atomic_load_explicit(&entry->expires_ns, memory_order_relaxed);
+        if (disk_entry_state(word) == DISK_FREE) {
+            continue;
+        }
+        tier->segments_used++;
+        if (expires == 0 || expires > now) {
+            continue;
+        }
+        disk_active *active = disk_active_find(tier, disk_entry_id(word));
+        if (active != NULL) {
+            disk_active_close(tier, active);
+        }
+        if (is_droppable(tier, entry) &&
+            disk_segment_drop(tier, entry, DISK_DROP_EXPIRED) == BRISK_OK) {
+            tier->segments_used--;
+        }
+    }
+}
+
+static bool has_active(const disk_tier *tier)
+{
+    for (uint32_t i = 0; i < DISK_BUCKETS; i++) {
+        if (tier->actives[i].id != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static brisk_err make_room_locked(disk_tier *tier, uint64_t bytes)
 {
-    while (bytes_reserved(tier) + bytes > tier->data_max) {
-        disk_entry *oldest = oldest_droppable(tier);
-        if (oldest == NULL && tier->active_id == 0) {
+    if (disk_bytes_reserved(tier) + bytes > tier->data_max) {
+        disk_drop_expired(tier);
+    }
+    while (disk_bytes_reserved(tier) + bytes > tier->data_max) {
+        disk_entry *oldest = disk_oldest_droppable(tier);
+        if (oldest == NULL && !has_active(tier)) {
             return BRISK_ERR_FULL;
         }
         if (oldest == NULL) {
-            disk_active_close(tier); /* our own is all that is left */
+            disk_active_close_all(tier); /* our own are all that is left */
             continue;
         }
-        brisk_err err = disk_segment_drop(tier, oldest);
+        brisk_err err = disk_segment_drop(tier, oldest, DISK_DROP_ROOM);
         if (err != BRISK_OK) {
             return err;
         }
@@ -232,11 +327,11 @@ brisk_err disk_drop_all(disk_tier *tier)
     if (err != BRISK_OK) {
         return err;
     }
-    disk_active_close(tier);
+    disk_active_close_all(tier);
     for (uint32_t i = 0; i < tier->header->segment_count; i++) {
         disk_entry *entry = &tier->entries[i];
         if (disk_entry_state(entry_word(entry)) != DISK_FREE) {
-            brisk_err dropped = disk_segment_drop(tier, entry);
+            brisk_err dropped = disk_segment_drop(tier, entry, DISK_DROP_CLEAR);
             err = err == BRISK_OK ? dropped : err;
         }
     }
@@ -249,56 +344,102 @@ brisk_err disk_drop_all(disk_tier *tier)
     return err;
 }
 
-/* --- the active segment ------------------------------------------------------------------------- */
+/* --- active segments ---------------------------------------------------------------------------- */
 
-static void forget_active(disk_tier *tier)
+/* The lives that a bucket is for: up to so many seconds; bucket 0 is for entries that stay. */
+static const uint64_t bucket_seconds[DISK_BUCKETS] = {UINT64_MAX, 60, 600, 7200, 86400, UINT64_MAX};
+
+enum { LONGEST_SPAN_SECONDS = 7 * 86400 };
+
+static uint32_t bucket_of(const disk_tier *tier, const disk_need *need)
 {
-    (void)close(tier->active_fd);
-    disk_owner_leave(tier, tier->active_id);
-    tier->active_id = 0;
-    tier->active_fd = -1;
-    tier->active_entry = NULL;
-    tier->active_odd = false;
+    /* When the table fills up with half-empty segments, lives may mix. */
+    if (need->expires_at_ns == 0 || tier->bucket_count < 2 ||
+        tier->segments_used > tier->header->segment_count / 2) {
+        return 0;
+    }
+    uint64_t now = brisk_clock_wall_ns(tier->clock);
+    uint64_t left = need->expires_at_ns > now ? (need->expires_at_ns - now) / NS_PER_SECOND : 0;
+    uint32_t bucket = 1;
+    while (bucket < tier->bucket_count - 1 && left > bucket_seconds[bucket]) {
+        bucket++;
+    }
+    return bucket;
 }
 
-static bool active_is_ours(const disk_tier *tier)
+/* Whether such an entry is at home in a segment whose first one expires at `first_ns`. */
+static bool is_at_home(uint32_t bucket, uint64_t first_ns, const disk_need *need)
 {
-    return entry_word(tier->active_entry) == disk_entry_word(tier->active_id, DISK_ACTIVE);
+    if (bucket == 0 || first_ns == 0) {
+        return true;
+    }
+    uint64_t span = bucket_seconds[bucket] < LONGEST_SPAN_SECONDS ? bucket_seconds[bucket]
+                                                                  : LONGEST_SPAN_SECONDS;
+    return need->expires_at_ns <= first_ns ||
+           need->expires_at_ns - first_ns <= span * NS_PER_SECOND;
 }
 
-void disk_active_close(disk_tier *tier)
+disk_active *disk_active_find(disk_tier *tier, uint32_t id)
 {
-    if (tier->active_id == 0) {
+    for (uint32_t i = 0; i < DISK_BUCKETS && id != 0; i++) {
+        if (tier->actives[i].id == id) {
+            return &tier->actives[i];
+        }
+    }
+    return NULL;
+}
+
+static void forget_active(disk_tier *tier, disk_active *active)
+{
+    (void)close(active->fd);
+    disk_owner_leave(tier, active->id);
+    *active = (disk_active){.fd = -1};
+}
+
+static bool active_is_ours(const disk_active *active)
+{
+    uint64_t word = entry_word(active->entry);
+    return disk_entry_id(word) == active->id && disk_entry_state(word) == DISK_ACTIVE;
+}
+
+void disk_active_close(disk_tier *tier, disk_active *active)
+{
+    if (active->id == 0) {
         return;
     }
-    uint64_t word = disk_clean_end_make(tier->active_id, (uint32_t)tier->active_end, tier->seed);
+    uint64_t word = disk_clean_end_make(active->id, (uint32_t)active->end, tier->seed);
+    uint64_t ends[2] = {word, word}; /* and all of them are published */
     enum disk_segment_state state = DISK_SEALED;
-    if (!tier->active_odd &&
-        disk_pwrite_all(tier, tier->active_fd, &word, sizeof word, CLEAN_END_AT) == BRISK_OK) {
+    if (!active->odd &&
+        disk_pwrite_all(tier, active->fd, ends, sizeof ends, CLEAN_END_AT) == BRISK_OK) {
         state = DISK_CLOSED;
     }
     /* Without the structure lock it stays ACTIVE with a dead owner, and the next one seals it. */
     if (disk_structure_enter(tier) == BRISK_OK) {
-        if (active_is_ours(tier)) {
-            entry_set(tier->active_entry, tier->active_id, state);
+        if (active_is_ours(active)) {
+            atomic_fetch_add_explicit(&active->entry->kills, 1, memory_order_relaxed);
+            entry_turn(active->entry, state);
         }
         disk_structure_leave(tier);
     }
-    forget_active(tier);
+    forget_active(tier, active);
 }
 
-static void set_active(disk_tier *tier, uint32_t id, int fd, uint64_t end)
+void disk_active_close_all(disk_tier *tier)
+{
+    for (uint32_t i = 0; i < DISK_BUCKETS; i++) {
+        disk_active_close(tier, &tier->actives[i]);
+    }
+}
+
+static void set_active(disk_tier *tier, uint32_t bucket, uint32_t id, int fd, uint64_t end)
 {
     disk_entry *entry = &tier->entries[id % tier->header->segment_count];
-    tier->active_id = id;
-    tier->active_fd = fd;
-    tier->active_end = end;
-    tier->active_limit = tier->segment_bytes;
-    tier->active_odd = false;
-    tier->active_entry = entry;
+    tier->actives[bucket] =
+        (disk_active){.id = id, .fd = fd, .entry = entry, .end = end, .limit = tier->segment_bytes};
     atomic_store_explicit(&entry->log_bytes, end, memory_order_relaxed);
     atomic_store_explicit(&entry->reserved, tier->segment_bytes, memory_order_relaxed);
-    entry_set(entry, id, DISK_ACTIVE);
+    entry_set(entry, id, bucket, DISK_ACTIVE);
 }
 
 /* Open a closed segment to append more: the mark of its order goes first. */
@@ -330,21 +471,30 @@ static brisk_err adopt_open(disk_tier *tier, uint32_t id, uint64_t end, int *ret
     return BRISK_OK;
 }
 
-/* Go on in a segment that was closed with room for `bytes`: many short processes, few segments. */
-static bool adopt(disk_tier *tier, uint64_t bytes)
+static bool may_adopt(const disk_tier *tier, const disk_entry *entry, uint32_t bucket,
+                      const disk_need *need)
+{
+    uint64_t word = entry_word(entry);
+    uint64_t log = atomic_load_explicit(&entry->log_bytes, memory_order_relaxed);
+    uint64_t files = atomic_load_explicit(&entry->file_bytes, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&entry->first_ns, memory_order_relaxed);
+    return disk_entry_state(word) == DISK_CLOSED && disk_entry_bucket(word) == bucket &&
+           log >= DISK_SEGMENT_HEAD && log % DISK_RECORD_ALIGN == 0 &&
+           log + need->bytes <= tier->segment_bytes && files < tier->segment_bytes &&
+           is_at_home(bucket, first, need) && disk_entry_id(word) != tier->moves.segment;
+}
+
+/* Go on in a segment that was closed with room for more: many short processes, few segments. */
+static bool adopt(disk_tier *tier, uint32_t bucket, const disk_need *need)
 {
     disk_entry *best = NULL;
     uint32_t best_id = 0;
     for (uint32_t i = 0; i < tier->header->segment_count; i++) {
         disk_entry *entry = &tier->entries[i];
-        uint64_t word = entry_word(entry);
-        uint64_t log = atomic_load_explicit(&entry->log_bytes, memory_order_relaxed);
-        uint64_t files = atomic_load_explicit(&entry->file_bytes, memory_order_relaxed);
-        if (disk_entry_state(word) == DISK_CLOSED && disk_entry_id(word) > best_id &&
-            log >= DISK_SEGMENT_HEAD && log % DISK_RECORD_ALIGN == 0 &&
-            log + bytes <= tier->segment_bytes && files < tier->segment_bytes) {
+        uint32_t id = disk_entry_id(entry_word(entry));
+        if (id > best_id && may_adopt(tier, entry, bucket, need)) {
             best = entry;
-            best_id = disk_entry_id(word);
+            best_id = id;
         }
     }
     if (best == NULL || !disk_owner_take(tier, best_id)) {
@@ -354,10 +504,10 @@ static bool adopt(disk_tier *tier, uint64_t bytes)
     uint64_t end = atomic_load_explicit(&best->log_bytes, memory_order_relaxed);
     if (adopt_open(tier, best_id, end, &fd) != BRISK_OK) {
         disk_owner_leave(tier, best_id);
-        entry_set(best, best_id, DISK_SEALED);
+        entry_turn(best, DISK_SEALED);
         return false;
     }
-    set_active(tier, best_id, fd, end);
+    set_active(tier, bucket, best_id, fd, end);
     return true;
 }
 
@@ -398,7 +548,7 @@ static brisk_err create_file(disk_tier *tier, uint32_t id, int *ret)
     return BRISK_OK;
 }
 
-static brisk_err create(disk_tier *tier)
+static brisk_err create(disk_tier *tier, uint32_t bucket)
 {
     for (int tries = 0; tries < CREATE_TRIES; tries++) {
         uint32_t id = next_id(tier);
@@ -411,8 +561,10 @@ static brisk_err create(disk_tier *tier)
         int fd = -1;
         brisk_err err = create_file(tier, id, &fd);
         if (err == BRISK_OK) {
-            set_active(tier, id, fd, DISK_SEGMENT_HEAD);
-            atomic_store_explicit(&tier->active_entry->file_bytes, 0, memory_order_relaxed);
+            entry_blank(&tier->entries[id % tier->header->segment_count]);
+            set_active(tier, bucket, id, fd, DISK_SEGMENT_HEAD);
+            atomic_fetch_add_explicit(&tier->header->gone, 1,
+                                      memory_order_release); /* a new name */
             return BRISK_OK;
         }
         disk_owner_leave(tier, id);
@@ -423,50 +575,75 @@ static brisk_err create(disk_tier *tier)
     return BRISK_ERR_CONFLICT;
 }
 
-brisk_err disk_active_ready(disk_tier *tier, uint64_t bytes)
+/* The active segment of the bucket if it can take such a record; otherwise it is closed. */
+static disk_active *look_at_active(disk_tier *tier, uint32_t bucket, const disk_need *need)
+{
+    disk_active *active = &tier->actives[bucket];
+    if (active->id != 0 && !active_is_ours(active)) {
+        forget_active(tier, active); /* somebody cleared the folder */
+    }
+    if (active->id == 0) {
+        return NULL;
+    }
+    uint64_t files = atomic_load_explicit(&active->entry->file_bytes, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&active->entry->first_ns, memory_order_relaxed);
+    bool fits = active->end + need->bytes <= active->limit && files < tier->segment_bytes &&
+                is_at_home(bucket, first, need);
+    return fits ? active : NULL;
+}
+
+disk_active *disk_active_here(disk_tier *tier, const disk_need *need)
+{
+    return look_at_active(tier, bucket_of(tier, need), need);
+}
+
+brisk_err disk_active_ready(disk_tier *tier, const disk_need *need, disk_active **ret)
 {
     disk_fd_refresh(tier);
-    if (tier->active_id != 0 && !active_is_ours(tier)) {
-        forget_active(tier); /* somebody cleared the folder */
+    uint32_t bucket = bucket_of(tier, need);
+    disk_active *active = look_at_active(tier, bucket, need);
+    if (active != NULL) {
+        *ret = active;
+        return BRISK_OK;
     }
-    if (tier->active_id != 0) {
-        uint64_t files =
-            atomic_load_explicit(&tier->active_entry->file_bytes, memory_order_relaxed);
-        if (tier->active_end + bytes <= tier->active_limit && files < tier->segment_bytes) {
-            return BRISK_OK;
-        }
-        disk_active_close(tier);
-    }
-    if (bytes == 0 || bytes > tier->segment_bytes - DISK_SEGMENT_HEAD) {
+    disk_active_close(tier, &tier->actives[bucket]);
+    if (need->bytes == 0 || need->bytes > tier->segment_bytes - DISK_SEGMENT_HEAD) {
         return BRISK_ERR_LIMIT;
     }
     brisk_err err = disk_structure_enter(tier);
     if (err != BRISK_OK) {
         return err;
     }
+    disk_drop_expired(tier);
     err = disk_room_make(tier, tier->segment_bytes);
-    if (err == BRISK_OK && !adopt(tier, bytes)) {
-        err = create(tier);
+    if (err == BRISK_OK && !adopt(tier, bucket, need)) {
+        err = create(tier, bucket);
+    }
+    if (err == BRISK_OK) {
+        disk_moves_begin(tier);
+        *ret = &tier->actives[bucket];
     }
     disk_structure_leave(tier);
     return err;
 }
 
-brisk_err disk_append(disk_tier *tier, unsigned char *record, uint64_t size, disk_slot *ret)
+brisk_err disk_append(disk_tier *tier, disk_active *active, unsigned char *record,
+                      const disk_need *need, disk_slot *ret)
 {
-    BRISK_ASSERT(tier->active_id != 0 && tier->active_end + size <= tier->active_limit);
-    disk_place place = {
-        .seed = tier->seed, .segment = tier->active_id, .offset = (uint32_t)tier->active_end};
+    uint64_t size = need->bytes;
+    BRISK_ASSERT(active->id != 0 && active->end + size <= active->limit);
+    disk_place place = {.seed = tier->seed, .segment = active->id, .offset = (uint32_t)active->end};
     disk_record_seal(record, size, &place);
-    brisk_err err = disk_pwrite_all(tier, tier->active_fd, record, (size_t)size, tier->active_end);
+    disk_entry_note(active->entry, need->expires_at_ns); /* before it is there: never too early */
+    brisk_err err = disk_pwrite_all(tier, active->fd, record, (size_t)size, active->end);
     if (err != BRISK_OK) {
         /* What reached the file is its last record, and those of the unclosed are not believed. */
-        tier->active_odd = true;
-        disk_active_close(tier);
+        active->odd = true;
+        disk_active_close(tier, active);
         return err;
     }
-    tier->active_end += size;
-    atomic_store_explicit(&tier->active_entry->log_bytes, tier->active_end, memory_order_relaxed);
+    active->end += size;
+    atomic_store_explicit(&active->entry->log_bytes, active->end, memory_order_relaxed);
     *ret = (disk_slot){.segment = place.segment, .offset = place.offset};
     return BRISK_OK;
 }
