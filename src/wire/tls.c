@@ -57,6 +57,7 @@
     X(SSL_CTX_use_PrivateKey_file)                                                                 \
     X(SSL_CTX_use_certificate_chain_file)                                                          \
     X(SSL_ctrl)                                                                                    \
+    X(SSL_do_handshake)                                                                            \
     X(SSL_free)                                                                                    \
     X(SSL_get0_alpn_selected)                                                                      \
     X(SSL_get0_param)                                                                              \
@@ -464,6 +465,16 @@ static brisk_err judge(wire_tls *tls, int result, brisk_errinfo *info)
 static brisk_err still_dead(const wire_tls *tls, brisk_errinfo *info)
 {
     return brisk_errinfo_set(info, tls->failed, "TLS: the stream has failed before");
+}
+
+brisk_err wire_tls_handshake(wire_tls *tls, brisk_errinfo *info)
+{
+    if (tls->failed != BRISK_OK) {
+        return still_dead(tls, info);
+    }
+    so.ERR_clear_error();
+    int result = so.SSL_do_handshake(tls->ssl);
+    return result == 1 ? BRISK_OK : judge(tls, result, info);
 }
 
 brisk_err wire_tls_read(wire_tls *tls, void *data, size_t size, size_t *got, brisk_errinfo *info)

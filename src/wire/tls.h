@@ -62,6 +62,8 @@ BRISK_NODISCARD brisk_err wire_tls_create(wire_tls_context *context, const char 
                                           wire_tls **ret);
 void wire_tls_destroy(wire_tls *tls); /* NULL is accepted */
 
+/* As far as the handshake gets now; read and write do it by themselves.  Errors as for read. */
+BRISK_NODISCARD brisk_err wire_tls_handshake(wire_tls *tls, brisk_errinfo *info);
 /* Bytes from the socket; all are taken.  Read before feeding more, or they pile up.  NOMEM. */
 BRISK_NODISCARD brisk_err wire_tls_feed(wire_tls *tls, const void *data, size_t size);
 /*
