@@ -298,6 +298,9 @@ void cache_bump_key(brisk_cache *cache, cache_slot *slot, const brisk_key *key)
     uint64_t counter = 0;
     brisk_bump bump = {.kind = BRISK_BUMP_SLOT, .slot = generation_slot_of_key(key)};
     if (has_view(slot) && (counter_of(slot, bump.slot, &counter) != BRISK_OK || counter != 0)) {
+        /* Here, too: an entry that came from the tier may depend on a key that is not armed here. */
+        cache_warn_power(generations_mark(cache->table));
+        generations_bump(cache->table, bump.slot);
         (void)bump_one(cache, slot, &bump);
     }
 }
