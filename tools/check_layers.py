@@ -33,7 +33,7 @@ HEADERS = {  # layer: the public headers it implements
     "predict "
     "warm "
     "",
-    "engine": "engine workload module command",
+    "engine": "engine workload module command shared",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}
 UMBRELLA = "brisk"  # includes every other one; for programs outside the library

@@ -29,6 +29,7 @@
 #include <brisk/pool.h>
 #include <brisk/predict.h>
 #include <brisk/rng.h>
+#include <brisk/shared.h>
 #include <brisk/trace.h>
 #include <brisk/value.h>
 #include <brisk/version.h>
