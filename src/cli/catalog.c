@@ -132,27 +132,54 @@ static brisk_err read_group(brisk_arena *arena, const brisk_yaml_node *root, cli
     return BRISK_OK;
 }
 
+/** The top level with room for `count` commands more. */
+static brisk_err copy_top(brisk_arena *arena, cli_group *top, uint32_t count,
+                          const brisk_command ***ret)
+{
+    size_t total = top->command_count + (size_t)count;
+    const brisk_command **commands = brisk_arena_calloc(arena, total, sizeof(brisk_command *));
+    if (commands == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    memcpy(commands, top->commands, top->command_count * sizeof *commands);
+    top->commands = commands;
+    *ret = commands;
+    return BRISK_OK;
+}
+
 static brisk_err read_manifests(brisk_arena *arena, const brisk_manifests *manifests,
                                 cli_catalog *ret)
 {
     cli_catalog builtin = cli_builtin();
     uint32_t count = brisk_manifests_count(manifests);
     cli_group *groups = brisk_arena_calloc(arena, builtin.count + (size_t)count, sizeof *groups);
-    if (groups == NULL) {
+    const char **modules = brisk_arena_calloc(arena, count, sizeof *modules);
+    const brisk_command **top = NULL;
+    if (groups == NULL || modules == NULL) {
         return BRISK_ERR_NOMEM;
     }
     memcpy(groups, builtin.groups, builtin.count * sizeof *groups);
+    brisk_err err = copy_top(arena, &groups[0], count, &top);
     uint32_t used = builtin.count;
-    for (uint32_t i = 0; i < count; i++) {
-        brisk_err err = read_group(arena, brisk_manifests_at(manifests, i), &groups[used]);
-        if (err == BRISK_ERR_NOMEM) {
-            return err;
+    uint32_t module_count = 0;
+    for (uint32_t i = 0; i < count && err != BRISK_ERR_NOMEM; i++) {
+        err = read_group(arena, brisk_manifests_at(manifests, i), &groups[used]);
+        if (err != BRISK_OK) {
+            continue;
         }
-        if (err == BRISK_OK) {
+        modules[module_count++] = groups[used].name;
+        const brisk_command *only = cli_only_command(&groups[used]);
+        if (only != NULL) {
+            top[groups[0].command_count++] = only;
+        } else {
             used++;
         }
     }
-    *ret = (cli_catalog){.groups = groups, .count = used};
+    if (err == BRISK_ERR_NOMEM) {
+        return err;
+    }
+    *ret = (cli_catalog){
+        .groups = groups, .count = used, .modules = modules, .module_count = module_count};
     return BRISK_OK;
 }
 

@@ -34,10 +34,15 @@ typedef struct cli_group {
     bool module;
 } cli_group;
 
-/** Every group there is, the top level first. */
+/**
+ * Every group there is, the top level first.  A module whose only command has the module's name
+ * (`brisk serve`) is no group: its command stands at the top level.
+ */
 typedef struct cli_catalog {
     const cli_group *groups;
     uint32_t count;
+    const char *const *modules; /* names of all modules with a manifest */
+    uint32_t module_count;
 } cli_catalog;
 
 /** One run of the program. */
@@ -68,6 +73,8 @@ enum cli_global {
     CLI_GLOBAL_QUIET,
     CLI_GLOBAL_COUNT,
 };
+/** The command that a group of a module consists of, or NULL. */
+const brisk_command *cli_only_command(const cli_group *group);
 const cli_group *cli_find_group(cli_catalog catalog, const char *name);
 const brisk_command *cli_find_command(const cli_group *group, const char *name);
 

@@ -155,11 +155,10 @@ static void load_modules(const brisk_invocation *invocation, brisk_engine *engin
     if (cli_catalog_load(cli_of(invocation), &catalog) != BRISK_OK) {
         return;
     }
-    for (uint32_t i = 0; i < catalog.count; i++) {
+    for (uint32_t i = 0; i < catalog.module_count; i++) {
         const brisk_workload *workload = NULL;
         brisk_errinfo info = {0};
-        if (catalog.groups[i].module &&
-            brisk_engine_load(engine, catalog.groups[i].name, &workload, &info) != BRISK_OK) {
+        if (brisk_engine_load(engine, catalog.modules[i], &workload, &info) != BRISK_OK) {
             (void)fprintf(invocation->err, "brisk: %s\n", info.text);
         }
     }

@@ -258,8 +258,14 @@ brisk_exit cli_help(cli_state *cli, FILE *out, int count, char *const *words)
         return BRISK_EXIT_OK;
     }
     const cli_group *group = cli_find_group(catalog, words[0]);
-    if (group == NULL) {
+    top = cli_find_command(&catalog.groups[0], words[0]);
+    if (group == NULL && top == NULL) {
         group = group_of_module(cli, words[0]);
+        top = group != NULL ? cli_only_command(group) : NULL;
+    }
+    if (top != NULL) {
+        cli_print_command(out, NULL, top);
+        return BRISK_EXIT_OK;
     }
     if (group == NULL) {
         return cli_unknown(cli, NULL, NULL, words[0]);

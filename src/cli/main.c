@@ -84,7 +84,9 @@ static brisk_exit run_module(cli_state *cli, int argc, char **argv)
                        .commands = module->commands,
                        .command_count = module->command_count,
                        .module = true};
-    return run_group(cli, &group, argc, argv);
+    const brisk_command *only = cli_only_command(&group);
+    return only != NULL ? cli_invoke(cli, NULL, only, argc - 1, argv + 1)
+                        : run_group(cli, &group, argc, argv);
 }
 
 static brisk_exit dispatch(cli_state *cli, int argc, char **argv)

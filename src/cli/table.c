@@ -56,6 +56,13 @@ const cli_group *cli_find_group(cli_catalog catalog, const char *name)
     return NULL;
 }
 
+const brisk_command *cli_only_command(const cli_group *group)
+{
+    bool only = group->module && group->command_count == 1 &&
+                strcmp(group->commands[0]->name, group->name) == 0;
+    return only ? group->commands[0] : NULL;
+}
+
 const brisk_command *cli_find_command(const cli_group *group, const char *name)
 {
     for (uint32_t i = 0; i < group->command_count; i++) {

@@ -353,7 +353,7 @@ static brisk_err scan(brisk_manifests *manifests, const char *folder)
     return err;
 }
 
-/* The build tree: workload/NAME/NAME.manifest beside the library. */
+/* The build tree: workload/NAME/NAME.manifest beside the library (and daemon/NAME.manifest). */
 static brisk_err scan_build_tree(brisk_manifests *manifests, const char *folder)
 {
     DIR *dir = opendir(folder);
@@ -391,13 +391,16 @@ brisk_err brisk_manifests_load(const brisk_alloc *alloc, brisk_manifests **ret)
     for (uint32_t i = 0; err == BRISK_OK && module_env_folder(i, folder); i++) {
         err = scan(manifests, folder);
     }
+    static const struct {
+        const char *place;
+        brisk_err (*scan)(brisk_manifests *manifests, const char *folder);
+    } beside[] = {{"brisk", scan}, {"workload", scan_build_tree}, {"daemon", scan}};
     char library[MODULE_PATH_MAX];
-    if (err == BRISK_OK && module_library_folder(library)) {
-        int size = snprintf(folder, sizeof folder, "%s/brisk", library);
-        err = size > 0 && (size_t)size < sizeof folder ? scan(manifests, folder) : BRISK_OK;
-        size = snprintf(folder, sizeof folder, "%s/workload", library);
-        if (err == BRISK_OK && size > 0 && (size_t)size < sizeof folder) {
-            err = scan_build_tree(manifests, folder);
+    bool found = module_library_folder(library);
+    for (size_t i = 0; found && err == BRISK_OK && i < sizeof beside / sizeof beside[0]; i++) {
+        int size = snprintf(folder, sizeof folder, "%s/%s", library, beside[i].place);
+        if (size > 0 && (size_t)size < sizeof folder) {
+            err = beside[i].scan(manifests, folder);
         }
     }
     if (err != BRISK_OK) {

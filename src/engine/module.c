@@ -102,10 +102,12 @@ static bool candidate(uint32_t index, const char *name, char path[MODULE_PATH_MA
     int length = 0;
     if (index < env && module_env_folder(index, folder)) {
         length = snprintf(path, MODULE_PATH_MAX, "%s/%s.so", folder, name);
-    } else if (index >= env && index < env + 2 && module_library_folder(folder)) {
-        length = index == env
-                     ? snprintf(path, MODULE_PATH_MAX, "%s/brisk/%s.so", folder, name)
-                     : snprintf(path, MODULE_PATH_MAX, "%s/workload/%s/%s.so", folder, name, name);
+    } else if (index >= env && index < env + 3 && module_library_folder(folder)) {
+        static const char *const places[] = {"brisk", "workload", "daemon"};
+        const char *place = places[index - env];
+        length = place == places[1]
+                     ? snprintf(path, MODULE_PATH_MAX, "%s/%s/%s/%s.so", folder, place, name, name)
+                     : snprintf(path, MODULE_PATH_MAX, "%s/%s/%s.so", folder, place, name);
     } else {
         return false;
     }

@@ -110,6 +110,8 @@ void resp_requests_deinit(resp_requests *requests);
 resp_status resp_requests_read(resp_requests *requests, unsigned char *data, size_t size);
 /* Forget the arguments of all requests that are done; memory beyond the usual is given back. */
 void resp_requests_clear(resp_requests *requests);
+/* Forget also the request in progress: the next read begins at its start, or anywhere else. */
+void resp_requests_restart(resp_requests *requests);
 /* Bytes that the request in progress is known to need in all; 0 when it is not known. */
 size_t resp_requests_wanted(const resp_requests *requests);
 
@@ -222,5 +224,8 @@ void resp_put_set(resp_writer *writer, size_t count);
 void resp_put_push(resp_writer *writer, size_t count);
 /* An aggregate whose count is known only afterwards: `mark` is writer->size before its items. */
 void resp_put_count_before(resp_writer *writer, size_t mark, resp_type type, size_t count);
+
+/* Bytes at `mark` instead of behind everything. */
+void resp_put_before(resp_writer *writer, size_t mark, const void *data, size_t size);
 
 #endif /* BRISK_SRC_WIRE_RESP_H */

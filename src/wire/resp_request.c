@@ -118,6 +118,12 @@ void resp_requests_clear(resp_requests *requests)
     }
 }
 
+void resp_requests_restart(resp_requests *requests)
+{
+    requests->busy_ = false;
+    resp_requests_clear(requests);
+}
+
 size_t resp_requests_wanted(const resp_requests *requests)
 {
     bool known = requests->busy_ && requests->bulk_left_ >= 0;

@@ -265,16 +265,20 @@ void resp_put_push(resp_writer *writer, size_t count)
     put_aggregate(writer, RESP_PUSH, count);
 }
 
-void resp_put_count_before(resp_writer *writer, size_t mark, resp_type type, size_t count)
+void resp_put_before(resp_writer *writer, size_t mark, const void *data, size_t size)
 {
-    BRISK_ASSERT(mark <= writer->size);
-    char head[HEAD_MAX];
-    char kind = aggregate_kind(writer, type, &count);
-    size_t size = format_head(head, kind, (int64_t)count);
     if (resp_writer_room(writer, size) == NULL) {
         return;
     }
+    BRISK_ASSERT(mark <= writer->size);
     memmove(writer->data + mark + size, writer->data + mark, writer->size - mark);
-    memcpy(writer->data + mark, head, size);
+    memcpy(writer->data + mark, data, size);
     writer->size += size;
+}
+
+void resp_put_count_before(resp_writer *writer, size_t mark, resp_type type, size_t count)
+{
+    char head[HEAD_MAX];
+    char kind = aggregate_kind(writer, type, &count);
+    resp_put_before(writer, mark, head, format_head(head, kind, (int64_t)count));
 }

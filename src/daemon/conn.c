@@ -1,0 +1,403 @@
+/*
+ * conn.c -- reading, sending, backpressure, closing.
+ *
+ * Invariant: EPOLLIN is asked for exactly while the connection may be worked on; EPOLLOUT exactly
+ * while bytes are unsent.  A connection that died stays in memory until the round ends, since the
+ * same wait may have returned another event for it.
+ */
+#include "daemon/conn.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "daemon/server.h"
+
+enum { IN_FIRST = 1024, OUT_KEPT = 262144 };
+
+static bool may_work(const conn *c)
+{
+    return !c->waiting && !c->choked && !c->closing && !c->dead;
+}
+
+static void ask_for_events(conn *c)
+{
+    if (c->dead) {
+        return;
+    }
+    uint32_t events =
+        (may_work(c) ? (uint32_t)EPOLLIN : 0U) | (conn_unsent(c) > 0 ? (uint32_t)EPOLLOUT : 0U);
+    if (events != c->events) {
+        loop_rewatch(&c->worker->loop, c->fd, events, &c->source);
+        c->events = events;
+    }
+}
+
+/* --- closing ------------------------------------------------------------------------------ */
+
+static void drop_in(conn *c)
+{
+    if (c->in != NULL) {
+        server *s = c->worker->server;
+        s->alloc->release(s->alloc->ctx, c->in, c->in_capacity, 1);
+        atomic_fetch_sub_explicit(&s->input_bytes, c->in_capacity, memory_order_relaxed);
+    }
+    c->in = NULL;
+    c->in_size = 0;
+    c->in_capacity = 0;
+}
+
+/* Count what `pending` holds, for the bound on all connections together. */
+static void count_pending(conn *c, size_t before)
+{
+    atomic_fetch_add_explicit(&c->worker->server->output_bytes, c->pending.capacity - before,
+                              memory_order_relaxed);
+}
+
+static void drop_pending(conn *c)
+{
+    size_t before = c->pending.capacity;
+    resp_writer_deinit(&c->pending);
+    c->sent = 0;
+    count_pending(c, before);
+}
+
+void conn_kill(conn *c)
+{
+    if (c->dead) {
+        return;
+    }
+    c->dead = true;
+    worker *w = c->worker;
+    loop_unwatch(&w->loop, c->fd);
+    c->protocol->close(c);
+    (void)close(c->fd);
+    if (c->previous != NULL) {
+        c->previous->next = c->next;
+    } else {
+        w->conns = c->next;
+    }
+    if (c->next != NULL) {
+        c->next->previous = c->previous;
+    }
+    atomic_fetch_sub_explicit(&w->conn_count, 1, memory_order_relaxed);
+    c->next = w->graves;
+    w->graves = c;
+}
+
+void conn_finish(conn *c)
+{
+    c->closing = true;
+    if (conn_unsent(c) == 0 && !c->working) {
+        conn_kill(c);
+    } else {
+        ask_for_events(c);
+    }
+}
+
+void conn_bury(worker *w)
+{
+    while (w->graves != NULL) {
+        conn *c = w->graves;
+        w->graves = c->next;
+        drop_in(c);
+        drop_pending(c);
+        w->server->alloc->release(w->server->alloc->ctx, c, sizeof *c, _Alignof(conn));
+    }
+}
+
+void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns)
+{
+    for (conn *c = w->conns; c != NULL;) {
+        conn *next = c->next;
+        if (now_ns - c->active_ns >= idle_ns && now_ns > c->active_ns && c->protocol->is_idle(c)) {
+            conn_kill(c);
+        }
+        c = next;
+    }
+}
+
+/* --- sending ------------------------------------------------------------------------------ */
+
+/* As much as the kernel takes; false: the connection died. */
+static bool send_bytes(conn *c, const unsigned char *data, size_t size, size_t *ret_sent)
+{
+    size_t sent = 0;
+    while (sent < size) {
+        ssize_t n = send(c->fd, data + sent, size - sent, MSG_NOSIGNAL);
+        if (n >= 0) {
+            sent += (size_t)n;
+        } else if (errno == EAGAIN) {
+            break;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    atomic_fetch_add_explicit(&c->worker->server->bytes_out, sent, memory_order_relaxed);
+    *ret_sent = sent;
+    return true;
+}
+
+/* More than it may hold, alone or with the others. */
+static bool is_choked(const conn *c)
+{
+    const server *s = c->worker->server;
+    size_t unsent = conn_unsent(c);
+    return unsent > s->limits.output_high ||
+           (unsent > 0 &&
+            atomic_load_explicit(&s->output_bytes, memory_order_relaxed) > s->limits.output_total);
+}
+
+void conn_append(conn *c, const void *data, size_t size)
+{
+    size_t before = c->pending.capacity;
+    if (c->sent > 0 && c->sent == c->pending.size) {
+        c->pending.size = 0;
+        c->sent = 0;
+    }
+    resp_put_raw(&c->pending, data, size);
+    count_pending(c, before);
+}
+
+void conn_flush(conn *c)
+{
+    size_t sent = 0;
+    if (c->dead) {
+        return;
+    }
+    if (c->pending.err != BRISK_OK ||
+        !send_bytes(c, c->pending.data + c->sent, conn_unsent(c), &sent)) {
+        if (c->pending.err != BRISK_OK) {
+            atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
+        }
+        conn_kill(c);
+        return;
+    }
+    c->sent += sent;
+    if (conn_unsent(c) == 0) {
+        drop_pending(c);
+        if (c->closing && !c->working) {
+            conn_kill(c);
+            return;
+        }
+    }
+    ask_for_events(c);
+}
+
+bool conn_send(conn *c)
+{
+    resp_writer *out = &c->worker->out;
+    if (c->dead || out->err != BRISK_OK) {
+        conn_kill(c);
+    } else if (out->size > 0) {
+        size_t sent = 0;
+        if (conn_unsent(c) == 0 && !send_bytes(c, out->data, out->size, &sent)) {
+            conn_kill(c);
+        } else if (sent < out->size) {
+            conn_append(c, out->data + sent, out->size - sent);
+            c->choked = is_choked(c);
+        }
+    }
+    resp_writer_reset(out, OUT_KEPT);
+    if (!c->dead && c->pending.err != BRISK_OK) {
+        conn_kill(c);
+    }
+    return may_work(c);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+/* Room behind the unfinished request; false: too much, here or in all. */
+static bool reserve_in(conn *c, size_t wanted)
+{
+    server *s = c->worker->server;
+    if (wanted <= c->in_capacity) {
+        return true;
+    }
+    size_t capacity = c->in_capacity != 0 ? c->in_capacity : IN_FIRST;
+    while (capacity < wanted) {
+        capacity *= 2;
+    }
+    uint64_t total = atomic_load_explicit(&s->input_bytes, memory_order_relaxed);
+    if (capacity > 2 * s->limits.input_max || total + capacity > s->limits.input_total) {
+        atomic_fetch_add_explicit(&s->input_kills, 1, memory_order_relaxed);
+        return false;
+    }
+    unsigned char *in = s->alloc->acquire(s->alloc->ctx, capacity, 1);
+    if (in == NULL) {
+        return false;
+    }
+    size_t size = c->in_size;
+    if (size > 0) {
+        memcpy(in, c->in, size);
+    }
+    drop_in(c);
+    c->in = in;
+    c->in_size = size;
+    c->in_capacity = capacity;
+    atomic_fetch_add_explicit(&s->input_bytes, capacity, memory_order_relaxed);
+    return true;
+}
+
+/* Keep what is left of `data`, which may be conn.in itself. */
+static bool keep(conn *c, const unsigned char *data, size_t size)
+{
+    if (size == 0) {
+        drop_in(c);
+        return true;
+    }
+    bool own = c->in != NULL && data >= c->in && data < c->in + c->in_capacity;
+    if (own && c->in_capacity > OUT_KEPT && size < IN_FIRST) {
+        unsigned char small[IN_FIRST]; /* the rest of something large: give the room back */
+        memcpy(small, data, size);
+        drop_in(c);
+        return keep(c, small, size);
+    }
+    if (own) {
+        memmove(c->in, data, size);
+        c->in_size = size;
+        return true;
+    }
+    c->in_size = 0;
+    if (!reserve_in(c, size)) {
+        return false;
+    }
+    memcpy(c->in, data, size);
+    c->in_size = size;
+    return true;
+}
+
+static void work(conn *c, unsigned char *data, size_t size)
+{
+    size_t used = 0;
+    c->working = true;
+    protocol_next next = c->protocol->take(c, data, size, &used);
+    if (!c->dead) {
+        (void)conn_send(c);
+    }
+    c->working = false;
+    if (c->dead) {
+        return;
+    }
+    BRISK_ASSERT(used <= size);
+    c->waiting = next == PROTOCOL_WAIT && !c->choked;
+    if (next == PROTOCOL_CLOSE || c->closing) {
+        drop_in(c);
+        conn_finish(c);
+        return;
+    }
+    if (!keep(c, data + used, size - used)) {
+        conn_kill(c);
+        return;
+    }
+    ask_for_events(c);
+}
+
+static void receive(conn *c)
+{
+    worker *w = c->worker;
+    unsigned char *to = w->in;
+    size_t room = WORKER_IN_BYTES;
+    if (c->in_size > 0) {
+        if (c->in_capacity - c->in_size < IN_FIRST / 2 && !reserve_in(c, c->in_capacity * 2)) {
+            conn_kill(c);
+            return;
+        }
+        to = c->in + c->in_size;
+        room = c->in_capacity - c->in_size;
+    }
+    ssize_t n = recv(c->fd, to, room, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (n <= 0) {
+        conn_kill(c);
+        return;
+    }
+    c->active_ns = w->now_ns;
+    atomic_fetch_add_explicit(&w->server->bytes_in, (uint64_t)n, memory_order_relaxed);
+    if (c->in_size > 0) {
+        c->in_size += (size_t)n;
+        work(c, c->in, c->in_size);
+    } else {
+        work(c, to, (size_t)n);
+    }
+}
+
+void conn_resume(conn *c)
+{
+    if (c->dead || c->working) {
+        return;
+    }
+    c->waiting = false;
+    if (may_work(c)) {
+        work(c, c->in != NULL ? c->in : c->worker->in, c->in_size);
+    } else {
+        ask_for_events(c);
+    }
+}
+
+static void ready(loop_source *source, uint32_t events)
+{
+    conn *c = (conn *)source;
+    if (c->dead) {
+        return;
+    }
+    if ((events & EPOLLOUT) != 0) {
+        conn_flush(c);
+        if (!c->dead && c->choked && !is_choked(c)) {
+            c->choked = false;
+            conn_resume(c);
+        }
+    }
+    if (c->dead) {
+        return;
+    }
+    if (may_work(c)) {
+        if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+            receive(c);
+        }
+    } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+        conn_kill(c);
+    }
+}
+
+/* --- opening ------------------------------------------------------------------------------ */
+
+void conn_open(worker *w, const protocol *p, int fd)
+{
+    server *s = w->server;
+    conn *c = s->alloc->acquire(s->alloc->ctx, sizeof *c, _Alignof(conn));
+    if (c == NULL) {
+        (void)close(fd);
+        return;
+    }
+    *c = (conn){.source = {.ready = ready},
+                .worker = w,
+                .protocol = p,
+                .active_ns = w->now_ns,
+                .fd = fd,
+                .events = EPOLLIN,
+                .next = w->conns};
+    resp_writer_init(&c->pending, s->alloc, s->limits.output_max);
+    if (loop_watch(&w->loop, fd, EPOLLIN, &c->source) != BRISK_OK) {
+        (void)close(fd);
+        s->alloc->release(s->alloc->ctx, c, sizeof *c, _Alignof(conn));
+        return;
+    }
+    if (w->conns != NULL) {
+        w->conns->previous = c;
+    }
+    w->conns = c;
+    atomic_fetch_add_explicit(&w->conn_count, 1, memory_order_relaxed);
+    c->working = true;
+    bool accepted = p->open(c);
+    (void)conn_send(c);
+    c->working = false;
+    if (!accepted && !c->dead) {
+        conn_finish(c);
+    }
+}

@@ -1,0 +1,97 @@
+/*
+ * conn.h -- a connection: a socket, the bytes that are not done with, the bytes that are not sent.
+ *
+ * A connection knows no protocol.  It hands the bytes it has to its protocol, which is one file and
+ * one table of functions, and sends what that wrote.  Memory is held only for what is unfinished:
+ * bytes are read into a buffer that all connections of a worker share and answers are written into
+ * another, so that ten thousand idle connections cost their structs and nothing else.
+ *
+ *     socket ─► worker.in ─► protocol.take ─► worker.out ─► socket
+ *                  │ unfinished request            │ not taken by the kernel
+ *                  └──────► conn.in                └──────► conn.pending
+ *
+ * Backpressure: while more than `output_high` is unsent, or the protocol said WAIT, the connection
+ * is neither read nor worked on; its peer's data waits in the kernel.
+ *
+ * Threads: the worker's, all of it.
+ */
+#ifndef BRISK_SRC_DAEMON_CONN_H
+#define BRISK_SRC_DAEMON_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/loop.h"
+#include "wire/resp.h"
+
+typedef struct conn conn;
+typedef struct worker worker;
+
+typedef enum protocol_next {
+    PROTOCOL_MORE,  /* everything whole was worked on: more bytes are needed */
+    PROTOCOL_WAIT,  /* not now: conn_resume when it may go on */
+    PROTOCOL_CLOSE, /* send what was written, then close */
+} protocol_next;
+
+typedef struct protocol {
+    const char *name;
+    /* A new connection; sets conn->session.  False: refused, what was written is sent. */
+    bool (*open)(conn *c);
+    /* Work on `data`; *used becomes the bytes that are done with.  Answers go to worker->out. */
+    protocol_next (*take)(conn *c, unsigned char *data, size_t size, size_t *used);
+    /* May it be closed for being idle? */
+    bool (*is_idle)(const conn *c);
+    /* The connection is going away. */
+    void (*close)(conn *c);
+} protocol;
+
+struct conn {
+    loop_source source; /* first */
+    worker *worker;
+    const protocol *protocol;
+    void *session; /* the protocol's */
+    conn *next;
+    conn *previous;
+    unsigned char *in;
+    size_t in_size;
+    size_t in_capacity;
+    resp_writer pending; /* bytes from `sent` on are to be sent */
+    size_t sent;
+    uint64_t active_ns; /* monotonic; when something was read last */
+    int fd;
+    uint32_t events; /* what epoll is asked for */
+    bool waiting;    /* for conn_resume */
+    bool choked;     /* until enough is sent */
+    bool closing;    /* when all is sent */
+    bool dead;       /* closed; freed after this round */
+    bool killed;     /* while mail is delivered: it is to be closed ... */
+    bool ended_wait; /* ... or to go on */
+    conn *next_mail;
+    bool working; /* its protocol is at work: worker->out is its own */
+};
+
+/* Take over `fd`.  Closes it when there is no memory or the protocol refuses. */
+void conn_open(worker *w, const protocol *p, int fd);
+/* Send what is in worker->out, behind what is pending; false: too much is unsent, or the connection
+ * is gone, and the protocol should return WAIT. */
+bool conn_send(conn *c);
+/* Bytes from elsewhere (a push), in order behind what is pending; sent by conn_flush. */
+void conn_append(conn *c, const void *data, size_t size);
+void conn_flush(conn *c);
+/* The reason to WAIT is gone. */
+void conn_resume(conn *c);
+/* Close: when everything is sent, or at once. */
+void conn_finish(conn *c);
+void conn_kill(conn *c);
+/* Free what died; after each round. */
+void conn_bury(worker *w);
+/* Close those that were idle for `idle_ns`. */
+void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns);
+/* Bytes to be sent. */
+static inline size_t conn_unsent(const conn *c)
+{
+    return c->pending.size - c->sent;
+}
+
+#endif /* BRISK_SRC_DAEMON_CONN_H */

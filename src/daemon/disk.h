@@ -1,0 +1,30 @@
+/*
+ * disk.h -- the disk tier behind the keys in memory.
+ *
+ * Every change goes to the disk tier too, behind the client's back; a key that is not in memory is
+ * looked for on disk by a thread of its own before its command runs, while the client waits and the
+ * loop goes on.
+ */
+#ifndef BRISK_SRC_DAEMON_DISK_H
+#define BRISK_SRC_DAEMON_DISK_H
+
+#include "daemon/server.h"
+
+typedef struct disk disk;
+
+BRISK_NODISCARD brisk_err disk_open(server *s, const char *path, uint64_t bytes_max, disk **ret,
+                                    brisk_errinfo *info);
+/* Everything is written, the folder is closed in order. */
+void disk_close(disk *d);
+/* Does `cmd` need a key that may be on disk?  Then it is held, its client waits, and true. */
+bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t argc);
+/* `key` changed: what memory holds now goes to disk. */
+void disk_changed(server *s, resp_bytes key);
+void disk_cleared(server *s);
+/* The client goes: nobody waits for its keys. */
+void disk_forget(client *c);
+/* Wait until everything changed so far is written.  Without the server's lock. */
+void disk_flush(server *s);
+void disk_stats(server *s, brisk_tier_stats *ret);
+
+#endif /* BRISK_SRC_DAEMON_DISK_H */

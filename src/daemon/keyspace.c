@@ -1,0 +1,334 @@
+/*
+ * keyspace.c -- commands' view of the memory tier.
+ *
+ * The tier hashes keys with XXH3 over the raw bytes.  Keys of a batch are hashed before the lock is
+ * taken, to prefetch what their lookups need; the hashes are kept as hints and recognised by the
+ * address of the key's bytes.
+ *
+ * An empty key is legal in Redis and not in the tier: it is kept as one zero byte behind a mark that
+ * no other key can have, because longer keys that begin with it are stored with one more in front.
+ */
+#include "daemon/keyspace.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include <brisk/cache.h>
+
+#include "base/assert.h"
+
+enum {
+    VALUE_GUESS = 512,
+    HEAD_MAX = 16,
+    DROP_HEAD = 5,
+    DROPS_BYTES_MAX = 64 << 20,
+    DROPS_KEPT = 65536
+};
+
+/* --- time --------------------------------------------------------------------------------- */
+
+static uint64_t wall_now(void *ctx)
+{
+    keyspace *keys = ctx;
+    return atomic_load_explicit(&keys->wall_ns, memory_order_relaxed);
+}
+
+static uint64_t mono_now(void *ctx)
+{
+    keyspace *keys = ctx;
+    return atomic_load_explicit(&keys->mono_ns, memory_order_relaxed);
+}
+
+void keyspace_set_time(keyspace *keys, uint64_t wall_ns, uint64_t mono_ns)
+{
+    /* Relaxed: written and read under the server's lock, but for statistics. */
+    atomic_store_explicit(&keys->wall_ns, wall_ns, memory_order_relaxed);
+    atomic_store_explicit(&keys->mono_ns, mono_ns, memory_order_relaxed);
+}
+
+/* --- what leaves by itself ---------------------------------------------------------------- */
+
+static void on_drop(void *ctx, const void *key, size_t key_size, brisk_drop_reason reason)
+{
+    keyspace *keys = ctx;
+    if (reason == BRISK_DROP_EXPIRED) {
+        keys->expired++;
+    } else {
+        keys->evicted++;
+    }
+    size_t wanted = keys->drops.count + DROP_HEAD + key_size;
+    if (!keys->drops_wanted || wanted > DROPS_BYTES_MAX ||
+        !BRISK_VEC_RESERVE(&keys->drops, wanted)) {
+        return;
+    }
+    unsigned char *at = keys->drops.items + keys->drops.count;
+    uint32_t size = (uint32_t)key_size;
+    at[0] = reason == BRISK_DROP_EXPIRED ? 1 : 0;
+    memcpy(at + 1, &size, sizeof size);
+    memcpy(at + DROP_HEAD, key, key_size);
+    keys->drops.count = wanted;
+}
+
+resp_bytes keyspace_shown(const void *key, size_t size)
+{
+    const unsigned char *bytes = key;
+    bool marked = size > 0 && bytes[0] == '\0';
+    return (resp_bytes){.data = bytes + (marked ? 1 : 0), .size = size - (marked ? 1 : 0)};
+}
+
+static void tell_all(const unsigned char *drops, size_t size,
+                     void (*fn)(void *ctx, resp_bytes key, brisk_drop_reason reason), void *ctx)
+{
+    for (size_t at = 0; at < size;) {
+        uint32_t bytes;
+        memcpy(&bytes, drops + at + 1, sizeof bytes);
+        fn(ctx, keyspace_shown(drops + at + DROP_HEAD, bytes),
+           drops[at] != 0 ? BRISK_DROP_EXPIRED : BRISK_DROP_EVICTED);
+        at += DROP_HEAD + bytes;
+    }
+}
+
+void keyspace_drops(keyspace *keys, void (*fn)(void *ctx, resp_bytes key, brisk_drop_reason reason),
+                    void *ctx)
+{
+    __typeof__(keys->drops) empty = BRISK_VEC_INIT(keys->alloc);
+    while (keys->drops.count > 0) { /* `fn` may cause more */
+        __typeof__(keys->drops) drops = keys->drops;
+        keys->drops = empty;
+        tell_all(drops.items, drops.count, fn, ctx);
+        if (keys->drops.capacity == 0 && drops.capacity <= DROPS_KEPT) {
+            keys->drops = drops;
+            keys->drops.count = 0;
+        } else {
+            BRISK_VEC_DEINIT(&drops);
+        }
+    }
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
+{
+    *keys = (keyspace){.alloc = opts->alloc, .bytes_max = opts->bytes_max};
+    keys->drops.alloc = opts->alloc;
+    keys->clock = (brisk_clock){.now_ns = mono_now, .wall_ns = wall_now, .ctx = keys};
+    keyspace_set_time(keys, brisk_clock_wall_ns(NULL), brisk_clock_now_ns(NULL));
+    keys->bytes_reserve =
+        opts->bytes_reserve > opts->bytes_max ? opts->bytes_reserve : opts->bytes_max;
+    keys->odd_key = opts->alloc->acquire(opts->alloc->ctx, BRISK_KEY_BYTES_MAX, 1);
+    if (keys->odd_key == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        keys->scratch[i] = opts->alloc->acquire(opts->alloc->ctx, KEYSPACE_SCRATCH, 1);
+        if (keys->scratch[i] == NULL) {
+            keyspace_close(keys);
+            return BRISK_ERR_NOMEM;
+        }
+    }
+    brisk_memory_tier_opts tier = {
+        .bytes_max = opts->bytes_max,
+        .bytes_reserve = keys->bytes_reserve,
+        .shards = 1, /* the server's lock is around every call */
+        .policy = opts->policy,
+        .track_use = true,
+        .on_drop = on_drop,
+        .on_drop_ctx = keys,
+        .clock = &keys->clock,
+        .alloc = opts->alloc,
+    };
+    brisk_err err = brisk_memory_tier_create(&tier, &keys->tier);
+    if (err != BRISK_OK) {
+        keyspace_close(keys);
+    }
+    return err;
+}
+
+void keyspace_close(keyspace *keys)
+{
+    brisk_tier_destroy(keys->tier);
+    keys->tier = NULL;
+    BRISK_VEC_DEINIT(&keys->drops);
+    if (keys->odd_key != NULL) {
+        keys->alloc->release(keys->alloc->ctx, keys->odd_key, BRISK_KEY_BYTES_MAX, 1);
+    }
+    keys->odd_key = NULL;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (keys->scratch[i] != NULL) {
+            keys->alloc->release(keys->alloc->ctx, keys->scratch[i], KEYSPACE_SCRATCH, 1);
+        }
+        keys->scratch[i] = NULL;
+    }
+}
+
+/* --- keys --------------------------------------------------------------------------------- */
+
+brisk_key keyspace_key(keyspace *keys, resp_bytes bytes)
+{
+    /* Commands come in the order in which they were hashed. */
+    for (uint32_t i = keys->hint_next; i < keys->hint_count; i++) {
+        if (keys->hints[i].bytes == bytes.data && keys->hints[i].size == bytes.size) {
+            keys->hint_next = i;
+            return keys->hints[i];
+        }
+    }
+    return brisk_key_of(bytes.data, bytes.size);
+}
+
+/* The key under which `bytes` is stored. */
+static brisk_key stored_key(keyspace *keys, resp_bytes bytes)
+{
+    BRISK_ASSERT(keyspace_key_fits(bytes));
+    if (bytes.size > 0 && bytes.data[0] != '\0') {
+        return keyspace_key(keys, bytes);
+    }
+    keys->odd_key[0] = '\0';
+    if (bytes.size > 0) {
+        memcpy(keys->odd_key + 1, bytes.data, bytes.size);
+    }
+    return brisk_key_of(keys->odd_key, bytes.size + 1);
+}
+
+bool keyspace_info(keyspace *keys, resp_bytes key, brisk_entry_info *ret)
+{
+    brisk_key stored = stored_key(keys, key);
+    return brisk_memory_info(keys->tier, &stored, ret) == BRISK_OK;
+}
+
+bool keyspace_has(keyspace *keys, resp_bytes key)
+{
+    brisk_entry_info info;
+    return keyspace_info(keys, key, &info);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+bool keyspace_view_open(keyspace *keys, resp_bytes key, keyspace_view *ret)
+{
+    brisk_key stored = stored_key(keys, key);
+    brisk_entry_info info = {0};
+    unsigned char *scratch = keys->scratch[keys->scratch_next];
+    brisk_err err = brisk_memory_read(keys->tier, &stored, scratch, KEYSPACE_SCRATCH, &info);
+    if (err == BRISK_OK) {
+        keys->scratch_next ^= 1;
+        *ret = (keyspace_view){
+            .data = scratch, .size = info.size, .expires_at_ns = info.expires_at_ns};
+        return true;
+    }
+    brisk_hit hit;
+    if (err != BRISK_ERR_LIMIT || keys->tier->ops->get(keys->tier, &stored, &hit) != BRISK_OK) {
+        return false;
+    }
+    *ret = (keyspace_view){
+        .data = brisk_value_data(hit.value),
+        .size = brisk_value_size(hit.value),
+        .expires_at_ns = hit.expires_at_ns,
+        .held = hit.value,
+    };
+    return true;
+}
+
+void keyspace_view_close(keyspace_view *view)
+{
+    brisk_value_unref(view->held);
+    view->held = NULL;
+}
+
+bool keyspace_write(keyspace *keys, resp_bytes key, resp_writer *out)
+{
+    brisk_key stored = stored_key(keys, key);
+    brisk_entry_info info = {0};
+    /* Read where it will be sent from: head of the likeliest length, value, CRLF. */
+    size_t before = out->size;
+    size_t room = VALUE_GUESS;
+    for (;;) {
+        unsigned char *at = resp_writer_room(out, HEAD_MAX + room + 2);
+        if (at == NULL) {
+            return true; /* the writer remembers */
+        }
+        size_t capacity = out->capacity - out->size - HEAD_MAX - 2;
+        brisk_err err = brisk_memory_read(keys->tier, &stored, at + HEAD_MAX, capacity, &info);
+        if (err == BRISK_ERR_LIMIT) {
+            room = info.size;
+            continue;
+        }
+        if (err != BRISK_OK) {
+            return false;
+        }
+        BRISK_ASSERT(out->size == before);
+        size_t size = info.size;
+        char digits[RESP_I64_TEXT];
+        size_t head = resp_format_i64(digits, (int64_t)size);
+        at[0] = '$';
+        memcpy(at + 1, digits, head);
+        at[1 + head] = '\r';
+        at[2 + head] = '\n';
+        memmove(at + 3 + head, at + HEAD_MAX, size);
+        at[3 + head + size] = '\r';
+        at[4 + head + size] = '\n';
+        out->size += 5 + head + size;
+        return true;
+    }
+}
+
+/* --- changing ----------------------------------------------------------------------------- */
+
+brisk_err keyspace_put(keyspace *keys, resp_bytes key, resp_bytes value, uint64_t expires_at_ns)
+{
+    brisk_key stored = stored_key(keys, key);
+    brisk_entry_opts opts = {.expires_at_ns = expires_at_ns};
+    return brisk_memory_put_bytes(keys->tier, &stored, value.data, value.size,
+                                  expires_at_ns != 0 ? &opts : NULL);
+}
+
+brisk_err keyspace_update(keyspace *keys, resp_bytes key,
+                          brisk_err (*edit)(void *ctx, brisk_memory_edit *edit), void *ctx)
+{
+    brisk_key stored = stored_key(keys, key);
+    return brisk_memory_update(keys->tier, &stored, edit, ctx);
+}
+
+bool keyspace_remove(keyspace *keys, resp_bytes key)
+{
+    brisk_key stored = stored_key(keys, key);
+    brisk_entry_info info;
+    if (brisk_memory_info(keys->tier, &stored, &info) != BRISK_OK) {
+        return false;
+    }
+    return keys->tier->ops->remove(keys->tier, &stored) == BRISK_OK;
+}
+
+bool keyspace_expire(keyspace *keys, resp_bytes key, uint64_t expires_at_ns)
+{
+    brisk_key stored = stored_key(keys, key);
+    return brisk_memory_expire(keys->tier, &stored, expires_at_ns) == BRISK_OK;
+}
+
+void keyspace_clear(keyspace *keys)
+{
+    (void)keys->tier->ops->clear(keys->tier); /* of memory: cannot fail */
+}
+
+/* --- figures ------------------------------------------------------------------------------ */
+
+void keyspace_stats(keyspace *keys, brisk_tier_stats *ret)
+{
+    *ret = (brisk_tier_stats){0};
+    keys->tier->ops->read_stats(keys->tier, ret);
+}
+
+uint64_t keyspace_count(keyspace *keys)
+{
+    brisk_tier_stats stats;
+    keyspace_stats(keys, &stats);
+    return stats.entries;
+}
+
+bool keyspace_resize(keyspace *keys, uint64_t bytes_max)
+{
+    if (brisk_memory_resize(keys->tier, bytes_max, 0) != BRISK_OK) {
+        return false;
+    }
+    keys->bytes_max = bytes_max;
+    return true;
+}

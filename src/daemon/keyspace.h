@@ -1,0 +1,113 @@
+/*
+ * keyspace.h -- the keys and values of the server, over the memory tier.
+ *
+ * The only file of the server that knows what holds the data.  A key is its bytes and a value is
+ * its bytes, nothing is added to them.  All calls are made under the server's lock, which is what
+ * makes commands of several steps atomic; the tier's own lock is then free.
+ *
+ * What leaves by itself (expired, evicted) is noted while a call runs and told by keyspace_drops
+ * afterwards, because whom it concerns must not be found under the tier's lock.
+ */
+#ifndef BRISK_SRC_DAEMON_KEYSPACE_H
+#define BRISK_SRC_DAEMON_KEYSPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <brisk/clock.h>
+#include <brisk/err.h>
+#include <brisk/hash.h>
+#include <brisk/memory.h>
+#include <brisk/rng.h>
+
+#include "base/vec.h"
+#include "wire/resp.h"
+
+enum { KEYSPACE_SCRATCH = 16384 }; /* values up to this size are seen as a copy on the side */
+
+typedef struct keyspace_opts {
+    uint64_t bytes_max;
+    uint64_t bytes_reserve;
+    const char *policy;
+    const brisk_alloc *alloc;
+} keyspace_opts;
+
+typedef struct keyspace {
+    brisk_tier *tier;
+    const brisk_alloc *alloc;
+    brisk_clock clock; /* what the tier is given: the time of the batch */
+    _Atomic uint64_t wall_ns;
+    _Atomic uint64_t mono_ns;
+    uint64_t bytes_max;     /* as it is now */
+    uint64_t bytes_reserve; /* as far as it may grow */
+    unsigned char *scratch[2];
+    uint32_t scratch_next;
+    unsigned char *odd_key; /* room for keys that are not stored as they are */
+    /* What left by itself and was not told yet: a byte for the reason, 4 for the size, the key. */
+    BRISK_VEC(unsigned char) drops;
+    bool drops_wanted; /* somebody cares which keys left, not only how many */
+    uint64_t expired;
+    uint64_t evicted;
+    const brisk_key *hints; /* keys whose hashes are known: those of the batch */
+    uint32_t hint_count;
+    uint32_t hint_next;
+} keyspace;
+
+/* A value as it is now: valid until the second keyspace call after it, or keyspace_view_close. */
+typedef struct keyspace_view {
+    const unsigned char *data;
+    size_t size;
+    uint64_t expires_at_ns;
+    brisk_value *held;
+} keyspace_view;
+
+BRISK_NODISCARD brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts);
+void keyspace_close(keyspace *keys);
+/* The time of everything until the next call. */
+void keyspace_set_time(keyspace *keys, uint64_t wall_ns, uint64_t mono_ns);
+/* A key over borrowed bytes; may be longer than the tier takes (see keyspace_key_fits). */
+brisk_key keyspace_key(keyspace *keys, resp_bytes bytes);
+static inline bool keyspace_key_fits(resp_bytes bytes)
+{
+    return bytes.size <= BRISK_KEY_BYTES_MAX - 1;
+}
+
+/* The hashes of keys that come next, by the addresses of their bytes; NULL and 0: none. */
+static inline void keyspace_hint(keyspace *keys, const brisk_key *hints, uint32_t count)
+{
+    keys->hints = hints;
+    keys->hint_count = count;
+    keys->hint_next = 0;
+}
+
+/* A stored key's bytes as clients know them. */
+resp_bytes keyspace_shown(const void *key, size_t size);
+/* Is it there?  Not a use of it. */
+bool keyspace_has(keyspace *keys, resp_bytes key);
+bool keyspace_info(keyspace *keys, resp_bytes key, brisk_entry_info *ret);
+/* A use of it. */
+bool keyspace_view_open(keyspace *keys, resp_bytes key, keyspace_view *ret);
+void keyspace_view_close(keyspace_view *view);
+/* Write the value as a bulk string; false: not there, nothing written. */
+bool keyspace_write(keyspace *keys, resp_bytes key, resp_writer *out);
+/* Store.  Errors: FULL, DECLINED (too large for the memory there is), NOMEM; the key is gone then. */
+BRISK_NODISCARD brisk_err keyspace_put(keyspace *keys, resp_bytes key, resp_bytes value,
+                                       uint64_t expires_at_ns);
+/* Change in place, see brisk_memory_update. */
+BRISK_NODISCARD brisk_err keyspace_update(keyspace *keys, resp_bytes key,
+                                          brisk_err (*edit)(void *ctx, brisk_memory_edit *edit),
+                                          void *ctx);
+/* False: it was not there. */
+bool keyspace_remove(keyspace *keys, resp_bytes key);
+bool keyspace_expire(keyspace *keys, resp_bytes key, uint64_t expires_at_ns);
+void keyspace_clear(keyspace *keys);
+uint64_t keyspace_count(keyspace *keys);
+void keyspace_stats(keyspace *keys, brisk_tier_stats *ret);
+/* New limit; false: outside what is possible. */
+bool keyspace_resize(keyspace *keys, uint64_t bytes_max);
+
+/* Call `fn` for everything that left by itself since the last call. */
+void keyspace_drops(keyspace *keys, void (*fn)(void *ctx, resp_bytes key, brisk_drop_reason reason),
+                    void *ctx);
+
+#endif /* BRISK_SRC_DAEMON_KEYSPACE_H */

@@ -1,0 +1,420 @@
+/*
+ * serve.c -- `brisk serve`: options and knobs, one line when it is ready, signals, an orderly end.
+ *
+ * The thread that runs the command waits for signals; workers have threads of their own.  SIGTERM
+ * and SIGINT end the server (a second one at once), SIGHUP is ignored.
+ */
+#include "daemon/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <brisk/file.h>
+
+#include "daemon/server.h"
+
+#define MIB UINT64_C(1048576)
+
+const brisk_knob serve_knobs[SERVE_KNOBS] = {
+    {.name = "serve.resp",
+     .summary = "HOST:PORT where the Redis protocol is answered",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = "127.0.0.1:6380"},
+    {.name = "serve.unix",
+     .summary = "path of a unix socket; empty: none",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.threads",
+     .summary = "event loops; 0 means as many as processors may be used",
+     .max = WORKERS_MAX},
+    {.name = "serve.memory",
+     .summary = "most bytes of keys and values in memory",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = UINT64_C(1) << 44,
+     .def = 1024 * MIB},
+    {.name = "serve.policy",
+     .summary = "what is dropped first when memory is full",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.disk",
+     .summary = "folder of a disk tier behind memory; empty: none",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.disk_bytes",
+     .summary = "most bytes of the disk tier",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = UINT64_C(1) << 50,
+     .def = 16384 * MIB},
+    {.name = "serve.password_file",
+     .summary = "file whose first line is the password; empty: none",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.protected",
+     .summary = "without a password answer this machine only",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1,
+     .def = 1},
+    {.name = "serve.clients_max",
+     .summary = "most connections",
+     .min = 1,
+     .max = 1000000,
+     .def = 10000},
+    {.name = "serve.idle_timeout",
+     .summary = "idle connections are closed after; 0: never",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(1) << 60},
+    {.name = "serve.output_high",
+     .summary = "commands of a connection wait while it has more unsent than this",
+     .type = BRISK_KNOB_BYTES,
+     .min = 65536,
+     .max = UINT64_C(1) << 40,
+     .def = 8 * MIB},
+    {.name = "serve.output_max",
+     .summary = "a connection that has more unsent is closed",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = UINT64_C(1) << 40,
+     .def = 256 * MIB},
+    {.name = "serve.output_total",
+     .summary = "with more unsent in all, whoever has unsent answers waits",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = UINT64_C(1) << 44,
+     .def = 512 * MIB},
+    {.name = "serve.input_max",
+     .summary = "most bytes of an unfinished request",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = UINT64_C(1) << 40,
+     .def = 1024 * MIB},
+    {.name = "serve.input_total",
+     .summary = "most bytes of all unfinished requests",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = UINT64_C(1) << 44,
+     .def = 2048 * MIB},
+    {.name = "serve.bulk_max",
+     .summary = "most bytes of an argument or a value",
+     .type = BRISK_KNOB_BYTES,
+     .min = MIB,
+     .max = 512 * MIB,
+     .def = 512 * MIB},
+    {.name = "serve.pipeline",
+     .summary = "commands of a connection that are worked on at a time",
+     .min = 1,
+     .max = BATCH_MAX,
+     .def = BATCH_MAX},
+    {.name = "serve.spin_us",
+     .summary = "microseconds that an idle loop looks for events before it sleeps",
+     .max = 1000000},
+    {.name = "serve.backlog",
+     .summary = "connections that may wait to be accepted",
+     .min = 1,
+     .max = 65535,
+     .def = 511},
+};
+
+enum {
+    OPTION_RESP,
+    OPTION_UNIX,
+    OPTION_MEMORY,
+    OPTION_DISK,
+    OPTION_POLICY,
+    OPTION_PASSWORD_FILE,
+    OPTION_THREADS,
+};
+
+static const brisk_option options[] = {
+    [OPTION_RESP] = {.name = "resp",
+                     .type = BRISK_OPTION_TEXT,
+                     .metavar = "HOST:PORT",
+                     .summary = "answer the Redis protocol there (127.0.0.1:6380)"},
+    [OPTION_UNIX] = {.name = "unix",
+                     .type = BRISK_OPTION_FILE,
+                     .metavar = "PATH",
+                     .summary = "answer at a unix socket, too"},
+    [OPTION_MEMORY] = {.name = "memory",
+                       .letter = 'm',
+                       .type = BRISK_OPTION_BYTES,
+                       .metavar = "BYTES",
+                       .summary = "most bytes of keys and values (1GiB)"},
+    [OPTION_DISK] = {.name = "disk",
+                     .letter = 'd',
+                     .type = BRISK_OPTION_FILE,
+                     .metavar = "FOLDER",
+                     .summary = "keep a disk tier there"},
+    [OPTION_POLICY] = {.name = "policy",
+                       .type = BRISK_OPTION_TEXT,
+                       .metavar = "NAME",
+                       .summary = "what is dropped first"},
+    [OPTION_PASSWORD_FILE] = {.name = "password-file",
+                              .type = BRISK_OPTION_FILE,
+                              .metavar = "FILE",
+                              .summary = "ask for the password in its first line"},
+    [OPTION_THREADS] = {.name = "threads",
+                        .letter = 't',
+                        .type = BRISK_OPTION_U64,
+                        .metavar = "N",
+                        .summary = "event loops; 0: one for each processor"},
+};
+
+/* Everything that is configured, as text that lives as long as the server. */
+typedef struct setup {
+    char address[256];
+    char unix_path[256];
+    char policy[64];
+    char disk_path[4096];
+    char password_path[4096];
+    char password[PASSWORD_MAX];
+    server_opts opts;
+} setup;
+
+/* --- settings ----------------------------------------------------------------------------- */
+
+static void choose_text(const brisk_invocation *in, int option, const brisk_knobs *knobs,
+                        const char *knob, char *text, size_t size)
+{
+    if (option >= 0 && in->values[option].set) {
+        (void)snprintf(text, size, "%s", in->values[option].text);
+    } else {
+        brisk_knobs_text(knobs, knob, text, size);
+    }
+}
+
+static uint64_t choose_number(const brisk_invocation *in, int option, const brisk_knobs *knobs,
+                              const char *knob)
+{
+    return in->values[option].set ? in->values[option].number : brisk_knobs_u64(knobs, knob);
+}
+
+static bool read_password(const brisk_invocation *in, setup *set)
+{
+    brisk_file_view view;
+    brisk_errinfo info = {0};
+    if (set->password_path[0] == '\0') {
+        return true;
+    }
+    if (brisk_file_view_open(set->password_path, 65536, &view, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return false;
+    }
+    size_t size = 0;
+    while (size < view.size && view.data[size] != '\n' && view.data[size] != '\r') {
+        size++;
+    }
+    bool good = size > 0 && size < sizeof set->password;
+    if (good) {
+        memcpy(set->password, view.data, size);
+        set->password[size] = '\0';
+        set->opts.password = set->password;
+    } else {
+        (void)fprintf(in->err, "brisk: %s: the password is %s\n", set->password_path,
+                      size == 0 ? "empty" : "too long");
+    }
+    brisk_file_view_close(&view);
+    return good;
+}
+
+static void read_limits(const brisk_knobs *knobs, server_limits *limits)
+{
+    *limits = (server_limits){
+        .clients_max = (uint32_t)brisk_knobs_u64(knobs, "serve.clients_max"),
+        .idle_ns = brisk_knobs_u64(knobs, "serve.idle_timeout"),
+        .output_high = brisk_knobs_u64(knobs, "serve.output_high"),
+        .output_max = brisk_knobs_u64(knobs, "serve.output_max"),
+        .output_total = brisk_knobs_u64(knobs, "serve.output_total"),
+        .input_max = brisk_knobs_u64(knobs, "serve.input_max"),
+        .input_total = brisk_knobs_u64(knobs, "serve.input_total"),
+        .bulk_max = brisk_knobs_u64(knobs, "serve.bulk_max"),
+        .args_max = RESP_ARGS_MAX,
+        .batch_max = (uint32_t)brisk_knobs_u64(knobs, "serve.pipeline"),
+    };
+}
+
+static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
+{
+    choose_text(in, OPTION_RESP, knobs, "serve.resp", set->address, sizeof set->address);
+    choose_text(in, OPTION_UNIX, knobs, "serve.unix", set->unix_path, sizeof set->unix_path);
+    choose_text(in, OPTION_POLICY, knobs, "serve.policy", set->policy, sizeof set->policy);
+    choose_text(in, OPTION_DISK, knobs, "serve.disk", set->disk_path, sizeof set->disk_path);
+    choose_text(in, OPTION_PASSWORD_FILE, knobs, "serve.password_file", set->password_path,
+                sizeof set->password_path);
+    set->opts = (server_opts){
+        .address = set->address,
+        .unix_path = set->unix_path,
+        .policy = set->policy[0] != '\0' ? set->policy : NULL,
+        .disk_path = set->disk_path,
+        .disk_bytes = brisk_knobs_u64(knobs, "serve.disk_bytes"),
+        .memory_bytes = choose_number(in, OPTION_MEMORY, knobs, "serve.memory"),
+        .workers = (uint32_t)choose_number(in, OPTION_THREADS, knobs, "serve.threads"),
+        .spin_ns = brisk_knobs_u64(knobs, "serve.spin_us") * 1000,
+        .backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog"),
+        .unprotected = brisk_knobs_u64(knobs, "serve.protected") == 0,
+    };
+    read_limits(knobs, &set->opts.limits);
+    return read_password(in, set);
+}
+
+/* Descriptors for all connections and some more; what the system gives is enough to go on. */
+static void raise_descriptors(uint32_t clients_max)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)clients_max + 128;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* --- signals ------------------------------------------------------------------------------ */
+
+typedef struct stop_pipe {
+    int fds[2];
+} stop_pipe;
+
+/* SHUTDOWN, in a worker's thread. */
+static void tell_main(void *ctx)
+{
+    stop_pipe *pipe_of = ctx;
+    (void)!write(pipe_of->fds[1], "x", 1);
+}
+
+static void block_signals(sigset_t *set, sigset_t *before)
+{
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, set, before);
+}
+
+/* Until somebody wants the server to end. */
+static void wait_for_end(int signal_fd, int stop_fd)
+{
+    for (;;) {
+        fd_set fds;
+        FD_ZERO(&fds);
+        FD_SET(signal_fd, &fds);
+        FD_SET(stop_fd, &fds);
+        int highest = signal_fd > stop_fd ? signal_fd : stop_fd;
+        if (select(highest + 1, &fds, NULL, NULL, NULL) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return;
+        }
+        struct signalfd_siginfo info;
+        if (FD_ISSET(stop_fd, &fds)) {
+            return;
+        }
+        if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info &&
+            info.ssi_signo != SIGHUP) {
+            return;
+        }
+    }
+}
+
+static void announce(const brisk_invocation *in, const server *s)
+{
+    if (in->quiet) {
+        return;
+    }
+    (void)fputs("brisk: ready at", in->err);
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        const listener *l = &s->listeners[i];
+        const char *colon = strrchr(l->text, ':');
+        if (l->is_unix) {
+            (void)fprintf(in->err, " unix:%s", l->text);
+        } else {
+            (void)fprintf(in->err, " %.*s:%u", colon != NULL ? (int)(colon - l->text) : 0, l->text,
+                          l->port);
+        }
+    }
+    (void)fprintf(in->err, " (%u loop%s, %" PRIu64 " MiB, disk %s)\n", s->worker_count,
+                  s->worker_count == 1 ? "" : "s", s->keys.bytes_max / MIB,
+                  s->disk != NULL ? "on" : "off");
+    (void)fflush(in->err);
+}
+
+static brisk_exit serve(const brisk_invocation *in, const setup *set)
+{
+    server *s = NULL;
+    brisk_errinfo info = {0};
+    stop_pipe stop = {{-1, -1}};
+    sigset_t signals;
+    sigset_t before;
+    block_signals(&signals, &before); /* before the workers start, so that they inherit it */
+    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    if (signal_fd < 0 || pipe2(stop.fds, O_CLOEXEC) != 0) {
+        (void)fprintf(in->err, "brisk: %s\n", strerror(errno));
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_err err = server_create(&set->opts, &s, &info);
+    if (err == BRISK_OK) {
+        s->on_stop = tell_main;
+        s->on_stop_ctx = &stop;
+        err = server_start(s, &info);
+    }
+    if (err == BRISK_OK) {
+        announce(in, s);
+        wait_for_end(signal_fd, stop.fds[0]);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* a second signal ends it at once */
+    } else {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+    }
+    server_destroy(s);
+    (void)close(signal_fd);
+    (void)close(stop.fds[0]);
+    (void)close(stop.fds[1]);
+    return err == BRISK_OK ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+}
+
+static brisk_exit run(const brisk_invocation *in)
+{
+    brisk_engine *engine;
+    const brisk_workload *none;
+    brisk_errinfo info = {0};
+    static setup set; /* large, and there is one server in a process */
+    if (in->engine(in, &engine) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    if (brisk_engine_load(engine, "serve", &none, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return BRISK_EXIT_FAILED;
+    }
+    if (!read_setup(in, brisk_engine_knobs(engine), &set)) {
+        return BRISK_EXIT_FAILED;
+    }
+    raise_descriptors(set.opts.limits.clients_max);
+    return serve(in, &set);
+}
+
+const brisk_command serve_command = {
+    .name = "serve",
+    .group = "Server",
+    .synopsis = "[OPTIONS]",
+    .summary = "answer the Redis protocol from memory, and from disk behind it",
+    .description =
+        "Clients of Redis find strings, keys, expiry, bits, transactions, channels and client-side "
+        "caching as they know them from Redis 7.0. Everything lives in memory of a fixed size; "
+        "when that is full, what is least worth keeping goes. With --disk it goes to disk and "
+        "comes back when it is asked for, also after a restart.\n\n"
+        "Without a password the server answers this machine only. SIGTERM and SIGINT end it in "
+        "order.",
+    .examples = "brisk serve\tanswer at 127.0.0.1:6380\n"
+                "brisk serve --memory 4GiB --disk /var/cache/brisk\tmore memory, and a disk tier\n"
+                "brisk serve --resp 0.0.0.0:6380 --password-file pw\tanswer the network\n",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .args_min = 0,
+    .args_max = 0,
+    .run = run,
+};

@@ -1,0 +1,242 @@
+/*
+ * server.h -- the server as a whole: workers, the one lock, and everything behind it.
+ *
+ *     worker 0 ─ accepts, ticks     worker 1 ...      each: loop, connections, buffers
+ *         │                             │
+ *         └── server.lock ──────────────┴──► keys, clients, channels, tracking, statistics
+ *
+ * A worker reads and parses a batch of commands without the lock, prefetches what their keys need,
+ * takes the lock once, works on all of them, gives it back and sends the answers.  So MULTI, RENAME
+ * and the rest are atomic without a lock per key, and parsing, sockets and encoding run in parallel.
+ *
+ * Locks: server.lock; under it only the memory tier's own.
+ */
+#ifndef BRISK_SRC_DAEMON_SERVER_H
+#define BRISK_SRC_DAEMON_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <brisk/alloc.h>
+#include <brisk/clock.h>
+#include <brisk/err.h>
+#include <brisk/knob.h>
+#include <brisk/rng.h>
+
+#include "base/thread.h"
+#include "daemon/client.h"
+#include "daemon/command.h"
+#include "daemon/conn.h"
+#include "daemon/keyspace.h"
+#include "daemon/loop.h"
+
+enum {
+    WORKER_IN_BYTES = 65536,
+    WORKERS_MAX = 64,
+    LISTENERS_MAX = 8,
+    BATCH_MAX = 64, /* commands between taking the lock and giving it back */
+    PASSWORD_MAX = 512,
+};
+
+/* What is configured; see settings.c for the knobs.  Read without a lock: changed with care. */
+typedef struct server_limits {
+    uint32_t clients_max;
+    uint64_t idle_ns;    /* 0: never */
+    size_t output_max;   /* of one connection: it is closed beyond */
+    size_t output_high;  /* of one connection: its commands wait beyond */
+    size_t output_total; /* of all: those who have unsent answers wait beyond */
+    size_t input_max;    /* of one connection's unfinished request */
+    size_t input_total;  /* of all */
+    uint64_t bulk_max;
+    uint32_t args_max;
+    uint32_t batch_max;
+} server_limits;
+
+typedef struct server_opts {
+    const char *address;   /* "127.0.0.1:6380"; NULL or "": none */
+    const char *unix_path; /* NULL or "": none */
+    const char *policy;
+    const char *password;  /* NULL: none */
+    const char *disk_path; /* NULL or "": memory alone */
+    uint64_t disk_bytes;
+    uint64_t memory_bytes;
+    uint64_t spin_ns;
+    uint32_t workers; /* 0: as many as processors */
+    uint32_t backlog;
+    bool unprotected; /* answer strangers without a password */
+    bool pin;         /* worker i on processor i */
+    server_limits limits;
+    const brisk_alloc *alloc;
+    const brisk_clock *clock;
+} server_opts;
+
+typedef struct listener {
+    loop_source source; /* first */
+    server *server;
+    int fd;
+    bool is_unix;
+    uint16_t port;
+    char text[128];
+} listener;
+
+struct worker {
+    loop loop; /* first */
+    server *server;
+    uint32_t index;
+    brisk_thread thread;
+    bool started;
+    unsigned char *in; /* WORKER_IN_BYTES */
+    resp_writer out;
+    conn *conns;
+    conn *graves;
+    _Atomic uint32_t conn_count;
+    uint64_t now_ns; /* monotonic, of this round */
+    uint32_t ticks;
+    client *mail;          /* clients with pushes; the server's lock */
+    _Atomic bool has_mail; /* so that no lock is taken for nothing */
+};
+
+struct tracking;
+struct pubsub;
+struct slowlog;
+struct latency;
+struct config;
+struct loads;
+struct disk;
+
+/* Counters shown by INFO; under the lock. */
+typedef struct server_stats {
+    uint64_t connections;
+    uint64_t rejected;
+    uint64_t commands;
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t expired_shown; /* keys->expired when statistics were reset */
+    uint64_t evicted_shown;
+    uint64_t errors;
+    uint64_t peak_memory;
+    uint64_t ops_per_second;
+    uint64_t ops_commands; /* at the last tick of a second */
+    uint64_t ops_ns;
+} server_stats;
+
+struct server {
+    const brisk_alloc *alloc;
+    const brisk_clock *clock;
+    server_limits limits;
+    worker *workers;
+    uint32_t worker_count;
+    uint32_t next_worker; /* of the accepting worker */
+    listener listeners[LISTENERS_MAX];
+    uint32_t listener_count;
+    char unix_path[108];
+    pid_t pid;
+    char run_id[41];
+    uint64_t started_wall_ns;
+    uint64_t started_ns;
+    bool unprotected;
+
+    _Atomic uint64_t bytes_in;
+    _Atomic uint64_t bytes_out;
+    _Atomic uint64_t input_bytes;
+    _Atomic uint64_t output_bytes;
+    _Atomic uint64_t input_kills;
+    _Atomic uint64_t output_kills;
+    _Atomic bool stopping;
+    loop_task stop_task;
+    void (*on_stop)(void *ctx); /* SHUTDOWN: tell whoever waits for the server */
+    void *on_stop_ctx;
+
+    /* --- under `lock` --- */
+    pthread_mutex_t lock;
+    uint64_t now_ns; /* monotonic, of this batch */
+    uint64_t wall_ns;
+    keyspace keys;
+    command_table *commands;
+    client *clients; /* oldest first */
+    client *clients_last;
+    dict clients_by_id;
+    uint64_t next_client_id;
+    uint32_t client_count;
+    uint32_t blocked_count;
+    uint32_t monitor_count;
+    dict watched; /* key -> list of clients, see cmd_multi.c */
+    dict errors;  /* code -> count */
+    char password[PASSWORD_MAX];
+    struct tracking *tracking;
+    struct pubsub *pubsub;
+    struct slowlog *slowlog;
+    struct latency *latency;
+    struct config *config;
+    struct loads *own;
+    struct disk *disk; /* NULL: memory alone */
+    client *current;   /* whose command runs */
+    uint32_t notify;   /* classes of keyspace events */
+    uint64_t dirty;    /* changes since the last save */
+    uint64_t last_save_s;
+    uint64_t pause_until_ns; /* CLIENT PAUSE */
+    bool pause_all;
+    bool evict_volatile; /* policy of Redis that looks at keys with expiry only */
+    bool evict_never;
+    uint64_t maxmemory; /* as shown and set */
+    server_stats stats;
+    brisk_rng rng;
+    uint64_t ticks_started; /* ticks_now() at started_ns */
+    double ns_per_tick;
+};
+
+/* --- server.c ----------------------------------------------------------------------------- */
+
+BRISK_NODISCARD brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *info);
+/* Let the workers run. */
+BRISK_NODISCARD brisk_err server_start(server *s, brisk_errinfo *info);
+/* No more connections, finish what was read, stop the workers, keep the disk tier. */
+void server_stop(server *s);
+void server_destroy(server *s);
+/* Ask for the end, from a command. */
+void server_ask_to_stop(server *s);
+/* The lock, and the time with it. */
+void server_lock(server *s);
+void server_unlock(server *s);
+/* Give `w` mail to send; under the lock. */
+void server_mail(worker *w, client *c);
+/* CLIENT UNPAUSE. */
+void server_end_pause(server *s);
+/* Listen also at `port` (0: at none but the other addresses); false: it cannot. */
+bool server_set_port(server *s, uint16_t port);
+
+/* --- effects of changes: changes.c, under the lock ---------------------------------------- */
+
+enum notify_class {
+    NOTIFY_KEYSPACE = 1u << 0, /* K */
+    NOTIFY_KEYEVENT = 1u << 1, /* E */
+    NOTIFY_GENERIC = 1u << 2,  /* g */
+    NOTIFY_STRING = 1u << 3,   /* $ */
+    NOTIFY_LIST = 1u << 4,     /* l */
+    NOTIFY_SET = 1u << 5,      /* s */
+    NOTIFY_HASH = 1u << 6,     /* h */
+    NOTIFY_ZSET = 1u << 7,     /* z */
+    NOTIFY_EXPIRED = 1u << 8,  /* x */
+    NOTIFY_EVICTED = 1u << 9,  /* e */
+    NOTIFY_STREAM = 1u << 10,  /* t */
+    NOTIFY_MISS = 1u << 11,    /* m */
+    NOTIFY_MODULE = 1u << 12,  /* d */
+    NOTIFY_NEW = 1u << 13,     /* n */
+};
+
+/* The client's command changed `key`: watchers, trackers, the disk tier and events follow. */
+void changed(client *c, resp_bytes key, uint32_t class, const char *event);
+/* Likewise without an event. */
+void changed_quietly(client *c, resp_bytes key);
+void notify(server *s, uint32_t class, const char *event, resp_bytes key);
+/* It was read, so a tracking client wants to know of its next change. */
+void changes_of_all(client *c); /* FLUSHALL */
+/* What left by itself since the last call. */
+void tell_drops(server *s);
+/* Keys leave until `maxmemory` is kept, as Redis's volatile policies do.  False: out of memory. */
+bool make_room(server *s);
+
+#endif /* BRISK_SRC_DAEMON_SERVER_H */
