@@ -17,7 +17,7 @@ struct config {
     char values[][CONFIG_VALUE_MAX]; /* as set last, of each entry */
 };
 
-brisk_err config_create(server *s, const server_opts *opts, struct config **ret)
+brisk_err config_create(server *s, struct config **ret)
 {
     size_t bytes = sizeof(struct config) + (size_t)config_entry_count * CONFIG_VALUE_MAX;
     struct config *config = s->alloc->acquire(s->alloc->ctx, bytes, _Alignof(struct config));
@@ -29,10 +29,11 @@ brisk_err config_create(server *s, const server_opts *opts, struct config **ret)
     config->count = config_entry_count;
     for (uint32_t i = 0; i < config_entry_count; i++) {
         const char *def = config_entries[i].def != NULL ? config_entries[i].def : "";
-        if (strcmp(config_entries[i].name, "maxmemory-policy") == 0 && opts->policy != NULL) {
-            def = opts->policy;
+        if (strcmp(config_entries[i].name, "maxmemory-policy") == 0) {
+            def = brisk_memory_policy(s->keys.tier);
         }
-        (void)snprintf(config->values[i], CONFIG_VALUE_MAX, "%s", def);
+        size_t size = strcspn(def, ":"); /* of "auto:lru" what was asked for */
+        (void)snprintf(config->values[i], CONFIG_VALUE_MAX, "%.*s", (int)size, def);
     }
     *ret = config;
     return BRISK_OK;

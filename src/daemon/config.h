@@ -46,7 +46,7 @@ typedef struct config_entry {
 extern const config_entry config_entries[];
 extern const uint32_t config_entry_count;
 
-BRISK_NODISCARD brisk_err config_create(server *s, const server_opts *opts, struct config **ret);
+BRISK_NODISCARD brisk_err config_create(server *s, struct config **ret);
 void config_destroy(struct config *config);
 /* The value of entry `index`. */
 void config_read(const server *s, uint32_t index, char value[CONFIG_VALUE_MAX]);

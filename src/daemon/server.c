@@ -457,7 +457,7 @@ static brisk_err create_parts(server *s, const server_opts *opts)
         err = latency_create(s->alloc, &s->latency);
     }
     if (err == BRISK_OK) {
-        err = config_create(s, opts, &s->config);
+        err = config_create(s, &s->config);
     }
     if (err == BRISK_OK) {
         err = loads_create(s->alloc, &s->own);
