@@ -471,6 +471,30 @@ BRISK_API brisk_change brisk_cache_change_begin(brisk_cache *cache, const brisk_
 BRISK_API void brisk_cache_change_end(brisk_cache *cache, const brisk_key *key,
                                       brisk_change change);
 
+/* --- write strategies --------------------------------------------------------------------- */
+
+/**
+ * Put, and bring it to the store by the strategy of opts->write or of the cache.  With ASIDE, or
+ * without a store, it is brisk_cache_put.
+ *
+ * THROUGH: the store's error is returned and the entry is then a miss.  BEHIND: OK means that the
+ * write waits in a queue and that every read of this cache sees it; FULL that the queue is, and
+ * nothing has changed.  Writes of one key become one write.  What waits is lost when the process
+ * is killed.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_cache_write(brisk_cache *cache, const brisk_key *key,
+                                                      brisk_value *value,
+                                                      const brisk_entry_opts *opts);
+/** Remove from cache and store by the strategy `write` (DEFAULT: the cache's). */
+BRISK_API BRISK_NODISCARD brisk_err brisk_cache_erase(brisk_cache *cache, const brisk_key *key,
+                                                      brisk_write write);
+/** Get, or else load from the store and put.  NOT_FOUND, or the store's error. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_cache_fetch(brisk_cache *cache, const brisk_key *key,
+                                                      const brisk_entry_opts *opts, brisk_hit *ret);
+/** Wait until everything that was written before the call is where it belongs, or was given up.
+ *  Errors: DEADLINE (`wait_ns` have passed). */
+BRISK_API BRISK_NODISCARD brisk_err brisk_cache_flush(brisk_cache *cache, uint64_t wait_ns);
+
 /* --- figures ------------------------------------------------------------------------------ */
 
 typedef struct brisk_cache_stats {

@@ -148,7 +148,7 @@ static brisk_err set_up(brisk_cache *cache, const brisk_cache_opts *opts, uint32
     for (uint32_t i = 0; i < cache->tier_count && err == BRISK_OK; i++) {
         err = cache_view_open(cache, i);
     }
-    return err;
+    return err == BRISK_OK ? cache_queues_open(cache, opts) : err;
 }
 
 brisk_err brisk_cache_create(const brisk_cache_opts *opts, brisk_cache **ret)
@@ -178,6 +178,7 @@ brisk_err brisk_cache_create(const brisk_cache_opts *opts, brisk_cache **ret)
     uint32_t slots = 0;
     brisk_err err = set_up(cache, opts, &slots);
     if (err != BRISK_OK) {
+        cache_queues_close(cache);
         close_views(cache);
         free_cache(cache, slots);
         return err;
@@ -220,6 +221,7 @@ void brisk_cache_destroy(brisk_cache *cache)
     if (cache == NULL) {
         return;
     }
+    cache_queues_close(cache);
     close_views(cache);
     /* Acquire: what the tasks did is done. */
     while (atomic_load_explicit(&cache->tasks, memory_order_acquire) != 0) {
@@ -506,20 +508,49 @@ static bool judge(brisk_cache *cache, const brisk_key *key, const cache_lookup *
             cache_sources_of_hit(hit, ret));
 }
 
+/* Before a tier is asked, so that later writes show.  The first one counts. */
+static void remember_version(brisk_cache *cache, const brisk_key *key, cache_lookup *lookup)
+{
+    if (!lookup->far) {
+        lookup->far = true;
+        lookup->version =
+            atomic_load_explicit(&cache_stripe_of(cache, key)->version, memory_order_acquire);
+    }
+}
+
+/* What waits for tier `index` and those behind it. */
+static bool look_up_later(brisk_cache *cache, uint32_t index, const brisk_key *key,
+                          cache_lookup *lookup, brisk_hit *ret)
+{
+    cache_sources sources;
+    remember_version(cache, key, lookup);
+    if (!cache_find_later(cache, key, ret, &sources)) {
+        return false;
+    }
+    ret->tier = index;
+    ret->stale = false;
+    promote_hit(cache, key, lookup, ret, &sources);
+    return true;
+}
+
 static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *lookup,
                     cache_spare *spare, brisk_hit *ret)
 {
     bool missed = false;
+    bool later = cache->to_tiers == NULL; /* has been looked at */
     for (uint32_t i = 0; i < cache->tier_count; i++) {
         cache_slot *slot = &cache->slots[i];
         if (!cache_is_asked(lookup->opts->tiers, i) || !cache_may_ask(cache, slot)) {
             continue;
         }
-        if (missed && !lookup->far) {
-            /* Before the tier is asked, so that later writes show.  The first one counts. */
-            lookup->far = true;
-            lookup->version =
-                atomic_load_explicit(&cache_stripe_of(cache, key)->version, memory_order_acquire);
+        if (!later && (slot->tier->flags & BRISK_TIER_FAST) == 0) {
+            later = true;
+            if (look_up_later(cache, i, key, lookup, ret)) {
+                return true;
+            }
+        }
+        if (missed) {
+            remember_version(cache, key, lookup);
         }
         missed = true;
         if (!ask_tier(cache, i, key, lookup, ret)) {
@@ -536,7 +567,7 @@ static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *look
         cache_count(&slot->stale);
         keep_spare(spare, ret);
     }
-    return false;
+    return cache->to_store != NULL && cache_find_unsaved(cache, key, ret);
 }
 
 static __attribute__((noinline)) void tell(brisk_cache *cache, const brisk_key *key,

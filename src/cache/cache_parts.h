@@ -6,6 +6,8 @@
  *     cache_breaker.c  tiers that fail or are slow, and what they miss
  *     cache_tags.c     tags, dependencies, prefixes: sealing entries and judging them
  *     cache_shared.c   the same in tiers that other machines share
+ *     cache_strategy.c write-through, write-behind, read-through
+ *     cache_behind.c   the queue of writes that wait
  *     cache_stats.c    figures, taps
  */
 #ifndef BRISK_SRC_CACHE_CACHE_PARTS_H
@@ -19,6 +21,7 @@
 #include <brisk/cache.h>
 #include <brisk/hist.h>
 
+#include "cache/cache_behind.h"
 #include "cache/generation.h"
 
 enum {
@@ -112,6 +115,12 @@ struct brisk_cache {
     brisk_breaker_opts breaker;
     brisk_background background;
     bool has_background;
+    brisk_store store;
+    brisk_write write;
+    bool has_store;
+    uint64_t full_wait_ns;
+    behind_queue *to_store; /* NULL without a store */
+    behind_queue *to_tiers; /* NULL without tiers_behind */
     _Atomic uint32_t tasks; /* given to the background and not over */
     _Atomic uint64_t background_dropped;
     cache_slot slots[BRISK_CACHE_TIERS_MAX];
@@ -200,6 +209,7 @@ typedef struct cache_write {
     const brisk_entry_opts *opts; /* the user's */
     struct cache_sources *sources;
     brisk_sealed *sealed; /* as local tiers keep it */
+    bool leave;           /* what a tier has goes now, whatever comes later */
     brisk_err err;        /* the nearest tier's that could not promise it */
 } cache_write;
 
@@ -290,6 +300,27 @@ static inline bool cache_is_current(const brisk_cache *cache, const brisk_key *k
     return !generations_prefix_newer(cache->table, key, mark->era) &&
            (!tagged || cache_tagged_current(cache, mark));
 }
+
+/* --- cache_strategy.c ---------------------------------------------------------------------- */
+
+BRISK_NODISCARD brisk_err cache_queues_open(brisk_cache *cache, const brisk_cache_opts *opts);
+/* What waits is tried for a while. */
+void cache_queues_close(brisk_cache *cache);
+/* Under the stripe's lock: FAST tiers now, the others later.  False: nothing was done. */
+bool cache_write_later(brisk_cache *cache, cache_write *write);
+/* Under the stripe's lock: nothing of the key is to come to the tiers any more. */
+void cache_forget_later(brisk_cache *cache, const brisk_key *key);
+/* What waits for the tiers and is current; *ret is filled but for `tier`. */
+bool cache_find_later(brisk_cache *cache, const brisk_key *key, brisk_hit *ret,
+                      cache_sources *ret_sources);
+/* What waits for the store. */
+bool cache_find_unsaved(brisk_cache *cache, const brisk_key *key, brisk_hit *ret);
+/*
+ * Put (value NULL: remove); with `to_store` also into that queue, in one step.
+ * Errors: the queue's, and nothing has changed then; of a removal also a tier's.
+ */
+brisk_err cache_put(brisk_cache *cache, const brisk_key *key, brisk_value *value,
+                    const brisk_entry_opts *opts, behind_queue *to_store);
 
 /* --- cache_stats.c ------------------------------------------------------------------------- */
 

@@ -87,6 +87,20 @@ void brisk_cache_read_totals(const brisk_cache *cache, brisk_cache_stats *ret)
         .background_dropped = count_of(&cache->background_dropped),
         .foreign_changes = count_of(&cache->foreign_changes),
     };
+    behind_queue *const queues[] = {cache->to_store, cache->to_tiers};
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+        if (queues[i] != NULL) {
+            behind_stats behind;
+            behind_read_stats(queues[i], &behind);
+            ret->behind_entries += behind.entries;
+            ret->behind_bytes += behind.bytes;
+            ret->behind_coalesced += behind.coalesced;
+            ret->behind_done += behind.done;
+            ret->behind_retries += behind.retries;
+            ret->behind_lost += behind.lost;
+            ret->behind_full += behind.full;
+        }
+    }
 }
 
 uint32_t brisk_cache_tier_count(const brisk_cache *cache)

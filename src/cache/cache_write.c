@@ -165,7 +165,7 @@ void cache_write_tier(brisk_cache *cache, uint32_t index, cache_write *write)
             return;
         }
     }
-    bool keep = write->value != NULL && cache_is_asked(write->opts->tiers, index);
+    bool keep = write->value != NULL && !write->leave && cache_is_asked(write->opts->tiers, index);
     brisk_key key;
     void *bytes;
     brisk_err err = BRISK_ERR_NOMEM;
@@ -192,18 +192,32 @@ void cache_write_tier(brisk_cache *cache, uint32_t index, cache_write *write)
 static void write_tiers(brisk_cache *cache, cache_write *write)
 {
     generation_change change = generations_change_begin(cache->table, write->key);
-    for (uint32_t i = cache->tier_count; i-- > 0;) {
-        cache_write_tier(cache, i, write);
+    if (!cache_write_later(cache, write)) {
+        cache_forget_later(cache, write->key);
+        for (uint32_t i = cache->tier_count; i-- > 0;) {
+            cache_write_tier(cache, i, write);
+        }
     }
     cache_stripe_change(cache_stripe_of(cache, write->key));
     generations_change_end(cache->table, write->key, change);
 }
 
-void brisk_cache_put(brisk_cache *cache, const brisk_key *key, brisk_value *value,
-                     const brisk_entry_opts *opts)
+/* Under the stripe's lock: what waits for the store. */
+static brisk_err write_queue(brisk_cache *cache, const brisk_key *key, brisk_value *value,
+                             behind_queue *to_store)
 {
-    static const brisk_entry_opts none = {0};
-    opts = opts != NULL ? opts : &none;
+    if (to_store != NULL) {
+        return behind_push(to_store, &(behind_write){.key = *key, .value = value});
+    }
+    if (cache->to_store != NULL) {
+        behind_hide(cache->to_store, key); /* it is older */
+    }
+    return BRISK_OK;
+}
+
+brisk_err cache_put(brisk_cache *cache, const brisk_key *key, brisk_value *value,
+                    const brisk_entry_opts *opts, behind_queue *to_store)
+{
     brisk_sealed sealed;
     cache_sources sources;
     bool known = cache_sources_collect(cache, opts, &sources);
@@ -212,16 +226,31 @@ void brisk_cache_put(brisk_cache *cache, const brisk_key *key, brisk_value *valu
         .key = key, .value = value, .opts = opts, .sources = &sources, .sealed = &sealed};
     cache_stripe *stripe = cache_stripe_of(cache, key);
     cache_stripe_lock(stripe);
+    brisk_err err = write_queue(cache, key, value, to_store);
+    if (err != BRISK_OK) {
+        cache_stripe_unlock(stripe);
+        return err;
+    }
     if (!known || !cache_sources_current(cache, key, &sources)) {
         cache_count(&cache->outdated_puts);
         write.value = NULL;
     }
+    sources.given = false; /* from here on the key's latest change is ours */
     write_tiers(cache, &write);
     cache_stripe_unlock(stripe);
     static _Thread_local uint32_t puts;
     if (++puts % HOUR_EVERY == 0) {
         cache_look_at_hours(cache);
     }
+    return value == NULL ? write.err : BRISK_OK;
+}
+
+void brisk_cache_put(brisk_cache *cache, const brisk_key *key, brisk_value *value,
+                     const brisk_entry_opts *opts)
+{
+    static const brisk_entry_opts none = {0};
+    BRISK_ASSERT(value != NULL);
+    (void)cache_put(cache, key, value, opts != NULL ? opts : &none, NULL);
 }
 
 /* Tiers that cannot forget are given another key from now on. */
@@ -244,6 +273,7 @@ brisk_err brisk_cache_remove(brisk_cache *cache, const brisk_key *key)
     cache_write write = {.key = key};
     cache_stripe *stripe = cache_stripe_of(cache, key);
     cache_stripe_lock(stripe);
+    (void)write_queue(cache, key, NULL, NULL);
     write_tiers(cache, &write);
     change_keyed(cache, key);
     cache_stripe_unlock(stripe);
@@ -255,6 +285,12 @@ static brisk_err clear_tiers(brisk_cache *cache)
 {
     brisk_err first = BRISK_OK;
     bool emptied = true;
+    if (cache->to_tiers != NULL) {
+        behind_drop_all(cache->to_tiers);
+    }
+    if (cache->to_store != NULL) {
+        behind_hide_all(cache->to_store);
+    }
     for (uint32_t i = cache->tier_count; i-- > 0;) {
         cache_slot *slot = &cache->slots[i];
         brisk_err err = slot->tier->ops->clear(slot->tier);
