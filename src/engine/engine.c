@@ -1,9 +1,7 @@
 /*
  * engine.c -- wires knobs, cache, executor and modules together: the only place that knows all.
  *
- * A tier that cannot be had costs its answers, never the engine: it is logged and left out.  The
- * disk tier is opened when the cache is used first, so that who needs none never touches its
- * folder; the executor starts its threads with the first task.
+ * The cache and its tiers: tiers.c.  The executor starts its threads with the first task.
  *
  * Pipelines hang in a list that only grows, at its head, so that jobs find theirs without a lock.
  */
@@ -16,107 +14,8 @@
 #include <brisk/memory.h>
 
 #include "base/assert.h"
-#include "cache/stack.h"
 
 /* --- create ------------------------------------------------------------------------------- */
-
-/* *ret is NULL when there is no memory for it. */
-static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_errinfo *info)
-{
-    *ret = NULL;
-    char policy[64];
-    brisk_knobs_text(engine->config.knobs, "cache.memory.policy", policy, sizeof policy);
-    brisk_memory_tier_opts opts = {
-        .bytes_max = brisk_knobs_u64(engine->config.knobs, "cache.memory.bytes"),
-        .policy = policy,
-        .clock = engine->clock,
-        .alloc = engine->alloc,
-    };
-    brisk_err err = brisk_memory_tier_create(&opts, ret);
-    if (err == BRISK_ERR_INVALID) {
-        return brisk_errinfo_set(info, err, "setting 'cache.memory.policy': no policy '%s'",
-                                 policy);
-    }
-    if (err == BRISK_ERR_NOMEM) {
-        brisk_log(BRISK_LOG_WARNING, "engine",
-                  "no memory tier: %" PRIu64 " bytes cannot be had; lower cache.memory.bytes",
-                  opts.bytes_max);
-        return BRISK_OK;
-    }
-    return err;
-}
-
-/* NULL when it cannot be opened. */
-static brisk_tier *open_disk(const brisk_engine *engine)
-{
-    if (engine->cache_path[0] == '\0') {
-        brisk_log(BRISK_LOG_WARNING, "engine",
-                  "no disk tier: neither cache.disk.path nor XDG_CACHE_HOME nor HOME says where");
-        return NULL;
-    }
-    brisk_disk_tier_opts disk = {
-        .path = engine->cache_path,
-        .bytes_max = engine->disk_bytes,
-        .zstd_level = engine->disk_level,
-        .clock = engine->clock,
-        .alloc = engine->alloc,
-    };
-    brisk_tier *tier = NULL;
-    brisk_errinfo info = {.text = ""};
-    brisk_err err = brisk_disk_tier_open(&disk, &tier, &info);
-    if (err != BRISK_OK) {
-        brisk_log(BRISK_LOG_WARNING, "engine", "no disk tier: %s",
-                  info.text[0] != '\0' ? info.text : brisk_err_message(err));
-        return NULL;
-    }
-    return tier;
-}
-
-static brisk_err create_cache(brisk_engine *engine, const brisk_engine_opts *opts,
-                              brisk_errinfo *info)
-{
-    brisk_tier *memory;
-    brisk_err err = create_memory(engine, &memory, info);
-    if (err != BRISK_OK) {
-        return err;
-    }
-    const brisk_knobs *knobs = engine->config.knobs;
-    uint64_t level = brisk_knobs_u64(knobs, "cache.disk.zstd_level");
-    engine->memory_tiers = memory != NULL ? 1u << 0 : 0;
-    engine->disk_wanted = !opts->no_disk && brisk_knobs_u64(knobs, "cache.disk.enabled") != 0;
-    engine->disk_bytes = brisk_knobs_u64(knobs, "cache.disk.bytes");
-    engine->disk_level = level != 0 ? (int)level : -1;
-    atomic_init(&engine->cache_open, !engine->disk_wanted);
-    brisk_cache_opts cache = {
-        .tiers = &memory,
-        .tier_count = memory != NULL ? 1 : 0,
-        .clock = engine->clock,
-        .alloc = engine->alloc,
-    };
-    err = brisk_cache_create(&cache, &engine->cache);
-    if (err != BRISK_OK) {
-        brisk_tier_destroy(memory);
-    }
-    return err;
-}
-
-brisk_cache *engine_cache(brisk_engine *engine)
-{
-    if (engine_cache_is_open(engine)) {
-        return engine->cache;
-    }
-    (void)pthread_mutex_lock(&engine->disk_lock);
-    if (!engine_cache_is_open(engine)) {
-        brisk_tier *disk = open_disk(engine);
-        if (disk != NULL && cache_append(engine->cache, disk) != BRISK_OK) {
-            brisk_tier_destroy(disk);
-        }
-        /* Release: who finds the cache open finds all of its tiers. */
-        atomic_store_explicit(&engine->cache_open, true, memory_order_release);
-    }
-    (void)pthread_mutex_unlock(&engine->disk_lock);
-    return engine->cache;
-}
 
 static brisk_err create_rest(brisk_engine *engine, const brisk_engine_opts *opts,
                              brisk_errinfo *info)
@@ -126,7 +25,7 @@ static brisk_err create_rest(brisk_engine *engine, const brisk_engine_opts *opts
         return err;
     }
     engine_config_cache_path(&engine->config, engine->cache_path);
-    err = create_cache(engine, opts, info);
+    err = engine_cache_create(engine, opts, info);
     if (err == BRISK_OK) {
         brisk_executor_opts executor = {
             .workers = (uint32_t)brisk_knobs_u64(engine->config.knobs, "engine.workers"),
@@ -163,6 +62,7 @@ brisk_err brisk_engine_create(const brisk_engine_opts *opts, brisk_engine **ret,
     }
     engine_recycle_init(&engine->recycle, alloc);
     engine_threads_init(&engine->threads);
+    engine_background_init(&engine->background);
     int failed = pthread_mutex_init(&engine->registry, NULL);
     BRISK_ASSERT(failed == 0); /* cannot fail for a plain mutex on Linux */
     failed = pthread_mutex_init(&engine->disk_lock, NULL);
@@ -189,7 +89,7 @@ void brisk_engine_destroy(brisk_engine *engine)
     engine_threads_deinit(&engine->threads, engine->alloc);
     brisk_flights_destroy(engine->flights);
     brisk_executor_destroy(engine->executor);
-    brisk_cache_destroy(engine->cache);
+    engine_cache_destroy(engine);
     engine_pipeline *pipeline = atomic_load_explicit(&engine->pipelines, memory_order_acquire);
     while (pipeline != NULL) {
         engine_pipeline *next = pipeline->next;

@@ -2,6 +2,7 @@
  * internal.h -- what the files of the engine share.
  *
  *     engine.c    create, wire, destroy      job.c       a job's life and its steps
+ *     tiers.c     the cache and its tiers    background.c  what can wait
  *     config.c    knobs and their files      stage.c     a running stage and its items
  *     pipeline.c  checks a workload          blocking.c  stages with threads of their own
  *     module.c    plug-ins                   flight.c    one computation per key
@@ -258,6 +259,43 @@ void engine_threads_deinit(engine_threads *threads, const brisk_alloc *alloc);
  */
 BRISK_NODISCARD brisk_err engine_blocking_start(brisk_job *job, engine_phase phase);
 
+/* --- background.c -------------------------------------------------------------------------- */
+
+enum { ENGINE_BACKGROUND_TASKS = 1024 };
+
+typedef struct engine_task {
+    void (*fn)(void *arg);
+    void *arg;
+} engine_task;
+
+typedef struct engine_background {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    engine_task tasks[ENGINE_BACKGROUND_TASKS]; /* a ring */
+    uint32_t first;
+    uint32_t count;
+    bool started;
+    bool stop;
+    brisk_tier *memory; /* to be tended; set before the thread starts, or NULL */
+    brisk_tier *disk;
+    brisk_thread thread;
+} engine_background;
+
+void engine_background_init(engine_background *background);
+/* False: there is no thread. */
+bool engine_background_start(engine_background *background);
+/* As brisk_background.run. */
+bool engine_background_run(void *ctx, void (*fn)(void *arg), void *arg);
+/* What was taken is done at return; nothing is taken any more. */
+void engine_background_stop(engine_background *background);
+void engine_background_deinit(engine_background *background);
+
+/* --- tiers.c ------------------------------------------------------------------------------- */
+
+BRISK_NODISCARD brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opts,
+                                              brisk_errinfo *info);
+void engine_cache_destroy(brisk_engine *engine);
+
 /* --- stage.c ------------------------------------------------------------------------------ */
 
 /* Run stage `index` on the calling thread. */
@@ -284,7 +322,9 @@ struct brisk_engine {
     _Atomic bool cache_open;            /* the disk tier has been opened, or is not to be */
     bool disk_wanted;
     int disk_level;
+    char disk_codec[32];
     uint64_t disk_bytes;
+    engine_background background;
     uint32_t memory_tiers; /* bit of the memory tier; 0: there is none */
     brisk_counter jobs;
     brisk_counter computed;
