@@ -48,6 +48,7 @@ enum {
 typedef struct brisk_load {
     const brisk_hit *stale; /**< What the cache still has (not fresh any more), or NULL. */
     void *arg;              /**< Of the call that loads. */
+    bool early;             /**< A refresh before anybody found the answer expired. */
     uint64_t deadline_ns;   /**< Of the call that loads, on the loader's clock; 0: none. */
     brisk_errinfo *info;    /**< Never NULL; may be filled when the load fails. */
 

@@ -283,13 +283,14 @@ brisk_err loader_give_answer(loader_ask *ask, loader_call *call, brisk_loaded_fr
     return give(&call->hit, how, BRISK_OK, ret);
 }
 
-static brisk_err load_here(loader_ask *ask, loader_call *lead, brisk_loaded *ret)
+static brisk_err load_here(loader_ask *ask, loader_call *lead, bool early, brisk_loaded *ret)
 {
     loader_request request = {
         .stale = ask->old.value != NULL ? &ask->old : NULL,
         .arg = ask->call->arg,
         .deadline_ns = ask->call->deadline_ns,
         .info = ask->call->info,
+        .early = early,
     };
     loader_run(lead, &request);
     return loader_give_answer(ask, lead, BRISK_LOADED_HERE, ret);
@@ -317,7 +318,7 @@ static brisk_err refresh_here(loader_ask *ask, loader_call *lead, loader_age age
     loader_count(&ask->loader->counters.refreshes, 1);
     loader_count(&ask->loader->counters.early, early);
     ask->may_give_old = true;
-    brisk_err err = load_here(ask, lead, ret);
+    brisk_err err = load_here(ask, lead, early, ret);
     if (err == BRISK_OK && early && ret->from == BRISK_LOADED_STALE_ERROR) {
         ret->from = BRISK_LOADED_CACHE; /* it is fresh still */
     }
@@ -360,7 +361,7 @@ static brisk_err join(loader_ask *ask, loader_thread *thread, uint64_t landed, b
     brisk_loader *loader = ask->loader;
     loader_call *call = &thread->call;
     switch (brisk_flight_enter(loader->flights, &call->flight, landed)) {
-    case BRISK_FLIGHT_JOIN_LEAD: return load_here(ask, call, ret);
+    case BRISK_FLIGHT_JOIN_LEAD: return load_here(ask, call, false, ret);
     case BRISK_FLIGHT_JOIN_ANSWERED: return loader_give_answer(ask, call, BRISK_LOADED_SHARED, ret);
     case BRISK_FLIGHT_JOIN_LANDED: *again = true; return BRISK_OK;
     case BRISK_FLIGHT_JOIN_CYCLE:
@@ -372,7 +373,7 @@ static brisk_err join(loader_ask *ask, loader_thread *thread, uint64_t landed, b
             return loader_give_old(ask, stop, ret);
         }
         return thread->event == BRISK_FLIGHT_LEAD
-                   ? load_here(ask, call, ret)
+                   ? load_here(ask, call, false, ret)
                    : loader_give_answer(ask, call, BRISK_LOADED_SHARED, ret);
     }
     case BRISK_FLIGHT_JOIN_ALONE: break; /* only with may_wait or a deadline of the flight */

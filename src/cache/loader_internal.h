@@ -114,6 +114,7 @@ typedef struct loader_request {
     void *arg;
     uint64_t deadline_ns;
     brisk_errinfo *info;
+    bool early;
 } loader_request;
 
 /* loader_call is the leader of its flight: load, tell the others, store, land.  The answer is then

@@ -33,6 +33,7 @@ enum {
 typedef struct loader_job {
     loader_call call; /* first */
     brisk_hit stale;
+    bool early;
     size_t bytes; /* of this block */
     unsigned char key[];
 } loader_job;
@@ -212,6 +213,7 @@ void loader_run(loader_call *lead, const loader_request *request)
     brisk_load load = {
         .stale = request->stale,
         .arg = request->arg,
+        .early = request->early,
         .deadline_ns = request->deadline_ns,
         .info = request->info != NULL ? request->info : &unread,
     };
@@ -268,7 +270,7 @@ static void run_job(void *arg)
 {
     loader_job *job = arg;
     if (brisk_flight_begin(job->call.loader->flights, &job->call.flight)) {
-        loader_request request = {.stale = &job->stale};
+        loader_request request = {.stale = &job->stale, .early = job->early};
         loader_run(&job->call, &request);
     }
     free_job(job);
@@ -312,6 +314,7 @@ bool loader_refresh_later(brisk_loader *loader, const brisk_key *key, const bris
     if (job == NULL) {
         return false;
     }
+    job->early = early;
     if (!brisk_flight_try_lead(loader->flights, &job->call.flight)) {
         free_job(job);
         return true; /* somebody is at it */
