@@ -494,14 +494,20 @@ void loader_ask_init(loader_ask *ask, brisk_loader *loader, const brisk_key *key
     ask->looks = 0;
 }
 
+/* What the lookup of a call found. */
+typedef struct loader_found {
+    loader_age age;
+    uint64_t landed;
+} loader_found;
+
 /* Apart, so that a hit does not make room on the stack for all that. */
 static __attribute__((noinline)) brisk_err get_missed(brisk_loader *loader, const brisk_key *key,
-                                                      const brisk_loader_call *call, loader_age age,
-                                                      uint64_t landed, brisk_loaded *ret)
+                                                      const brisk_loader_call *call,
+                                                      loader_found found, brisk_loaded *ret)
 {
     loader_ask ask;
     loader_ask_init(&ask, loader, key, call);
-    return get_slowly(&ask, age, landed, ret);
+    return get_slowly(&ask, found.age, found.landed, ret);
 }
 
 brisk_err brisk_loader_get(brisk_loader *loader, const brisk_key *key,
@@ -510,18 +516,20 @@ brisk_err brisk_loader_get(brisk_loader *loader, const brisk_key *key,
     static const brisk_loader_call plain = {0};
     call = call != NULL ? call : &plain;
     /* Before the lookup: see flight.h. */
-    uint64_t landed = brisk_flight_landed(loader->flights, key);
-    loader_age age = LOADER_USELESS;
+    loader_found found = {
+        .age = LOADER_USELESS,
+        .landed = brisk_flight_landed(loader->flights, key),
+    };
     if ((call->flags & BRISK_CALL_RELOAD) == 0 && loader_entry_get(loader, key, call, &ret->hit)) {
-        age = loader_entry_read(loader, &ret->hit);
-        if (age == LOADER_FRESH) {
+        found.age = loader_entry_read(loader, &ret->hit);
+        if (found.age == LOADER_FRESH) {
             return loader_give_fresh(loader, ret);
         }
-        if (age == LOADER_USELESS) {
+        if (found.age == LOADER_USELESS) {
             loader_drop_hit(&ret->hit);
         }
     }
-    return get_missed(loader, key, call, age, landed, ret);
+    return get_missed(loader, key, call, found, ret);
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
