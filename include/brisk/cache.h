@@ -257,6 +257,15 @@ BRISK_API void brisk_tier_destroy(brisk_tier *tier); /**< NULL is accepted. */
 
 /* --- disk tier --------------------------------------------------------------------------- */
 
+/** What an acknowledgement of the disk tier means. */
+typedef enum brisk_disk_sync {
+    /** It survives the death of the process.  A power loss may empty the folder. */
+    BRISK_DISK_SYNC_NONE = 0,
+    /** It survives a power loss: writers wait for the disk, one fdatasync for all who wait.  Counts
+     *  for the folder: whoever opens it meanwhile does the same. */
+    BRISK_DISK_SYNC_GROUP = 1,
+} brisk_disk_sync;
+
 typedef struct brisk_disk_tier_opts {
     /** Folder; created when missing, otherwise the caller's own and not writable by all.  Copied. */
     const char *path;
@@ -276,6 +285,7 @@ typedef struct brisk_disk_tier_opts {
     /** How much of a segment entries that were hit may fill again when the oldest one goes; 0 means
      *  20, at most 50; negative: none. */
     int reinsert_percent;
+    brisk_disk_sync sync; /**< 0 means BRISK_DISK_SYNC_NONE. */
 } brisk_disk_tier_opts;
 
 /**

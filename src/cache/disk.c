@@ -456,7 +456,11 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
     }
     bool has_file = err == BRISK_OK && draft.large;
     err = store_or_forget(tier, key, &draft, err);
-    if (err == BRISK_OK) {
+    brisk_err synced = disk_sync_wait(tier); /* also what was withdrawn */
+    if (err == BRISK_OK && synced != BRISK_OK) {
+        disk_count(&tier->counters.rejects, 1);
+        err = synced; /* it is there, but nobody knows for how long */
+    } else if (err == BRISK_OK) {
         disk_count(&tier->counters.raw_bytes, brisk_value_size(value));
         disk_count(&tier->counters.stored_bytes,
                    draft.large ? draft.ref.size : draft.record.stored_size);
@@ -487,7 +491,8 @@ static brisk_err disk_remove(brisk_tier *base, const brisk_key *key)
     pthread_mutex_lock(&tier->write_lock);
     brisk_err err = disk_forget(tier, &ways);
     pthread_mutex_unlock(&tier->write_lock);
-    return err;
+    brisk_err synced = disk_sync_wait(tier);
+    return err != BRISK_OK ? err : synced;
 }
 
 static brisk_err disk_clear(brisk_tier *base)
@@ -500,7 +505,8 @@ static brisk_err disk_clear(brisk_tier *base)
     brisk_err err = disk_drop_all(tier);
     tier->reject_until_ns = 0;
     pthread_mutex_unlock(&tier->write_lock);
-    return err;
+    brisk_err synced = disk_sync_wait(tier);
+    return err != BRISK_OK ? err : synced;
 }
 
 bool brisk_disk_tier_tend(brisk_tier *base, uint64_t budget_bytes)

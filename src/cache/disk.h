@@ -233,6 +233,7 @@ typedef struct disk_active {
     disk_entry *entry;
     uint64_t end;
     uint64_t limit;
+    uint64_t synced_end; /* of a durable folder: what published_end says */
     bool odd; /* something failed: never say that it was closed in order */
 } disk_active;
 
@@ -257,6 +258,16 @@ typedef struct disk_moves {
 
 enum { DISK_MOVES_MAX = 32768 };
 
+/* Writers who wait for the disk (disk_sync.c). */
+typedef struct disk_sync {
+    pthread_mutex_t lock;
+    pthread_cond_t round;
+    uint64_t asked;
+    uint64_t done;
+    bool running;
+    bool failed; /* for good */
+} disk_sync;
+
 typedef struct disk_tier {
     brisk_tier base;
     const brisk_alloc *alloc;
@@ -274,7 +285,7 @@ typedef struct disk_tier {
     bool has_dicts;  /* may train and use dictionaries */
     bool tended;     /* somebody calls brisk_disk_tier_tend */
     uint32_t reinsert_percent;
-    uint32_t sync_mode; /* BRISK_DISK_SYNC_... */
+    brisk_disk_sync sync_mode;
     uint64_t seed;
     uint64_t boot[2];
     int dir_fd;
@@ -318,6 +329,7 @@ typedef struct disk_tier {
     pthread_mutex_t hist_lock; /* innermost */
     brisk_hist *get_hist;
 
+    disk_sync sync;            /* before write_lock */
     pthread_mutex_t tend_lock; /* outermost; only tried */
     disk_counters counters;
     unsigned char crc[DISK_CRC_BYTES][256];
@@ -352,6 +364,8 @@ BRISK_NODISCARD brisk_err disk_state_read(disk_tier *tier, disk_state *ret);
 BRISK_NODISCARD brisk_err disk_state_write(disk_tier *tier, const disk_state *state, bool sync);
 /* Before an answer is withdrawn: durably, that it may come back after a power loss. */
 BRISK_NODISCARD brisk_err disk_mark_unclean(disk_tier *tier);
+/* The same also in a durable folder. */
+BRISK_NODISCARD brisk_err disk_mark_unclean_always(disk_tier *tier);
 /* A slot was damaged. */
 void disk_mark_tainted(disk_tier *tier);
 
@@ -583,6 +597,13 @@ void disk_dict_train(disk_tier *tier);
 void disk_dict_recover(disk_tier *tier, const disk_state *state);
 void disk_dict_free_all(disk_tier *tier);
 
+/* --- disk_sync.c ------------------------------------------------------------------------------- */
+
+bool disk_is_durable(const disk_tier *tier);
+/* In a durable folder: return when the disk has all that came before. */
+BRISK_NODISCARD brisk_err disk_sync_wait(disk_tier *tier);
+BRISK_NODISCARD brisk_err disk_sync_now(disk_tier *tier);
+
 /* --- disk_move.c ------------------------------------------------------------------------------- */
 
 /* write_lock: a segment became active, so the oldest one goes when it is full; save what is hot. */
@@ -624,6 +645,8 @@ enum { DISK_SCAN_BYTES = 4 << 20 };
 /* The next undamaged record, live or dead: its place and parts (until the next call), or false. */
 bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret);
 
+/* Alone: kill every live record that no slot names, so that a rebuild may be trusted again. */
+BRISK_NODISCARD brisk_err disk_reconcile(disk_tier *tier);
 /* Alone: fill the empty index from the segments in the folder. */
 BRISK_NODISCARD brisk_err disk_rebuild(disk_tier *tier);
 /* The tier's folder, for reading; NULL with errno. */

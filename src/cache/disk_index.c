@@ -178,7 +178,9 @@ static brisk_err unlink_instead(disk_tier *tier, uint32_t id)
         active->odd = true;
         disk_active_close(tier, active);
     }
-    return unlinkat(tier->dir_fd, name, 0) == 0 ? BRISK_OK : BRISK_ERR_IO;
+    int failed = unlinkat(tier->dir_fd, name, 0);
+    atomic_fetch_add_explicit(&tier->header->gone, 1, memory_order_seq_cst);
+    return failed == 0 ? BRISK_OK : BRISK_ERR_IO;
 }
 
 brisk_err disk_kill(disk_tier *tier, uint64_t word)
@@ -187,8 +189,13 @@ brisk_err disk_kill(disk_tier *tier, uint64_t word)
     disk_slot slot = disk_slot_unpack(word);
     disk_pin pin;
     brisk_err err = disk_fd_pin(tier, slot.segment, &pin);
+    if (err == BRISK_ERR_NOT_FOUND) {
+        /* Somebody removed it and perhaps died before he could say so. */
+        atomic_fetch_add_explicit(&tier->header->gone, 1, memory_order_seq_cst);
+        return BRISK_OK;
+    }
     if (err != BRISK_OK) {
-        return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
+        return err;
     }
     if (slot.large) {
         remove_large(tier, pin.fd, slot);
@@ -201,6 +208,7 @@ brisk_err disk_kill(disk_tier *tier, uint64_t word)
     disk_entry *entry = disk_entry_find(tier, slot.segment);
     if (entry != NULL) {
         atomic_fetch_add_explicit(&entry->dead, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&entry->kills, 1, memory_order_seq_cst); /* before the slot */
     }
     return BRISK_OK;
 }

@@ -120,6 +120,24 @@ static brisk_err reserve(disk_tier *tier, uint64_t size, uint64_t expires_at_ns,
     return err;
 }
 
+/* The file, its name, and the name of its folder. */
+static brisk_err make_durable(disk_tier *tier, int fd, uint32_t segment)
+{
+    char name[DISK_NAME_MAX];
+    disk_files_name(name, segment);
+    if (tier->sys->fdatasync(fd) != 0) {
+        return BRISK_ERR_IO;
+    }
+    int dir = tier->sys->openat(tier->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (dir < 0) {
+        return brisk_err_from_errno(errno);
+    }
+    int failed = tier->sys->fdatasync(dir);
+    (void)close(dir);
+    atomic_fetch_add_explicit(&tier->header->gone, 1, memory_order_seq_cst);
+    return failed == 0 ? BRISK_OK : BRISK_ERR_IO;
+}
+
 brisk_err disk_large_store(disk_tier *tier, brisk_value *value, uint64_t expires_at_ns,
                            disk_file_ref *ret)
 {
@@ -142,6 +160,9 @@ brisk_err disk_large_store(disk_tier *tier, brisk_value *value, uint64_t expires
     err = brisk_value_fd(value) >= 0
               ? clone_file(brisk_value_fd(value), fd, size, &content)
               : write_bytes(tier, fd, brisk_value_data(value), size, &content);
+    if (err == BRISK_OK && disk_is_durable(tier)) {
+        err = make_durable(tier, fd, ref.segment);
+    }
     (void)close(fd);
     ref.content_lo = content.lo;
     ref.content_hi = content.hi;

@@ -187,6 +187,12 @@ static brisk_err set_flag(disk_tier *tier, uint32_t flag)
 
 brisk_err disk_mark_unclean(disk_tier *tier)
 {
+    /* Durable: what is withdrawn is synced before anybody is told. */
+    return disk_is_durable(tier) ? BRISK_OK : disk_mark_unclean_always(tier);
+}
+
+brisk_err disk_mark_unclean_always(disk_tier *tier)
+{
     /* Acquire: pairs with the release below, in whichever process it was. */
     if (atomic_load_explicit(&tier->header->unclean, memory_order_acquire) != 0) {
         return BRISK_OK;

@@ -93,8 +93,8 @@ static bool is_network(int fd)
 
 /* --- closing --------------------------------------------------------------------------------- */
 
-/* Alone: everything to the disk, then nothing is unclean any more.  Failing is fine. */
-static void sync_all(disk_tier *tier)
+/* Alone: everything to the disk, then nothing is unclean any more; false: it may still be. */
+static bool sync_all(disk_tier *tier)
 {
     disk_state state;
     for (uint32_t i = 0; i < tier->header->segment_count; i++) {
@@ -108,24 +108,26 @@ static void sync_all(disk_tier *tier)
             continue;
         }
         if (err != BRISK_OK) {
-            return;
+            return false;
         }
         int failed = tier->sys->fdatasync(pin.fd);
         disk_fd_unpin(&pin);
         if (failed != 0) {
-            return;
+            return false;
         }
     }
     atomic_store_explicit(&tier->header->unclean, 0, memory_order_relaxed);
     if (tier->sys->fdatasync(tier->index_fd) != 0 || tier->sys->fdatasync(tier->dir_fd) != 0 ||
         disk_state_read(tier, &state) != BRISK_OK) {
         atomic_store_explicit(&tier->header->unclean, 1, memory_order_relaxed);
-        return;
+        return false;
     }
     state.flags &= ~(uint32_t)DISK_STATE_UNCLEAN;
     if (disk_state_write(tier, &state, true) != BRISK_OK) {
         atomic_store_explicit(&tier->header->unclean, 1, memory_order_relaxed);
+        return false;
     }
+    return true;
 }
 
 static void close_in_order(disk_tier *tier)
@@ -135,7 +137,7 @@ static void close_in_order(disk_tier *tier)
     if (disk_structure_enter(tier) == BRISK_OK) {
         if (disk_users_try_alone(tier) &&
             atomic_load_explicit(&tier->header->unclean, memory_order_relaxed) != 0) {
-            sync_all(tier);
+            (void)sync_all(tier);
         }
         disk_users_leave(tier); /* before structure: who opens next must not find it taken */
         disk_structure_leave(tier);
@@ -191,6 +193,8 @@ void disk_tier_close(disk_tier *tier)
         pthread_mutex_destroy(&tier->hist_lock);
         pthread_mutex_destroy(&tier->dict_lock);
         pthread_mutex_destroy(&tier->tend_lock);
+        pthread_mutex_destroy(&tier->sync.lock);
+        pthread_cond_destroy(&tier->sync.round);
         pthread_mutex_destroy(&tier->trainer.lock);
     }
     tier_free(tier);
@@ -251,10 +255,18 @@ static bool is_other_boot(const disk_tier *tier, const disk_state *state)
 /* Alone, after the system went down. */
 static brisk_err enter_boot(disk_tier *tier, disk_state *state)
 {
-    if ((state->flags & DISK_STATE_UNCLEAN) != 0) {
+    bool durable = (state->flags & DISK_STATE_DURABLE) != 0;
+    if ((state->flags & DISK_STATE_UNCLEAN) != 0 ||
+        (durable && (state->flags & DISK_STATE_TAINTED) != 0)) {
         brisk_log(BRISK_LOG_INFO, "cache", "%s: the system went down meanwhile, starting empty",
                   tier->path);
         drop_content(tier, state);
+        return disk_state_write(tier, state, true);
+    }
+    if (durable) {
+        /* The segments have all that was acknowledged, and nothing else has. */
+        (void)unlinkat(tier->dir_fd, index_name, 0);
+        memcpy(state->boot, tier->boot, sizeof state->boot);
         return disk_state_write(tier, state, true);
     }
     /* Slots may be lost whose records are not: the index will do, a rebuild would not. */
@@ -513,6 +525,68 @@ static brisk_err load_index(disk_tier *tier, bool alone, disk_state *state, bris
     return BRISK_OK;
 }
 
+/* --- durability --------------------------------------------------------------------------------- */
+
+/* Alone: from here on writers sync before they acknowledge; what is there is synced first. */
+static brisk_err begin_durable(disk_tier *tier)
+{
+    disk_state state;
+    brisk_err err = disk_state_read(tier, &state);
+    bool fresh = (state.flags & DISK_STATE_DURABLE) == 0;
+    if (err == BRISK_OK && (state.flags & DISK_STATE_TAINTED) != 0) {
+        err = disk_reconcile(tier);
+    }
+    bool settled = (state.flags & (DISK_STATE_TAINTED | DISK_STATE_UNCLEAN)) == 0 && !fresh;
+    if (err == BRISK_OK && !settled) {
+        err = sync_all(tier) ? disk_state_read(tier, &state) : BRISK_ERR_IO;
+        state.flags = DISK_STATE_DURABLE;
+        if (err == BRISK_OK) {
+            err = disk_state_write(tier, &state, true);
+        }
+    }
+    if (err == BRISK_OK) {
+        atomic_store_explicit(&tier->header->durable, 1, memory_order_release);
+    }
+    return err;
+}
+
+/* Alone: no longer; the index is what counts again, so it is synced. */
+static brisk_err end_durable(disk_tier *tier)
+{
+    disk_state state;
+    atomic_store_explicit(&tier->header->durable, 0, memory_order_release);
+    brisk_err err = sync_all(tier) ? disk_state_read(tier, &state) : BRISK_ERR_IO;
+    if (err == BRISK_OK) {
+        state.flags &= ~(uint32_t)DISK_STATE_DURABLE;
+        err = disk_state_write(tier, &state, true);
+    }
+    return err;
+}
+
+/* The folder's mode is that of who comes first; others follow, or are told. */
+static brisk_err choose_durability(disk_tier *tier, bool alone, const disk_state *state,
+                                   brisk_errinfo *info)
+{
+    bool wanted = tier->sync_mode == BRISK_DISK_SYNC_GROUP;
+    brisk_err err = BRISK_OK;
+    if (!alone) {
+        return !wanted || disk_is_durable(tier)
+                   ? BRISK_OK
+                   : brisk_errinfo_set(info, BRISK_ERR_CONFLICT,
+                                       "%s: others use it without syncing", tier->path);
+    }
+    if (wanted) {
+        err = begin_durable(tier);
+    } else if ((state->flags & DISK_STATE_DURABLE) != 0) {
+        err = end_durable(tier);
+    } else {
+        atomic_store_explicit(&tier->header->durable, 0, memory_order_release);
+    }
+    return err == BRISK_OK ? err
+                           : brisk_errinfo_set(info, err, "%s: cannot be synced: %s", tier->path,
+                                               brisk_err_message(err));
+}
+
 /* --- open ------------------------------------------------------------------------------------ */
 
 static brisk_err open_folder(disk_tier *tier, brisk_errinfo *info)
@@ -551,6 +625,9 @@ static brisk_err open_folder(disk_tier *tier, brisk_errinfo *info)
     }
     if (err == BRISK_OK) {
         err = load_index(tier, alone, &state, info);
+    }
+    if (err == BRISK_OK) {
+        err = choose_durability(tier, alone, &state, info);
     }
     if (err == BRISK_OK) {
         disk_users_share(tier);
@@ -607,6 +684,7 @@ static brisk_err set_codec(disk_tier *tier, const brisk_disk_tier_opts *opts)
     tier->has_dicts =
         !opts->no_dictionary && tier->codec == CODEC_ZSTD && tier->bytes_max >= DICTS_FROM;
     tier->tended = opts->tended;
+    tier->sync_mode = opts->sync;
     tier->reinsert_percent = opts->reinsert_percent == 0   ? REINSERT_PERCENT
                              : opts->reinsert_percent < 0  ? 0
                              : opts->reinsert_percent > 50 ? 50
@@ -656,6 +734,8 @@ static brisk_err tier_new(const brisk_disk_tier_opts *opts, const disk_sys *sys,
     pthread_mutex_init(&tier->hist_lock, NULL);
     pthread_mutex_init(&tier->dict_lock, NULL);
     pthread_mutex_init(&tier->tend_lock, NULL);
+    pthread_mutex_init(&tier->sync.lock, NULL);
+    pthread_cond_init(&tier->sync.round, NULL);
     pthread_mutex_init(&tier->trainer.lock, NULL);
     *ret = tier;
     return BRISK_OK;

@@ -5,7 +5,8 @@
  * the end that a clean close noted; without such an end all but the last one, which its writer may
  * not have published (disk.c, rule 7).  What is not believed is killed, so that no later rebuild
  * believes it.  Two live records of one key should not be: both are killed, and the slot is
- * poisoned until the end of the rebuild, so that a third one goes the same way.
+ * poisoned until the end of the rebuild, so that a third one goes the same way.  Only if they say the
+ * same, as after a power loss during a move, one is kept.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -165,6 +166,40 @@ static _Atomic uint64_t *choose(disk_tier *tier, const disk_ways *ways, bool *re
     return empty != NULL ? empty : oldest;
 }
 
+static bool is_same_entry(const disk_record *a, const disk_record *b)
+{
+    return a->live && b->live && a->key_size == b->key_size && a->meta_size == b->meta_size &&
+           a->stored_size == b->stored_size && a->codec == b->codec && a->dict == b->dict &&
+           a->flags == b->flags && a->era == b->era && a->expires_at_ns == b->expires_at_ns &&
+           memcmp(a->key, b->key,
+                  (size_t)a->key_size + a->meta_size + (size_t)a->stored_size) == 0;
+}
+
+/* Whether the record behind `word` says the same as `record`: a move that the power loss cut. */
+static bool is_copy(disk_tier *tier, uint64_t word, const disk_record *record)
+{
+    disk_slot slot = disk_slot_unpack(word);
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    size_t size = (size_t)record->size;
+    disk_pin pin;
+    if (record->codec == DISK_FILE || disk_fd_pin(tier, slot.segment, &pin) != BRISK_OK) {
+        return false;
+    }
+    disk_scratch *scratch = disk_scratch_take(tier);
+    bool same = false;
+    if (scratch != NULL && disk_scratch_reserve(tier, scratch, size) == BRISK_OK) {
+        brisk_err err = BRISK_OK;
+        disk_record other;
+        size_t have =
+            disk_pread_some(tier, pin.fd, (disk_span){scratch->buffer, size}, slot.offset, &err);
+        same = disk_record_check(scratch->buffer, have, &place, &other) == DISK_RECORD_OK &&
+               is_same_entry(&other, record);
+    }
+    disk_scratch_give(tier, scratch);
+    disk_fd_unpin(&pin);
+    return same;
+}
+
 static brisk_err insert(disk_tier *tier, disk_slot slot, const disk_record *record)
 {
     brisk_key key = brisk_key_of(record->key, record->key_size);
@@ -176,6 +211,9 @@ static brisk_err insert(disk_tier *tier, disk_slot slot, const disk_record *reco
     _Atomic uint64_t *place = choose(tier, &ways, &same);
     uint64_t before = atomic_load_explicit(place, memory_order_relaxed);
     brisk_err err = BRISK_OK;
+    if (same && disk_slot_unpack(before).segment != 0 && is_copy(tier, before, record)) {
+        return disk_kill(tier, word);
+    }
     if (before != 0) {
         if (disk_slot_unpack(before).segment != 0) {
             err = disk_kill(tier, before);
@@ -189,7 +227,8 @@ static brisk_err insert(disk_tier *tier, disk_slot slot, const disk_record *reco
     return err;
 }
 
-static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean)
+static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean,
+                              uint32_t published_end)
 {
     uint64_t offset;
     uint64_t last = 0;
@@ -206,7 +245,7 @@ static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean)
             err = insert(tier, slot, &record);
         }
     }
-    if (err != BRISK_OK || is_clean || last == 0) {
+    if (err != BRISK_OK || is_clean || last == 0 || last < published_end) {
         return err;
     }
     /* Perhaps never published.  Its slot, if it got one, then names a dead record. */
@@ -235,6 +274,7 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *
     if (err == BRISK_OK) {
         uint64_t size = (uint64_t)st.st_size;
         uint32_t clean_end = disk_clean_end_read(head.clean_end, id, tier->seed);
+        uint32_t published_end = disk_clean_end_read(head.published_end, id, tier->seed);
         bool is_clean = clean_end >= DISK_SEGMENT_HEAD && clean_end <= size;
         disk_scan scan = {.tier = tier,
                           .fd = pin.fd,
@@ -249,8 +289,9 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *
             disk_entry_word(id, 0, is_clean && size == clean_end ? DISK_CLOSED : DISK_SEALED);
         atomic_store_explicit(&entry->log_bytes, size, memory_order_relaxed);
         atomic_store_explicit(&entry->file_bytes, disk_files_bytes(tier, id), memory_order_relaxed);
+        atomic_fetch_add_explicit(&entry->kills, 1, memory_order_relaxed); /* perhaps not synced */
         atomic_store_explicit(&entry->word, word, memory_order_release);
-        err = scan_segment(tier, &scan, is_clean);
+        err = scan_segment(tier, &scan, is_clean, published_end);
         if (err != BRISK_OK) {
             atomic_store_explicit(&entry->word, 0, memory_order_relaxed);
         }
@@ -309,5 +350,70 @@ brisk_err disk_rebuild(disk_tier *tier)
         tier->alloc->release(tier->alloc->ctx, buffer, DISK_SCAN_BYTES, 64);
     }
     (void)closedir(dir);
+    return err;
+}
+
+/* --- slots against records -------------------------------------------------------------------- */
+
+static bool is_named(const disk_tier *tier, uint32_t segment, uint64_t offset,
+                     const disk_record *record)
+{
+    brisk_key key = brisk_key_of(record->key, record->key_size);
+    disk_ways ways = disk_ways_of(tier, &key);
+    uint64_t word = disk_slot_pack(tier, (disk_slot){.segment = segment,
+                                                     .offset = (uint32_t)offset,
+                                                     .large = record->codec == DISK_FILE,
+                                                     .tag = ways.tag});
+    for (uint32_t i = 0; i < ways.count; i++) {
+        if (atomic_load_explicit(disk_way(&ways, i), memory_order_relaxed) == word) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static brisk_err reconcile_segment(disk_tier *tier, uint32_t id, const disk_scan *blank)
+{
+    disk_pin pin;
+    struct stat st;
+    brisk_err err = disk_fd_pin(tier, id, &pin);
+    if (err != BRISK_OK) {
+        return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
+    }
+    uint64_t size = fstat(pin.fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    disk_scan scan = {.tier = tier,
+                      .fd = pin.fd,
+                      .segment = id,
+                      .at = DISK_SEGMENT_HEAD,
+                      .end = size < DISK_SEGMENT_BYTES_MAX ? size : DISK_SEGMENT_BYTES_MAX,
+                      .buffer = blank->buffer,
+                      .buffer_size = blank->buffer_size};
+    uint64_t offset;
+    disk_record record;
+    while (err == BRISK_OK && disk_scan_next(&scan, &offset, &record)) {
+        if (record.live && !is_named(tier, id, offset, &record)) {
+            disk_slot slot = {.segment = id, .offset = (uint32_t)offset};
+            err = disk_kill(tier, disk_slot_pack(tier, slot));
+        }
+    }
+    disk_fd_unpin(&pin);
+    return err;
+}
+
+brisk_err disk_reconcile(disk_tier *tier)
+{
+    unsigned char *buffer = tier->alloc->acquire(tier->alloc->ctx, DISK_SCAN_BYTES, 64);
+    if (buffer == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    disk_scan blank = {.buffer = buffer, .buffer_size = DISK_SCAN_BYTES};
+    brisk_err err = BRISK_OK;
+    for (uint32_t i = 0; i < tier->header->segment_count && err == BRISK_OK; i++) {
+        uint64_t word = atomic_load_explicit(&tier->entries[i].word, memory_order_relaxed);
+        if (disk_entry_state(word) != DISK_FREE) {
+            err = reconcile_segment(tier, disk_entry_id(word), &blank);
+        }
+    }
+    tier->alloc->release(tier->alloc->ctx, buffer, DISK_SCAN_BYTES, 64);
     return err;
 }

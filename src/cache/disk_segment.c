@@ -68,8 +68,7 @@ static void entry_blank(disk_entry *entry)
     atomic_store_explicit(&entry->dead, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->first_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->expires_ns, 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->kills, 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->synced, 0, memory_order_relaxed);
+    /* kills and synced go on: see disk_sync.c. */
 }
 
 void disk_entry_note(disk_entry *entry, uint64_t expires_at_ns)
@@ -199,11 +198,11 @@ brisk_err disk_segment_drop(disk_tier *tier, disk_entry *entry, disk_drop_reason
         disk_count(&tier->counters.errors, 1);
         return brisk_err_from_errno(errno);
     }
+    atomic_fetch_add_explicit(&tier->header->gone, 1, memory_order_seq_cst); /* before the slots */
     (void)disk_files_remove(tier, id);
     count_dropped(tier, disk_slots_clear(tier, id), reason);
     entry_blank(entry);
     entry_set(entry, 0, 0, DISK_FREE);
-    atomic_fetch_add_explicit(&tier->header->gone, 1, memory_order_release);
     atomic_fetch_add_explicit(&tier->header->drops, 1, memory_order_release);
     return BRISK_OK;
 }
@@ -414,10 +413,10 @@ void disk_active_close(disk_tier *tier, disk_active *active)
         disk_pwrite_all(tier, active->fd, ends, sizeof ends, CLEAN_END_AT) == BRISK_OK) {
         state = DISK_CLOSED;
     }
+    atomic_fetch_add_explicit(&active->entry->kills, 1, memory_order_seq_cst); /* to be synced */
     /* Without the structure lock it stays ACTIVE with a dead owner, and the next one seals it. */
     if (disk_structure_enter(tier) == BRISK_OK) {
         if (active_is_ours(active)) {
-            atomic_fetch_add_explicit(&active->entry->kills, 1, memory_order_relaxed);
             entry_turn(active->entry, state);
         }
         disk_structure_leave(tier);
