@@ -6,8 +6,8 @@
  *
  * A `state` of ours makes the folder ours.  Without one a folder may hold a user's own files under
  * our names; then the magic numbers decide: one file of ours and the rest is taken for damaged and
- * replaced, none and the folder is refused.  Empty files are nobody's: a process that was killed
- * leaves them.
+ * replaced, none and the folder is refused.  Empty files and those that begin with a page of zeros
+ * are nobody's: a process that was killed, or a power loss, leaves them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -45,6 +45,8 @@ static uint64_t magic_of(const char *name, bool *ret_files)
                                      : 0;
 }
 
+enum { PAGE = 4096 };
+
 static bool is_zero(const unsigned char *bytes, size_t size)
 {
     while (size > 0 && bytes[size - 1] == 0) {
@@ -65,7 +67,7 @@ static disk_whose whose_is(const disk_tier *tier, const char *name)
         return errno == ENOENT ? DISK_NOBODYS : DISK_FOREIGN;
     }
     struct stat st;
-    unsigned char head[sizeof(disk_state)];
+    unsigned char head[PAGE];
     ssize_t have = -1;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         have = pread(fd, head, sizeof head, 0);
@@ -77,10 +79,8 @@ static disk_whose whose_is(const disk_tier *tier, const char *name)
     if (have == 0) {
         return DISK_NOBODYS;
     }
-    /* After a power loss a new state may have its size and no bytes. */
-    bool is_lost = magic == DISK_STATE_MAGIC && have == (ssize_t)sizeof head &&
-                   st.st_size == have && is_zero(head, sizeof head);
-    return is_lost ? DISK_NOBODYS : DISK_FOREIGN;
+    /* After a power loss a new file may have its size and not its first page. */
+    return have > 0 && is_zero(head, (size_t)have) ? DISK_NOBODYS : DISK_FOREIGN;
 }
 
 brisk_err disk_rights_check(const disk_tier *tier, brisk_errinfo *info)
