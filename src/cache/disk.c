@@ -5,15 +5,18 @@
  *     index                mapped by everybody: table of segments, slots (disk_index.c)
  *     <id>.seg             append-only records (disk_record.h), each written by one process
  *     <id>.files/<number>  large values
+ *     <number>.dict        dictionaries (disk_dict.c)
  *
  * A slot names a record; a key has sixteen possible slots, the first that holds it counts.  One
- * process appends to a segment at a time and holds the lock of its id, which ends with it.
+ * process appends to a segment at a time and holds the lock of its id, which ends with it; it has up
+ * to six such segments, by how long entries live.
  *
  *     put     append the record; kill what the key's slots name; swap the slot; look again
  *     remove  kill what the key's slots name; empty them
  *     get     read slot, read record, check it: place, checksum, state, key
+ *     move    append a copy of the record that a slot names; kill it; swap the slot from its word
  *
- * "Kill" sets the record's state to zero in the file.  Why no interleaving, kill -9, damage or
+ * "Kill" changes the record's state in the file.  Why no interleaving, kill -9, damage or
  * power loss gives a wrong or an older answer:
  *
  *  1. A record never changes but for its state, which only goes from live to dead, and a place
@@ -35,24 +38,40 @@
  *  7. The index alone answers; a rebuild, when it is lost, needs: every live record outside the
  *     index is recognised.  Such are only (a) a record appended and not yet published: appends and
  *     publishing are under write_lock, so it is the last record of a segment that was not closed in
- *     order, and there the last one is not believed; (b) records whose slot was damaged, or
+ *     order, and there the last one is not believed, unless the head says that all up to it were
+ *     published (published_end, written under write_lock too); (b) records whose slot was damaged, or
  *     lost with the power: noted as TAINTED in `state` (there at the first opening after a boot),
  *     and then the rebuild drops everything.  Displaced entries are killed first, like overwritten
  *     ones.  Records after the end that a clean close noted are not believed either.  A rebuild
  *     needs to be alone; with others there, open fails.
  *  8. A segment is dropped file first, slots second: killed between, slots name no file (a miss).
  *     Whoever publishes into a dropped segment names no file either.  Ids are never used again.
+ *     A drop by a wrong table (damage, a clock that jumped) is a miss, never another answer.
  *  9. A segment of a dead owner is sealed, never appended to.  A fork makes the child's tier useless
  *     (its `alive` page is wiped), so that two processes never share an active segment.
  * 10. Power loss: files may go back to any earlier content, each page by itself.  An old answer can
  *     come back only where one was withdrawn, and before the first withdrawal UNCLEAN goes to
  *     `state` with fdatasync, with the boot's id.  UNCLEAN of another boot drops everything.  The
  *     last one to close syncs everything and clears it.  Without withdrawals a lost page is a miss.
+ *     A durable folder (disk_sync.c) has no UNCLEAN: an acknowledgement waits until the disk has the
+ *     record, the marks that withdraw older ones, whoever made them, and the removal of names.  So
+ *     after a reboot the segments alone say what was acknowledged; the index is thrown away and made
+ *     anew.  Of an operation in flight the old value, the new one or both may be there; both are a
+ *     miss, unless they say the same (a move).
  * 11. Damage: slots have a CRC-8, records a keyed checksum over key, value and place, `state` and
  *     the index's head one too.  Without a good `state` nothing can be verified: new seed, all old
  *     records are refused.
  * 12. If the folder or the index is removed while processes use it, they find out (each put and
  *     remove, every 64th get) and go off; until then a reader may miss what newcomers do.
+ * 13. A move is a put by who holds write_lock, of the value that the slot names, and it swaps from
+ *     exactly that word: words are never used twice (rule 1), so if the swap succeeds nobody has put
+ *     or removed the key since the record was read, and if it fails the copy is killed, not the
+ *     other's entry.  A put or remove that meets a move either sees the old word, and its own swap
+ *     decides, or the copy's, and withdraws that.  Cut short, a move leaves what a put leaves (rules
+ *     4 and 7): copy live and unpublished, or neither.  It holds the structure lock, so no clear comes
+ *     between reading and swapping.  A reader who finds the old record dead looks at the slot again.
+ * 14. A dictionary's number is used once under a seed, is in the record's checksum and in its file's:
+ *     a record is expanded with the very bytes that it was squeezed with, or is a miss.
  *
  * No sequence numbers: the newest record is the one that is not dead.  Not on network file systems,
  * where neither mappings nor locks are shared.

@@ -234,7 +234,7 @@ typedef struct disk_active {
     uint64_t end;
     uint64_t limit;
     uint64_t synced_end; /* of a durable folder: what published_end says */
-    bool odd; /* something failed: never say that it was closed in order */
+    bool odd;            /* something failed: never say that it was closed in order */
 } disk_active;
 
 /* What a record needs of a segment. */

@@ -171,8 +171,7 @@ static bool is_same_entry(const disk_record *a, const disk_record *b)
     return a->live && b->live && a->key_size == b->key_size && a->meta_size == b->meta_size &&
            a->stored_size == b->stored_size && a->codec == b->codec && a->dict == b->dict &&
            a->flags == b->flags && a->era == b->era && a->expires_at_ns == b->expires_at_ns &&
-           memcmp(a->key, b->key,
-                  (size_t)a->key_size + a->meta_size + (size_t)a->stored_size) == 0;
+           memcmp(a->key, b->key, (size_t)a->key_size + a->meta_size + (size_t)a->stored_size) == 0;
 }
 
 /* Whether the record behind `word` says the same as `record`: a move that the power loss cut. */

@@ -50,8 +50,7 @@ static brisk_err publish_ends(disk_tier *tier)
             continue;
         }
         uint64_t word = disk_clean_end_make(active->id, (uint32_t)active->end, tier->seed);
-        brisk_err err =
-            disk_pwrite_all(tier, active->fd, &word, sizeof word, PUBLISHED_END_AT);
+        brisk_err err = disk_pwrite_all(tier, active->fd, &word, sizeof word, PUBLISHED_END_AT);
         if (err != BRISK_OK) {
             return err;
         }
