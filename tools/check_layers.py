@@ -31,6 +31,8 @@ HEADERS = {  # layer: the public headers it implements
     "loader "
     "memo "
     "predict "
+    "record "
+    "ttl "
     "warm "
     "",
     "engine": "engine workload module command shared",

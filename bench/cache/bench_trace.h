@@ -165,7 +165,7 @@ static inline bool trace_read(const char *folder, const char *file_name, bench_t
 {
     char path[TRACE_PATH_MAX];
     bench_trace trace = {.keys = NULL};
-    (void)snprintf(path, sizeof path, "%s/%s", folder, file_name);
+    (void)snprintf(path, sizeof path, "%.400s/%.100s", folder, file_name);
     (void)snprintf(trace.name, sizeof trace.name, "%.*s", (int)strcspn(file_name, "."), file_name);
     FILE *file = fopen(path, "rb");
     if (file == NULL) {

@@ -28,9 +28,11 @@
 #include <brisk/module.h>
 #include <brisk/pool.h>
 #include <brisk/predict.h>
+#include <brisk/record.h>
 #include <brisk/rng.h>
 #include <brisk/shared.h>
 #include <brisk/trace.h>
+#include <brisk/ttl.h>
 #include <brisk/value.h>
 #include <brisk/version.h>
 #include <brisk/warm.h>

@@ -31,11 +31,12 @@
 
 #include "base/assert.h"
 #include "base/thread.h"
-#include "cache/predict_ring.h"
+#include "cache/note_ring.h"
 #include "metrics/thread_id.h"
 
 enum {
     RINGS = 8, /* power of two */
+    RING_BYTES = 65536,
     LOADS_DEFAULT = 4,
     BATCH = 256,          /* notes of one ring before the next one's turn */
     POLL_NS = 200000,     /* between looks while requests come */
@@ -43,6 +44,12 @@ enum {
     SLEEP_NS = 100000000, /* and at most so long */
     NS_PER_S = 1000000000,
 };
+
+typedef struct predict_note {
+    uint64_t hash_hi;
+    uint64_t stream;
+    uint64_t hit;
+} predict_note;
 
 typedef enum load_state { LOAD_FREE = 0, LOAD_QUEUED, LOAD_BUSY } load_state;
 
@@ -73,7 +80,8 @@ struct brisk_prefetcher {
     brisk_thread worker;
     brisk_thread loaders[BRISK_PREFETCH_LOADS_MAX];
     load_slot slots[BRISK_PREFETCH_LOADS_MAX];
-    predict_ring rings[RINGS];
+    note_ring rings[RINGS];
+    _Alignas(64) unsigned char ring_bytes[RINGS][RING_BYTES];
 };
 
 static _Thread_local bool inside_load;
@@ -231,15 +239,16 @@ static void work_on(brisk_prefetcher *f, uint64_t stream, const brisk_key *key, 
 }
 
 /* Up to BATCH notes of one ring; were there any? */
-static bool work_on_ring(brisk_prefetcher *f, predict_ring *ring)
+static bool work_on_ring(brisk_prefetcher *f, note_ring *ring)
 {
     predict_note note;
-    unsigned char bytes[RING_KEY_MAX];
+    unsigned char bytes[NOTE_KEY_MAX];
+    uint32_t size = 0;
     uint32_t done = 0;
-    while (done < BATCH && predict_ring_pop(ring, &note, bytes)) {
+    while (done < BATCH && note_ring_pop(ring, &note, sizeof note, bytes, &size)) {
         /* A key that was too long for the ring still has its hash, which is all that learning
          * needs; with no bytes it is never guessed. */
-        brisk_key key = {.bytes = bytes, .size = note.size, .hash = {.hi = note.hash_hi}};
+        brisk_key key = {.bytes = bytes, .size = size, .hash = {.hi = note.hash_hi}};
         work_on(f, note.stream, &key, note.hit != 0);
         done++;
     }
@@ -295,7 +304,12 @@ void brisk_prefetcher_note(brisk_prefetcher *f, uint64_t stream, const brisk_key
         brisk_counter_add(&f->noted, 1);
         return;
     }
-    bool pushed = predict_ring_push(&f->rings[thread & (RINGS - 1)], stream, key, hit);
+    predict_note note = {.hash_hi = key->hash.hi, .stream = stream, .hit = hit ? 1 : 0};
+    note_parts parts = {.head = &note,
+                        .head_size = sizeof note,
+                        .key = key->bytes,
+                        .key_size = key->size <= NOTE_KEY_MAX ? (uint32_t)key->size : 0};
+    bool pushed = note_ring_push(&f->rings[thread & (RINGS - 1)], &parts);
     brisk_counter_add(pushed ? &f->noted : &f->dropped, 1);
     wake_worker(f);
 }
@@ -309,7 +323,7 @@ void brisk_prefetcher_drain(brisk_prefetcher *f)
     for (;;) {
         bool empty = true;
         for (uint32_t i = 0; i < RINGS; i++) {
-            empty = empty && predict_ring_is_empty(&f->rings[i]);
+            empty = empty && note_ring_is_empty(&f->rings[i]);
         }
         if (empty && f->in_flight == 0) {
             break;
@@ -386,6 +400,9 @@ brisk_err brisk_prefetcher_create(const brisk_prefetcher_opts *opts, brisk_prefe
     f->opts = *opts;
     f->opts.loads_max = opts->loads_max != 0 ? opts->loads_max : LOADS_DEFAULT;
     f->alloc = alloc;
+    for (uint32_t i = 0; i < RINGS; i++) {
+        note_ring_init(&f->rings[i], f->ring_bytes[i], RING_BYTES);
+    }
     f->own_threads = opts->run == NULL && !opts->inline_;
     brisk_err err = init_locks(f);
     if (err != BRISK_OK) {

@@ -3,8 +3,8 @@
  */
 #include <string.h>
 
-#include "daemon/loads.h"
 #include "daemon/disk.h"
+#include "daemon/loads.h"
 #include "daemon/multi.h"
 #include "daemon/pubsub.h"
 #include "daemon/server.h"

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 
 #include "base/assert.h"
-#include "daemon/loads.h"
 #include "daemon/command.h"
 #include "daemon/disk.h"
+#include "daemon/loads.h"
 #include "daemon/multi.h"
 #include "daemon/pubsub.h"
 #include "daemon/server.h"

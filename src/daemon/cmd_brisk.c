@@ -23,8 +23,8 @@
 
 #include "base/assert.h"
 #include "base/str.h"
-#include "daemon/loads.h"
 #include "daemon/disk.h"
+#include "daemon/loads.h"
 #include "daemon/server.h"
 
 enum { WAIT_MS = 5000, LEASE_MS = 10000, MS_MAX = 3600 * 1000, STATS_TEXT_MAX = 65536 };
@@ -48,8 +48,7 @@ struct loads {
 
 brisk_err loads_create(const brisk_alloc *alloc, struct loads **ret)
 {
-    struct loads *own =
-        alloc->acquire(alloc->ctx, sizeof *own, _Alignof(struct loads));
+    struct loads *own = alloc->acquire(alloc->ctx, sizeof *own, _Alignof(struct loads));
     if (own == NULL) {
         return BRISK_ERR_NOMEM;
     }

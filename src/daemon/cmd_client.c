@@ -3,8 +3,8 @@
  */
 #include <string.h>
 
-#include "daemon/loads.h"
 #include "daemon/command.h"
+#include "daemon/loads.h"
 #include "daemon/server.h"
 #include "daemon/tracking.h"
 

@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "daemon/loads.h"
 #include "daemon/config.h"
 #include "daemon/disk.h"
 #include "daemon/introspect.h"
+#include "daemon/loads.h"
 #include "daemon/pubsub.h"
 #include "daemon/ticks.h"
 #include "daemon/tracking.h"

@@ -89,6 +89,7 @@ void brisk_engine_destroy(brisk_engine *engine)
     engine_threads_deinit(&engine->threads, engine->alloc);
     brisk_flights_destroy(engine->flights);
     brisk_executor_destroy(engine->executor);
+    engine_taps_stop(engine);
     engine_cache_destroy(engine);
     engine_pipeline *pipeline = atomic_load_explicit(&engine->pipelines, memory_order_acquire);
     while (pipeline != NULL) {

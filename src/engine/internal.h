@@ -7,7 +7,7 @@
  *     pipeline.c  checks a workload          blocking.c  stages with threads of their own
  *     module.c    plug-ins                   flight.c    one computation per key
  *     manifest.c  what plug-ins say unloaded report.c    what a job says afterwards
- *                                            recycle.c   arenas and trace tables
+ *     taps.c      recorder, prefetcher       recycle.c   arenas and trace tables
  *
  * Locks, in order: engine.registry, that of the flights, job.lock; then recycle.lock, threads.lock and
  * engine.disk_lock, which are leaves.
@@ -25,6 +25,8 @@
 #include <brisk/flight.h>
 #include <brisk/graph.h>
 #include <brisk/module.h>
+#include <brisk/predict.h>
+#include <brisk/record.h>
 
 #include "base/thread.h"
 
@@ -305,6 +307,20 @@ uint32_t engine_thread_depth(void);
 void engine_thread_enter(void);
 void engine_thread_leave(void);
 
+/* --- taps.c ------------------------------------------------------------------------------- */
+
+/* What listens to requests of the cache; NULL: not wanted, or not to be had. */
+typedef struct engine_taps {
+    brisk_recorder *recorder;
+    brisk_predictor *predictor;
+    brisk_prefetcher *prefetcher;
+    bool on;
+} engine_taps;
+
+/* When the cache is opened, under its lock; and before it is destroyed. */
+void engine_taps_start(brisk_engine *engine);
+void engine_taps_stop(brisk_engine *engine);
+
 /* --- engine.c ----------------------------------------------------------------------------- */
 
 struct brisk_engine {
@@ -312,6 +328,7 @@ struct brisk_engine {
     const brisk_clock *clock;
     engine_config config;
     brisk_cache *cache; /* only through engine_cache */
+    engine_taps taps;
     brisk_executor *executor;
     engine_recycle recycle;
     brisk_flights *flights;
@@ -319,7 +336,7 @@ struct brisk_engine {
     pthread_mutex_t registry;           /* pipelines, and modules being registered */
     engine_pipeline *_Atomic pipelines; /* grows at the head */
     pthread_mutex_t disk_lock;          /* opening the disk tier */
-    _Atomic bool cache_open;            /* the disk tier has been opened, or is not to be */
+    _Atomic bool cache_open;            /* with all that belongs to it */
     bool disk_wanted;
     int disk_level;
     char disk_codec[32];

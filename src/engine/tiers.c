@@ -112,7 +112,7 @@ brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opt
     engine->disk_wanted = !opts->no_disk && brisk_knobs_u64(knobs, "cache.disk.enabled") != 0;
     engine->disk_bytes = brisk_knobs_u64(knobs, "cache.disk.bytes");
     engine->disk_level = level != 0 ? (int)level : -1;
-    atomic_init(&engine->cache_open, !engine->disk_wanted);
+    atomic_init(&engine->cache_open, false);
     brisk_background background = {.run = engine_background_run, .ctx = &engine->background};
     brisk_cache_opts cache = {
         .tiers = &memory,
@@ -145,7 +145,7 @@ void engine_cache_destroy(brisk_engine *engine)
 /* Behind the others: the disk tier, then the tiers that other machines share. */
 static void open_far(brisk_engine *engine)
 {
-    brisk_tier *disk = open_disk(engine);
+    brisk_tier *disk = engine->disk_wanted ? open_disk(engine) : NULL;
     if (disk != NULL && cache_append(engine->cache, disk) != BRISK_OK) {
         brisk_tier_destroy(disk);
         disk = NULL;
@@ -164,6 +164,7 @@ brisk_cache *engine_cache(brisk_engine *engine)
     (void)pthread_mutex_lock(&engine->disk_lock);
     if (!engine_cache_is_open(engine)) {
         open_far(engine);
+        engine_taps_start(engine);
         /* Release: who finds the cache open finds all of its tiers. */
         atomic_store_explicit(&engine->cache_open, true, memory_order_release);
     }

@@ -5,55 +5,10 @@
 #include <string.h>
 
 #include "base/thread.h"
-#include "cache/predict_ring.h"
 #include "predict_test.h"
 #include "support/fault_alloc.h"
 
 enum { THREADS = 4 };
-
-static void test_ring_keeps_order_and_bytes(void **state)
-{
-    (void)state;
-    static predict_ring ring;
-    memset(&ring, 0, sizeof ring);
-    uint64_t seed = check_seed();
-    unsigned char bytes[RING_KEY_MAX + 1];
-    unsigned char got[RING_KEY_MAX];
-    predict_note note;
-    uint64_t pushed = 0;
-    uint64_t popped = 0;
-    uint64_t refused = 0;
-    for (uint32_t round = 0; round < 20000; round++) {
-        size_t size = 1 + pushed * 7919 % (RING_KEY_MAX + 1);
-        memset(bytes, (int)(pushed % 251), size);
-        brisk_key key = brisk_key_of(bytes, size);
-        if (check_random(&seed) % 2 == 0) {
-            bool kept = predict_ring_push(&ring, pushed, &key, pushed % 2 == 0);
-            refused += kept ? 0 : 1;
-            pushed += kept ? 1 : 0;
-        } else if (predict_ring_pop(&ring, &note, got)) {
-            size_t wanted = 1 + popped * 7919 % (RING_KEY_MAX + 1);
-            CHECK_U64(note.stream, ==, popped);
-            CHECK_U64(note.size, ==, wanted <= RING_KEY_MAX ? wanted : 0);
-            CHECK((note.hit != 0) == (popped % 2 == 0));
-            for (uint32_t i = 0; i < note.size; i++) {
-                CHECK(got[i] == popped % 251);
-            }
-            popped++;
-        }
-    }
-    while (predict_ring_pop(&ring, &note, got)) {
-        popped++;
-    }
-    CHECK_U64(popped, ==, pushed);
-    CHECK(predict_ring_is_empty(&ring));
-    for (uint32_t i = 0; i < RING_BYTES; i++) { /* full: refuses, does not overwrite */
-        brisk_key key = brisk_key_of(bytes, 100);
-        refused += predict_ring_push(&ring, i, &key, true) ? 0 : 1;
-    }
-    CHECK_U64(refused, >, 0);
-    CHECK(predict_ring_pop(&ring, &note, got) && note.stream == 0);
-}
 
 /* In rounds, so that the worker is not behind by more than one. */
 static void test_loads_in_the_background(void **state)
@@ -250,7 +205,6 @@ static void test_options_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ring_keeps_order_and_bytes),
         cmocka_unit_test(test_loads_in_the_background),
         cmocka_unit_test(test_threads_and_the_limit_of_loads),
         cmocka_unit_test(test_destroy_in_the_middle),

@@ -1,0 +1,113 @@
+/*
+ * test_taps.c -- an engine that records what its cache is asked for, and one that looks ahead.
+ */
+#include <brisk/record.h>
+
+#include "engine/lab.h"
+#include "support/temp_dir.h"
+
+static lab_log log_kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static brisk_engine *open_engine(const char *const *settings, uint32_t count)
+{
+    brisk_engine *engine = NULL;
+    brisk_engine_opts opts = {.no_files = true, .settings = settings, .setting_count = count};
+    CHECK_OK(brisk_engine_create(&opts, &engine, NULL));
+    return engine;
+}
+
+static bool ask(brisk_engine *engine, uint64_t number)
+{
+    brisk_key key = brisk_key_of(&number, sizeof number);
+    brisk_hit hit;
+    bool found = brisk_cache_get(brisk_engine_cache(engine), &key, 0, &hit);
+    if (found) {
+        brisk_value_unref(hit.value);
+    }
+    return found;
+}
+
+static void store(brisk_engine *engine, uint64_t number, size_t size)
+{
+    static const char bytes[1000];
+    brisk_key key = brisk_key_of(&number, sizeof number);
+    brisk_value *value = NULL;
+    CHECK_OK(brisk_value_copy(bytes, size, NULL, &value));
+    brisk_cache_put(brisk_engine_cache(engine), &key, value, NULL);
+    brisk_value_unref(value);
+}
+
+static void test_records(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *path = temp_dir_path(dir, "a.rec");
+    char setting[PATH_MAX + 32];
+    (void)snprintf(setting, sizeof setting, "cache.record.path=%s", path);
+    const char *settings[] = {setting, "cache.record.keys=on", "cache.disk.enabled=off"};
+    brisk_engine *engine = open_engine(settings, 3);
+    assert_int_equal(access(path, F_OK), -1); /* not before the cache is used */
+    CHECK(!ask(engine, 1));
+    store(engine, 1, 100);
+    CHECK(ask(engine, 1));
+    brisk_engine_destroy(engine);
+    brisk_recording *recording = NULL;
+    brisk_record record;
+    CHECK_OK(brisk_recording_open(path, NULL, &recording, NULL));
+    CHECK_OK(brisk_recording_next(recording, &record));
+    CHECK(!record.hit && record.key_size == 8 && record.op == BRISK_RECORD_GET);
+    CHECK_OK(brisk_recording_next(recording, &record));
+    CHECK(record.hit && record.tier == 0 && record.size == 100);
+    assert_int_equal(brisk_recording_next(recording, &record), BRISK_ERR_NOT_FOUND);
+    brisk_recording_close(recording);
+}
+
+static void test_cannot_record(void **unused)
+{
+    (void)unused;
+    log_kept.lines = 0;
+    brisk_log_set_sink(lab_log_sink, &log_kept, NULL);
+    const char *settings[] = {"cache.record.path=/nonexistent/a.rec", "cache.disk.enabled=off"};
+    brisk_engine *engine = open_engine(settings, 2);
+    CHECK(!ask(engine, 1));
+    store(engine, 1, 100);
+    CHECK(ask(engine, 1));
+    brisk_engine_destroy(engine);
+    CHECK_U64(log_kept.lines, ==, 1);
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
+/* A loop that memory is too small for: what comes next is brought from disk. */
+static void test_looks_ahead(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    char setting[PATH_MAX + 32];
+    (void)snprintf(setting, sizeof setting, "cache.disk.path=%s", temp_dir_path(dir, "disk"));
+    const char *settings[] = {setting, "cache.memory.bytes=256KiB", "cache.memory.policy=lru",
+                              "cache.predict.enabled=on", "cache.disk.zstd_level=0"};
+    brisk_engine *engine = open_engine(settings, 5);
+    for (uint64_t i = 0; i < 1000; i++) {
+        store(engine, i, 900);
+    }
+    for (uint64_t i = 0; i < 5000; i++) {
+        CHECK(ask(engine, i % 1000));
+        brisk_prefetcher_drain(engine->taps.prefetcher);
+    }
+    brisk_predict_stats stats;
+    brisk_predictor_read_stats(engine->taps.predictor, &stats);
+    CHECK_U64(stats.requests, ==, 5000); /* what was brought is none */
+    CHECK_U64(stats.loads, >, 1000);
+    CHECK_U64(stats.used * 10, >=, stats.loads * 9);
+    brisk_engine_destroy(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_cannot_record),
+        cmocka_unit_test(test_looks_ahead),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
