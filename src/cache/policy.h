@@ -27,7 +27,9 @@
 
 #define POLICY_NONE UINT32_MAX /* no id */
 
-enum { POLICY_IDS_MAX = 1 << 30 };
+#define POLICY_IDS_MAX (UINT32_C(1) << 31)
+
+enum { POLICY_IDS_SMALL = 1 << 17 /* beyond: ghosts for half of the ids, to spare memory */ };
 
 typedef struct cache_policy cache_policy;
 
@@ -75,6 +77,8 @@ typedef struct policy_ops {
     uint32_t (*victim)(cache_policy *self);
     /* Every entry once, about in the order in which they would leave.  Changes nothing. */
     void (*each)(const cache_policy *self, policy_each_fn *fn, void *ctx);
+    /* The name of the policy that decides now, where it may be another one; may be NULL. */
+    const char *(*at_work)(const cache_policy *self);
     /* Whole-structure proof, for BRISK_AUDIT. */
     bool (*is_valid)(const cache_policy *self);
 } policy_ops;
@@ -88,6 +92,7 @@ extern const policy_ops policy_s3fifo;
 extern const policy_ops policy_wtinylfu;
 extern const policy_ops policy_arc;
 extern const policy_ops policy_lirs;
+extern const policy_ops policy_auto;
 
 /* The policy called `name`, or NULL. */
 const policy_ops *policy_find(const char *name);

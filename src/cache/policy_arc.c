@@ -44,9 +44,14 @@ static size_t nodes_end(uint32_t id_count)
     return (end + 63) & ~(size_t)63;
 }
 
+static uint32_t ghosts_for(uint32_t id_count)
+{
+    return (id_count <= POLICY_IDS_SMALL ? id_count : id_count / 2) + GHOSTS_MORE;
+}
+
 static size_t arc_bytes(uint32_t id_count)
 {
-    return nodes_end(id_count) + ghosts_bytes(id_count + GHOSTS_MORE);
+    return nodes_end(id_count) + ghosts_bytes(ghosts_for(id_count));
 }
 
 static void trim_ghosts(cache_policy *self)
@@ -78,7 +83,7 @@ static cache_policy *arc_init(void *storage, uint32_t id_count)
     cache_policy *self = storage;
     self->id_count = id_count;
     ghosts_init(&self->ghosts, (unsigned char *)storage + nodes_end(id_count),
-                id_count + GHOSTS_MORE);
+                ghosts_for(id_count));
     list_init(nodes_of(self), T1);
     list_init(nodes_of(self), T2);
     arc_set_capacity(self, id_count);

@@ -78,27 +78,33 @@ static uint32_t heads_for(uint32_t ghosts)
     return heads;
 }
 
+/* Large tables have memory for fewer: capacity is less than ids there, or memory matters more. */
+static uint32_t ghosts_for(uint32_t id_count)
+{
+    return id_count <= POLICY_IDS_SMALL ? GHOST_SHARE * id_count : id_count / 2;
+}
+
 static uint32_t node_count(uint32_t id_count)
 {
-    return FIRST + id_count + GHOST_SHARE * id_count;
+    return FIRST + id_count + ghosts_for(id_count);
 }
 
 static size_t nodes_end(uint32_t id_count)
 {
-    return sizeof(struct cache_policy) + node_count(id_count) * sizeof(lirs_node);
+    return sizeof(struct cache_policy) + (size_t)node_count(id_count) * sizeof(lirs_node);
 }
 
 static size_t lirs_bytes(uint32_t id_count)
 {
-    return nodes_end(id_count) + heads_for(GHOST_SHARE * id_count) * sizeof(uint32_t);
+    return nodes_end(id_count) + heads_for(ghosts_for(id_count)) * sizeof(uint32_t);
 }
 
 static cache_policy *lirs_init(void *storage, uint32_t id_count)
 {
-    BRISK_ASSERT(id_count <= POLICY_IDS_MAX / (1 + GHOST_SHARE));
+    BRISK_ASSERT(id_count <= POLICY_IDS_MAX);
     cache_policy *self = storage;
     self->id_count = id_count;
-    self->ghosts_max = GHOST_SHARE * id_count;
+    self->ghosts_max = ghosts_for(id_count);
     self->ghosts_room = self->ghosts_max;
     self->lir_max = id_count;
     void *heads = (unsigned char *)storage + nodes_end(id_count);

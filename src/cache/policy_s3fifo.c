@@ -46,9 +46,14 @@ static size_t nodes_end(uint32_t id_count)
     return (end + 63) & ~(size_t)63;
 }
 
+static uint32_t ghosts_for(uint32_t id_count)
+{
+    return id_count <= POLICY_IDS_SMALL ? id_count : id_count / 2;
+}
+
 static size_t s3_bytes(uint32_t id_count)
 {
-    return nodes_end(id_count) + ghosts_bytes(id_count);
+    return nodes_end(id_count) + ghosts_bytes(ghosts_for(id_count));
 }
 
 static void s3_set_capacity(cache_policy *self, uint32_t entries)
@@ -62,7 +67,8 @@ static cache_policy *s3_init(void *storage, uint32_t id_count)
     BRISK_ASSERT(id_count <= POLICY_IDS_MAX);
     cache_policy *self = storage;
     self->id_count = id_count;
-    ghosts_init(&self->ghosts, (unsigned char *)storage + nodes_end(id_count), id_count);
+    ghosts_init(&self->ghosts, (unsigned char *)storage + nodes_end(id_count),
+                ghosts_for(id_count));
     s3_set_capacity(self, id_count);
     list_init(nodes_of(self), SMALL);
     list_init(nodes_of(self), MAIN);

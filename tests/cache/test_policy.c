@@ -3,8 +3,8 @@
  */
 #include "cache/policy_test.h"
 
-static const char *const names[] = {"lru",    "lfu",      "fifo", "ttl", "sieve",
-                                    "s3fifo", "wtinylfu", "arc",  "lirs"};
+static const char *const names[] = {"lru",    "lfu",      "fifo", "ttl",  "sieve",
+                                    "s3fifo", "wtinylfu", "arc",  "lirs", "auto"};
 enum { NAMES = sizeof names / sizeof names[0] };
 
 static uint32_t some_live(const policy_stage *stage, uint64_t *random)
