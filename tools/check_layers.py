@@ -36,6 +36,8 @@ HEADERS = {  # layer: the public headers it implements
     "warm "
     "",
     "engine": "engine workload module command shared",
+    "cache": "value cache cache_sim trace_file",
+    "engine": "engine workload module command",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}
 UMBRELLA = "brisk"  # includes every other one; for programs outside the library

@@ -8,6 +8,7 @@
 #include <brisk/arena.h>
 #include <brisk/base.h>
 #include <brisk/cache.h>
+#include <brisk/cache_sim.h>
 #include <brisk/clock.h>
 #include <brisk/command.h>
 #include <brisk/counter.h>
@@ -33,6 +34,7 @@
 #include <brisk/shared.h>
 #include <brisk/trace.h>
 #include <brisk/ttl.h>
+#include <brisk/trace_file.h>
 #include <brisk/value.h>
 #include <brisk/version.h>
 #include <brisk/warm.h>
