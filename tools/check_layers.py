@@ -27,17 +27,17 @@ HEADERS = {  # layer: the public headers it implements
     "metrics": "hist counter trace",
     "exec": "executor graph",
     "cache": "value cache memory "
+    "cache_sim "
     "flight "
     "loader "
     "memo "
     "predict "
     "record "
+    "trace_file "
     "ttl "
     "warm "
     "",
     "engine": "engine workload module command shared",
-    "cache": "value cache cache_sim trace_file",
-    "engine": "engine workload module command",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}
 UMBRELLA = "brisk"  # includes every other one; for programs outside the library

@@ -33,8 +33,8 @@
 #include <brisk/rng.h>
 #include <brisk/shared.h>
 #include <brisk/trace.h>
-#include <brisk/ttl.h>
 #include <brisk/trace_file.h>
+#include <brisk/ttl.h>
 #include <brisk/value.h>
 #include <brisk/version.h>
 #include <brisk/warm.h>

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -145,8 +146,9 @@ static brisk_err fill_zstd(brisk_trace_file *file, brisk_errinfo *info)
         bool stuck = in.pos == file->raw_at && out.pos == file->end && file->raw_over;
         file->raw_at = in.pos;
         if (ZSTD_isError(left)) {
-            return brisk_errinfo_set(info, BRISK_ERR_CORRUPT, "%s: bad zstd data near offset %" PRIu64,
-                                     file->name, file->raw_read - (file->raw_end - file->raw_at));
+            return brisk_errinfo_set(info, BRISK_ERR_CORRUPT,
+                                     "%s: bad zstd data near offset %" PRIu64, file->name,
+                                     file->raw_read - (file->raw_end - file->raw_at));
         }
         if (stuck && file->frame_open) {
             return brisk_errinfo_set(info, BRISK_ERR_CORRUPT, "%s: zstd data ends too early",
@@ -326,8 +328,8 @@ static brisk_err next_text(brisk_trace_file *file, brisk_trace_request *ret, bri
         if (count > 2 || (count == 2 && !parse_u64(fields[1], &bytes))) {
             return bad_line(file, "not \"key\" or \"key size\"", info);
         }
-        *ret = (brisk_trace_request){
-            .key = brisk_hash64(fields[0].text, fields[0].size, 0), .size = bytes};
+        *ret = (brisk_trace_request){.key = brisk_hash64(fields[0].text, fields[0].size, 0),
+                                     .size = bytes};
         return BRISK_OK;
     }
 }
@@ -369,14 +371,11 @@ brisk_err brisk_trace_file_next(brisk_trace_file *file, brisk_trace_request *ret
                                 brisk_errinfo *info)
 {
     switch (file->format) {
-    case BRISK_TRACE_ORACLE_GENERAL:
-        return next_record(file, ret, info);
-    case BRISK_TRACE_ARC:
-        return next_arc(file, ret, info);
+    case BRISK_TRACE_ORACLE_GENERAL: return next_record(file, ret, info);
+    case BRISK_TRACE_ARC: return next_arc(file, ret, info);
     case BRISK_TRACE_LIRS:
     case BRISK_TRACE_PLAIN:
-    case BRISK_TRACE_AUTO:
-        break;
+    case BRISK_TRACE_AUTO: break;
     }
     return next_text(file, ret, info);
 }
