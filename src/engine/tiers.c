@@ -126,12 +126,15 @@ brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opt
     if (err == BRISK_OK) {
         err = brisk_cache_create(&cache, &engine->cache);
     }
-    if (err == BRISK_OK) {
-        engine->background.memory = memory;
-    } else {
+    if (err != BRISK_OK) {
         brisk_tier_destroy(memory);
+        return err;
     }
-    return err;
+    engine->background.memory = memory;
+    if (!engine->disk_wanted) { /* nothing is waited for: lookups may begin */
+        (void)engine_cache(engine);
+    }
+    return BRISK_OK;
 }
 
 void engine_cache_destroy(brisk_engine *engine)
