@@ -186,7 +186,7 @@ static size_t value_text(char *text, int key, int number)
 /* 0: a miss. */
 static int read_number(brisk_tier *tier, int key)
 {
-    char name[16];
+    char name[32];
     char text[VALUE_MAX];
     brisk_hit hit;
     (void)snprintf(name, sizeof name, "key %d", key);
@@ -207,7 +207,7 @@ static int read_number(brisk_tier *tier, int key)
 
 static void put_number(brisk_tier *tier, int key, int number)
 {
-    char name[16];
+    char name[32];
     char text[VALUE_MAX];
     (void)snprintf(name, sizeof name, "key %d", key);
     run.now.flying[key] = number;
@@ -232,7 +232,7 @@ static brisk_tier *open_watched(const brisk_disk_tier_opts *opts)
 /* Fillers, so that segments come and go; in small folders only. */
 static void put_filler(brisk_tier *tier, int number)
 {
-    char name[16];
+    char name[32];
     char text[VALUE_MAX];
     (void)snprintf(name, sizeof name, "filler %d", number);
     CHECK_OK(disk_put_bytes(tier, name, text, value_text(text, 0, number)));
