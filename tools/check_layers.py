@@ -36,6 +36,7 @@ HEADERS = {  # layer: the public headers it implements
     "trace_file "
     "ttl "
     "warm "
+    "background "
     "",
     "engine": "engine workload module command shared",
 }

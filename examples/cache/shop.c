@@ -117,37 +117,11 @@ static brisk_cache *open_cache(const char *folder)
 }
 /* [end] */
 
-/* [background] Jobs on an executor: each is one allocation. */
-typedef struct later {
-    brisk_task task;
-    void (*fn)(void *arg);
-    void *arg;
-} later;
-
-static void run_later(brisk_task *task)
-{
-    later *job = task->ctx;
-    job->fn(job->arg);
-    free(job);
-}
-
-static bool take_later(void *ctx, void (*fn)(void *arg), void *arg)
-{
-    later *job = malloc(sizeof *job);
-    if (job == NULL) {
-        return false; /* then a refresh is left out, and a promotion done at once */
-    }
-    *job = (later){.task = {.run = run_later, .ctx = job}, .fn = fn, .arg = arg};
-    brisk_executor_submit(ctx, &job->task);
-    return true;
-}
-/* [end] */
-
 /* [loader] Fresh for an hour, given for another day when the database fails. */
 static brisk_loader *open_loader(brisk_cache *cache, database *db, uint64_t ttl_ns,
-                                 brisk_executor *executor)
+                                 brisk_threads *threads)
 {
-    brisk_background background = {.run = take_later, .ctx = executor};
+    brisk_background background = brisk_threads_background(threads); /* for refreshes */
     const uint64_t second = UINT64_C(1000000000);
     brisk_loader *loader;
     brisk_loader_opts opts = {
@@ -283,10 +257,10 @@ static void predicting(brisk_cache *cache, brisk_loader *loader)
     brisk_predictor_destroy(predictor);
 }
 
-static void failing(brisk_cache *cache, database *db, brisk_executor *executor)
+static void failing(brisk_cache *cache, database *db, brisk_threads *threads)
 {
     puts("-- the database is down");
-    brisk_loader *loader = open_loader(cache, db, 1, executor); /* fresh for a nanosecond */
+    brisk_loader *loader = open_loader(cache, db, 1, threads); /* fresh for a nanosecond */
     show(loader, "hat");
     db->down = true;
     show(loader, "hat");
@@ -371,14 +345,16 @@ int main(int argc, char **argv)
     database db = {.products = {{"socks", "clothes", "wool socks"},
                                 {"hat", "clothes", "a straw hat"},
                                 {"tea", "food", "green tea"}}};
-    brisk_executor *executor;
-    must(brisk_executor_create(NULL, &executor), "executor");
+    /* [background] A few threads that may wait, for what can wait. */
+    brisk_threads *threads;
+    must(brisk_threads_create(NULL, &threads), "threads");
+    /* [end] */
     brisk_cache *cache = open_cache(argv[1]);
-    brisk_loader *loader = open_loader(cache, &db, HOUR_NS, executor);
+    brisk_loader *loader = open_loader(cache, &db, HOUR_NS, threads);
     loading(loader, &db);
     changing(cache, loader, &db);
     depending(cache);
-    failing(cache, &db, executor);
+    failing(cache, &db, threads);
     remembering(cache);
     predicting(cache, loader);
     warming(cache, loader);
@@ -388,12 +364,12 @@ int main(int argc, char **argv)
     puts("-- the next day");
     uint32_t before = db.queries;
     cache = open_cache(argv[1]);
-    loader = open_loader(cache, &db, HOUR_NS, executor);
+    loader = open_loader(cache, &db, HOUR_NS, threads);
     show(loader, "tea"); /* from the folder */
     show(loader, "tea"); /* and from memory by now */
     printf("queries: %u\n", (unsigned)(db.queries - before));
     brisk_loader_destroy(loader);
     brisk_cache_destroy(cache);
-    brisk_executor_destroy(executor); /* last: it may still run what they gave it */
+    brisk_threads_destroy(threads); /* last: the others give it work until then */
     return 0;
 }

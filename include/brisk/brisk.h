@@ -6,6 +6,7 @@
 
 #include <brisk/alloc.h>
 #include <brisk/arena.h>
+#include <brisk/background.h>
 #include <brisk/base.h>
 #include <brisk/cache.h>
 #include <brisk/cache_sim.h>
