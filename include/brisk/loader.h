@@ -35,6 +35,7 @@
 #include <brisk/clock.h>
 #include <brisk/err.h>
 #include <brisk/hash.h>
+#include <brisk/ttl.h>
 #include <brisk/value.h>
 
 BRISK_BEGIN_DECLS
@@ -94,6 +95,7 @@ typedef struct brisk_loader_opts {
     uint32_t tiers;     /**< Bit i: tier i is used; 0 means all. */
 
     uint64_t ttl_ns;            /**< How long an answer is fresh; 0: for ever. */
+    brisk_ttl *ttl;             /**< Borrowed: chooses it for each answer instead; NULL: ttl_ns. */
     uint64_t negative_ttl_ns;   /**< How long "there is none" is kept; 0: not at all. */
     uint64_t error_ttl_ns;      /**< How long an error is repeated instead of loading; 0: not. */
     uint64_t stale_ns;          /**< How long after its ttl an answer is given while one loads. */

@@ -117,6 +117,23 @@ static bool get_lease(loader_call *lead, uint64_t deadline_ns, bool *held)
 
 /* --- the load --------------------------------------------------------------------------------- */
 
+/* How long the answer is fresh: as the load says, or by what was learned of the key. */
+static uint64_t life_of(const loader_call *lead, const brisk_load *load)
+{
+    brisk_ttl *ttl = lead->loader->opts.ttl;
+    if (load->ttl_ns != 0 || ttl == NULL) {
+        return load->ttl_ns;
+    }
+    const brisk_value *value = lead->hit.value;
+    const void *data = brisk_value_data(value);
+    brisk_ttl_load seen = {
+        .content = data != NULL ? brisk_hash64(data, (size_t)brisk_value_size(value), 0) : 0,
+        .unchanged = load->unchanged,
+        .early = load->early,
+    };
+    return brisk_ttl_loaded(ttl, &lead->flight.key, &seen);
+}
+
 /* What load returned becomes lead->err and lead->hit. */
 static void take_answer(loader_call *lead, brisk_load *load, brisk_err err)
 {
@@ -152,7 +169,7 @@ static void take_answer(loader_call *lead, brisk_load *load, brisk_err err)
         hit->elapsed_ns = 0;
         hit->store_ns = 0;
         hit->cost_ns = load->opts.cost_ns;
-        hit->expires_at_ns = loader_entry_end(loader, load->ttl_ns);
+        hit->expires_at_ns = loader_entry_end(loader, life_of(lead, load));
     }
 }
 

@@ -62,6 +62,43 @@ static void test_ttl_of_the_load_and_its_end(void **unused)
     scene_deinit(&s);
 }
 
+/* A brisk_ttl chooses the life, and is told what each load found. */
+static void test_a_ttl_that_is_chosen(void **unused)
+{
+    (void)unused;
+    for (int changes = 0; changes < 2; changes++) {
+        brisk_ttl *ttl;
+        scene s;
+        brisk_ttl_opts opts = {.min_ns = 2 * SECOND, .clock = &s.clock.base};
+        CHECK_OK(brisk_ttl_create(&opts, &ttl)); /* which reads the clock later only */
+        scene_init(&s, (brisk_loader_opts){.ttl_ns = 1, .ttl = ttl, .refresh_beta = -1});
+        for (int i = 0; i < 10; i++) {
+            s.origin.number += changes != 0;
+            brisk_loaded got;
+            CHECK_OK(brisk_loader_get(s.loader, &s.key, NULL, &got));
+            CHECK(got.from == BRISK_LOADED_HERE);
+            brisk_value_unref(got.hit.value);
+            uint64_t life = got.hit.expires_at_ns - atomic_load(&s.clock.wall_ns);
+            CHECK(life >= 2 * SECOND && life <= 86400 * SECOND);
+            fake_clock_advance(&s.clock, life - 1);
+            CHECK_GET(&s, NULL, s.origin.number, BRISK_LOADED_CACHE);
+            fake_clock_advance(&s.clock, 1);
+        }
+        brisk_ttl_stats stats;
+        brisk_ttl_read_stats(ttl, &stats);
+        CHECK(stats.loads == 10 && stats.first == 1);
+        CHECK(stats.changed == (changes != 0 ? 9 : 0));
+        CHECK(stats.unchanged == (changes != 0 ? 0 : 9));
+        /* What the load says goes first. */
+        s.origin.answer.ttl_ns = 5 * SECOND;
+        CHECK_GET(&s, NULL, s.origin.number, BRISK_LOADED_HERE);
+        fake_clock_advance(&s.clock, 5 * SECOND);
+        CHECK_GET(&s, NULL, s.origin.number, BRISK_LOADED_HERE);
+        scene_deinit(&s);
+        brisk_ttl_destroy(ttl);
+    }
+}
+
 static void test_stale_while_one_refreshes_in_the_background(void **unused)
 {
     (void)unused;
@@ -746,6 +783,7 @@ int main(void)
         cmocka_unit_test(test_a_miss_loads_and_a_hit_does_not),
         cmocka_unit_test(test_without_a_ttl_answers_stay),
         cmocka_unit_test(test_ttl_of_the_load_and_its_end),
+        cmocka_unit_test(test_a_ttl_that_is_chosen),
         cmocka_unit_test(test_stale_while_one_refreshes_in_the_background),
         cmocka_unit_test(test_stale_without_a_background),
         cmocka_unit_test(test_a_full_background_leaves_refreshes_out),
