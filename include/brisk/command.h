@@ -29,6 +29,7 @@ typedef enum brisk_option_type {
     BRISK_OPTION_U64,
     BRISK_OPTION_BYTES,    /**< "64MiB" */
     BRISK_OPTION_DURATION, /**< "10s", kept in nanoseconds */
+    BRISK_OPTION_LIST,     /**< As TEXT; may be given several times, see brisk_option_list. */
 } brisk_option_type;
 
 typedef struct brisk_option {
@@ -46,6 +47,12 @@ typedef struct brisk_option_value {
     const char *text; /**< As written; the last one when repeated. */
     uint64_t number;  /**< U64, BYTES and DURATION. */
 } brisk_option_value;
+
+/** All that was given for an option of type LIST, in the order of the words. */
+typedef struct brisk_option_list {
+    const char *const *texts;
+    uint32_t count;
+} brisk_option_list;
 
 typedef struct brisk_command brisk_command;
 
@@ -65,6 +72,7 @@ typedef struct brisk_invocation {
      */
     brisk_err (*engine)(const struct brisk_invocation *invocation, brisk_engine **ret);
     void *private_;
+    const brisk_option_list *lists; /**< Parallel to command->options; empty for other types. */
 } brisk_invocation;
 
 struct brisk_command {

@@ -17,6 +17,7 @@
  *
  * Threads: any, one lock.  The request path of a cache does not come here, see predict_fetch.c.
  */
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ typedef struct predict_stream {
 } predict_stream;
 
 struct brisk_predictor {
-    const brisk_alloc *alloc;
+    _Alignas(BLOCK_ALIGN) const brisk_alloc *alloc; /* and so its size is a multiple */
     size_t block_bytes;
     double probability;
     uint32_t depth;
@@ -72,6 +73,7 @@ static bool lay_out(brisk_predictor *predictor, uint64_t bytes_max)
 {
     unsigned char *at = (unsigned char *)predictor + sizeof *predictor;
     uint64_t left = bytes_max - sizeof *predictor;
+    static_assert(sizeof *predictor % BLOCK_ALIGN == 0, "buckets begin at a cache line");
     predictor->model.bucket_count = (uint32_t)(left / 4 * 3 / sizeof(model_bucket));
     left -= predictor->model.bucket_count * sizeof(model_bucket);
     uint64_t buckets = left / (LOG_BYTES_PER_INDEX_BYTE + 1) / sizeof(keys_bucket);

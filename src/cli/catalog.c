@@ -46,7 +46,7 @@ static bool read_option(brisk_arena *arena, const brisk_yaml_node *node, brisk_o
     const brisk_yaml_node *required = brisk_yaml_get(node, "required");
     uint32_t type = type_of(node);
     if (name == NULL || letter == NULL || metavar == NULL || summary == NULL || !is_name(name) ||
-        type > BRISK_OPTION_DURATION) {
+        type > BRISK_OPTION_LIST) {
         return false;
     }
     bool letter_good = letter[0] != '\0' && letter[1] == '\0' &&

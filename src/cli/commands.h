@@ -6,13 +6,18 @@
 
 #include "cli/cli.h"
 
-extern const brisk_command cmd_bench;           /* cmd_bench.c */
-extern const brisk_command cmd_cache_clear;     /* cmd_cache.c */
-extern const brisk_command cmd_cache_path;      /* cmd_cache.c */
-extern const brisk_command cmd_cache_stats;     /* cmd_cache.c */
-extern const brisk_command cmd_config;          /* cmd_config.c */
-extern const brisk_command cmd_help;            /* cmd_help.c */
-extern const brisk_command cmd_module_manifest; /* cmd_manifest.c */
-extern const brisk_command cmd_version;         /* cmd_version.c */
+extern const brisk_command cmd_bench;            /* cmd_bench.c */
+extern const brisk_command cmd_cache_clear;      /* cmd_cache.c */
+extern const brisk_command cmd_cache_get;        /* cmd_cache_entry.c */
+extern const brisk_command cmd_cache_invalidate; /* cmd_cache_entry.c */
+extern const brisk_command cmd_cache_path;       /* cmd_cache.c */
+extern const brisk_command cmd_cache_record;     /* cmd_cache_record.c */
+extern const brisk_command cmd_cache_set;        /* cmd_cache_entry.c */
+extern const brisk_command cmd_cache_stats;      /* cmd_cache.c */
+extern const brisk_command cmd_cache_warm;       /* cmd_cache_warm.c */
+extern const brisk_command cmd_config;           /* cmd_config.c */
+extern const brisk_command cmd_help;             /* cmd_help.c */
+extern const brisk_command cmd_module_manifest;  /* cmd_manifest.c */
+extern const brisk_command cmd_version;          /* cmd_version.c */
 
 #endif /* BRISK_SRC_CLI_COMMANDS_H */

@@ -53,10 +53,12 @@ brisk_exit cli_invoke(cli_state *cli, const char *group, const brisk_command *co
         return usage_error(group, command, "the module declares too many options");
     }
     brisk_option_value values[CLI_OPTIONS_MAX] = {{0}};
+    brisk_option_list lists[CLI_OPTIONS_MAX] = {{0}};
     cli_parse parse = {.cli = cli,
                        .options = command->options,
                        .option_count = command->option_count,
-                       .values = values};
+                       .values = values,
+                       .lists = lists};
     if (cli_parse_args(&parse, argc, argv) < 0) {
         return usage_error(group, command, parse.message);
     }
@@ -76,7 +78,8 @@ brisk_exit cli_invoke(cli_state *cli, const char *group, const brisk_command *co
                                    .err = stderr,
                                    .quiet = cli->verbosity < 0,
                                    .engine = engine_of,
-                                   .private_ = cli};
+                                   .private_ = cli,
+                                   .lists = lists};
     return cli_settings_are_good(cli) ? cli_run(cli, &invocation) : BRISK_EXIT_USAGE;
 }
 

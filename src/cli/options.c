@@ -105,6 +105,33 @@ static int store_number(cli_parse *parse, const brisk_option *option, brisk_opti
     return 0;
 }
 
+/** One more behind those that the option has; the runs of others behind it move up. */
+static int store_listed(cli_parse *parse, const brisk_option *option, const char *text)
+{
+    if (parse->listed_count == CLI_LISTED_MAX) {
+        char what[CLI_QUOTED_MAX];
+        (void)snprintf(what, sizeof what, "too many --%s, at", option->name);
+        return fail(parse, what, text, "");
+    }
+    brisk_option_list *list = &parse->lists[option - parse->options];
+    const char **end = parse->listed + parse->listed_count;
+    const char **at = end;
+    if (list->count > 0) {
+        at = parse->listed + (list->texts - parse->listed) + list->count;
+    }
+    memmove(at + 1, at, (size_t)(end - at) * sizeof *at);
+    for (uint32_t i = 0; i < parse->option_count; i++) {
+        if (parse->lists[i].count > 0 && parse->lists[i].texts >= at) {
+            parse->lists[i].texts++;
+        }
+    }
+    *at = text;
+    parse->listed_count++;
+    list->texts = list->count > 0 ? list->texts : at;
+    list->count++;
+    return 0;
+}
+
 /** `text` is NULL for flags. */
 static int store(cli_parse *parse, const brisk_option *option, const char *text)
 {
@@ -120,6 +147,7 @@ static int store(cli_parse *parse, const brisk_option *option, const char *text)
     case BRISK_OPTION_U64:
     case BRISK_OPTION_BYTES:
     case BRISK_OPTION_DURATION: return store_number(parse, option, value, text);
+    case BRISK_OPTION_LIST: return store_listed(parse, option, text);
     }
     return fail(parse, "option of an unknown type:", option->name, "");
 }

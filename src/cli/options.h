@@ -10,14 +10,17 @@
 
 #include "cli/cli.h"
 
-enum { CLI_MESSAGE_MAX = 480 };
+enum { CLI_MESSAGE_MAX = 480, CLI_LISTED_MAX = 256 };
 
 typedef struct cli_parse {
     cli_state *cli;              /**< Receives the global options. */
     const brisk_option *options; /**< The command's, at most CLI_OPTIONS_MAX. */
     uint32_t option_count;
-    bool first_word;               /**< Stop before the first word. */
-    brisk_option_value *values;    /**< Parallel to `options`. */
+    bool first_word;                    /**< Stop before the first word. */
+    brisk_option_value *values;         /**< Parallel to `options`. */
+    brisk_option_list *lists;           /**< Likewise, zeroed; NULL when no option is a LIST. */
+    const char *listed[CLI_LISTED_MAX]; /**< What `lists` point into: one run for each option. */
+    uint32_t listed_count;
     int word_count;                /**< Words found; argv begins with them. */
     char message[CLI_MESSAGE_MAX]; /**< After a failure: what is wrong. */
 } cli_parse;

@@ -169,7 +169,7 @@ static brisk_err check_option(const brisk_yaml_doc *doc, const brisk_yaml_node *
     static const shape option_shape = {.keys = keys, .required = 3};
     brisk_err err = check_shape(doc, node, &option_shape, info);
     if (err == BRISK_OK) {
-        err = check_number(doc, brisk_yaml_get(node, "type"), BRISK_OPTION_DURATION, info);
+        err = check_number(doc, brisk_yaml_get(node, "type"), BRISK_OPTION_LIST, info);
     }
     const brisk_yaml_node *letter = err == BRISK_OK ? brisk_yaml_get(node, "letter") : NULL;
     if (letter != NULL && strlen(letter->text) != 1) {

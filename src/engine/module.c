@@ -147,7 +147,7 @@ static const char *bad_option(const brisk_option *option)
     if (option->name == NULL || option->name[0] == '\0' || option->summary == NULL) {
         return "an option without name or summary";
     }
-    if ((int)option->type < BRISK_OPTION_FLAG || option->type > BRISK_OPTION_DURATION) {
+    if ((int)option->type < BRISK_OPTION_FLAG || option->type > BRISK_OPTION_LIST) {
         return "an option of an unknown type";
     }
     return NULL;

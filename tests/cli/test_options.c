@@ -7,7 +7,7 @@
 
 #include "cli/options.h"
 
-enum { ALL, OUTPUT, COUNT, SIZE, TIME, OPTION_COUNT };
+enum { ALL, OUTPUT, COUNT, SIZE, TIME, TAG, KEY, OPTION_COUNT };
 
 static const brisk_option options[OPTION_COUNT] = {
     [ALL] = {.name = "all", .letter = 'a'},
@@ -15,6 +15,8 @@ static const brisk_option options[OPTION_COUNT] = {
     [COUNT] = {.name = "count", .letter = 'n', .type = BRISK_OPTION_U64, .metavar = "N"},
     [SIZE] = {.name = "size", .type = BRISK_OPTION_BYTES, .metavar = "BYTES"},
     [TIME] = {.name = "time", .letter = 'v', .type = BRISK_OPTION_DURATION, .metavar = "TIME"},
+    [TAG] = {.name = "tag", .letter = 't', .type = BRISK_OPTION_LIST, .metavar = "TAG"},
+    [KEY] = {.name = "key", .type = BRISK_OPTION_LIST, .metavar = "KEY"},
 };
 
 /** A parse of words separated by single blanks; "_" stands for the empty word. */
@@ -22,6 +24,7 @@ typedef struct parsed {
     cli_state cli;
     cli_parse parse;
     brisk_option_value values[OPTION_COUNT];
+    brisk_option_list lists[OPTION_COUNT];
     char text[256];
     char *argv[32];
     int argc;
@@ -43,6 +46,7 @@ static void parse(parsed *p, const char *line, bool first_word)
                            .options = options,
                            .option_count = OPTION_COUNT,
                            .values = p->values,
+                           .lists = p->lists,
                            .first_word = first_word};
     p->used = cli_parse_args(&p->parse, p->argc, p->argv);
 }
@@ -98,6 +102,43 @@ static void test_short_forms(void **state)
     CHECK_U64(p.values[COUNT].number, ==, 4);
     parse(&p, "-o -", false);
     assert_string_equal(p.values[OUTPUT].text, "-");
+}
+
+static void test_lists_keep_their_order(void **state)
+{
+    (void)state;
+    parsed p;
+    parse(&p, "--tag a --key x -tb --key=y w --tag=c --key z -t d", false);
+    static const char *const tags[] = {"a", "b", "c", "d"};
+    static const char *const keys[] = {"x", "y", "z"};
+    CHECK_U64(p.lists[TAG].count, ==, 4);
+    CHECK_U64(p.lists[KEY].count, ==, 3);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_string_equal(p.lists[TAG].texts[i], tags[i]);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_string_equal(p.lists[KEY].texts[i], keys[i]);
+    }
+    CHECK(p.values[TAG].set && p.lists[OUTPUT].count == 0);
+    assert_string_equal(p.values[TAG].text, "d");
+    expect_words(&p, "w");
+    expect_refusal("--tag", "option '--tag' needs a value: TAG");
+
+    static parsed full;
+    static char tag[] = "-tx";
+    memset(&full, 0, sizeof full);
+    full.parse = (cli_parse){.cli = &full.cli,
+                             .options = options,
+                             .option_count = OPTION_COUNT,
+                             .values = full.values,
+                             .lists = full.lists};
+    char *argv[1] = {tag};
+    for (uint32_t i = 0; i < CLI_LISTED_MAX; i++) {
+        assert_int_equal(cli_parse_args(&full.parse, 1, argv), 1);
+    }
+    argv[0] = tag;
+    assert_int_equal(cli_parse_args(&full.parse, 1, argv), -1);
+    assert_string_equal(full.parse.message, "too many --tag, at 'x'");
 }
 
 static void test_words(void **state)
@@ -223,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_forms),
         cmocka_unit_test(test_short_forms),
+        cmocka_unit_test(test_lists_keep_their_order),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_a_command_hides_a_global_letter),
         cmocka_unit_test(test_globals),
