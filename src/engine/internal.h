@@ -353,6 +353,8 @@ struct brisk_engine {
 
 /* The cache, with its disk tier: the first call opens that. */
 brisk_cache *engine_cache(brisk_engine *engine);
+/* Whether it is open, opening it where nothing has to be waited for. */
+bool engine_cache_open_quickly(brisk_engine *engine);
 /* Whether the cache was ever used: until then it holds nothing in memory. */
 static inline bool engine_cache_is_open(brisk_engine *engine)
 {

@@ -629,7 +629,7 @@ brisk_err brisk_job_lookup(brisk_job *job)
     uint32_t all = job->opts.tiers != 0 ? job->opts.tiers : UINT32_MAX;
     uint32_t tiers = job->engine->memory_tiers & all;
     if (pipeline->graphs[ENGINE_PREPARE] != NULL || pipeline->graphs[ENGINE_DELIVER] != NULL ||
-        tiers == 0 || !engine_cache_is_open(job->engine)) {
+        tiers == 0 || !engine_cache_open_quickly(job->engine)) {
         return BRISK_ERR_NOT_FOUND;
     }
     begin(job);

@@ -131,9 +131,6 @@ brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opt
         return err;
     }
     engine->background.memory = memory;
-    if (!engine->disk_wanted) { /* nothing is waited for: lookups may begin */
-        (void)engine_cache(engine);
-    }
     return BRISK_OK;
 }
 
@@ -157,6 +154,14 @@ static void open_far(brisk_engine *engine)
         engine->background.disk = disk;
         (void)engine_background_start(&engine->background);
     }
+}
+
+bool engine_cache_open_quickly(brisk_engine *engine)
+{
+    if (!engine_cache_is_open(engine) && !engine->disk_wanted) {
+        (void)engine_cache(engine);
+    }
+    return engine_cache_is_open(engine);
 }
 
 brisk_cache *engine_cache(brisk_engine *engine)
