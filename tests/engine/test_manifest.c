@@ -203,7 +203,7 @@ static void test_hostile_manifests_are_left_out(void **unused)
         "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: c}]}",
         "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: [c]}]}",
         "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: "
-        "[{name: c, summary: d, type: 6}]}]}",
+        "[{name: c, summary: d, type: 99}]}]}",
         "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: "
         "[{name: c, summary: d, type: 1, letter: ab}]}]}",
         "{abi: 1, name: NAME, summary: s, knobs: [{name: NAME.x}]}",
