@@ -92,6 +92,51 @@ typedef struct brisk_shared_item {
 BRISK_API void brisk_redis_get_many(brisk_tier *tier, brisk_shared_item *items, uint32_t count);
 BRISK_API void brisk_redis_put_many(brisk_tier *tier, brisk_shared_item *items, uint32_t count);
 
+/* --- HTTP ---------------------------------------------------------------------------------- */
+
+/** Whether an answer proves itself: its hash is known to the caller, say. */
+typedef bool (*brisk_verify_fn)(void *ctx, const brisk_key *key, const void *data, size_t size);
+
+typedef struct brisk_http_tier_opts {
+    /** http://host/folder or https://...; an entry is <url>/<32 hex digits of the key's hash>. */
+    const char *url;
+    const void *key; /**< Copied; NULL only with `verify` or `unsealed`. */
+    size_t key_size; /**< BRISK_SHARED_KEY_MIN or more. */
+    bool unsealed;   /**< Trust whoever can write there; a checksum only. */
+    /** A public community tier: without a key, answers that do not prove themselves are misses. */
+    brisk_verify_fn verify;
+    void *verify_ctx;
+    bool read_only; /**< Puts are DECLINED. */
+    /** PURGE after a put and instead of DELETE: for a proxy or CDN that understands it. */
+    bool purge;
+    const char *name;           /**< Of the tier; NULL means "http". */
+    const char *bearer;         /**< A token; never logged. */
+    const char *const *headers; /**< "Name: value"; never logged. */
+    uint32_t header_count;      /**< Up to 15. */
+    const char *tls_ca_file;    /**< PEM; NULL means the system's roots. */
+    const char *tls_cert_file;
+    const char *tls_key_file;
+    uint64_t timeout_ns;         /**< Of one request; 0 means 1 s. */
+    uint64_t connect_timeout_ns; /**< 0 means 1 s. */
+    uint64_t value_bytes_max;    /**< Larger values are DECLINED; 0 means 64 MiB. */
+    int zstd_level;              /**< 0 means 1; negative: no compression. */
+    const brisk_clock *clock;    /**< For expiry.  Borrowed; NULL means the system's. */
+    const brisk_alloc *alloc;    /**< Borrowed; NULL means libc. */
+} brisk_http_tier_opts;
+
+/**
+ * A tier on a web server, an object store or a CDN: GET, PUT, DELETE or PURGE.  It is a KEYED tier,
+ * since caches on the way cannot be told to forget.  An answer lives no longer than its entry and
+ * than Cache-Control and Age allow.  Small answers with an ETag are kept and asked for with
+ * If-None-Match.  HEAD tells before a large put whether the same bytes are there.
+ *
+ * clear cannot empty the server: what was put before is a miss from then on, by the wall clock, for
+ * this tier.
+ * Errors, with `info`: INVALID (an option), UNSUPPORTED (no libcurl), NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_http_tier_open(const brisk_http_tier_opts *opts,
+                                                         brisk_tier **ret, brisk_errinfo *info);
+
 BRISK_END_DECLS
 
 #endif /* BRISK_SHARED_H */

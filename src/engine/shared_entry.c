@@ -448,8 +448,9 @@ brisk_err shared_entry_unpack(shared_sealer *sealer, shared_bytes bytes, const b
     if ((entry.flags & BRISK_ENTRY_LOCAL) != 0) {
         return BRISK_ERR_CORRUPT; /* whoever sent it must not have */
     }
-    if ((entry.expires_at_ns != 0 && entry.expires_at_ns <= now->wall_ns) ||
-        entry.clear_generation != now->clear_generation) {
+    bool cleared = now->after != 0 ? entry.clear_generation <= now->after
+                                   : entry.clear_generation != now->clear_generation;
+    if (cleared || (entry.expires_at_ns != 0 && entry.expires_at_ns <= now->wall_ns)) {
         return BRISK_ERR_NOT_FOUND;
     }
     brisk_value *value;

@@ -39,6 +39,7 @@
 
 enum {
     SHARED_ENTRY_HEAD = 60,
+    SHARED_ENTRY_STAMP = 48, /* where the clear generation is */
     SHARED_ENTRY_SEAL = 32,
     SHARED_WORKSPACES = 8, /* zstd workspaces kept; more are made and freed on demand */
     SHARED_COMPRESS_MIN = 256,
@@ -126,7 +127,8 @@ BRISK_NODISCARD brisk_err shared_entry_pack(shared_sealer *sealer, const brisk_k
 /* Against what an entry is held. */
 typedef struct shared_now {
     uint64_t wall_ns;
-    uint64_t clear_generation;
+    uint64_t clear_generation; /* an entry must have this one ... */
+    uint64_t after;            /* ... or when this is not 0, a higher one than this */
 } shared_now;
 
 /*

@@ -16,12 +16,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include <brisk/counter.h>
-#include <brisk/hist.h>
 #include <brisk/shared.h>
 
 #include "base/assert.h"
 #include "engine/shared_entry.h"
+#include "engine/tier_figures.h"
 #include "engine/tier_redis_events.h"
 #include "engine/tier_redis_route.h"
 #include "engine/tier_redis_sweep.h"
@@ -46,18 +45,7 @@ typedef struct redis_tier {
     uint64_t connect_timeout_ns;
     size_t prefix_size; /* with its ':' */
     char prefix[PREFIX_MAX + 2];
-    brisk_counter hits;
-    brisk_counter misses;
-    brisk_counter puts;
-    brisk_counter removes;
-    brisk_counter expired;
-    brisk_counter rejects;
-    brisk_counter corrupt;
-    brisk_counter errors;
-    brisk_counter raw_bytes;
-    brisk_counter stored_bytes;
-    pthread_mutex_t hist_lock;
-    brisk_hist *hist;
+    tier_figures figures;
 } redis_tier;
 
 static redis_tier *tier_of(brisk_tier *tier)
@@ -140,8 +128,7 @@ static shared_now now_of(const redis_tier *tier)
 
 static brisk_err failed(redis_tier *tier, brisk_err err)
 {
-    brisk_counter_add(&tier->errors, 1);
-    return err;
+    return tier_figures_failed(&tier->figures, err);
 }
 
 /* --- get ---------------------------------------------------------------------------------- */
@@ -153,7 +140,7 @@ static brisk_err read_answer(redis_tier *tier, redis_op *op, const brisk_key *ke
         return failed(tier, op->err);
     }
     if (op->type == RESP_NULL) {
-        brisk_counter_add(&tier->misses, 1);
+        brisk_counter_add(&tier->figures.misses, 1);
         return BRISK_ERR_NOT_FOUND;
     }
     shared_now now = now_of(tier);
@@ -168,23 +155,16 @@ static brisk_err read_answer(redis_tier *tier, redis_op *op, const brisk_key *ke
     if (err == BRISK_OK) {
         op->block = NULL; /* taken over */
         ret->tier_name = tier->base.name;
-        brisk_counter_add(&tier->hits, 1);
+        brisk_counter_add(&tier->figures.hits, 1);
         return BRISK_OK;
     }
     if (err == BRISK_ERR_NOMEM) {
         return failed(tier, err);
     }
-    brisk_counter_add(&tier->misses, 1);
-    brisk_counter_add(err == BRISK_ERR_NOT_FOUND ? &tier->expired : &tier->corrupt, 1);
+    brisk_counter_add(&tier->figures.misses, 1);
+    brisk_counter_add(err == BRISK_ERR_NOT_FOUND ? &tier->figures.expired : &tier->figures.corrupt,
+                      1);
     return BRISK_ERR_NOT_FOUND;
-}
-
-static void record(redis_tier *tier, uint64_t begin_ns)
-{
-    uint64_t elapsed = brisk_clock_now_ns(NULL) - begin_ns;
-    (void)pthread_mutex_lock(&tier->hist_lock);
-    brisk_hist_record(tier->hist, elapsed);
-    (void)pthread_mutex_unlock(&tier->hist_lock);
 }
 
 static brisk_err redis_get(brisk_tier *base, const brisk_key *key, brisk_hit *ret)
@@ -203,7 +183,7 @@ static brisk_err redis_get(brisk_tier *base, const brisk_key *key, brisk_hit *re
     redis_op op;
     prepare(&op, tier, &full, &words);
     redis_router_run(tier->router, &op, begin_ns + tier->timeout_ns);
-    record(tier, begin_ns);
+    tier_figures_time(&tier->figures, begin_ns);
     err = read_answer(tier, &op, key, ret);
     redis_op_deinit(&op);
     full_key_deinit(&full);
@@ -242,7 +222,7 @@ static brisk_err redis_remove(brisk_tier *base, const brisk_key *key)
     if (err != BRISK_OK) {
         return failed(tier, err);
     }
-    brisk_counter_add(&tier->removes, 1);
+    brisk_counter_add(&tier->figures.removes, 1);
     return BRISK_OK;
 }
 
@@ -308,17 +288,8 @@ static brisk_err store(redis_tier *tier, const brisk_key *key, const full_key *f
 static brisk_err count_put(redis_tier *tier, brisk_err err, const brisk_value *value,
                            const shared_block *block)
 {
-    if (err == BRISK_ERR_DECLINED) {
-        brisk_counter_add(&tier->rejects, 1);
-        return err;
-    }
-    if (err != BRISK_OK) {
-        return failed(tier, err);
-    }
-    brisk_counter_add(&tier->puts, 1);
-    brisk_counter_add(&tier->raw_bytes, brisk_value_size(value));
-    brisk_counter_add(&tier->stored_bytes, block->size);
-    return BRISK_OK;
+    return tier_figures_put(&tier->figures, err, brisk_value_size(value),
+                            block != NULL ? block->size : 0);
 }
 
 static brisk_err redis_put(brisk_tier *base, const brisk_key *key, brisk_value *value,
@@ -432,7 +403,7 @@ void brisk_redis_get_many(brisk_tier *base, brisk_shared_item *items, uint32_t c
     }
     uint64_t begin_ns = brisk_clock_now_ns(NULL);
     redis_router_run_many(tier->router, b.ops, b.op_count, begin_ns + tier->timeout_ns);
-    record(tier, begin_ns);
+    tier_figures_time(&tier->figures, begin_ns);
     for (uint32_t i = 0; i < b.op_count; i++) {
         brisk_shared_item *item = &items[b.index[i]];
         item->err = read_answer(tier, &b.ops[i], item->key, item->hit);
@@ -535,24 +506,7 @@ static void redis_listen(brisk_tier *base, brisk_bump_fn fn, void *ctx, uint64_t
 
 static void redis_read_stats(brisk_tier *base, brisk_tier_stats *ret)
 {
-    redis_tier *tier = tier_of(base);
-    *ret = (brisk_tier_stats){
-        .hits = brisk_counter_read(&tier->hits),
-        .misses = brisk_counter_read(&tier->misses),
-        .puts = brisk_counter_read(&tier->puts),
-        .removes = brisk_counter_read(&tier->removes),
-        .expired = brisk_counter_read(&tier->expired),
-        .rejects = brisk_counter_read(&tier->rejects),
-        .corrupt = brisk_counter_read(&tier->corrupt),
-        .errors = brisk_counter_read(&tier->errors),
-        .raw_bytes = brisk_counter_read(&tier->raw_bytes),
-        .stored_bytes = brisk_counter_read(&tier->stored_bytes),
-    };
-    (void)pthread_mutex_lock(&tier->hist_lock);
-    ret->get_p50_ns = brisk_hist_quantile(tier->hist, 0.5);
-    ret->get_p99_ns = brisk_hist_quantile(tier->hist, 0.99);
-    ret->get_p999_ns = brisk_hist_quantile(tier->hist, 0.999);
-    (void)pthread_mutex_unlock(&tier->hist_lock);
+    tier_figures_read(&tier_of(base)->figures, ret);
 }
 
 static void redis_destroy(brisk_tier *base)
@@ -561,8 +515,7 @@ static void redis_destroy(brisk_tier *base)
     redis_events_stop(tier->events);
     redis_router_destroy(tier->router);
     shared_sealer_deinit(&tier->sealer);
-    brisk_hist_destroy(tier->hist);
-    (void)pthread_mutex_destroy(&tier->hist_lock);
+    tier_figures_deinit(&tier->figures);
     tier->alloc->release(tier->alloc->ctx, tier, sizeof *tier, _Alignof(redis_tier));
 }
 
@@ -655,7 +608,7 @@ static brisk_err create_router(redis_tier *tier, const brisk_redis_tier_opts *op
 
 static brisk_err set_up(redis_tier *tier, const brisk_redis_tier_opts *opts, brisk_errinfo *info)
 {
-    brisk_err err = brisk_hist_create(&(brisk_hist_opts){.alloc = tier->alloc}, &tier->hist);
+    brisk_err err = tier_figures_init(&tier->figures, tier->alloc);
     if (err == BRISK_OK) {
         err = create_router(tier, opts, info);
         if (err != BRISK_OK) {
@@ -701,10 +654,8 @@ brisk_err brisk_redis_tier_open(const brisk_redis_tier_opts *opts, brisk_tier **
     tier->announce = opts->announce;
     tier->timeout_ns = or_default(opts->timeout_ns, timeout_default_ns);
     tier->connect_timeout_ns = or_default(opts->connect_timeout_ns, connect_default_ns);
-    int broken = pthread_mutex_init(&tier->hist_lock, NULL);
-    BRISK_ASSERT(broken == 0); /* cannot fail for a plain mutex on Linux */
     err = shared_sealer_init(&tier->sealer, opts->key, opts->key_size, alloc);
-    BRISK_ASSERT(err == BRISK_OK); /* likewise */
+    BRISK_ASSERT(err == BRISK_OK); /* a plain mutex cannot fail on Linux */
     tier->sealer.value_bytes_max = or_default(opts->value_bytes_max, value_bytes_default);
     tier->sealer.zstd_level = opts->zstd_level == 0 ? 1 : opts->zstd_level;
     tier->sealer.zstd_level = opts->zstd_level < 0 ? 0 : tier->sealer.zstd_level;
