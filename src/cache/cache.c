@@ -56,6 +56,7 @@ static void free_cache(brisk_cache *cache, uint32_t slots)
         (void)pthread_mutex_destroy(&cache->stripes[i].lock);
     }
     (void)pthread_mutex_destroy(&cache->tap_lock);
+    (void)pthread_mutex_destroy(&cache->foreign_lock);
     generations_close(cache->table);
     cache->alloc->release(cache->alloc->ctx, cache, sizeof *cache, _Alignof(brisk_cache));
 }
@@ -112,6 +113,7 @@ static brisk_err use_folder(brisk_cache *cache, const char *folder)
     }
     generations_close(cache->table);
     cache->table = table;
+    atomic_init(&cache->foreign_cursor, generations_ring_tail(table));
     if (lost) {
         (void)cache_purge(cache, true);
         generations_commit(table);
@@ -173,7 +175,9 @@ brisk_err brisk_cache_create(const brisk_cache_opts *opts, brisk_cache **ret)
         int bad = pthread_mutex_init(&cache->stripes[i].lock, NULL);
         BRISK_ASSERT(bad == 0); /* cannot fail for a plain mutex on Linux */
     }
-    int failed = pthread_mutex_init(&cache->tap_lock, NULL);
+    int failed = pthread_mutex_init(&cache->foreign_lock, NULL);
+    BRISK_ASSERT(failed == 0);
+    failed = pthread_mutex_init(&cache->tap_lock, NULL);
     BRISK_ASSERT(failed == 0);
     uint32_t slots = 0;
     brisk_err err = set_up(cache, opts, &slots);
@@ -291,7 +295,8 @@ static void promote(brisk_cache *cache, const cache_promotion *what, bool fast)
                          .sealed = &sealed};
     cache_stripe *stripe = cache_stripe_of(cache, &what->key);
     cache_stripe_lock(stripe);
-    bool same = atomic_load_explicit(&stripe->version, memory_order_relaxed) == what->version;
+    bool same = atomic_load_explicit(&stripe->version, memory_order_relaxed) == what->version &&
+                !cache_foreign_due(cache);
     for (uint32_t i = hit->tier; i-- > 0;) {
         if (wants(cache, what, i, fast)) {
             cache_slot *slot = &cache->slots[i];
@@ -538,6 +543,9 @@ static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *look
 {
     bool missed = false;
     bool later = cache->to_tiers == NULL; /* has been looked at */
+    if (cache_foreign_due(cache)) {
+        cache_foreign_read(cache);
+    }
     for (uint32_t i = 0; i < cache->tier_count; i++) {
         cache_slot *slot = &cache->slots[i];
         if (!cache_is_asked(lookup->opts->tiers, i) || !cache_may_ask(cache, slot)) {

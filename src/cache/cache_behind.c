@@ -518,6 +518,16 @@ static uint64_t charge_of(const behind_write *write)
     return ITEM_OVERHEAD + write->key.size + write->payload_size + value;
 }
 
+/* Under the lock: whether a write fits that replaces what `item` (or NULL) has. */
+static bool fits(const behind_queue *queue, const behind_item *item, uint64_t charge)
+{
+    uint64_t entries = atomic_load_explicit(&queue->entries, memory_order_relaxed);
+    uint64_t before = item != NULL ? item->charged : 0;
+    uint64_t most = or_default(queue->opts.limits.bytes_max, bytes_default);
+    return (item != NULL || entries < queue->entries_max) &&
+           queue->stats.bytes - before + charge <= most;
+}
+
 /* Under the lock. */
 static brisk_err ready(behind_queue *queue)
 {
@@ -572,10 +582,7 @@ static brisk_err push(behind_queue *queue, const behind_write *write, void *payl
     uint64_t charge = charge_of(write);
     behind_item *item = find(queue, &write->key);
     uint64_t before = item != NULL ? item->charged : 0;
-    uint64_t entries = atomic_load_explicit(&queue->entries, memory_order_relaxed);
-    if ((item == NULL && entries >= queue->entries_max) ||
-        queue->stats.bytes - before + charge >
-            or_default(queue->opts.limits.bytes_max, bytes_default)) {
+    if (!fits(queue, item, charge)) {
         queue->stats.full++;
         return BRISK_ERR_FULL;
     }
@@ -624,20 +631,17 @@ brisk_err behind_push(behind_queue *queue, const behind_write *write)
     return err;
 }
 
-bool behind_wait_room(behind_queue *queue, uint64_t wait_ns)
+bool behind_wait_room(behind_queue *queue, const behind_write *write, uint64_t wait_ns)
 {
     lock(queue);
     uint64_t until = now_of(queue) + wait_ns;
-    uint64_t before = atomic_load_explicit(&queue->entries, memory_order_relaxed);
-    uint64_t bytes = queue->stats.bytes;
-    while (now_of(queue) < until &&
-           atomic_load_explicit(&queue->entries, memory_order_relaxed) >= before &&
-           queue->stats.bytes >= bytes) {
+    bool has_room = fits(queue, find(queue, &write->key), charge_of(write));
+    while (!has_room && now_of(queue) < until) {
         wait_for(queue, &queue->change, until);
+        has_room = fits(queue, find(queue, &write->key), charge_of(write));
     }
-    bool in_time = now_of(queue) < until;
     unlock(queue);
-    return in_time;
+    return has_room;
 }
 
 /* Under the lock; an item that is being applied ends after that. */

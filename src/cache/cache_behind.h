@@ -53,8 +53,8 @@ void behind_destroy(behind_queue *queue);
  * Errors: FULL, NOMEM, LIMIT (no thread), UNSUPPORTED (a forked child): nothing has changed.
  */
 BRISK_NODISCARD brisk_err behind_push(behind_queue *queue, const behind_write *write);
-/* Wait until there may be room, or until `wait_ns` have passed: false. */
-bool behind_wait_room(behind_queue *queue, uint64_t wait_ns);
+/* Wait until there is room for the write, or until `wait_ns` have passed: false. */
+bool behind_wait_room(behind_queue *queue, const behind_write *write, uint64_t wait_ns);
 /* What waits for the key no longer does.  `wait`: and is not under way either. */
 void behind_drop(behind_queue *queue, const brisk_key *key, bool wait);
 /* What waits for the key, or all that waits, is not to be read, but written all the same. */

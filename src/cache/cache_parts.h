@@ -5,6 +5,7 @@
  *     cache_write.c    put, remove, clear, invalidate
  *     cache_breaker.c  tiers that fail or are slow, and what they miss
  *     cache_tags.c     tags, dependencies, prefixes: sealing entries and judging them
+ *     cache_foreign.c  changes by other processes on the same folder
  *     cache_shared.c   the same in tiers that other machines share
  *     cache_strategy.c write-through, write-behind, read-through
  *     cache_behind.c   the queue of writes that wait
@@ -124,6 +125,8 @@ struct brisk_cache {
     _Atomic uint32_t tasks; /* given to the background and not over */
     _Atomic uint64_t background_dropped;
     cache_slot slots[BRISK_CACHE_TIERS_MAX];
+    _Atomic uint64_t foreign_cursor; /* in the ring: what others changed before is done */
+    pthread_mutex_t foreign_lock;    /* reading the ring */
     _Atomic uint32_t tap_count;
     cache_tap taps[BRISK_TAPS_MAX];
     pthread_mutex_t tap_lock; /* adding and dropping */
@@ -225,6 +228,18 @@ static inline bool cache_is_asked(uint32_t tiers, uint32_t index)
 static inline bool cache_must_not_see(const cache_slot *slot, uint32_t entry_flags)
 {
     return (entry_flags & BRISK_ENTRY_LOCAL) != 0 && (slot->tier->flags & BRISK_TIER_SHARED) != 0;
+}
+
+/* --- cache_foreign.c ----------------------------------------------------------------------- */
+
+/* See to it that what other processes changed is not in memory any more. */
+void cache_foreign_read(brisk_cache *cache);
+/* Whether another process told of a change of the key since the ring stood at `since`. */
+bool cache_foreign_changed(brisk_cache *cache, const brisk_key *key, uint64_t since);
+static inline bool cache_foreign_due(brisk_cache *cache)
+{
+    return generations_ring_tail(cache->table) !=
+           atomic_load_explicit(&cache->foreign_cursor, memory_order_acquire);
 }
 
 /* --- cache_shared.c ------------------------------------------------------------------------ */

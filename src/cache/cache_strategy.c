@@ -77,12 +77,23 @@ static brisk_err apply_tiers(void *ctx, const behind_write *queued, behind_item 
                          .opts = &later.opts,
                          .sources = &later.sources,
                          .sealed = &sealed};
+    if (cache_foreign_due(cache)) {
+        cache_foreign_read(cache);
+    }
     cache_stripe *stripe = cache_stripe_of(cache, &queued->key);
     cache_stripe_lock(stripe);
+    uint64_t told = atomic_load_explicit(&cache->foreign_cursor, memory_order_acquire);
     /* Under the stripe's lock, where writes come from: nothing newer is written before we are done. */
     bool superseded = behind_is_superseded(cache->to_tiers, item);
     for (uint32_t i = cache->tier_count; !superseded && i-- > 0;) {
         if (!is_fast(&cache->slots[i]) && cache_is_asked(later.opts.tiers, i)) {
+            cache_write_tier(cache, i, &write);
+        }
+    }
+    if (!superseded && cache_foreign_changed(cache, &queued->key, told)) {
+        /* Another process wrote the key just now, and we have perhaps written over it. */
+        write.value = NULL;
+        for (uint32_t i = cache->tier_count; i-- > 0;) {
             cache_write_tier(cache, i, &write);
         }
     }
@@ -246,9 +257,10 @@ static brisk_err push_waiting(brisk_cache *cache, const brisk_key *key, brisk_va
                               const brisk_entry_opts *opts)
 {
     for (;;) {
+        behind_write write = {.key = *key, .value = value};
         brisk_err err = cache_put(cache, key, value, opts, cache->to_store);
         if (err != BRISK_ERR_FULL || cache->full_wait_ns == 0 ||
-            !behind_wait_room(cache->to_store, cache->full_wait_ns)) {
+            !behind_wait_room(cache->to_store, &write, cache->full_wait_ns)) {
             return err;
         }
     }

@@ -330,6 +330,7 @@ brisk_change brisk_cache_change_begin(brisk_cache *cache, const brisk_key *key)
 
 void brisk_cache_change_end(brisk_cache *cache, const brisk_key *key, brisk_change change)
 {
+    generations_ring_tell(cache->table, key);
     generations_change_end(
         cache->table, key,
         (generation_change){.stamped = (change & 1) != 0, .slotted = (change & 2) != 0});

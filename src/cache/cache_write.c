@@ -188,8 +188,18 @@ void cache_write_tier(brisk_cache *cache, uint32_t index, cache_write *write)
 
 /* --- all tiers ------------------------------------------------------------------------------ */
 
+/* Another process changed the key since the token: what we have put may be older. */
+static void undo(brisk_cache *cache, cache_write *write)
+{
+    write->value = NULL;
+    cache_forget_later(cache, write->key);
+    for (uint32_t i = cache->tier_count; i-- > 0;) {
+        cache_write_tier(cache, i, write);
+    }
+}
+
 /* Under the stripe's lock. */
-static void write_tiers(brisk_cache *cache, cache_write *write)
+static void write_tiers(brisk_cache *cache, cache_write *write, bool overtakable)
 {
     generation_change change = generations_change_begin(cache->table, write->key);
     if (!cache_write_later(cache, write)) {
@@ -198,7 +208,13 @@ static void write_tiers(brisk_cache *cache, cache_write *write)
             cache_write_tier(cache, i, write);
         }
     }
+    if (overtakable && write->value != NULL &&
+        generations_key_overtaken(cache->table, write->key,
+                                  generation_token_epoch(write->sources->token))) {
+        undo(cache, write);
+    }
     cache_stripe_change(cache_stripe_of(cache, write->key));
+    generations_ring_tell(cache->table, write->key);
     generations_change_end(cache->table, write->key, change);
 }
 
@@ -235,8 +251,9 @@ brisk_err cache_put(brisk_cache *cache, const brisk_key *key, brisk_value *value
         cache_count(&cache->outdated_puts);
         write.value = NULL;
     }
+    bool overtakable = sources.given;
     sources.given = false; /* from here on the key's latest change is ours */
-    write_tiers(cache, &write);
+    write_tiers(cache, &write, overtakable);
     cache_stripe_unlock(stripe);
     static _Thread_local uint32_t puts;
     if (++puts % HOUR_EVERY == 0) {
@@ -274,7 +291,7 @@ brisk_err brisk_cache_remove(brisk_cache *cache, const brisk_key *key)
     cache_stripe *stripe = cache_stripe_of(cache, key);
     cache_stripe_lock(stripe);
     (void)write_queue(cache, key, NULL, NULL);
-    write_tiers(cache, &write);
+    write_tiers(cache, &write, false);
     change_keyed(cache, key);
     cache_stripe_unlock(stripe);
     return write.err;

@@ -209,6 +209,12 @@ bool generations_key_newer(const generations *table, const brisk_key *key, uint6
     return word_newer(atomic_load_explicit(stamp_of(table, key), memory_order_acquire), epoch);
 }
 
+bool generations_key_overtaken(const generations *table, const brisk_key *key, uint64_t epoch)
+{
+    uint64_t word = atomic_load_explicit(stamp_of(table, key), memory_order_acquire);
+    return (word & EPOCH_MASK) > epoch || word >> PENDING_SHIFT > 1;
+}
+
 generation_change generations_change_begin(generations *table, const brisk_key *key)
 {
     uint32_t slot = generation_slot_of_key(key);

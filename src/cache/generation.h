@@ -4,6 +4,7 @@
  *     generation.c         the table: epoch, slots, stamps, eras; no file knows it
  *     generation_prefix.c  invalidated prefixes
  *     generation_file.c    the table in a file: opening, power loss, closing
+ *     generation_ring.c    keys that one process changed, told to the others
  *
  * The argument is in generation.c.
  */
@@ -27,6 +28,7 @@ enum {
     GENERATION_LENGTHS = 64,
     GENERATION_ERAS = 1 << 15, /* after that many invalidated prefixes everything is dropped */
     GENERATION_RING_BYTES = 1 << 18,
+    GENERATION_RING_KEY_MAX = 1024, /* multiple of 8; longer keys empty the others' memory */
 };
 
 #define GENERATION_NAME  "generations"
@@ -91,8 +93,9 @@ typedef struct generations {
     generation_prefix *prefixes;
     unsigned char *ring;
     void *map;
-    int fd;      /* -1: memory */
-    pid_t owner; /* a forked child shares the file's locks with its parent: it takes none */
+    int fd;        /* -1: memory */
+    uint32_t user; /* who we are among the processes of the folder */
+    pid_t owner;   /* a forked child shares the file's locks with its parent: it takes none */
     pthread_mutex_t lock; /* prefixes, and the marks in the file */
 } generations;
 
@@ -157,6 +160,8 @@ BRISK_NODISCARD brisk_err generations_arm(generations *table, const brisk_key *k
 uint64_t generations_epoch_of(const generations *table, uint32_t slot);
 /* Whether the slot changed after `epoch` or is changing. */
 bool generations_newer(const generations *table, uint32_t slot, uint64_t epoch);
+/* While changing the key: whether somebody else changed it, or is changing it, too. */
+bool generations_key_overtaken(const generations *table, const brisk_key *key, uint64_t epoch);
 /* Whether the key, or one with the same stamp, changed after `epoch` or is changing. */
 bool generations_key_newer(const generations *table, const brisk_key *key, uint64_t epoch);
 generation_change generations_change_begin(generations *table, const brisk_key *key);
@@ -197,6 +202,24 @@ void generations_learn(generations *table, generation_name name, uint16_t era);
 /* The parts of it: everything is outdated; under the locks, a name is. */
 uint16_t generations_everything(generations *table);
 uint16_t generations_begin_era(generations *table, generation_name name);
+
+/* --- keys that other processes changed ------------------------------------------------------ */
+
+/* How many cells were ever told: differs from a cursor when there is something to be read. */
+uint64_t generations_ring_tail(const generations *table);
+/* The key has changed in the tiers: tell the other processes of the folder, if there are any. */
+void generations_ring_tell(generations *table, const brisk_key *key);
+
+typedef enum generation_told {
+    GENERATION_TOLD_ALL,  /* nothing more */
+    GENERATION_TOLD_KEY,  /* a key, of *ret_size bytes */
+    GENERATION_TOLD_OWN,  /* likewise, but it was us */
+    GENERATION_TOLD_LOST, /* anything may have changed */
+} generation_told;
+/* What stands at *cursor, which moves on. */
+generation_told generations_ring_next(const generations *table, uint64_t *cursor,
+                                      unsigned char key[GENERATION_RING_KEY_MAX],
+                                      uint32_t *ret_size);
 
 /* --- shared tiers --------------------------------------------------------------------------- */
 

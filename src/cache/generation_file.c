@@ -255,6 +255,9 @@ static brisk_err open_locked(const brisk_alloc *alloc, int fd, generations **ret
     }
     generation_head *head = table->head;
     table->owner = getpid();
+    /* Different from everybody else's is enough; epochs are never given twice. */
+    table->user = (uint32_t)atomic_fetch_add_explicit(&head->epoch, 1, memory_order_seq_cst) ^
+                  UINT32_C(1) << 31;
     if (alone) {
         if (valid && (head->in_use != 0 || head->boot[0] != boot[0] || head->boot[1] != boot[1])) {
             end_changes(table);
