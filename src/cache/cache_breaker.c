@@ -303,17 +303,18 @@ void cache_outcome(brisk_cache *cache, cache_slot *slot, brisk_err err, uint64_t
 /* --- what it missed ------------------------------------------------------------------------- */
 
 /* Tell the tier; the first error. */
-static brisk_err make_good(const cache_slot *slot, const cache_missed *missed, uint32_t *ret_done)
+static brisk_err make_good(brisk_cache *cache, cache_slot *slot, const cache_missed *missed,
+                           uint32_t *ret_done)
 {
     brisk_tier *tier = slot->tier;
     brisk_err err = BRISK_OK;
     if (missed->all) {
         return tier->ops->bump != NULL
-                   ? tier->ops->bump(tier, &(brisk_bump){.kind = BRISK_BUMP_ALL})
+                   ? cache_call_bump(cache, slot, &(brisk_bump){.kind = BRISK_BUMP_ALL})
                    : tier->ops->clear(tier);
     }
     for (uint32_t i = 0; i < missed->bump_count && err == BRISK_OK; i++) {
-        err = tier->ops->bump(tier, &missed->bumps[i]);
+        err = cache_call_bump(cache, slot, &missed->bumps[i]);
         *ret_done += err == BRISK_OK;
     }
     for (uint32_t i = 0; i < missed->count && err == BRISK_OK; i++) {
@@ -351,7 +352,7 @@ static bool replay(brisk_cache *cache, cache_slot *slot)
         breaker->missed = (cache_missed){.keys = NULL};
         unlock(breaker);
         uint32_t done = 0;
-        brisk_err err = make_good(slot, &missed, &done);
+        brisk_err err = make_good(cache, slot, &missed, &done);
         lock(breaker);
         (void)atomic_fetch_add_explicit(&breaker->replayed, done, memory_order_relaxed);
         if (err != BRISK_OK) {

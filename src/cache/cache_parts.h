@@ -79,6 +79,8 @@ typedef struct cache_view {
     brisk_cache *cache;
     uint32_t index; /* of the slot */
     uint64_t since; /* the latest token known before this process listened */
+    pthread_mutex_t lock;
+    _Atomic uint32_t era; /* up to here all prefixes have been followed here; changed under lock */
 } cache_view;
 
 typedef struct cache_slot {
@@ -252,6 +254,8 @@ bool cache_seal_shared(brisk_cache *cache, cache_slot *slot, cache_write *write,
 /* Whether a hit of it is current; if so *ret is what it comes from, with `token` for its age. */
 bool cache_shared_current(const cache_slot *slot, const brisk_key *key, const brisk_hit *hit,
                           struct cache_sources *ret);
+/* Tell the tier of `slot`, and follow what its view shows afterwards. */
+brisk_err cache_call_bump(brisk_cache *cache, cache_slot *slot, const brisk_bump *bump);
 /* Tell all shared tiers; the first error. */
 brisk_err cache_bump_shared(brisk_cache *cache, const brisk_bump *bump);
 /* Empty the shared tiers that cannot be told of a prefix; the first error. */

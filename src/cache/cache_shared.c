@@ -90,6 +90,34 @@ static void invalidate_here(brisk_cache *cache, generation_name name)
     cache_purge_if(cache, era);
 }
 
+/* How many eras `to` is after `from`; negative: before. */
+static int era_distance(uint32_t from, uint32_t to)
+{
+    return (int16_t)(uint16_t)(to - from);
+}
+
+/*
+ * The prefix began `era` in the tier.  What is stored under an era has seen all invalidations before
+ * it; so if some before this one were not told yet, everything that is being computed now is
+ * outdated, to be sure.
+ */
+static void follow_prefix(cache_view *view, generation_name name, uint16_t era, bool is_news)
+{
+    (void)pthread_mutex_lock(&view->lock);
+    int distance = era_distance(atomic_load_explicit(&view->era, memory_order_relaxed), era);
+    generations_learn(view->table, name, era);
+    if (is_news && distance > 1) {
+        name.size = 0;
+    }
+    if (is_news) {
+        invalidate_here(view->cache, name);
+    }
+    if (distance > 0) {
+        atomic_store_explicit(&view->era, era, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&view->lock);
+}
+
 static void on_bump(void *ctx, const brisk_bump *bump)
 {
     cache_view *view = ctx;
@@ -107,10 +135,7 @@ static void on_bump(void *ctx, const brisk_bump *bump)
         if (name.size > BRISK_KEY_BYTES_MAX) {
             name.size = 0;
         }
-        generations_learn(view->table, name, bump->era);
-        if (is_news) {
-            invalidate_here(cache, name);
-        }
+        follow_prefix(view, name, bump->era, is_news);
         break;
     case BRISK_BUMP_KEY: forget_above(cache, view->index, bump->key); break;
     case BRISK_BUMP_ALL:
@@ -140,6 +165,8 @@ brisk_err cache_view_open(brisk_cache *cache, uint32_t index)
     }
     /* The tier counts prefixes from 0. */
     atomic_store_explicit(&slot->view.table->head->eras, 0, memory_order_relaxed);
+    int failed = pthread_mutex_init(&slot->view.lock, NULL);
+    BRISK_ASSERT(failed == 0); /* cannot fail for a plain mutex on Linux */
     slot->view.cache = cache;
     slot->view.index = index;
     slot->view.since = generations_seen(cache->table, slot->tier->name);
@@ -155,6 +182,7 @@ void cache_view_close(cache_slot *slot)
         if (slot->tier->ops->listen != NULL) {
             slot->tier->ops->listen(slot->tier, NULL, NULL, 0);
         }
+        (void)pthread_mutex_destroy(&slot->view.lock);
         generations_close(slot->view.table);
         slot->view.table = NULL;
     }
@@ -183,8 +211,12 @@ static bool arm_shared(brisk_cache *cache, cache_slot *slot, const brisk_entry_o
             return false;
         }
         if (counter == 0) {
+            /* Changing meanwhile: the view shows bumps by others then, perhaps untold ones. */
             brisk_bump bump = {.kind = BRISK_BUMP_SLOT, .slot = index};
-            cache_outcome(cache, slot, slot->tier->ops->bump(slot->tier, &bump), 0, false);
+            generations_slot_begin(cache->table, index);
+            (void)slot->tier->ops->bump(slot->tier, &bump); /* if not, then next time */
+            bool alone = counter_of(slot, index, &counter) == BRISK_OK && counter <= 1;
+            generations_slot_end(cache->table, index, !alone);
             armed = false;
         }
     }
@@ -200,10 +232,9 @@ bool cache_seal_shared(brisk_cache *cache, cache_slot *slot, cache_write *write,
         return sources->count == 0;
     }
     uint64_t sum = 0;
-    uint64_t era = 0;
+    uint32_t era = atomic_load_explicit(&slot->view.era, memory_order_acquire);
     if (has_any(sources) || !arm_shared(cache, slot, write->opts) ||
-        sum_of(slot, sources->slots, sources->count, &sum) != BRISK_OK ||
-        counter_of(slot, BRISK_GENERATION_ERA, &era) != BRISK_OK) {
+        sum_of(slot, sources->slots, sources->count, &sum) != BRISK_OK) {
         return false;
     }
     cache_seal_with(write->opts, sources, sum, ret);
@@ -238,24 +269,47 @@ bool cache_shared_current(const cache_slot *slot, const brisk_key *key, const br
 
 /* --- telling -------------------------------------------------------------------------------- */
 
+/* Our own prefix is in the tier: under what era, the view says, or under one before that. */
+static void follow_own(cache_slot *slot, const brisk_bump *bump)
+{
+    uint64_t era;
+    generation_name name = {.size = bump->prefix_size, .hash = bump->prefix_hash};
+    if (counter_of(slot, BRISK_GENERATION_ERA, &era) == BRISK_OK) {
+        follow_prefix(&slot->view, name, (uint16_t)era, true);
+    }
+}
+
+/*
+ * After our bump the view shows the slot's counter, and with it bumps by others that we were not
+ * told yet.  So the slot is changing here meanwhile, and bumped afterwards.
+ */
+brisk_err cache_call_bump(brisk_cache *cache, cache_slot *slot, const brisk_bump *bump)
+{
+    bool is_slot = bump->kind == BRISK_BUMP_SLOT;
+    if (is_slot) {
+        generations_slot_begin(cache->table, bump->slot);
+    }
+    uint64_t begin = brisk_clock_now_ns(cache->clock);
+    brisk_err err = slot->tier->ops->bump(slot->tier, bump);
+    cache_outcome(cache, slot, err, brisk_clock_now_ns(cache->clock) - begin, false);
+    if (is_slot) {
+        generations_slot_end(cache->table, bump->slot, true);
+    } else if (err == BRISK_OK && bump->kind == BRISK_BUMP_PREFIX) {
+        follow_own(slot, bump);
+    }
+    return err;
+}
+
 static brisk_err bump_one(brisk_cache *cache, cache_slot *slot, const brisk_bump *bump)
 {
     if (!cache_admit(cache, slot, false)) {
         cache_miss_bump(cache, slot, bump);
         return BRISK_ERR_IO;
     }
-    uint64_t begin = brisk_clock_now_ns(cache->clock);
-    brisk_err err = slot->tier->ops->bump(slot->tier, bump);
-    cache_outcome(cache, slot, err, brisk_clock_now_ns(cache->clock) - begin, false);
+    brisk_err err = cache_call_bump(cache, slot, bump);
     if (err != BRISK_OK) {
         cache_note_fault(slot, "invalidation", err);
         cache_miss_bump(cache, slot, bump);
-    } else if (bump->kind == BRISK_BUMP_PREFIX) {
-        uint64_t era;
-        generation_name name = {.size = bump->prefix_size, .hash = bump->prefix_hash};
-        if (counter_of(slot, BRISK_GENERATION_ERA, &era) == BRISK_OK) {
-            generations_learn(slot->view.table, name, (uint16_t)era);
-        }
     }
     return err;
 }

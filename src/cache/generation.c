@@ -173,6 +173,23 @@ void generations_bump(generations *table, uint32_t slot)
     }
 }
 
+void generations_slot_begin(generations *table, uint32_t slot)
+{
+    if (generations_page(table, GENERATION_SLOTS_AT + (size_t)slot * 8) == BRISK_OK) {
+        (void)atomic_fetch_add_explicit(slot_of(table, slot), PENDING_ONE, memory_order_acq_rel);
+    } /* else the bump outdates everything */
+}
+
+void generations_slot_end(generations *table, uint32_t slot, bool changed)
+{
+    if (changed) {
+        generations_bump(table, slot);
+    }
+    if (generations_page(table, GENERATION_SLOTS_AT + (size_t)slot * 8) == BRISK_OK) {
+        word_raise(slot_of(table, slot), 0, true);
+    }
+}
+
 brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epoch)
 {
     uint32_t slot = generation_slot_of_key(key);

@@ -154,6 +154,9 @@ static inline uint16_t generation_token_era(uint64_t token)
 
 /* Something with this slot changed.  When there is no room for it, everything is outdated. */
 void generations_bump(generations *table, uint32_t slot);
+/* The slot is changing, until the end, which bumps it if it `changed`: nothing with it is current. */
+void generations_slot_begin(generations *table, uint32_t slot);
+void generations_slot_end(generations *table, uint32_t slot, bool changed);
 /* From now on changes of the slot's keys bump it.  Errors: FULL, IO. */
 BRISK_NODISCARD brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epoch);
 /* Of the slot's last change; something else while it is changing. */
