@@ -32,7 +32,7 @@ static void check_options(const brisk_yaml_node *options)
     for (; n != NULL; n = n->next) {
         check_text(n, "name");
         check_text(n, "summary");
-        check_number(n, "type", BRISK_OPTION_DURATION);
+        check_number(n, "type", BRISK_OPTION_LIST);
         const brisk_yaml_node *letter = brisk_yaml_get(n, "letter");
         BRISK_ASSERT(letter == NULL || strlen(letter->text) == 1);
     }
