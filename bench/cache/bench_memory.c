@@ -1,18 +1,27 @@
 /*
- * bench_memory.c -- nanoseconds per operation of the memory tier, beside what limits it.
+ * bench_memory.c -- nanoseconds per operation of the memory tier, and bytes per entry, beside what
+ * limits them.
  *
- * A million entries, 16-byte keys, 100-byte values; uniformly random keys, built and hashed
- * beforehand and laid out in the order of use, so that only the tier's own misses count.  Every
- * round runs every variant once, in turn; reported are median, smallest and largest of the rounds.
+ * 14-byte keys, 100-byte values; uniformly random keys, built and hashed beforehand and laid out in
+ * the order of use, so that only the tier's own misses count.  Every round runs every variant once,
+ * in turn; reported are median, smallest and largest of the rounds.
  *
  *   tier_hit       brisk_tier get, first word of the value read, unref
- *   stack_hit      the same through brisk_cache_get with one tier
+ *   tier_read      brisk_memory_read into one buffer
+ *   tier_batch     brisk_memory_get_batch of 16
+ *   stack_hit      tier_hit through brisk_cache_get with one tier
  *   tier_miss      keys that are not there
  *   tier_put       replacing values of random keys
+ *   tier_update    adding to a number in the value of random keys
+ *   tier_insert    removing and putting anew
  *   tier_hit_2t    tier_hit in two threads at once, per get of one thread
  *   peer_hit       what one writes oneself: chained hash map, doubly linked LRU, mutex, refcount
  *   chase_entry    dependent loads, one line of each of as many 192-byte records in 2 MiB pages
- *   chase_pair     dependent loads, a line of a table of 12 MiB, then of a record
+ *   chase_pair     dependent loads, a line of a table, then of a record
+ *   floor_single   independent gets of the simplest table: 64-byte buckets of 16-bit tags, 128-byte
+ *                  records, key compared, 96 bytes copied; floor_batch: 16 at a time, prefetched
+ *
+ * Bytes per entry are what the process grew by (resident), measured in a child for each size.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -22,6 +31,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <brisk/memory.h>
 #include <brisk/rng.h>
@@ -29,7 +41,7 @@
 #include "base/assert.h"
 #include "base/thread.h"
 
-enum { KEY_BYTES = 16, VALUE_BYTES = 100, RECORD_BYTES = 192, TABLE_LINES = 196608 };
+enum { KEY_BYTES = 14, VALUE_BYTES = 100, RECORD_BYTES = 192, BATCH = 16 };
 enum { ROUNDS_MAX = 101, SEED = 20260101 };
 
 typedef struct access_list {
@@ -52,6 +64,17 @@ typedef struct peer_map {
     peer_entry list;
 } peer_map;
 
+typedef struct floor_bucket {
+    _Alignas(64) uint16_t tags[8];
+    uint32_t records[8];
+    uint32_t count;
+} floor_bucket;
+
+typedef struct floor_record {
+    _Alignas(64) unsigned char key[KEY_BYTES];
+    unsigned char value[VALUE_BYTES];
+} floor_record;
+
 typedef struct bench {
     uint32_t entries;
     uint32_t count; /* operations a round and variant */
@@ -61,8 +84,20 @@ typedef struct bench {
     peer_map peer;
     unsigned char *records;
     unsigned char *table;
+    uint64_t table_lines;
+    floor_bucket *floor_buckets;
+    floor_record *floor_records;
+    uint64_t floor_mask;
     brisk_value *value;
 } bench;
+
+/* Of this thread's processor time: what other processes take does not count. */
+static uint64_t thread_ns(void)
+{
+    struct timespec now;
+    BRISK_ASSERT(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
 
 static volatile uint64_t sink; /* keeps the reads alive */
 
@@ -88,8 +123,8 @@ static void *take_huge(size_t size)
 
 static void key_bytes(unsigned char *to, uint64_t id)
 {
-    memcpy(to, "entry   ", 8);
-    memcpy(to + 8, &id, 8);
+    memcpy(to, "entry-", 6);
+    memcpy(to + 6, &id, 8);
 }
 
 static access_list make_list(uint32_t count)
@@ -151,8 +186,59 @@ static peer_entry *peer_get(peer_map *peer, const brisk_key *key)
     return entry;
 }
 
+/* --- the simplest table ------------------------------------------------------------------ */
+
+static void make_floor(bench *b)
+{
+    uint64_t buckets = 1;
+    while (buckets * 5 < b->entries) {
+        buckets *= 2;
+    }
+    b->floor_mask = buckets - 1;
+    b->floor_buckets = take_huge(buckets * sizeof(floor_bucket));
+    memset(b->floor_buckets, 0, buckets * sizeof(floor_bucket));
+    b->floor_records = take_huge((size_t)b->entries * sizeof(floor_record));
+}
+
+static void floor_put(bench *b, const brisk_key *key, const void *value, uint32_t record)
+{
+    uint64_t at = key->hash.lo & b->floor_mask;
+    while (b->floor_buckets[at].count == 8) {
+        at = (at + 1) & b->floor_mask;
+    }
+    floor_bucket *bucket = &b->floor_buckets[at];
+    bucket->tags[bucket->count] = (uint16_t)(key->hash.lo >> 48 | 1);
+    bucket->records[bucket->count++] = record;
+    memcpy(b->floor_records[record].key, key->bytes, KEY_BYTES);
+    memcpy(b->floor_records[record].value, value, VALUE_BYTES);
+}
+
+static inline bool floor_get(const bench *b, const brisk_key *key, void *to)
+{
+    uint16_t tag = (uint16_t)(key->hash.lo >> 48 | 1);
+    uint64_t at = key->hash.lo & b->floor_mask;
+    for (;; at = (at + 1) & b->floor_mask) {
+        const floor_bucket *bucket = &b->floor_buckets[at];
+        uint32_t same = 0;
+        for (uint32_t i = 0; i < 8; i++) {
+            same |= (uint32_t)(bucket->tags[i] == tag) << i;
+        }
+        for (; same != 0; same &= same - 1) {
+            const floor_record *record = &b->floor_records[bucket->records[__builtin_ctz(same)]];
+            if (memcmp(record->key, key->bytes, KEY_BYTES) == 0) {
+                memcpy(to, record->value, 96);
+                return true;
+            }
+        }
+        if (bucket->count != 8) {
+            return false;
+        }
+    }
+}
+
 static void fill(bench *b)
 {
+    make_floor(b);
     unsigned char bytes[KEY_BYTES];
     unsigned char value[VALUE_BYTES] = "value";
     b->peer.mask = 1;
@@ -172,6 +258,7 @@ static void fill(bench *b)
         BRISK_ASSERT(b->tier->ops->put(b->tier, &key, copy, NULL) == BRISK_OK);
         brisk_value_unref(copy);
         peer_put(&b->peer, &key, value);
+        floor_put(b, &key, value, (uint32_t)id);
     }
     b->value = NULL;
     BRISK_ASSERT(brisk_value_copy(value, VALUE_BYTES, NULL, &b->value) == BRISK_OK);
@@ -181,7 +268,8 @@ static void fill(bench *b)
 static void make_chase(bench *b)
 {
     b->records = take_huge((size_t)b->entries * RECORD_BYTES);
-    b->table = take_huge((size_t)TABLE_LINES * 64);
+    b->table_lines = b->entries / 8; /* as many as the tier's buckets */
+    b->table = take_huge((size_t)b->table_lines * 64);
     uint32_t *order = take(b->entries * sizeof *order);
     brisk_rng rng;
     brisk_rng_init(&rng, SEED);
@@ -194,7 +282,7 @@ static void make_chase(bench *b)
         order[i] = order[j];
         order[j] = t;
     }
-    memset(b->table, 0, (size_t)TABLE_LINES * 64);
+    memset(b->table, 0, (size_t)b->table_lines * 64);
     memset(b->records, 0, (size_t)b->entries * RECORD_BYTES);
     for (uint32_t i = 0; i < b->entries; i++) {
         uint64_t next = order[(i + 1) % b->entries];
@@ -225,6 +313,120 @@ static uint64_t hit_loop(const bench *b, const access_list *list, bool through_s
 static void run_tier_hit(bench *b)
 {
     sink += hit_loop(b, &b->hits, false);
+}
+
+static void run_tier_read(bench *b)
+{
+    unsigned char buffer[VALUE_BYTES];
+    uint64_t sum = 0;
+    brisk_entry_info info;
+    for (uint32_t i = 0; i < b->count; i++) {
+        BRISK_ASSERT(brisk_memory_read(b->tier, &b->hits.keys[i], buffer, sizeof buffer, &info) ==
+                     BRISK_OK);
+        uint64_t word;
+        memcpy(&word, buffer + 8, sizeof word);
+        sum += word;
+    }
+    sink += sum;
+}
+
+static void run_tier_batch(bench *b)
+{
+    static brisk_hit hits[BATCH];
+    brisk_err errs[BATCH];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i + BATCH <= b->count; i += BATCH) {
+        BRISK_ASSERT(brisk_memory_get_batch(b->tier, &b->hits.keys[i], BATCH, hits, errs) == BATCH);
+        for (uint32_t j = 0; j < BATCH; j++) {
+            uint64_t word;
+            memcpy(&word, (const char *)brisk_value_data(hits[j].value) + 8, sizeof word);
+            sum += word;
+            brisk_value_unref(hits[j].value);
+        }
+    }
+    sink += sum;
+}
+
+static void run_batch_read(bench *b)
+{
+    unsigned char buffer[VALUE_BYTES];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i + BATCH <= b->count; i += BATCH) {
+        brisk_memory_prefetch(b->tier, &b->hits.keys[i], BATCH);
+        for (uint32_t j = i; j < i + BATCH; j++) {
+            BRISK_ASSERT(brisk_memory_read(b->tier, &b->hits.keys[j], buffer, sizeof buffer,
+                                           NULL) == BRISK_OK);
+            uint64_t word;
+            memcpy(&word, buffer + 8, sizeof word);
+            sum += word;
+        }
+    }
+    sink += sum;
+}
+
+static brisk_err add_one(void *ctx, brisk_memory_edit *edit)
+{
+    (void)ctx;
+    uint64_t word;
+    memcpy(&word, edit->data, sizeof word);
+    word++;
+    memcpy(edit->data, &word, sizeof word);
+    return BRISK_OK;
+}
+
+static void run_tier_update(bench *b)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        BRISK_ASSERT(brisk_memory_update(b->tier, &b->hits.keys[i], add_one, NULL) == BRISK_OK);
+    }
+}
+
+static void run_tier_insert(bench *b)
+{
+    static const unsigned char bytes[VALUE_BYTES];
+    for (uint32_t i = 0; i < b->count; i++) {
+        const brisk_key *key = &b->hits.keys[i];
+        BRISK_ASSERT(b->tier->ops->remove(b->tier, key) == BRISK_OK);
+        BRISK_ASSERT(brisk_memory_put_bytes(b->tier, key, bytes, sizeof bytes, NULL) == BRISK_OK);
+    }
+}
+
+static void run_floor_single(bench *b)
+{
+    unsigned char value[96];
+    for (uint32_t i = 0; i < b->count; i++) {
+        BRISK_ASSERT(floor_get(b, &b->hits.keys[i], value));
+        sink += value[8];
+    }
+}
+
+static void run_floor_batch(bench *b)
+{
+    unsigned char value[96];
+    for (uint32_t i = 0; i + BATCH <= b->count; i += BATCH) {
+        const floor_bucket *buckets[BATCH];
+        for (uint32_t j = 0; j < BATCH; j++) {
+            buckets[j] = &b->floor_buckets[b->hits.keys[i + j].hash.lo & b->floor_mask];
+            __builtin_prefetch(buckets[j]);
+        }
+        for (uint32_t j = 0; j < BATCH; j++) {
+            uint16_t tag = (uint16_t)(b->hits.keys[i + j].hash.lo >> 48 | 1);
+            uint32_t same = 0;
+            for (uint32_t k = 0; k < 8; k++) {
+                same |= (uint32_t)(buckets[j]->tags[k] == tag) << k;
+            }
+            if (same != 0) {
+                const char *record =
+                    (const char *)&b->floor_records[buckets[j]->records[__builtin_ctz(same)]];
+                __builtin_prefetch(record);
+                __builtin_prefetch(record + 64);
+            }
+        }
+        for (uint32_t j = 0; j < BATCH; j++) {
+            BRISK_ASSERT(floor_get(b, &b->hits.keys[i + j], value));
+            sink += value[8];
+        }
+    }
 }
 
 static void run_stack_hit(bench *b)
@@ -290,7 +492,7 @@ static void run_chase_pair(bench *b)
     uint64_t at = 0;
     for (uint32_t i = 0; i < b->count; i++) {
         uint64_t zero; /* the table holds zeros: only the dependence matters */
-        uint64_t line = (at * UINT64_C(0x9e3779b97f4a7c15) >> 32) * TABLE_LINES >> 32;
+        uint64_t line = (at * UINT64_C(0x9e3779b97f4a7c15) >> 32) * b->table_lines >> 32;
         memcpy(&zero, b->table + line * 64, sizeof zero);
         memcpy(&at, b->records + (at + zero) * RECORD_BYTES, sizeof at);
     }
@@ -301,10 +503,14 @@ static const struct {
     const char *name;
     void (*run)(bench *b);
 } variants[] = {
-    {"tier_hit", run_tier_hit},       {"stack_hit", run_stack_hit},
-    {"peer_hit", run_peer_hit},       {"tier_miss", run_tier_miss},
-    {"tier_put", run_tier_put},       {"tier_hit_2t", run_tier_hit_2t},
-    {"chase_entry", run_chase_entry}, {"chase_pair", run_chase_pair},
+    {"tier_hit", run_tier_hit},         {"tier_read", run_tier_read},
+    {"tier_batch", run_tier_batch},     {"batch_read", run_batch_read},
+    {"floor_single", run_floor_single}, {"floor_batch", run_floor_batch},
+    {"stack_hit", run_stack_hit},       {"peer_hit", run_peer_hit},
+    {"tier_miss", run_tier_miss},       {"tier_put", run_tier_put},
+    {"tier_update", run_tier_update},   {"tier_insert", run_tier_insert},
+    {"tier_hit_2t", run_tier_hit_2t},   {"chase_entry", run_chase_entry},
+    {"chase_pair", run_chase_pair},
 };
 
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
@@ -316,12 +522,23 @@ static int compare_doubles(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+static double median_of(const double *medians, const char *name)
+{
+    for (size_t v = 0; v < VARIANTS; v++) {
+        if (strcmp(variants[v].name, name) == 0) {
+            return medians[v];
+        }
+    }
+    return 0;
+}
+
 static void report(const bench *b, double (*ns)[ROUNDS_MAX], uint32_t rounds)
 {
     double median[VARIANTS];
     printf("{\"bench\":\"cache/memory\",\"entries\":%" PRIu32 ",\"key_bytes\":%d,"
            "\"value_bytes\":%d,\"rounds\":%" PRIu32 ",\"ops_per_round\":%" PRIu32
-           ",\"unit\":\"ns per operation\",\n \"method\":\"variants interleaved in every round; "
+           ",\"unit\":\"ns of processor time per operation\",\n \"method\":\"variants interleaved "
+           "in every round; "
            "median, min, max of rounds\",\n \"results\":{",
            b->entries, KEY_BYTES, VALUE_BYTES, rounds, b->count);
     for (size_t v = 0; v < VARIANTS; v++) {
@@ -332,17 +549,75 @@ static void report(const bench *b, double (*ns)[ROUNDS_MAX], uint32_t rounds)
     }
     brisk_tier_stats stats;
     b->tier->ops->read_stats(b->tier, &stats);
-    printf("},\n \"tier_hit_vs_peer\":%.2f,\"tier_hit_vs_chase_pair\":%.2f,"
-           "\"bytes_per_entry\":%.1f,\"evictions\":%" PRIu64 ",\"get_p50_ns\":%" PRIu64
-           ",\"get_p99_ns\":%" PRIu64 "}\n",
-           median[0] / median[2], median[0] / median[VARIANTS - 1],
+    printf("},\n \"tier_hit_vs_peer\":%.2f,\"tier_hit_vs_floor\":%.2f,"
+           "\"tier_batch_vs_floor\":%.2f,\"two_threads_scale\":%.2f,\n \"charged_per_entry\":%.1f,"
+           "\"evictions\":%" PRIu64 ",\"get_p50_ns\":%" PRIu64 ",\"get_p99_ns\":%" PRIu64 "}\n",
+           median_of(median, "tier_hit") / median_of(median, "peer_hit"),
+           median_of(median, "tier_hit") / median_of(median, "floor_single"),
+           median_of(median, "tier_batch") / median_of(median, "floor_batch"),
+           2 * median_of(median, "tier_hit") / median_of(median, "tier_hit_2t"),
            (double)stats.bytes / (double)stats.entries, stats.evictions, stats.get_p50_ns,
            stats.get_p99_ns);
 }
 
-/* bench_memory [ENTRIES [ROUNDS]] */
+/* --- bytes per entry ---------------------------------------------------------------------- */
+
+static uint64_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    BRISK_ASSERT(file != NULL);
+    unsigned long pages = 0;
+    unsigned long resident = 0;
+    BRISK_ASSERT(fscanf(file, "%lu %lu", &pages, &resident) == 2);
+    (void)fclose(file);
+    return (uint64_t)resident * 4096;
+}
+
+/* In a process of its own: what it grows by, for each of `entries` entries. */
+static void report_bytes(uint32_t entries, uint32_t value_bytes)
+{
+    (void)fflush(stdout);
+    pid_t child = fork();
+    BRISK_ASSERT(child >= 0);
+    if (child == 0) {
+        static unsigned char value[4096];
+        memset(value, 'v', sizeof value);
+        uint64_t before = resident_bytes();
+        brisk_tier *tier = NULL;
+        brisk_memory_tier_opts opts = {.bytes_max = UINT64_C(8) << 30};
+        BRISK_ASSERT(brisk_memory_tier_create(&opts, &tier) == BRISK_OK);
+        for (uint64_t id = 0; id < entries; id++) {
+            unsigned char bytes[KEY_BYTES];
+            key_bytes(bytes, id);
+            brisk_key key = brisk_key_of(bytes, KEY_BYTES);
+            BRISK_ASSERT(brisk_memory_put_bytes(tier, &key, value, value_bytes, NULL) == BRISK_OK);
+        }
+        brisk_tier_stats stats;
+        tier->ops->read_stats(tier, &stats);
+        printf("{\"bench\":\"cache/memory_bytes\",\"entries\":%" PRIu32
+               ",\"key_bytes\":%d,\"value_bytes\":%" PRIu32
+               ",\"resident_per_entry\":%.1f,\"charged_per_entry\":%.1f}\n",
+               entries, KEY_BYTES, value_bytes,
+               (double)(resident_bytes() - before) / (double)entries,
+               (double)stats.bytes / (double)stats.entries);
+        (void)fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    BRISK_ASSERT(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* bench_memory [ENTRIES [ROUNDS [VARIANT]]], or: bench_memory bytes [ENTRIES] */
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "bytes") == 0) {
+        uint32_t entries = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1000000;
+        static const uint32_t sizes[] = {8, 32, 100, 250, 1024, 3000};
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            report_bytes(entries, sizes[i]);
+        }
+        return 0;
+    }
     bench b = {.entries = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000};
     uint32_t rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 11;
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
@@ -363,9 +638,12 @@ int main(int argc, char **argv)
         for (size_t v = 0; v < VARIANTS; v++) {
             draw_keys(&b.hits, b.count, b.entries, 0);
             draw_keys(&b.hits2, b.count, b.entries, 0);
-            uint64_t begin = brisk_clock_now_ns(NULL);
+            if (argc > 3 && strcmp(argv[3], variants[v].name) != 0) {
+                continue;
+            }
+            uint64_t begin = thread_ns();
             variants[v].run(&b);
-            uint64_t elapsed = brisk_clock_now_ns(NULL) - begin;
+            uint64_t elapsed = thread_ns() - begin;
             if (round != 0) {
                 ns[v][round - 1] = (double)elapsed / b.count;
             }

@@ -41,7 +41,7 @@ BRISK_API brisk_hash128 brisk_hasher_digest128(const brisk_hasher *hasher);
 
 enum { BRISK_KEY_BYTES_MAX = 65536 };
 
-/** A finished key: borrowed bytes and their hash. */
+/** A finished key: borrowed bytes and their hash, which must be what brisk_key_of gives. */
 typedef struct brisk_key {
     const void *bytes;
     size_t size; /**< 1 .. BRISK_KEY_BYTES_MAX. */

@@ -64,7 +64,7 @@ typedef struct brisk_memory_tier_opts {
  * `alloc`; a value that somebody still holds when its entry goes is the holder's and no longer
  * charged.  Values may outlive the tier, not `alloc`.
  *
- * get_p50_ns and get_p99_ns come from one get in 64.
+ * get_p50_ns and get_p99_ns come from one get in 1,024 of each thread.
  * Errors: INVALID (unknown policy, bad shard count, less than about 32 KiB a shard), NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_memory_tier_create(const brisk_memory_tier_opts *opts,

@@ -1,57 +1,164 @@
 /*
  * memory.c -- the memory tier: shards behind <brisk/cache.h>.
  *
- *     tier | shards | readers | rings of thread 0 (one a shard) | rings of thread 1 | ...
+ *     tier | shards | readers | rings of thread 0 (one a shard) | rings of thread 1 | ... | regions
  *
- * A hit of a small entry runs without a lock: shard_peek copies it, the thread's ring for the
- * shard remembers it for the policy, the thread's counters count it.  Threads beyond the number
- * of rings, and everything shard_peek finds unusual, take the shard's lock.
+ * A hit of an entry in its cell runs without a lock: shard_peek finds it, its bytes are copied, the
+ * thread's ring for the shard remembers it for the policy (once the policy is awake), the thread's
+ * counters count it.  Threads beyond the number of rings, and everything shard_peek finds unusual,
+ * take the shard's lock.  The most usual of these hits have a shorter way, memory_hit.h, and come
+ * here only when it does not fit.
  *
  * Order: what one thread does is ordered exactly, since rings are emptied before every insert,
  * remove and eviction.  Hits of different threads between two such points are taken thread by
  * thread, at most HITS_RING each.
  *
- * Time: reading the clock twice costs a third of a hit, so one get in SAMPLE_EVERY is timed.
+ * Time: reading the clock twice costs half of a hit, so one get in SAMPLE_EVERY is timed.
  *
- * Threads: any, until destroy.  Locks: one shard's at a time; the histogram's last, alone.
+ * Threads: any, until destroy.  Locks: one shard's, then the region's; the histogram's last, alone.
  */
-#include <unistd.h>
-
 #include "base/assert.h"
 #include "cache/memory_peek.h"
-#include "cache/memory_shard.h"
 #include "cache/memory_thread.h"
 #include "cache/memory_tier.h"
+#include "cache/value_blocks.h"
 
-enum {
-    SHARDS_MAX = 1024,
-    SAMPLE_EVERY = 64,
-    HIST_PRECISION_BITS = 4,
-    THREADS_PER_CPU = 4,
-    SMALL_TIER_BYTES = 4194304, /* below: rings for few threads only */
-    SMALL_TIER_THREADS = 2,
-};
-
-static const uint64_t bytes_max_default = UINT64_C(64) << 20;
+enum { SAMPLE_EVERY = 1024 };
 
 static bool is_key(const brisk_key *key)
 {
     return key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX;
 }
 
-/* Ask the key's shard, without its lock when the thread has rings. */
-static inline __attribute__((always_inline)) shard_answer ask(const memory_tier *memory,
-                                                              uint32_t thread, const brisk_key *key,
-                                                              brisk_hit *ret)
+/* --- counting ------------------------------------------------------------------------------- */
+
+PEEK_INLINE memory_count count_begin(const memory_tier *memory)
 {
-    uint64_t index = key->hash.lo & (memory->shard_count - 1);
-    memory_shard *shard = &memory->shards[index];
-    if (thread < memory->thread_count) {
-        uint32_t id;
-        shard_answer answer = shard_peek(shard, key, ret, &id);
+    uint32_t thread = memory_thread_number();
+    bool own = thread < memory->thread_count;
+    return (memory_count){
+        .reader = &memory->readers[own ? thread : memory->thread_count],
+        .thread = thread,
+        .own = own,
+    };
+}
+
+PEEK_INLINE void count_one(const memory_count *count, _Atomic uint64_t *counter)
+{
+    if (__builtin_expect(count->own, 1)) { /* only this thread writes it */
+        uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+        atomic_store_explicit(counter, now + 1, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    }
+}
+
+PEEK_INLINE bool count_samples(const memory_count *count)
+{
+    uint64_t asked = atomic_load_explicit(&count->reader->hits, memory_order_relaxed) +
+                     atomic_load_explicit(&count->reader->misses, memory_order_relaxed);
+    return __builtin_expect(asked % SAMPLE_EVERY == 0, 0);
+}
+
+__attribute__((noinline)) static void tell_tap(const memory_tier *memory, const brisk_key *key,
+                                               bool hit)
+{
+    const memory_tap *tap = atomic_load_explicit(&memory->tap, memory_order_acquire);
+    uint32_t hash = shard_policy_hash(key->hash.lo);
+    if (tap != NULL && memory_tap_wants(tap, hash)) {
+        tap->fn(tap->ctx, hash, hit);
+    }
+}
+
+PEEK_INLINE bool is_tapped(const memory_tier *memory)
+{
+    return __builtin_expect(atomic_load_explicit(&memory->tap, memory_order_relaxed) != NULL, 0);
+}
+
+__attribute__((noinline)) static void record_time(memory_tier *memory, uint64_t begin_ns)
+{
+    uint64_t elapsed = brisk_clock_now_ns(memory->clock) - begin_ns;
+    if (pthread_mutex_trylock(&memory->hist_lock) == 0) {
+        brisk_hist_record(memory->hist, elapsed);
+        (void)pthread_mutex_unlock(&memory->hist_lock);
+    }
+}
+
+/* What is not a hit. */
+__attribute__((noinline)) static brisk_err answer_otherwise(const memory_count *count,
+                                                            shard_answer answer)
+{
+    count_one(count, &count->reader->misses);
+    if (answer == SHARD_NOMEM) {
+        atomic_fetch_add_explicit(&count->reader->errors, 1, memory_order_relaxed);
+        return BRISK_ERR_NOMEM;
+    }
+    return BRISK_ERR_NOT_FOUND;
+}
+
+/* --- the hit -------------------------------------------------------------------------------- */
+
+/* The hit was proved: tell whom it may concern. */
+PEEK_INLINE void note_hit(const memory_tier *memory, memory_shard *shard, uint32_t thread,
+                          uint32_t line, const brisk_key *key)
+{
+    uint32_t watch = atomic_load_explicit(&shard->watch, memory_order_relaxed);
+    if (__builtin_expect((watch & SHARD_NOTES) != 0, 0)) {
+        size_t index = (size_t)(shard - memory->shards);
+        hits_ring *ring = &memory->rings[thread * memory->shard_count + index];
+        hit_note note = {.line = line, .hash = shard_policy_hash(key->hash.lo)};
+        shard_note_hit(shard, ring, note);
+    }
+}
+
+PEEK_INLINE bool is_over(const memory_shard *shard, uint64_t expires_at_ns)
+{
+    return __builtin_expect(expires_at_ns != 0, 0) && shard_is_due(shard, expires_at_ns);
+}
+
+/* Copy what the peek found into a value and prove it. */
+PEEK_INLINE shard_answer take_value(const memory_shard *shard, const peek *p, brisk_hit *ret)
+{
+    uint32_t size = p->shape.value_size;
+    brisk_value *value = shard->recycles && size <= VALUE_BLOCKS_MAX - sizeof(brisk_value)
+                             ? value_take_kept(size)
+                             : NULL;
+    void *data = value != NULL ? value->bytes : NULL;
+    if (__builtin_expect(value == NULL, 0) &&
+        brisk_value_reserve(size, shard->alloc, &data, &value) != BRISK_OK) {
+        return SHARD_NOMEM;
+    }
+    cell_copy_out(data, p->cell + p->value_at, size);
+    uint64_t expires = peek_expiry(p);
+    ret->value = value;
+    ret->expires_at_ns = expires;
+    ret->cost_ns = cell_field(p->cell, &p->shape, CELL_COST);
+    ret->flags = p->shape.flags >> CELL_ENTRY_SHIFT & CELL_ENTRY_FLAGS;
+    ret->era = p->shape.era;
+    ret->meta_size = p->shape.meta_size;
+    if (__builtin_expect(p->shape.meta_size != 0, 0)) {
+        cell_copy_out(ret->meta, p->cell + p->value_at - p->shape.meta_size, p->shape.meta_size);
+    }
+    if (__builtin_expect(!peek_is_good(p), 0) || is_over(shard, expires)) {
+        brisk_value_unref(value);
+        return SHARD_BUSY;
+    }
+    return SHARD_HIT;
+}
+
+/* Ask the key's shard, without its lock when the thread has rings. */
+PEEK_INLINE shard_answer ask(const memory_tier *memory, const memory_count *count,
+                             const brisk_key *key, brisk_hit *ret)
+{
+    memory_shard *shard = shard_of(memory, key);
+    if (__builtin_expect(count->own, 1)) {
+        peek p;
+        shard_answer answer = shard_peek(shard, key, &p);
         if (answer == SHARD_HIT) {
-            shard_note_hit(shard, &memory->rings[thread * memory->shard_count + index], id,
-                           key->hash.lo);
+            answer = take_value(shard, &p, ret);
+        }
+        if (answer == SHARD_HIT) {
+            note_hit(memory, shard, count->thread, p.line, key);
         }
         if (answer != SHARD_BUSY) {
             return answer;
@@ -60,67 +167,41 @@ static inline __attribute__((always_inline)) shard_answer ask(const memory_tier 
     return shard_get(shard, key, ret);
 }
 
-__attribute__((noinline)) static shard_answer ask_timed(memory_tier *memory, uint32_t thread,
+__attribute__((noinline)) static shard_answer ask_timed(memory_tier *memory,
+                                                        const memory_count *count,
                                                         const brisk_key *key, brisk_hit *ret)
 {
     uint64_t begin = brisk_clock_now_ns(memory->clock);
-    shard_answer answer = ask(memory, thread, key, ret);
-    uint64_t elapsed = brisk_clock_now_ns(memory->clock) - begin;
-    if (pthread_mutex_trylock(&memory->hist_lock) == 0) {
-        brisk_hist_record(memory->hist, elapsed);
-        (void)pthread_mutex_unlock(&memory->hist_lock);
-    }
+    shard_answer answer = ask(memory, count, key, ret);
+    record_time(memory, begin);
     return answer;
 }
 
-/* What is not a hit; counted for a thread that has a reader (`own`) and for others. */
-__attribute__((noinline)) static brisk_err answer_otherwise(memory_reader *reader, bool own,
-                                                            shard_answer answer)
+brisk_err memory_hit_watched(brisk_tier *tier, const brisk_key *key, uint32_t line)
 {
-    if (own) {
-        count_own(&reader->misses);
-    } else {
-        count_shared(&reader->misses);
+    memory_tier *memory = memory_of(tier);
+    memory_shard *shard = shard_of(memory, key);
+    if (is_tapped(memory)) {
+        tell_tap(memory, key, true);
     }
-    if (answer == SHARD_NOMEM) {
-        count_shared(&reader->errors);
-        return BRISK_ERR_NOMEM;
-    }
-    return BRISK_ERR_NOT_FOUND;
+    note_hit(memory, shard, memory_thread_number(), line, key);
+    return BRISK_OK;
 }
 
-__attribute__((noinline)) static void tell_tap(const memory_tier *memory, const brisk_key *key,
-                                               bool hit)
-{
-    const memory_tap *tap = atomic_load_explicit(&memory->tap, memory_order_acquire);
-    if (tap != NULL && memory_tap_wants(tap, memory_policy_hash(key))) {
-        tap->fn(tap->ctx, memory_policy_hash(key), hit);
-    }
-}
-
-static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
+brisk_err memory_get_slow(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     BRISK_ASSERT(is_key(key));
     memory_tier *memory = memory_of(tier);
-    uint32_t thread = memory_thread_number();
-    bool own = thread < memory->thread_count;
-    memory_reader *reader = &memory->readers[own ? thread : memory->thread_count];
-    uint64_t asked = atomic_load_explicit(&reader->hits, memory_order_relaxed) +
-                     atomic_load_explicit(&reader->misses, memory_order_relaxed);
-    shard_answer answer = __builtin_expect(asked % SAMPLE_EVERY == 0, 0)
-                              ? ask_timed(memory, thread, key, ret)
-                              : ask(memory, thread, key, ret);
-    if (__builtin_expect(atomic_load_explicit(&memory->tap, memory_order_relaxed) != NULL, 0)) {
+    memory_count count = count_begin(memory);
+    shard_answer answer =
+        count_samples(&count) ? ask_timed(memory, &count, key, ret) : ask(memory, &count, key, ret);
+    if (is_tapped(memory)) {
         tell_tap(memory, key, answer == SHARD_HIT);
     }
     if (answer != SHARD_HIT) {
-        return answer_otherwise(reader, own, answer);
+        return answer_otherwise(&count, answer);
     }
-    if (own) {
-        count_own(&reader->hits);
-    } else {
-        count_shared(&reader->hits);
-    }
+    count_one(&count, &count.reader->hits);
     ret->tier = 0;
     ret->tier_name = tier->name;
     ret->elapsed_ns = 0;
@@ -129,12 +210,161 @@ static brisk_err memory_get(brisk_tier *tier, const brisk_key *key, brisk_hit *r
     return BRISK_OK;
 }
 
+/* --- the hit into a buffer ------------------------------------------------------------------ */
+
+static void fill_info(const peek *p, brisk_entry_info *ret)
+{
+    *ret = (brisk_entry_info){
+        .size = p->shape.value_size,
+        .expires_at_ns = peek_expiry(p),
+        .cost_ns = cell_field(p->cell, &p->shape, CELL_COST),
+        .flags = p->shape.flags >> CELL_ENTRY_SHIFT & CELL_ENTRY_FLAGS,
+        .meta_size = p->shape.meta_size,
+        .era = p->shape.era,
+    };
+}
+
+/* SHARD_HIT and what fits is copied, or what shard_peek says. */
+PEEK_INLINE shard_answer take_bytes(const memory_shard *shard, const peek *p, void *buffer,
+                                    size_t capacity, brisk_entry_info *ret)
+{
+    uint32_t size = p->shape.value_size;
+    if (__builtin_expect(size <= capacity, 1)) {
+        cell_copy_out(buffer, p->cell + p->value_at, size);
+    }
+    fill_info(p, ret);
+    bool good = peek_is_good(p) && !is_over(shard, ret->expires_at_ns);
+    return good ? SHARD_HIT : SHARD_BUSY;
+}
+
+static shard_answer read_slowly(memory_shard *shard, const brisk_key *key, void *buffer,
+                                size_t capacity, brisk_entry_info *ret)
+{
+    brisk_hit hit;
+    shard_answer answer = shard_get(shard, key, &hit);
+    if (answer != SHARD_HIT) {
+        return answer;
+    }
+    uint64_t size = brisk_value_size(hit.value);
+    if (size != 0 && size <= capacity) {
+        memcpy(buffer, brisk_value_data(hit.value), (size_t)size);
+    }
+    *ret = (brisk_entry_info){
+        .size = size,
+        .expires_at_ns = hit.expires_at_ns,
+        .cost_ns = hit.cost_ns,
+        .flags = hit.flags,
+        .meta_size = hit.meta_size,
+        .era = hit.era,
+    };
+    brisk_value_unref(hit.value);
+    return SHARD_HIT;
+}
+
+brisk_err memory_read_slow(memory_tier *memory, const brisk_key *key, void *buffer, size_t capacity,
+                           brisk_entry_info *ret)
+{
+    BRISK_ASSERT(is_key(key));
+    memory_count count = count_begin(memory);
+    uint64_t begin = count_samples(&count) ? brisk_clock_now_ns(memory->clock) | 1 : 0;
+    memory_shard *shard = shard_of(memory, key);
+    shard_answer answer = SHARD_BUSY;
+    if (__builtin_expect(count.own, 1)) {
+        peek p;
+        answer = shard_peek(shard, key, &p);
+        if (answer == SHARD_HIT) {
+            answer = take_bytes(shard, &p, buffer, capacity, ret);
+        }
+        if (answer == SHARD_HIT) {
+            note_hit(memory, shard, count.thread, p.line, key);
+        }
+    }
+    if (answer == SHARD_BUSY) {
+        answer = read_slowly(shard, key, buffer, capacity, ret);
+    }
+    if (begin != 0) {
+        record_time(memory, begin);
+    }
+    if (is_tapped(memory)) {
+        tell_tap(memory, key, answer == SHARD_HIT);
+    }
+    if (answer != SHARD_HIT) {
+        return answer_otherwise(&count, answer);
+    }
+    count_one(&count, &count.reader->hits);
+    return ret->size <= capacity ? BRISK_OK : BRISK_ERR_LIMIT;
+}
+
+/* --- many ----------------------------------------------------------------------------------- */
+
+/* Buckets first, then what their tags say: two rounds of misses instead of two for each key. */
+void brisk_memory_prefetch(const brisk_tier *tier, const brisk_key *keys, uint32_t count)
+{
+    BRISK_ASSERT(count <= BRISK_MEMORY_BATCH_MAX);
+    const memory_tier *memory = (const memory_tier *)tier;
+    const memory_bucket *homes[BRISK_MEMORY_BATCH_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        const memory_table *table = &shard_of(memory, &keys[i])->table;
+        homes[i] = peek_segment(table, keys[i].hash.lo) +
+                   (table_bucket_bits(keys[i].hash.lo) & table->bucket_mask);
+        __builtin_prefetch(homes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const memory_shard *shard = shard_of(memory, &keys[i]);
+        uint64_t more = atomic_load_explicit(&homes[i]->more, memory_order_relaxed);
+        uint64_t tags = atomic_load_explicit(&homes[i]->tags, memory_order_relaxed);
+        uint32_t slots = table_match(tags, more, table_tag(keys[i].hash.lo));
+        if (slots != 0) {
+            uint32_t slot = (uint32_t)__builtin_ctz(slots);
+            uint32_t line = atomic_load_explicit(&homes[i]->lines[slot], memory_order_relaxed);
+            const unsigned char *cell = shard->table.base + (size_t)line * WORD_BYTES;
+            __builtin_prefetch(cell); /* of whatever: a prefetch cannot fail */
+            __builtin_prefetch(cell + BUCKET_BYTES);
+            __builtin_prefetch(cell + BUCKET_BYTES + BUCKET_BYTES - WORD_BYTES);
+        }
+    }
+}
+
+uint32_t brisk_memory_get_batch(brisk_tier *tier, const brisk_key *keys, uint32_t count,
+                                brisk_hit *hits, brisk_err *errs)
+{
+    brisk_memory_prefetch(tier, keys, count);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        errs[i] = tier->ops->get(tier, &keys[i], &hits[i]);
+        found += errs[i] == BRISK_OK;
+    }
+    return found;
+}
+
+/* --- the other operations of a tier --------------------------------------------------------- */
+
 static brisk_err memory_put(brisk_tier *tier, const brisk_key *key, brisk_value *value,
                             const brisk_entry_opts *opts)
 {
     BRISK_ASSERT(is_key(key));
     static const brisk_entry_opts none = {0};
-    return shard_put(shard_of(memory_of(tier), key), key, value, opts != NULL ? opts : &none);
+    shard_item item = {
+        .key = key,
+        .value = value,
+        .size = brisk_value_size(value),
+        .opts = opts != NULL ? opts : &none,
+    };
+    return shard_put(shard_of(memory_of(tier), key), &item);
+}
+
+brisk_err brisk_memory_put_bytes(brisk_tier *tier, const brisk_key *key, const void *data,
+                                 size_t size, const brisk_entry_opts *opts)
+{
+    BRISK_ASSERT(is_key(key));
+    static const brisk_entry_opts none = {0};
+    shard_item item = {
+        .key = key,
+        .data = data,
+        .size = size,
+        .opts = opts != NULL ? opts : &none,
+    };
+    return shard_put(shard_of(memory_of(tier), key), &item);
 }
 
 static brisk_err memory_remove(brisk_tier *tier, const brisk_key *key)
@@ -158,7 +388,7 @@ static void memory_read_stats(brisk_tier *tier, brisk_tier_stats *ret)
     memory_tier *memory = memory_of(tier);
     brisk_tier_stats stats = {
         .bytes = memory->block_bytes + MEMORY_HIST_BYTES,
-        .bytes_max = memory->bytes_max,
+        .bytes_max = atomic_load_explicit(&memory->bytes_max, memory_order_relaxed),
     };
     for (uint32_t i = 0; i <= memory->thread_count; i++) {
         memory_reader *reader = &memory->readers[i];
@@ -176,25 +406,13 @@ static void memory_read_stats(brisk_tier *tier, brisk_tier_stats *ret)
     *ret = stats;
 }
 
-static void free_tier(memory_tier *memory, uint32_t shards)
-{
-    for (uint32_t i = 0; i < shards; i++) {
-        shard_deinit(&memory->shards[i]);
-    }
-    brisk_hist_destroy(memory->hist);
-    (void)pthread_mutex_destroy(&memory->hist_lock);
-    memory_taps_free(memory);
-    memory->alloc->release(memory->alloc->ctx, memory, memory->block_bytes, _Alignof(memory_shard));
-}
-
 static void memory_destroy(brisk_tier *tier)
 {
-    memory_tier *memory = memory_of(tier);
-    free_tier(memory, memory->shard_count);
+    memory_free(memory_of(tier), memory_of(tier)->shard_count);
 }
 
-static const brisk_tier_ops memory_ops = {
-    .get = memory_get,
+const brisk_tier_ops memory_ops_slow = {
+    .get = memory_get_slow,
     .put = memory_put,
     .remove = memory_remove,
     .clear = memory_clear,
@@ -202,123 +420,22 @@ static const brisk_tier_ops memory_ops = {
     .destroy = memory_destroy,
 };
 
-static uint32_t cpu_count(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > SHARDS_MAX ? SHARDS_MAX : (uint32_t)count;
-}
+const brisk_tier_ops memory_ops_plain = {
+    .get = memory_get_plain,
+    .put = memory_put,
+    .remove = memory_remove,
+    .clear = memory_clear,
+    .read_stats = memory_read_stats,
+    .destroy = memory_destroy,
+};
 
-/* A few for each processor, but none smaller than what large pages are asked for. */
-static uint32_t default_shards(uint64_t bytes_max)
-{
-    uint32_t shards = 1;
-    while (shards < cpu_count() * 4 && bytes_max / (shards * 2) > SHARD_HUGE_BYTES) {
-        shards *= 2;
-    }
-    return shards;
-}
-
-/* One block: the tier, its shards, readers and rings. */
-static memory_tier *new_tier(const brisk_alloc *alloc, uint32_t shards, uint32_t threads)
-{
-    size_t shards_at = (sizeof(memory_tier) + 63) & ~(size_t)63;
-    size_t readers_at = shards_at + shards * sizeof(memory_shard);
-    size_t rings_at = readers_at + (threads + 1) * sizeof(memory_reader);
-    size_t bytes = rings_at + (size_t)threads * shards * sizeof(hits_ring);
-    unsigned char *block = alloc->acquire(alloc->ctx, bytes, _Alignof(memory_shard));
-    if (block == NULL) {
-        return NULL;
-    }
-    memset(block, 0, bytes);
-    void *parts[] = {block, block + shards_at, block + readers_at, block + rings_at};
-    memory_tier *memory = parts[0];
-    memory->shards = parts[1];
-    memory->readers = parts[2];
-    memory->rings = parts[3];
-    memory->shard_count = shards;
-    memory->thread_count = threads;
-    memory->alloc = alloc;
-    memory->block_bytes = bytes;
-    return memory;
-}
-
-/* Everything but the shards. */
-static brisk_err make_tier(const brisk_memory_tier_opts *opts, memory_tier **ret)
-{
-    uint64_t bytes_max = opts->bytes_max != 0 ? opts->bytes_max : bytes_max_default;
-    uint64_t reserve = opts->bytes_reserve > bytes_max ? opts->bytes_reserve : bytes_max;
-    uint32_t shards = opts->shards != 0 ? opts->shards : default_shards(bytes_max);
-    if ((shards & (shards - 1)) != 0 || shards > SHARDS_MAX) {
-        return BRISK_ERR_INVALID;
-    }
-    uint32_t threads =
-        bytes_max / shards < SMALL_TIER_BYTES ? SMALL_TIER_THREADS : cpu_count() * THREADS_PER_CPU;
-    threads = threads < MEMORY_THREADS_MAX ? threads : MEMORY_THREADS_MAX;
-    const brisk_alloc *alloc = opts->alloc != NULL ? opts->alloc : brisk_alloc_libc();
-    memory_tier *memory = new_tier(alloc, shards, threads);
-    if (memory == NULL) {
-        return BRISK_ERR_NOMEM;
-    }
-    brisk_hist_opts hist = {.precision_bits = HIST_PRECISION_BITS, .alloc = alloc};
-    brisk_err err = brisk_hist_create(&hist, &memory->hist);
-    if (err == BRISK_OK && pthread_mutex_init(&memory->hist_lock, NULL) != 0) {
-        err = BRISK_ERR_NOMEM;
-    }
-    if (err != BRISK_OK) {
-        brisk_hist_destroy(memory->hist);
-        alloc->release(alloc->ctx, memory, memory->block_bytes, _Alignof(memory_shard));
-        return err;
-    }
-    memory->bytes_max = bytes_max;
-    memory->bytes_reserve = reserve;
-    memory->policy_name = opts->policy != NULL ? policy_find(opts->policy)->name : "lru";
-    memory->clock = opts->clock;
-    *ret = memory;
-    return BRISK_OK;
-}
-
-brisk_err brisk_memory_tier_create(const brisk_memory_tier_opts *opts, brisk_tier **ret)
-{
-    BRISK_ASSERT(ret != NULL);
-    static const brisk_memory_tier_opts defaults = {0};
-    opts = opts != NULL ? opts : &defaults;
-    const policy_ops *policy = policy_find(opts->policy != NULL ? opts->policy : "lru");
-    memory_tier *memory = NULL;
-    brisk_err err = policy != NULL ? make_tier(opts, &memory) : BRISK_ERR_INVALID;
-    if (err != BRISK_OK) {
-        return err;
-    }
-    uint64_t fixed = memory->block_bytes + MEMORY_HIST_BYTES;
-    uint64_t rest = memory->bytes_reserve > fixed ? memory->bytes_reserve - fixed : 0;
-    uint64_t entries_max =
-        (opts->entries_max + memory->shard_count - 1) / memory->shard_count; /* 0 stays 0 */
-    for (uint32_t i = 0; i < memory->shard_count; i++) {
-        shard_opts shard = {
-            .bytes = rest / memory->shard_count,
-            .entries_max = entries_max,
-            .on_drop = opts->on_drop,
-            .on_drop_ctx = opts->on_drop_ctx,
-            .policy_ops = policy,
-            .clock = opts->clock,
-            .alloc = memory->alloc,
-            .rings = &memory->rings[i],
-            .ring_stride = memory->shard_count,
-            .ring_count = memory->thread_count,
-        };
-        err = shard_init(&memory->shards[i], &shard);
-        if (err != BRISK_OK) {
-            free_tier(memory, i);
-            return err;
-        }
-    }
-    if (memory->bytes_reserve != memory->bytes_max) {
-        err = memory_resize(memory, memory->bytes_max, opts->entries_max);
-        if (err != BRISK_OK) {
-            free_tier(memory, memory->shard_count);
-            return err;
-        }
-    }
-    memory->base = (brisk_tier){.ops = &memory_ops, .name = "memory", .flags = BRISK_TIER_FAST};
-    *ret = &memory->base;
-    return BRISK_OK;
-}
+#if MEMORY_HAS_WIDE
+const brisk_tier_ops memory_ops_wide = {
+    .get = memory_get_wide,
+    .put = memory_put,
+    .remove = memory_remove,
+    .clear = memory_clear,
+    .read_stats = memory_read_stats,
+    .destroy = memory_destroy,
+};
+#endif

@@ -1,75 +1,21 @@
 /*
  * memory_more.c -- what only the memory tier can: <brisk/memory.h> beyond a tier's operations.
  *
- * A cursor of a walk is shard << 32 | bucket: entries stay in their bucket while they live.
+ * A cursor of a walk is shard 24 | bucket 8 | spread hash 32; see memory_walk.c.
  */
 #include <string.h>
 
 #include "base/assert.h"
 #include "cache/memory_tier.h"
 
+enum { CURSOR_SHARD_SHIFT = 40, CURSOR_BUCKET_SHIFT = 32, CURSOR_BUCKETS = 255 };
+
 brisk_err brisk_memory_read(brisk_tier *tier, const brisk_key *key, void *buffer, size_t capacity,
                             brisk_entry_info *ret)
 {
-    brisk_hit hit;
-    brisk_err err = tier->ops->get(tier, key, &hit);
-    if (err != BRISK_OK) {
-        return err;
-    }
-    uint64_t size = brisk_value_size(hit.value);
-    if (size > capacity) {
-        err = BRISK_ERR_LIMIT;
-    } else if (size != 0) {
-        memcpy(buffer, brisk_value_data(hit.value), (size_t)size);
-    }
-    brisk_value_unref(hit.value);
-    if (ret != NULL) {
-        *ret = (brisk_entry_info){
-            .size = size,
-            .expires_at_ns = hit.expires_at_ns,
-            .cost_ns = hit.cost_ns,
-            .flags = hit.flags,
-            .meta_size = hit.meta_size,
-            .era = hit.era,
-        };
-    }
-    return err;
-}
-
-void brisk_memory_prefetch(const brisk_tier *tier, const brisk_key *keys, uint32_t count)
-{
-    const memory_tier *memory = (const memory_tier *)tier;
-    for (uint32_t i = 0; i < count; i++) {
-        const memory_table *table = &shard_of(memory, &keys[i])->table;
-        __builtin_prefetch(&table->buckets[table_home(table, keys[i].hash.lo)]);
-    }
-}
-
-uint32_t brisk_memory_get_batch(brisk_tier *tier, const brisk_key *keys, uint32_t count,
-                                brisk_hit *hits, brisk_err *errs)
-{
-    BRISK_ASSERT(count <= BRISK_MEMORY_BATCH_MAX);
-    brisk_memory_prefetch(tier, keys, count);
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        errs[i] = tier->ops->get(tier, &keys[i], &hits[i]);
-        found += errs[i] == BRISK_OK;
-    }
-    return found;
-}
-
-brisk_err brisk_memory_put_bytes(brisk_tier *tier, const brisk_key *key, const void *data,
-                                 size_t size, const brisk_entry_opts *opts)
-{
-    brisk_value *value = NULL;
-    brisk_err err = brisk_value_copy(data, size, memory_of(tier)->alloc, &value);
-    if (err != BRISK_OK) {
-        (void)tier->ops->remove(tier, key);
-        return err;
-    }
-    err = tier->ops->put(tier, key, value, opts);
-    brisk_value_unref(value);
-    return err;
+    brisk_entry_info info;
+    memory_tier *memory = memory_of(tier);
+    return memory->read(memory, key, buffer, capacity, ret != NULL ? ret : &info);
 }
 
 brisk_err brisk_memory_info(brisk_tier *tier, const brisk_key *key, brisk_entry_info *ret)
@@ -79,8 +25,7 @@ brisk_err brisk_memory_info(brisk_tier *tier, const brisk_key *key, brisk_entry_
 
 brisk_err brisk_memory_expire(brisk_tier *tier, const brisk_key *key, uint64_t expires_at_ns)
 {
-    return shard_expire(shard_of(memory_of(tier), key), key, expires_at_ns) ? BRISK_OK
-                                                                            : BRISK_ERR_NOT_FOUND;
+    return shard_expire(shard_of(memory_of(tier), key), key, expires_at_ns);
 }
 
 brisk_err brisk_memory_update(brisk_tier *tier, const brisk_key *key,
@@ -93,68 +38,103 @@ uint64_t brisk_memory_scan(brisk_tier *tier, uint64_t cursor, uint32_t count,
                            void (*visit)(void *ctx, const brisk_memory_visit *entry), void *ctx)
 {
     memory_tier *memory = memory_of(tier);
-    uint64_t shard = cursor >> 32;
-    uint32_t bucket = (uint32_t)cursor;
+    uint64_t number = cursor >> CURSOR_SHARD_SHIFT;
+    shard_cursor at = {
+        .bucket = (uint32_t)(cursor >> CURSOR_BUCKET_SHIFT) & CURSOR_BUCKETS,
+        .spread = (uint32_t)cursor,
+    };
     uint32_t seen = 0;
     count = count != 0 ? count : 1;
-    while (shard < memory->shard_count) {
-        seen += shard_scan(&memory->shards[shard], &bucket, count - seen, visit, ctx);
-        if (bucket >= memory->shards[shard].table.bucket_count) {
-            shard++;
-            bucket = 0;
-        }
-        if (seen >= count) {
-            break;
+    while (number < memory->shard_count && seen < count) {
+        seen += shard_scan(&memory->shards[number], &at, count - seen, visit, ctx);
+        if (at.done) {
+            at = (shard_cursor){.bucket = 0};
+            number++;
         }
     }
-    return shard < memory->shard_count ? shard << 32 | bucket : 0;
+    return number < memory->shard_count ? number << CURSOR_SHARD_SHIFT |
+                                              (uint64_t)at.bucket << CURSOR_BUCKET_SHIFT | at.spread
+                                        : 0;
 }
 
 bool brisk_memory_random(brisk_tier *tier, brisk_rng *rng,
                          void (*visit)(void *ctx, const brisk_memory_visit *entry), void *ctx)
 {
     memory_tier *memory = memory_of(tier);
-    random_visit r = {.visit = visit, .ctx = ctx};
+    bool found = false;
     uint64_t first = brisk_rng_below(rng, memory->shard_count);
-    for (uint32_t i = 0; i < memory->shard_count && !r.done; i++) {
+    for (uint32_t i = 0; i < memory->shard_count && !found; i++) {
         uint64_t at = (first + i) % memory->shard_count;
-        (void)shard_random(&memory->shards[at], brisk_rng_next(rng), &r);
+        found = shard_random(&memory->shards[at], brisk_rng_next(rng), visit, ctx);
     }
-    return r.done;
+    return found;
 }
 
-brisk_err memory_resize(memory_tier *memory, uint64_t bytes_max, uint64_t entries_max)
+uint64_t memory_shard_bytes(const memory_tier *memory, uint64_t bytes_max)
 {
     uint64_t fixed = memory->block_bytes + MEMORY_HIST_BYTES;
-    if (bytes_max > memory->bytes_reserve || bytes_max <= fixed) {
+    return bytes_max > fixed ? (bytes_max - fixed) / memory->shard_count : 0;
+}
+
+uint64_t memory_shard_entries(const memory_tier *memory, uint64_t entries_max)
+{
+    return entries_max / memory->shard_count + (entries_max % memory->shard_count != 0);
+}
+
+brisk_err brisk_memory_resize(brisk_tier *tier, uint64_t bytes_max, uint64_t entries_max)
+{
+    memory_tier *memory = memory_of(tier);
+    if (bytes_max > memory->bytes_reserve) {
         return BRISK_ERR_INVALID;
     }
-    uint64_t bytes = (bytes_max - fixed) / memory->shard_count;
-    uint64_t entries = (entries_max + memory->shard_count - 1) / memory->shard_count;
+    uint64_t bytes = memory_shard_bytes(memory, bytes_max);
+    uint64_t entries = memory_shard_entries(memory, entries_max);
     for (uint32_t i = 0; i < memory->shard_count; i++) {
         brisk_err err = shard_resize(&memory->shards[i], bytes, entries);
         if (err != BRISK_OK) {
-            return err;
+            return err; /* the first one's: all have the same limits */
         }
     }
     atomic_store_explicit(&memory->bytes_max, bytes_max, memory_order_relaxed);
     return BRISK_OK;
 }
 
-brisk_err brisk_memory_resize(brisk_tier *tier, uint64_t bytes_max, uint64_t entries_max)
-{
-    return memory_resize(memory_of(tier), bytes_max, entries_max);
-}
-
 brisk_err brisk_memory_set_policy(brisk_tier *tier, const char *policy)
 {
-    (void)tier;
-    return policy_find(policy) != NULL ? BRISK_OK : BRISK_ERR_INVALID; /* there is one only */
+    memory_tier *memory = memory_of(tier);
+    const policy_ops *ops = policy_find(policy);
+    if (ops == NULL) {
+        return BRISK_ERR_INVALID;
+    }
+    for (uint32_t i = 0; i < memory->shard_count; i++) {
+        brisk_err err = shard_set_policy(&memory->shards[i], ops);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
+    return BRISK_OK;
+}
+
+/* "auto" and what it has chosen, as one static text. */
+static const char *choice_name(const char *chosen)
+{
+    static const char *const names[] = {"auto:lru", "auto:lfu",   "auto:fifo",
+                                        "auto:ttl", "auto:sieve", "auto:s3fifo",
+                                        "auto:arc", "auto:lirs",  "auto:wtinylfu"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i] + strlen("auto:"), chosen) == 0) {
+            return names[i];
+        }
+    }
+    return "auto";
 }
 
 const char *brisk_memory_policy(const brisk_tier *tier)
 {
-    return ((const memory_tier *)tier)->policy_name;
+    const memory_tier *memory = (const memory_tier *)tier;
+    const char *chosen = NULL;
+    const char *name = shard_policy(&memory->shards[0], &chosen);
+    return chosen != NULL ? choice_name(chosen) : name;
 }
 
 uint64_t brisk_memory_tend(brisk_tier *tier, uint64_t budget_ns)
@@ -165,13 +145,13 @@ uint64_t brisk_memory_tend(brisk_tier *tier, uint64_t budget_ns)
     uint64_t dropped = 0;
     for (uint32_t shards = 0; shards < memory->shard_count;) {
         uint64_t shard = (at >> 32) % memory->shard_count;
-        uint32_t bucket = (uint32_t)at;
-        if (!shard_tend(&memory->shards[shard], &bucket, &dropped)) {
-            bucket = 0;
+        uint32_t chunk = (uint32_t)at;
+        if (!shard_tend(&memory->shards[shard], &chunk, &dropped)) {
+            chunk = 0;
             shard++;
             shards++;
         }
-        at = shard << 32 | bucket;
+        at = shard << 32 | chunk;
         if (brisk_clock_now_ns(memory->clock) - begin >= budget_ns) {
             break;
         }
@@ -194,6 +174,9 @@ void brisk_memory_set_tap(brisk_tier *tier, uint32_t one_in,
     /* Release: pairs with the acquire of the readers.  Several callers: the last one wins. */
     while (!atomic_compare_exchange_weak_explicit(&memory->tap, &made->older, made,
                                                   memory_order_release, memory_order_relaxed)) {
+    }
+    for (uint32_t i = 0; i < memory->shard_count; i++) {
+        atomic_fetch_or_explicit(&memory->shards[i].watch, SHARD_TAP, memory_order_relaxed);
     }
 }
 

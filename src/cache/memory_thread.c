@@ -13,6 +13,7 @@
 enum { NUMBER_FIRST = 1 };
 
 static _Atomic uint64_t claimed; /* bit n: number n has a thread */
+static _Atomic uint32_t highest; /* numbers below were claimed at least once */
 static pthread_key_t end_key;
 static bool end_key_made;
 static pthread_once_t end_key_once = PTHREAD_ONCE_INIT;
@@ -44,6 +45,11 @@ static uint32_t claim(void)
                                                    memory_order_acquire, memory_order_relaxed)) {
             continue;
         }
+        uint32_t seen = atomic_load_explicit(&highest, memory_order_relaxed);
+        while (seen <= number &&
+               !atomic_compare_exchange_weak_explicit(&highest, &seen, number + 1,
+                                                      memory_order_relaxed, memory_order_relaxed)) {
+        }
         void *value = (void *)(uintptr_t)(NUMBER_FIRST + number);
         if (pthread_setspecific(end_key, value) != 0) {
             atomic_fetch_and_explicit(&claimed, ~(UINT64_C(1) << number), memory_order_release);
@@ -52,6 +58,12 @@ static uint32_t claim(void)
         return NUMBER_FIRST + number;
     }
     return MEMORY_THREAD_REFUSED;
+}
+
+/* Relaxed: a thread too new to be seen here has noted nothing that has to be known yet. */
+uint32_t memory_thread_highest(void)
+{
+    return atomic_load_explicit(&highest, memory_order_relaxed);
 }
 
 uint32_t memory_thread_claim(void)

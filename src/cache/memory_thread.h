@@ -18,6 +18,8 @@ enum { MEMORY_THREADS_MAX = 64 };
 extern _Thread_local uint32_t memory_thread_own __attribute__((tls_model("initial-exec")));
 
 uint32_t memory_thread_claim(void);
+/* All numbers that any thread ever had are below. */
+uint32_t memory_thread_highest(void);
 
 /* The same in every call of one thread; MEMORY_THREADS_MAX or more when it has none. */
 static inline uint32_t memory_thread_number(void)

@@ -59,7 +59,7 @@ static void on_thread_end(void *value)
             list->head = block->u.next;
             release_block(block, i);
         }
-        list->count = 0;
+        list->room = 0;
     }
 }
 
@@ -73,6 +73,9 @@ static bool open_thread(void)
 {
     (void)pthread_once(&end_key_once, make_key);
     value_kept.open = end_key_made && pthread_setspecific(end_key, &value_kept) == 0;
+    for (uint32_t i = 0; value_kept.open && i < VALUE_BLOCK_CLASSES; i++) {
+        value_kept.lists[i].room = VALUE_BLOCKS_KEPT;
+    }
     return value_kept.open;
 }
 
@@ -80,12 +83,12 @@ static bool open_thread(void)
 static inline bool keep_block(brisk_value *value)
 {
     value_block_list *list = &value_kept.lists[value->block_class];
-    if (list->count >= VALUE_BLOCKS_KEPT || !value_kept.open) {
+    if (list->room == 0) {
         return false;
     }
     value->u.next = list->head;
     list->head = value;
-    list->count++;
+    list->room--;
     return true;
 }
 
@@ -135,7 +138,8 @@ __attribute__((noinline)) static void value_free(brisk_value *value)
     } else if (value->kind == VALUE_FILE) {
         (void)close(value->u.fd);
     }
-    size_t extra = value->kind == VALUE_INLINE ? (size_t)value->size : 0;
+    bool inside = value->kind == VALUE_INLINE || value->kind == VALUE_ROOMY;
+    size_t extra = inside ? (size_t)value_held(value) : 0;
     const brisk_alloc *alloc = value->alloc;
     alloc->release(alloc->ctx, value, sizeof *value + extra, value_align);
 }
@@ -165,6 +169,19 @@ brisk_err brisk_value_reserve(size_t size, const brisk_alloc *alloc, void **data
         return BRISK_ERR_NOMEM;
     }
     *data = value->bytes;
+    *ret = value;
+    return BRISK_OK;
+}
+
+brisk_err value_reserve_room(uint64_t size, uint64_t capacity, const brisk_alloc *alloc,
+                             brisk_value **ret)
+{
+    BRISK_ASSERT(size <= capacity);
+    brisk_value *value = value_new(VALUE_ROOMY, size, (size_t)capacity, alloc);
+    if (value == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    value->u.capacity = capacity;
     *ret = value;
     return BRISK_OK;
 }
@@ -217,8 +234,8 @@ void brisk_value_unref(brisk_value *value)
     }
     /* Acquire: pairs with the release half of the subtractions by the other former owners. */
     uint32_t refs = atomic_load_explicit(&value->refs, memory_order_acquire);
-    BRISK_ASSERT(refs != 0);
-    if (refs != 1) {
+    if (__builtin_expect(refs != 1, 0)) {
+        BRISK_ASSERT(refs != 0);
         refs = atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel);
         BRISK_ASSERT(refs != 0);
     }

@@ -1,0 +1,17 @@
+/*
+ * memory_hit_wide.c -- the usual hit for processors with 64-byte instructions (AVX-512).
+ *
+ * Compiled for them, called only when memory_create.c finds them.
+ */
+#include "cache/memory_hit.h"
+
+brisk_err memory_get_wide(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
+{
+    return hit_get(tier, key, ret);
+}
+
+brisk_err memory_read_wide(memory_tier *memory, const brisk_key *key, void *buffer, size_t capacity,
+                           brisk_entry_info *ret)
+{
+    return hit_read(memory, key, buffer, capacity, ret);
+}
