@@ -90,9 +90,6 @@ static void tell_drop(void *ctx, resp_bytes key, brisk_drop_reason reason)
         tracking_changed(s, NULL, key);
     }
     notify(s, expired ? NOTIFY_EXPIRED : NOTIFY_EVICTED, expired ? "expired" : "evicted", key);
-    if (expired && s->disk != NULL) {
-        disk_changed(s, key);
-    }
 }
 
 void tell_drops(server *s)

@@ -12,10 +12,13 @@
 
 typedef struct disk disk;
 
-BRISK_NODISCARD brisk_err disk_open(server *s, const char *path, uint64_t bytes_max, disk **ret,
-                                    brisk_errinfo *info);
-/* Everything is written, the folder is closed in order. */
-void disk_close(disk *d);
+/* The tier alone, for the keyspace, which owns it. */
+BRISK_NODISCARD brisk_err disk_open_tier(server *s, const char *path, uint64_t bytes_max,
+                                         brisk_tier **ret, brisk_errinfo *info);
+/* Let changes go there and keys come from there. */
+BRISK_NODISCARD brisk_err disk_start(server *s, brisk_tier *tier, disk **ret);
+/* Everything is written; nothing goes there any more.  NULL is accepted. */
+void disk_stop(disk *d);
 /* Does `cmd` need a key that may be on disk?  Then it is held, its client waits, and true. */
 bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t argc);
 /* `key` changed: what memory holds now goes to disk. */
@@ -23,8 +26,6 @@ void disk_changed(server *s, resp_bytes key);
 void disk_cleared(server *s);
 /* The client goes: nobody waits for its keys. */
 void disk_forget(client *c);
-/* Wait until everything changed so far is written.  Without the server's lock. */
-void disk_flush(server *s);
 void disk_stats(server *s, brisk_tier_stats *ret);
 
 #endif /* BRISK_SRC_DAEMON_DISK_H */

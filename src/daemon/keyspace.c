@@ -1,6 +1,9 @@
 /*
  * keyspace.c -- commands' view of the memory tier.
  *
+ * Tiers are used directly, since a batch of commands is one step for everybody; the cache around
+ * them keeps the generations that tags, dependencies and prefixes need.
+ *
  * The tier hashes keys with XXH3 over the raw bytes.  Keys of a batch are hashed before the lock is
  * taken, to prefetch what their lookups need; the hashes are kept as hints and recognised by the
  * address of the key's bytes.
@@ -117,11 +120,13 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
         opts->bytes_reserve > opts->bytes_max ? opts->bytes_reserve : opts->bytes_max;
     keys->odd_key = opts->alloc->acquire(opts->alloc->ctx, BRISK_KEY_BYTES_MAX, 1);
     if (keys->odd_key == NULL) {
+        brisk_tier_destroy(opts->disk);
         return BRISK_ERR_NOMEM;
     }
     for (uint32_t i = 0; i < 2; i++) {
         keys->scratch[i] = opts->alloc->acquire(opts->alloc->ctx, KEYSPACE_SCRATCH, 1);
         if (keys->scratch[i] == NULL) {
+            brisk_tier_destroy(opts->disk);
             keyspace_close(keys);
             return BRISK_ERR_NOMEM;
         }
@@ -138,7 +143,18 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
         .alloc = opts->alloc,
     };
     brisk_err err = brisk_memory_tier_create(&tier, &keys->tier);
+    if (err == BRISK_OK) {
+        brisk_tier *tiers[] = {keys->tier, opts->disk};
+        brisk_cache_opts cache = {.tiers = tiers,
+                                  .tier_count = opts->disk != NULL ? 2 : 1,
+                                  .clock = &keys->clock,
+                                  .alloc = opts->alloc};
+        err = brisk_cache_create(&cache, &keys->cache);
+    }
+    keys->may_be_outdated =
+        opts->disk != NULL; /* its folder knows of earlier runs, and of others */
     if (err != BRISK_OK) {
+        brisk_tier_destroy(opts->disk);
         keyspace_close(keys);
     }
     return err;
@@ -146,7 +162,12 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
 
 void keyspace_close(keyspace *keys)
 {
-    brisk_tier_destroy(keys->tier);
+    if (keys->cache != NULL) {
+        brisk_cache_destroy(keys->cache); /* and its tier */
+    } else {
+        brisk_tier_destroy(keys->tier);
+    }
+    keys->cache = NULL;
     keys->tier = NULL;
     BRISK_VEC_DEINIT(&keys->drops);
     if (keys->odd_key != NULL) {
@@ -175,8 +196,7 @@ brisk_key keyspace_key(keyspace *keys, resp_bytes bytes)
     return brisk_key_of(bytes.data, bytes.size);
 }
 
-/* The key under which `bytes` is stored. */
-static brisk_key stored_key(keyspace *keys, resp_bytes bytes)
+brisk_key keyspace_stored(keyspace *keys, resp_bytes bytes)
 {
     BRISK_ASSERT(keyspace_key_fits(bytes));
     if (bytes.size > 0 && bytes.data[0] != '\0') {
@@ -189,10 +209,86 @@ static brisk_key stored_key(keyspace *keys, resp_bytes bytes)
     return brisk_key_of(keys->odd_key, bytes.size + 1);
 }
 
+/* --- what was invalidated ----------------------------------------------------------------- */
+
+static bool tagged_is_current(keyspace *keys, const brisk_key *key)
+{
+    brisk_hit hit;
+    if (keys->tier->ops->get(keys->tier, key, &hit) != BRISK_OK) {
+        return false;
+    }
+    brisk_entry_mark mark = {
+        .flags = hit.flags, .meta_size = hit.meta_size, .meta = hit.meta, .era = hit.era};
+    bool current = brisk_cache_is_current(keys->cache, key, &mark);
+    brisk_value_unref(hit.value);
+    return current;
+}
+
+/* An entry that was found: is it still what it should be?  If not, it goes. */
+static bool is_current(keyspace *keys, const brisk_key *key, const brisk_entry_info *info)
+{
+    if (!keys->may_be_outdated) {
+        return true;
+    }
+    brisk_entry_mark mark = {.flags = info->flags, .era = info->era};
+    bool current = (info->flags & BRISK_ENTRY_TAGGED) != 0
+                       ? tagged_is_current(keys, key)
+                       : brisk_cache_is_current(keys->cache, key, &mark);
+    if (!current) {
+        (void)keys->tier->ops->remove(keys->tier, key); /* of memory: cannot fail */
+    }
+    return current;
+}
+
+static bool find(keyspace *keys, const brisk_key *key, brisk_entry_info *ret)
+{
+    return brisk_memory_info(keys->tier, key, ret) == BRISK_OK && is_current(keys, key, ret);
+}
+
+brisk_err keyspace_tag(keyspace *keys, resp_bytes key, const brisk_tag *tags, uint32_t tag_count,
+                       const brisk_key *depends, uint32_t depends_count)
+{
+    brisk_key stored = keyspace_stored(keys, key);
+    brisk_entry_info info;
+    brisk_hit hit;
+    if (!find(keys, &stored, &info) ||
+        keys->tier->ops->get(keys->tier, &stored, &hit) != BRISK_OK) {
+        return BRISK_ERR_NOT_FOUND;
+    }
+    brisk_entry_opts opts = {.expires_at_ns = hit.expires_at_ns,
+                             .cost_ns = hit.cost_ns,
+                             .tags = tags,
+                             .tag_count = tag_count,
+                             .depends_on = depends,
+                             .depends_count = depends_count};
+    brisk_sealed sealed;
+    brisk_err err = BRISK_ERR_INVALID;
+    keys->may_be_outdated = true;
+    if (brisk_cache_seal(keys->cache, &stored, &opts, &sealed)) {
+        err = keys->tier->ops->put(keys->tier, &stored, hit.value, &sealed.opts);
+    }
+    brisk_value_unref(hit.value);
+    return err;
+}
+
+brisk_err keyspace_invalidate_tag(keyspace *keys, resp_bytes tag)
+{
+    keys->may_be_outdated = true;
+    return brisk_cache_invalidate_tag(keys->cache, tag.data, tag.size);
+}
+
+brisk_err keyspace_invalidate_prefix(keyspace *keys, resp_bytes prefix)
+{
+    keys->may_be_outdated = true;
+    return brisk_cache_invalidate_prefix(keys->cache, prefix.data, prefix.size);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
 bool keyspace_info(keyspace *keys, resp_bytes key, brisk_entry_info *ret)
 {
-    brisk_key stored = stored_key(keys, key);
-    return brisk_memory_info(keys->tier, &stored, ret) == BRISK_OK;
+    brisk_key stored = keyspace_stored(keys, key);
+    return find(keys, &stored, ret);
 }
 
 bool keyspace_has(keyspace *keys, resp_bytes key)
@@ -201,14 +297,22 @@ bool keyspace_has(keyspace *keys, resp_bytes key)
     return keyspace_info(keys, key, &info);
 }
 
-/* --- reading ------------------------------------------------------------------------------ */
+bool keyspace_get(keyspace *keys, resp_bytes key, brisk_hit *ret)
+{
+    brisk_entry_info info;
+    brisk_key stored = keyspace_stored(keys, key);
+    return find(keys, &stored, &info) && keys->tier->ops->get(keys->tier, &stored, ret) == BRISK_OK;
+}
 
 bool keyspace_view_open(keyspace *keys, resp_bytes key, keyspace_view *ret)
 {
-    brisk_key stored = stored_key(keys, key);
+    brisk_key stored = keyspace_stored(keys, key);
     brisk_entry_info info = {0};
     unsigned char *scratch = keys->scratch[keys->scratch_next];
     brisk_err err = brisk_memory_read(keys->tier, &stored, scratch, KEYSPACE_SCRATCH, &info);
+    if ((err != BRISK_OK && err != BRISK_ERR_LIMIT) || !is_current(keys, &stored, &info)) {
+        return false;
+    }
     if (err == BRISK_OK) {
         keys->scratch_next ^= 1;
         *ret = (keyspace_view){
@@ -216,7 +320,7 @@ bool keyspace_view_open(keyspace *keys, resp_bytes key, keyspace_view *ret)
         return true;
     }
     brisk_hit hit;
-    if (err != BRISK_ERR_LIMIT || keys->tier->ops->get(keys->tier, &stored, &hit) != BRISK_OK) {
+    if (keys->tier->ops->get(keys->tier, &stored, &hit) != BRISK_OK) {
         return false;
     }
     *ret = (keyspace_view){
@@ -234,14 +338,28 @@ void keyspace_view_close(keyspace_view *view)
     view->held = NULL;
 }
 
+/* Head and tail around a value that lies HEAD_MAX behind `at`; returns the size of all. */
+static size_t frame_value(unsigned char *at, size_t size)
+{
+    char digits[RESP_I64_TEXT];
+    size_t head = resp_format_i64(digits, (int64_t)size);
+    at[0] = '$';
+    memcpy(at + 1, digits, head);
+    at[1 + head] = '\r';
+    at[2 + head] = '\n';
+    memmove(at + 3 + head, at + HEAD_MAX, size);
+    at[3 + head + size] = '\r';
+    at[4 + head + size] = '\n';
+    return 5 + head + size;
+}
+
 bool keyspace_write(keyspace *keys, resp_bytes key, resp_writer *out)
 {
-    brisk_key stored = stored_key(keys, key);
+    brisk_key stored = keyspace_stored(keys, key);
     brisk_entry_info info = {0};
-    /* Read where it will be sent from: head of the likeliest length, value, CRLF. */
-    size_t before = out->size;
     size_t room = VALUE_GUESS;
     for (;;) {
+        /* Read where it will be sent from. */
         unsigned char *at = resp_writer_room(out, HEAD_MAX + room + 2);
         if (at == NULL) {
             return true; /* the writer remembers */
@@ -252,55 +370,86 @@ bool keyspace_write(keyspace *keys, resp_bytes key, resp_writer *out)
             room = info.size;
             continue;
         }
-        if (err != BRISK_OK) {
+        if (err != BRISK_OK || !is_current(keys, &stored, &info)) {
             return false;
         }
-        BRISK_ASSERT(out->size == before);
-        size_t size = info.size;
-        char digits[RESP_I64_TEXT];
-        size_t head = resp_format_i64(digits, (int64_t)size);
-        at[0] = '$';
-        memcpy(at + 1, digits, head);
-        at[1 + head] = '\r';
-        at[2 + head] = '\n';
-        memmove(at + 3 + head, at + HEAD_MAX, size);
-        at[3 + head + size] = '\r';
-        at[4 + head + size] = '\n';
-        out->size += 5 + head + size;
+        out->size += frame_value(at, info.size);
         return true;
     }
 }
 
 /* --- changing ----------------------------------------------------------------------------- */
 
+/* Whatever depends on the key is outdated. */
+static void tell_dependents(keyspace *keys, const brisk_key *key)
+{
+    if (keys->may_be_outdated) {
+        brisk_cache_change_end(keys->cache, key, 0);
+    }
+}
+
 brisk_err keyspace_put(keyspace *keys, resp_bytes key, resp_bytes value, uint64_t expires_at_ns)
 {
-    brisk_key stored = stored_key(keys, key);
+    brisk_key stored = keyspace_stored(keys, key);
     brisk_entry_opts opts = {.expires_at_ns = expires_at_ns};
-    return brisk_memory_put_bytes(keys->tier, &stored, value.data, value.size,
-                                  expires_at_ns != 0 ? &opts : NULL);
+    brisk_err err;
+    if (keys->may_be_outdated) {
+        brisk_sealed sealed;
+        bool good = brisk_cache_seal(keys->cache, &stored, &opts, &sealed);
+        BRISK_ASSERT(good); /* it comes from nothing that could have changed */
+        err = brisk_memory_put_bytes(keys->tier, &stored, value.data, value.size, &sealed.opts);
+        tell_dependents(keys, &stored);
+    } else {
+        err = brisk_memory_put_bytes(keys->tier, &stored, value.data, value.size,
+                                     expires_at_ns != 0 ? &opts : NULL);
+    }
+    return err;
+}
+
+brisk_err keyspace_restore(keyspace *keys, const brisk_key *stored, const brisk_hit *hit)
+{
+    brisk_entry_mark mark = {
+        .flags = hit->flags, .meta_size = hit->meta_size, .meta = hit->meta, .era = hit->era};
+    if (!brisk_cache_is_current(keys->cache, stored, &mark)) {
+        return BRISK_ERR_NOT_FOUND;
+    }
+    brisk_entry_opts opts = {.flags = hit->flags,
+                             .meta_size = hit->meta_size,
+                             .meta = hit->meta,
+                             .cost_ns = hit->cost_ns,
+                             .expires_at_ns = hit->expires_at_ns,
+                             .era = hit->era};
+    return keys->tier->ops->put(keys->tier, stored, hit->value, &opts);
 }
 
 brisk_err keyspace_update(keyspace *keys, resp_bytes key,
                           brisk_err (*edit)(void *ctx, brisk_memory_edit *edit), void *ctx)
 {
-    brisk_key stored = stored_key(keys, key);
-    return brisk_memory_update(keys->tier, &stored, edit, ctx);
+    brisk_key stored = keyspace_stored(keys, key);
+    brisk_entry_info info;
+    if (keys->may_be_outdated) {
+        (void)find(keys, &stored, &info); /* what is outdated is not there to be changed */
+    }
+    brisk_err err = brisk_memory_update(keys->tier, &stored, edit, ctx);
+    tell_dependents(keys, &stored);
+    return err;
 }
 
 bool keyspace_remove(keyspace *keys, resp_bytes key)
 {
-    brisk_key stored = stored_key(keys, key);
+    brisk_key stored = keyspace_stored(keys, key);
     brisk_entry_info info;
-    if (brisk_memory_info(keys->tier, &stored, &info) != BRISK_OK) {
+    if (!find(keys, &stored, &info)) {
         return false;
     }
-    return keys->tier->ops->remove(keys->tier, &stored) == BRISK_OK;
+    bool removed = keys->tier->ops->remove(keys->tier, &stored) == BRISK_OK;
+    tell_dependents(keys, &stored);
+    return removed;
 }
 
 bool keyspace_expire(keyspace *keys, resp_bytes key, uint64_t expires_at_ns)
 {
-    brisk_key stored = stored_key(keys, key);
+    brisk_key stored = keyspace_stored(keys, key);
     return brisk_memory_expire(keys->tier, &stored, expires_at_ns) == BRISK_OK;
 }
 

@@ -29,11 +29,14 @@ typedef struct keyspace_opts {
     uint64_t bytes_max;
     uint64_t bytes_reserve;
     const char *policy;
+    brisk_tier *disk; /* behind memory, taken over also on failure; NULL: none */
     const brisk_alloc *alloc;
 } keyspace_opts;
 
 typedef struct keyspace {
-    brisk_tier *tier;
+    brisk_tier *tier;     /* the cache's */
+    brisk_cache *cache;   /* its generations: what tags and prefixes make outdated */
+    bool may_be_outdated; /* something may have been invalidated */
     const brisk_alloc *alloc;
     brisk_clock clock; /* what the tier is given: the time of the batch */
     _Atomic uint64_t wall_ns;
@@ -105,6 +108,22 @@ uint64_t keyspace_count(keyspace *keys);
 void keyspace_stats(keyspace *keys, brisk_tier_stats *ret);
 /* New limit; false: outside what is possible. */
 bool keyspace_resize(keyspace *keys, uint64_t bytes_max);
+
+/* The entry as the tier has it (value, meta data, expiry), when it is there and current. */
+bool keyspace_get(keyspace *keys, resp_bytes key, brisk_hit *ret);
+/* Store as it was got elsewhere, meta data and all. */
+BRISK_NODISCARD brisk_err keyspace_restore(keyspace *keys, const brisk_key *stored,
+                                           const brisk_hit *hit);
+/* The key as tiers know it; valid until the next call. */
+brisk_key keyspace_stored(keyspace *keys, resp_bytes key);
+
+/* Names and keys whose invalidation or change is to make `key` outdated.  Errors: NOT_FOUND, those
+ * of keyspace_put. */
+BRISK_NODISCARD brisk_err keyspace_tag(keyspace *keys, resp_bytes key, const brisk_tag *tags,
+                                       uint32_t tag_count, const brisk_key *depends,
+                                       uint32_t depends_count);
+BRISK_NODISCARD brisk_err keyspace_invalidate_tag(keyspace *keys, resp_bytes tag);
+BRISK_NODISCARD brisk_err keyspace_invalidate_prefix(keyspace *keys, resp_bytes prefix);
 
 /* Call `fn` for everything that left by itself since the last call. */
 void keyspace_drops(keyspace *keys, void (*fn)(void *ctx, resp_bytes key, brisk_drop_reason reason),

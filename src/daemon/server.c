@@ -434,13 +434,24 @@ static void name_run(server *s)
     brisk_rng_init(&s->rng, seed);
 }
 
-static brisk_err create_parts(server *s, const server_opts *opts)
+static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo *info)
 {
+    brisk_tier *tier = NULL;
+    if (opts->disk_path != NULL && opts->disk_path[0] != '\0') {
+        brisk_err err = disk_open_tier(s, opts->disk_path, opts->disk_bytes, &tier, info);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
     keyspace_opts keys = {.bytes_max = opts->memory_bytes,
                           .bytes_reserve = opts->memory_bytes,
                           .policy = opts->policy,
+                          .disk = tier,
                           .alloc = s->alloc};
     brisk_err err = keyspace_open(&s->keys, &keys);
+    if (err == BRISK_OK && tier != NULL) {
+        err = disk_start(s, tier, &s->disk);
+    }
     if (err == BRISK_OK) {
         err = command_table_create(s->alloc, &s->commands);
     }
@@ -547,15 +558,12 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     }
     name_run(s);
     brisk_errinfo why = {.code = BRISK_OK};
-    brisk_err err = create_parts(s, opts);
+    brisk_err err = create_parts(s, opts, &why);
     if (err == BRISK_OK) {
         err = create_workers(s, opts);
     }
     if (err == BRISK_OK) {
         err = listen_all(s, opts, &why);
-    }
-    if (err == BRISK_OK && opts->disk_path != NULL && opts->disk_path[0] != '\0') {
-        err = disk_open(s, opts->disk_path, opts->disk_bytes, &s->disk, &why);
     }
     if (err != BRISK_OK) {
         server_destroy(s);
@@ -635,7 +643,7 @@ void server_destroy(server *s)
     for (uint32_t i = 0; i < s->worker_count; i++) {
         deinit_worker(&s->workers[i]);
     }
-    disk_close(s->disk);
+    disk_stop(s->disk);
     if (s->workers != NULL) {
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);
     }
