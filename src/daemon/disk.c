@@ -59,9 +59,9 @@ struct disk {
     change *first;
     change *last;
     size_t pending_bytes;
-    uint32_t clears;  /* asked for and not done: before all changes that are queued */
-    bool writing;     /* the writer is inside the tier */
-    dict fetches;     /* also under the server's lock */
+    uint32_t clears; /* asked for and not done: before all changes that are queued */
+    bool writing;    /* the writer is inside the tier */
+    dict fetches;    /* also under the server's lock */
     fetch *fetch_first;
     fetch *fetch_last;
     bool stop;

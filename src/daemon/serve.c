@@ -292,7 +292,6 @@ static void block_signals(sigset_t *set, sigset_t *before)
     (void)sigemptyset(set);
     (void)sigaddset(set, SIGTERM);
     (void)sigaddset(set, SIGINT);
-    (void)sigaddset(set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, set, before);
 }
 
@@ -315,8 +314,7 @@ static void wait_for_end(int signal_fd, int stop_fd)
         if (FD_ISSET(stop_fd, &fds)) {
             return;
         }
-        if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info &&
-            info.ssi_signo != SIGHUP) {
+        if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
             return;
         }
     }
@@ -351,6 +349,7 @@ static brisk_exit serve(const brisk_invocation *in, const setup *set)
     stop_pipe stop = {{-1, -1}};
     sigset_t signals;
     sigset_t before;
+    (void)signal(SIGHUP, SIG_IGN);    /* a terminal that goes takes no server with it */
     block_signals(&signals, &before); /* before the workers start, so that they inherit it */
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
     if (signal_fd < 0 || pipe2(stop.fds, O_CLOEXEC) != 0) {

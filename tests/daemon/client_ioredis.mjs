@@ -1,0 +1,30 @@
+// ioredis against the server at the port that is given.
+import assert from 'node:assert/strict';
+import Redis from 'ioredis';
+
+const port = Number(process.argv[2]);
+const redis = new Redis({ port, maxRetriesPerRequest: 1 });
+assert.equal(await redis.set('io:a', 'b', 'EX', 100, 'NX'), 'OK');
+assert.equal(await redis.set('io:a', 'c', 'NX'), null);
+assert.equal(await redis.get('io:a'), 'b');
+assert.deepEqual(await redis.mget('io:a', 'io:none'), ['b', null]);
+assert.equal(await redis.incrby('io:n', 5), 5);
+const answers = await redis.pipeline().set('io:x', '1').incr('io:x').get('io:x').exec();
+assert.deepEqual(answers, [[null, 'OK'], [null, 2], [null, '2']]);
+const done = await redis.multi().incr('io:n').get('io:n').exec();
+assert.deepEqual(done, [[null, 6], [null, '6']]);
+const stream = redis.scanStream({ match: 'io:*', count: 2 });
+const keys = new Set();
+for await (const some of stream) for (const key of some) keys.add(key);
+assert.deepEqual([...keys].sort(), ['io:a', 'io:n', 'io:x']);
+await assert.rejects(redis.call('LPUSH', 'l', '1'), /unknown command/);
+const subscriber = redis.duplicate();
+const message = new Promise((resolve) => subscriber.on('message', (channel, text) => resolve([channel, text])));
+await subscriber.subscribe('io:channel');
+assert.equal(await redis.publish('io:channel', 'hello'), 1);
+assert.deepEqual(await message, ['io:channel', 'hello']);
+const bytes = Buffer.from([0, 255, 13, 10, 0]);
+await redis.set('io:bytes', bytes);
+assert.deepEqual(await redis.getBuffer('io:bytes'), bytes);
+subscriber.disconnect();
+await redis.quit();

@@ -1,0 +1,499 @@
+"""`brisk serve` from outside: what Redis's suite does not ask.
+
+  test_serve.py BRISK [NAME...]
+
+Every case starts a server of its own; times are waited for, never asserted.
+"""
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+
+from serve_lib import Client, Error, Push, Server, wait_until
+
+BRISK = sys.argv[1]
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def check(condition, what="not so"):
+    if not condition:
+        raise AssertionError(what)
+
+
+class Serving:
+    def __init__(self, *args, settings=(), memory="64MiB"):
+        self.server = Server(BRISK, ["--memory", memory, *args], settings)
+
+    def __enter__(self):
+        return self.server
+
+    def __exit__(self, kind, value, trace):
+        code, words = self.server.stop()
+        if kind is None:
+            check(code == 0, f"exit code {code}: {words}")
+            check("ERROR: " not in words and "runtime error" not in words, words)
+
+
+@case
+def starts_and_ends_in_order():
+    with Serving("--threads", "2") as server:
+        check(f"ready at 127.0.0.1:{server.port}" in server.announced, server.announced)
+        client = server.client()
+        check(client.ok("PING") == "PONG")
+        server.process.send_signal(signal.SIGHUP)
+        check(client.ok("PING") == "PONG", "SIGHUP is harmless")
+        client.send("SHUTDOWN")
+        check(server.process.wait(30) == 0)
+
+
+@case
+def says_why_it_cannot_start():
+    with Serving() as server:
+        for args in (["--resp", f"127.0.0.1:{server.port}"], ["--resp", "nonsense"],
+                     ["--memory", "100MiB", "--policy", "nonsense"],
+                     ["--password-file", "/nonexistent"]):
+            try:
+                Server(BRISK, args).stop()
+            except RuntimeError as error:
+                check("brisk: " in str(error), str(error))
+            else:
+                raise AssertionError(f"started with {args}")
+
+
+@case
+def unix_socket():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s")
+        with Serving("--unix", path) as server:
+            client = Client(path)
+            check(client.ok("SET", "a", "1") == "OK")
+            check(server.client().ok("GET", "a") == b"1")
+            check(b"flags=U" in client.ok("CLIENT", "INFO"))
+        check(not os.path.exists(path), "the socket is still there")
+
+
+@case
+def password():
+    with tempfile.NamedTemporaryFile("w", suffix=".pw") as file:
+        file.write("s3cret\n")
+        file.flush()
+        with Serving("--password-file", file.name) as server:
+            client = server.client()
+            check("NOAUTH" in str(client.call("GET", "a")))
+            check("WRONGPASS" in str(client.call("AUTH", "wrong")))
+            check("WRONGPASS" in str(client.call("AUTH", "default", "s3cret ")))
+            check("NOAUTH" in str(client.call("HELLO", "3")))
+            check(client.ok("AUTH", "s3cret") == "OK")
+            check(client.ok("SET", "a", "1") == "OK")
+            other = server.client()
+            check(other.ok("HELLO", "3", "AUTH", "default", "s3cret")[b"proto"] == 3)
+            stranger = server.client()
+            stranger.send_raw(b"*11\r\n")
+            check("unauthenticated multibulk" in str(stranger.read()))
+            stranger = server.client()
+            stranger.send_raw(b"*2\r\n$3\r\nGET\r\n$16385\r\n")
+            check("unauthenticated bulk" in str(stranger.read()))
+
+
+@case
+def odd_keys_and_values():
+    with Serving() as server:
+        client = server.client()
+        keys = [b"", b"\0", b"\0\0a", b"\xff" * 100, b"k" * 65535, b"a b\r\n"]
+        for i, key in enumerate(keys):
+            check(client.ok("SET", key, b"v%d" % i) == "OK", key[:20])
+        for i, key in enumerate(keys):
+            check(client.ok("GET", key) == b"v%d" % i, key[:20])
+        check(sorted(client.ok("KEYS", "*")) == sorted(keys))
+        check("longer" in str(client.call("SET", b"k" * 65536, "x")))
+        for size in (0, 1, 511, 512, 513, 16384, 16385, 300000, 3000000):
+            value = os.urandom(size)
+            check(client.ok("SET", "v", value) == "OK", size)
+            check(client.ok("GET", "v") == value, size)
+            check(client.ok("STRLEN", "v") == size)
+            check(client.ok("GETRANGE", "v", "0", "-1") == value)
+            check(client.ok("APPEND", "v", "tail") == size + 4)
+            check(client.ok("GET", "v") == value + b"tail")
+        check("too large" in str(client.call("SET", "v", b"x" * (20 << 20))))
+        check(client.ok("GET", "v") is None, "what could not be replaced is gone")
+
+
+@case
+def a_pipeline_cut_anywhere():
+    with Serving() as server:
+        client = server.client()
+        data = b"".join(Client.encode("SET", f"k{i}", "x" * i) for i in range(200))
+        data += b'set inline "a b\\x41"\r\nGET inline\r\n*0\r\n\r\n'
+        data += Client.encode("GET", "k199")
+        for step in (1, 7, 100, 1000):
+            for at in range(0, len(data), step):
+                client.send_raw(data[at : at + step])
+            for _ in range(201):
+                check(client.read() == "OK")
+            check(client.read() == b"a bA")
+            check(client.read() == b"x" * 199)
+
+
+@case
+def slow_reader_does_not_stop_others():
+    settings = ["serve.output_high=1MiB", "serve.output_max=4MiB"]
+    with Serving("--threads", "1", settings=settings) as server:
+        client = server.client()
+        client.ok("SET", "v", b"x" * 100000)
+        slow = server.client()
+        request = Client.encode("GET", "v") * 1000  # 100 MB of answers
+        sender = threading.Thread(target=lambda: slow.send_raw(request))
+        sender.start()
+        for i in range(200):
+            check(client.ok("SET", f"k{i}", "1") == "OK")
+        check(server.rss() < 400 << 20, server.rss())
+        count = 0
+        while count < 1000:
+            check(slow.read() == b"x" * 100000)
+            count += 1
+        sender.join()
+        check(slow.ok("PING") == "PONG")
+
+
+@case
+def a_subscriber_that_does_not_read_is_closed():
+    settings = ["serve.output_high=1MiB", "serve.output_max=2MiB"]
+    with Serving("--threads", "2", settings=settings) as server:
+        client = server.client()
+        deaf = server.client()
+        deaf.ok("SUBSCRIBE", "c")
+        for _ in range(400):
+            client.ok("PUBLISH", "c", b"x" * 50000)
+        check(wait_until(lambda: client.ok("PUBLISH", "c", "x") == 0), "still subscribed")
+        check(server.rss() < 400 << 20)
+
+
+@case
+def half_commands_hold_nobody():
+    with Serving("--threads", "1") as server:
+        halves = []
+        for i in range(200):
+            half = server.client()
+            half.send_raw(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n" + b"x" * (i * 10))
+            halves.append(half)
+        client = server.client()
+        for i in range(100):
+            check(client.ok("INCR", "n") == i + 1)
+        halves[0].send_raw(b"x" * 100000 + b"\r\n")
+        check(halves[0].read() == "OK")
+
+
+@case
+def an_unfinished_request_is_bounded():
+    settings = ["serve.input_max=1MiB", "serve.input_total=8MiB"]
+    with Serving("--threads", "1", settings=settings) as server:
+        client = server.client()
+        greedy = server.client()
+        greedy.send_raw(b"*2\r\n$3\r\nGET\r\n$400000000\r\n")
+        try:
+            for _ in range(100):
+                greedy.send_raw(b"x" * 100000)
+            greedy.read()
+            raise AssertionError("10 MB were taken")
+        except OSError:
+            pass
+        check(client.ok("PING") == "PONG")
+        check(b"client_query_buffer_limit_disconnections:1" in client.ok("INFO", "stats"))
+
+
+@case
+def garbage():
+    with Serving("--threads", "2") as server:
+        seed = int(os.environ.get("BRISK_SEED", "20260101"))
+        print(f"BRISK_SEED={seed}")
+        import random
+
+        rng = random.Random(seed)
+        parts = [b"*3\r\n", b"$3\r\n", b"SET\r\n", b"\r\n", b"*-1\r\n", b"$-1\r\n", b"*1048577\r\n",
+                 b"GET a\r\n", b"\0", b'"', b"$536870913\r\n", b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"]
+        for _ in range(300):
+            client = server.client(timeout=5)
+            try:
+                for _ in range(rng.randrange(1, 30)):
+                    client.send_raw(rng.choice(parts) if rng.random() < 0.8 else rng.randbytes(20))
+            except OSError:
+                pass
+            client.close()
+        check(server.client().ok("PING") == "PONG")
+
+
+@case
+def thousands_of_connections():
+    with Serving("--threads", "2", settings=["serve.clients_max=300"]) as server:
+        for _ in range(10):
+            clients = [server.client() for _ in range(200)]
+            for client in clients:
+                client.send("PING")
+            for client in clients:
+                check(client.read() == "PONG")
+            for client in clients:
+                client.close()
+        last = server.client()
+        check(wait_until(lambda: b"connected_clients:1\r" in last.ok("INFO", "clients")))
+        clients = [server.client() for _ in range(310)]
+        refused = 0
+        for client in clients:
+            try:
+                client.send("PING")
+                reply = client.read()
+            except OSError:
+                refused += 1
+                continue
+            refused += 1 if isinstance(reply, Error) else 0
+        check(refused == 11, refused)
+        for client in clients:
+            client.close()
+
+
+@case
+def idle_connections_are_closed():
+    with Serving(settings=["serve.idle_timeout=1s"]) as server:
+        idle = server.client()
+        subscriber = server.client()
+        subscriber.ok("SUBSCRIBE", "c")
+        check(idle.ok("PING") == "PONG")
+        try:
+            idle.read()
+            raise AssertionError("it said something")
+        except ConnectionError:
+            pass
+        check(server.client().ok("PUBLISH", "c", "x") == 1, "subscribers are not idle")
+
+
+@case
+def transactions_across_loops():
+    with Serving("--threads", "2") as server:
+        clients = [server.client() for _ in range(8)]
+
+        def work(client):
+            done = 0
+            while done < 50:
+                client.ok("WATCH", "n")
+                n = int(client.ok("GET", "n") or 0)
+                client.ok("MULTI")
+                client.ok("SET", "n", n + 1)
+                done += client.ok("EXEC") is not None
+
+        threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        check(clients[0].ok("GET", "n") == b"400")
+
+
+@case
+def one_flight_per_key():
+    with Serving("--threads", "2") as server:
+        first, second, third = (server.client() for _ in range(3))
+        word, token = first.ok("BRISK.LOAD", "k")
+        check(word == b"LEASE")
+        second.send("BRISK.LOAD", "k")
+        third.send("BRISK.LOAD", "k", "WAIT", "20000")
+        check(wait_until(lambda: b"blocked_clients:2" in first.ok("INFO", "clients")))
+        check(first.ok("SET", "k", "value") == "OK")
+        check(second.read() == [b"HIT", b"value"])
+        check(third.read() == [b"HIT", b"value"])
+        # Who promised goes away: the next one is asked.
+        check(first.ok("DEL", "k") == 1)
+        check(first.ok("BRISK.LOAD", "k")[0] == b"LEASE")
+        second.send("BRISK.LOAD", "k")
+        check(wait_until(lambda: b"blocked_clients:1" in third.ok("INFO", "clients")))
+        first.close()
+        check(second.read()[0] == b"LEASE")
+        # Nobody answers in time.
+        check(third.ok("BRISK.LOAD", "k", "WAIT", "100") == [b"TIMEOUT"])
+        third.send("BRISK.LOAD", "k", "WAIT", "60000")
+        fourth = server.client()
+        number = None
+        for line in fourth.ok("CLIENT", "LIST").split(b"\n"):
+            if b"flags=b" in line:
+                number = line.split(b" ")[0][3:]
+        check(fourth.ok("CLIENT", "UNBLOCK", number, "ERROR") == 1)
+        check("UNBLOCKED" in str(third.read()))
+        # Stale while it is refreshed.
+        check(second.ok("SET", "k", "old", "PX", "60000") == "OK")
+        word, token, value = third.ok("BRISK.LOAD", "k", "REFRESH", "120000")
+        check((word, value) == (b"REFRESH", b"old"))
+        check(fourth.ok("BRISK.LOAD", "k", "REFRESH", "120000") == [b"STALE", b"old"])
+        check(third.ok("BRISK.RELEASE", "k", token) == 1)
+        check(third.ok("BRISK.RELEASE", "k", token) == 0)
+        check(fourth.ok("BRISK.LOAD", "k") == [b"HIT", b"old"])
+
+
+@case
+def a_lease_ends():
+    with Serving() as server:
+        first, second = server.client(), server.client()
+        check(first.ok("BRISK.LOAD", "k", "LEASE", "300")[0] == b"LEASE")
+        check(second.ok("BRISK.LOAD", "k")[0] == b"LEASE")
+
+
+@case
+def tags_and_dependencies():
+    with Serving("--threads", "2") as server:
+        client, tracker = server.client(), server.client()
+        for key in ("a", "b", "c", "user:1", "user:2"):
+            client.ok("SET", key, key)
+        check(client.ok("BRISK.TAG", "a", "t1", "t2") == 1)
+        check(client.ok("BRISK.TAG", "b", "t2") == 1)
+        check(client.ok("BRISK.TAG", "c", "t3", "DEPENDS", "a") == 1)
+        check(client.ok("BRISK.TAG", "none", "t") == 0)
+        tracker.ok("HELLO", "3")
+        tracker.ok("CLIENT", "TRACKING", "ON")
+        tracker.ok("GET", "b")
+        check(client.ok("BRISK.INVALIDATE", "TAG", "t1") == "OK")
+        check(client.ok("MGET", "a", "b") == [None, b"b"])
+        message = tracker.read()
+        check(isinstance(message, Push) and message == [b"invalidate", None], message)
+        check(client.ok("BRISK.INVALIDATE", "TAG", "t2") == "OK")
+        check(client.ok("EXISTS", "b") == 0)
+        check(client.ok("INCR", "b") == 1, "an outdated value is not counted on")
+        check(client.ok("BRISK.INVALIDATE", "PREFIX", "user:") == "OK")
+        check(client.ok("MGET", "user:1", "user:2", "b") == [None, None, b"1"])
+        client.ok("SET", "user:1", "new")
+        check(client.ok("GET", "user:1") == b"new")
+        client.ok("SET", "a", "1")
+        client.ok("SET", "d", "1")
+        client.ok("BRISK.TAG", "d", "t", "DEPENDS", "a")
+        client.ok("SET", "a", "2")
+        check(client.ok("GET", "d") is None, "what it depends on has changed")
+
+
+@case
+def warm_restart():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--disk", folder, "--threads", "2") as server:
+            client = server.client()
+            for i in range(2000):
+                client.send("SET", f"k{i}", f"v{i}")
+            for i in range(2000):
+                check(client.read() == "OK")
+            client.ok("SET", "large", b"L" * 2000000)
+            client.ok("SET", "short", "x", "EX", "1000")
+            client.ok("SET", "gone", "x")
+            client.ok("DEL", "gone")
+            client.ok("SET", "tagged", "x")
+            client.ok("BRISK.TAG", "tagged", "t")
+        with Serving("--disk", folder, "--threads", "2") as server:
+            client = server.client()
+            check(client.ok("DBSIZE") == 0)
+            for i in range(2000):
+                client.send("GET", f"k{i}")
+            for i in range(2000):
+                check(client.read() == b"v%d" % i, i)
+            check(client.ok("GET", "large") == b"L" * 2000000)
+            check(990 <= client.ok("TTL", "short") <= 1000)
+            check(client.ok("GET", "gone") is None)
+            check(client.ok("APPEND", "k1", "!") == 3)
+            client.ok("MULTI")
+            client.ok("GET", "tagged")
+            client.ok("INCR", "n")
+            check(client.ok("EXEC") == [b"x", 1])
+            check(client.ok("BRISK.INVALIDATE", "TAG", "t") == "OK")
+            check(client.ok("SET", "k0", "new", "KEEPTTL") == "OK")
+        with Serving("--disk", folder) as server:
+            client = server.client()
+            check(client.ok("MGET", "k0", "k1", "tagged", "n") == [b"new", b"v1!", None, b"1"])
+            check(client.ok("FLUSHALL") == "OK")
+            check(client.ok("GET", "k5") is None)
+        with Serving("--disk", folder) as server:
+            check(server.client().ok("MGET", "k0", "k5") == [None, None])
+
+
+@case
+def more_than_fits_in_memory_is_on_disk():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--disk", folder, memory="16MiB") as server:
+            client = server.client()
+            count = 3000
+            for i in range(count):
+                client.send("SET", f"k{i}", b"%d" % i * 2000)
+            for i in range(count):
+                check(client.read() == "OK", i)
+            for i in range(0, count, 7):
+                check(client.ok("GET", f"k{i}") == b"%d" % i * 2000, i)
+            check(server.rss() < 300 << 20)
+
+
+@case
+def eviction_tells_trackers():
+    with Serving(memory="16MiB") as server:
+        client, tracker = server.client(), server.client()
+        client.ok("SET", "first", "x")
+        tracker.ok("HELLO", "3")
+        tracker.ok("CLIENT", "TRACKING", "ON")
+        tracker.ok("GET", "first")
+        for i in range(8000):
+            client.send("SET", f"k{i}", b"x" * 4000)
+        for i in range(8000):
+            check(client.read() == "OK")
+        check(tracker.read() == [b"invalidate", [b"first"]])
+
+
+@case
+def pause_and_unpause():
+    with Serving("--threads", "2") as server:
+        client, other = server.client(), server.client()
+        check(client.ok("CLIENT", "PAUSE", "100000", "WRITE") == "OK")
+        other.send("SET", "a", "1")
+        check(client.ok("GET", "a") is None)
+        check(wait_until(lambda: b"blocked_clients:1" in client.ok("INFO", "clients")))
+        other.send("GET", "a")
+        check(client.ok("CLIENT", "UNPAUSE") == "OK")
+        check(other.read() == "OK")
+        check(other.read() == b"1")
+
+
+@case
+def statistics():
+    with Serving() as server:
+        client = server.client()
+        client.ok("SET", "a", "1")
+        import json
+
+        stats = json.loads(client.ok("BRISK.STATS"))
+        check(stats["schema"] == 1 and stats["memory"]["entries"] == 1)
+        client.ok("HELLO", "3")
+        check(client.ok("BRISK.STATS", "MAP")[b"memory"][b"entries"] == 1)
+        check(client.ok("MEMORY", "USAGE", "a") > 0)
+        check(b"cmdstat_set:calls=1" in client.ok("INFO", "commandstats"))
+        client.ok("CONFIG", "SET", "slowlog-log-slower-than", "0")
+        client.ok("GET", "a")
+        check(client.ok("SLOWLOG", "GET", "1")[0][3] == [b"GET", b"a"])
+        check(len(client.ok("COMMAND")) == client.ok("COMMAND", "COUNT"))
+        check(b"summary" in client.ok("COMMAND", "DOCS", "get")[b"get"])
+
+
+def main():
+    failed = 0
+    for function in CASES:
+        if len(sys.argv) > 2 and function.__name__ not in sys.argv[2:]:
+            continue
+        print(f"[ RUN      ] {function.__name__}", flush=True)
+        try:
+            function()
+            print(f"[       OK ] {function.__name__}", flush=True)
+        except (AssertionError, OSError, RuntimeError, Error, ValueError) as error:
+            import traceback
+
+            traceback.print_exc()
+            print(f"[  FAILED  ] {function.__name__}: {error}", flush=True)
+            failed += 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
