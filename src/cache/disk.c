@@ -61,8 +61,8 @@
  * 11. Damage: slots have a CRC-8, records a keyed checksum over key, value and place, `state` and
  *     the index's head one too.  Without a good `state` nothing can be verified: new seed, all old
  *     records are refused.
- * 12. If the folder or the index is removed while processes use it, they find out (each put and
- *     remove, every 64th get) and go off; until then a reader may miss what newcomers do.
+ * 12. If the folder or the index is removed while processes use it, they find out (puts and removes
+ *     within 0.1 ms, gets at every 64th) and go off; until then they may miss what newcomers do.
  * 13. A move is a put by who holds write_lock, of the value that the slot names, and it swaps from
  *     exactly that word: words are never used twice (rule 1), so if the swap succeeds nobody has put
  *     or removed the key since the record was read, and if it fails the copy is killed, not the
@@ -90,8 +90,11 @@
 #include "base/assert.h"
 
 enum {
-    READ_FIRST = 2048, /* most records fit; 4096 costs a hit of 1 KB 50 ns, zstd 350 */
+    READ_MAX = 2048, /* at first; how much of it follows the records that are read */
+    READ_MIN = 256,
+    READ_STEP = 64,
     SAMPLE_EVERY = 64,
+    CHECK_EVERY_NS = 100000,
     SLOT_TRIES = 4,
 };
 
@@ -110,12 +113,17 @@ static bool is_usable(const disk_tier *tier)
 }
 
 /* Go off when the index was removed under us: others may work on a new one. */
-static bool check_folder(disk_tier *tier)
+static bool check_folder(disk_tier *tier, uint64_t now_ns)
 {
     struct stat st;
+    uint64_t age_ns = now_ns - atomic_load_explicit(&tier->checked_ns, memory_order_relaxed);
     if (!is_usable(tier)) {
         return false;
     }
+    if (age_ns - 1 < CHECK_EVERY_NS) { /* a clock that stands still is no reason */
+        return true;
+    }
+    atomic_store_explicit(&tier->checked_ns, now_ns, memory_order_relaxed);
     if (fstat(tier->index_fd, &st) == 0 && st.st_nlink > 0) {
         return true;
     }
@@ -250,12 +258,33 @@ static disk_answer read_long(disk_tier *tier, int fd, const disk_place *place,
                                                                                      : DISK_BAD;
 }
 
+/* Bytes that a get reads at first: too many cost a cache miss for each 64, too few a second read.
+ * It follows large records at once and small ones slowly. */
+static size_t first_read(const disk_tier *tier)
+{
+    return READ_MAX - atomic_load_explicit(&tier->read_less, memory_order_relaxed);
+}
+
+static void learn_size(disk_tier *tier, uint64_t size)
+{
+    static _Thread_local uint32_t tick;
+    size_t now = first_read(tier);
+    size_t wanted = size < READ_MIN ? READ_MIN : size > READ_MAX ? READ_MAX : (size_t)size;
+    wanted = (wanted + READ_STEP - 1) & ~(size_t)(READ_STEP - 1);
+    if (wanted < now && ++tick % SAMPLE_EVERY == 0) {
+        wanted = now - (now - wanted + 7) / 8;
+    } else if (wanted <= now) {
+        return;
+    }
+    atomic_store_explicit(&tier->read_less, (uint32_t)(READ_MAX - wanted), memory_order_relaxed);
+}
+
 static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const brisk_key *key,
                                brisk_hit *hit)
 {
-    unsigned char first[READ_FIRST];
+    unsigned char first[READ_MAX];
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
-    ssize_t have = tier->sys->pread(fd, first, sizeof first, (off_t)slot.offset);
+    ssize_t have = tier->sys->pread(fd, first, first_read(tier), (off_t)slot.offset);
     if (have < 0) {
         return answer_of(tier, BRISK_ERR_IO);
     }
@@ -264,6 +293,7 @@ static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const br
     }
     disk_record record;
     disk_verdict verdict = disk_record_check(first, (size_t)have, &place, &record);
+    learn_size(tier, record.size);
     if (verdict == DISK_RECORD_OK) {
         return use_record(tier, &record, key, hit);
     }
@@ -344,6 +374,7 @@ static disk_answer try_slot(disk_tier *tier, const disk_ways *ways, _Atomic uint
 static bool look_up(disk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     disk_ways ways = disk_ways_of(tier, key);
+    disk_ways_prefetch(&ways);
     bool found = false;
     for (uint32_t i = 0; i < ways.count; i++) {
         _Atomic uint64_t *slot = disk_way(&ways, i);
@@ -365,8 +396,8 @@ static brisk_err disk_get(brisk_tier *base, const brisk_key *key, brisk_hit *ret
     BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
     disk_tier *tier = disk_of(base);
     bool sampled = tick++ % SAMPLE_EVERY == 0;
-    bool usable = sampled ? check_folder(tier) : is_usable(tier);
     uint64_t begin = sampled ? brisk_clock_now_ns(tier->clock) : 0;
+    bool usable = sampled ? check_folder(tier, begin) : is_usable(tier);
     if (!usable || !look_up(tier, key, ret)) {
         disk_count(&tier->counters.misses, 1);
         return BRISK_ERR_NOT_FOUND;
@@ -429,19 +460,18 @@ static bool is_declined(brisk_err err)
 }
 
 /* All that needs write_lock.  Whatever fails, the old value is withdrawn. */
-static brisk_err store_or_forget(disk_tier *tier, const brisk_key *key, disk_draft *draft,
+static brisk_err store_or_forget(disk_tier *tier, const disk_ways *ways, disk_draft *draft,
                                  brisk_err err)
 {
-    disk_ways ways = disk_ways_of(tier, key);
     pthread_mutex_lock(&tier->write_lock);
     if (err == BRISK_OK) {
-        err = is_backing_off(tier) ? BRISK_ERR_DECLINED : store(tier, &ways, draft);
+        err = is_backing_off(tier) ? BRISK_ERR_DECLINED : store(tier, ways, draft);
     }
     if (err != BRISK_OK) {
         if (!is_declined(err)) {
             back_off(tier, err);
         }
-        brisk_err forgotten = disk_forget(tier, &ways);
+        brisk_err forgotten = disk_forget(tier, ways);
         err = forgotten != BRISK_OK ? forgotten : err;
     } else {
         tier->reject_until_ns = 0;
@@ -460,11 +490,13 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
     static const brisk_entry_opts no_opts;
     disk_tier *tier = disk_of(base);
     disk_count(&tier->counters.puts, 1);
-    if (!check_folder(tier)) {
+    disk_ways ways = disk_ways_of(tier, key);
+    disk_ways_prefetch(&ways); /* they come while the value is squeezed */
+    uint64_t begin = brisk_clock_now_ns(tier->clock);
+    if (!check_folder(tier, begin)) {
         disk_count(&tier->counters.rejects, 1);
         return BRISK_ERR_DECLINED;
     }
-    uint64_t begin = brisk_clock_now_ns(tier->clock);
     disk_draft draft = {.scratch = disk_scratch_take(tier)};
     brisk_err err = BRISK_ERR_NOMEM;
     if (draft.scratch != NULL) {
@@ -474,7 +506,7 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
         disk_record_set_store(draft.bytes, brisk_clock_now_ns(tier->clock) - begin);
     }
     bool has_file = err == BRISK_OK && draft.large;
-    err = store_or_forget(tier, key, &draft, err);
+    err = store_or_forget(tier, &ways, &draft, err);
     brisk_err synced = disk_sync_wait(tier); /* also what was withdrawn */
     if (err == BRISK_OK && synced != BRISK_OK) {
         disk_count(&tier->counters.rejects, 1);
@@ -503,7 +535,7 @@ static brisk_err disk_remove(brisk_tier *base, const brisk_key *key)
     BRISK_ASSERT(key->size != 0 && key->size <= BRISK_KEY_BYTES_MAX);
     disk_tier *tier = disk_of(base);
     disk_count(&tier->counters.removes, 1);
-    if (!check_folder(tier)) {
+    if (!check_folder(tier, brisk_clock_now_ns(tier->clock))) {
         return BRISK_OK; /* every get is a miss */
     }
     disk_ways ways = disk_ways_of(tier, key);
@@ -517,7 +549,7 @@ static brisk_err disk_remove(brisk_tier *base, const brisk_key *key)
 static brisk_err disk_clear(brisk_tier *base)
 {
     disk_tier *tier = disk_of(base);
-    if (!check_folder(tier)) {
+    if (!check_folder(tier, brisk_clock_now_ns(tier->clock))) {
         return BRISK_OK;
     }
     pthread_mutex_lock(&tier->write_lock);
@@ -532,7 +564,7 @@ bool brisk_disk_tier_tend(brisk_tier *base, uint64_t budget_bytes)
 {
     BRISK_ASSERT(base->ops == &disk_tier_ops);
     disk_tier *tier = disk_of(base);
-    if (!check_folder(tier) || pthread_mutex_trylock(&tier->tend_lock) != 0) {
+    if (!check_folder(tier, brisk_clock_now_ns(tier->clock)) || pthread_mutex_trylock(&tier->tend_lock) != 0) {
         return false;
     }
     bool more = disk_tend(tier, budget_bytes);

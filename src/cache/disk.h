@@ -7,7 +7,11 @@
  *     disk_fd.c       open segments, and the marks set in them
  *     disk_lock.c     locks between processes, the state file
  *     disk_open.c     open, recovery, close
+ *     disk_scan.c     reading segments and folders from the beginning
  *     disk_rebuild.c  a new index from the segments
+ *     disk_draft.c    a record before it has a place
+ *     disk_move.c     entries that leave their segment before it goes
+ *     disk_sync.c     durable acknowledgement
  *     disk_foreign.c  whose files the folder holds
  *     disk_large.c    values in files of their own
  *     disk_codec.c    codecs and buffers, one set per thread at work; the choice of a codec
@@ -302,6 +306,8 @@ typedef struct disk_tier {
     void *alive_page;
     _Atomic unsigned char *alive; /* in that page, which is zero in a forked child */
     _Atomic bool off;             /* the folder was taken away */
+    _Atomic uint64_t checked_ns;  /* when it was last seen to be there */
+    _Atomic uint32_t read_less;   /* than READ_MAX, by a get at first */
 
     /* Under write_lock: appends, withdrawals, structure. */
     pthread_mutex_t write_lock;
@@ -428,6 +434,12 @@ static inline _Atomic uint64_t *disk_way(const disk_ways *ways, uint32_t i)
 static inline uint16_t disk_slot_tag(uint64_t word)
 {
     return (uint16_t)(word >> DISK_TAG_SHIFT & ((1u << DISK_TAG_BITS) - 1));
+}
+
+static inline void disk_ways_prefetch(const disk_ways *ways)
+{
+    __builtin_prefetch(ways->bucket[0]);
+    __builtin_prefetch(ways->bucket[1]);
 }
 
 /* All below: the caller holds write_lock. */

@@ -7,6 +7,10 @@
  * believes it.  Two live records of one key should not be: both are killed, and the slot is
  * poisoned until the end of the rebuild, so that a third one goes the same way.  Only if they say the
  * same, as after a power loss during a move, one is kept.
+ *
+ * Some threads scan a segment each, which is where the time goes: reading and summing.  What they
+ * find they insert in batches under one lock, with the buckets on their way into the cache before
+ * they are needed.  A key itself is needed only if its tag is there already, and is then read again.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,109 +22,44 @@
 #include <brisk/log.h>
 
 #include "base/assert.h"
+#include "base/thread.h"
 #include "cache/disk.h"
 
-/* --- scanning -------------------------------------------------------------------------------- */
+enum {
+    WORKERS_MAX = 4,
+    BATCH = 256,
+    PREFETCH_AHEAD = 12,
+    THREADS_FROM = 8 << 20, /* bytes; with fewer, starting them takes longer than the work */
+    IDS_FIRST = 64,
+    READ_FIRST = 4096,
+};
 
-/* Bytes from scan->at on, at least `want` of them if the file has them; returns how many. */
-static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
-{
-    uint64_t skip = scan->at - scan->buffer_at;
-    if (scan->at < scan->buffer_at || skip > scan->buffer_have ||
-        scan->buffer_have - (size_t)skip < want) {
-        uint64_t left = scan->end - scan->at;
-        size_t size = left < scan->buffer_size ? (size_t)left : scan->buffer_size;
-        brisk_err err = BRISK_OK; /* an unreadable page ends the segment */
-        scan->buffer_have =
-            disk_pread_some(scan->tier, scan->fd, (disk_span){scan->buffer, size}, scan->at, &err);
-        scan->buffer_at = scan->at;
-        skip = 0;
-    }
-    *ret = scan->buffer + skip;
-    return scan->buffer_have - (size_t)skip;
-}
+/* A live record that waits for its slot. */
+typedef struct pending {
+    brisk_hash128 hash;
+    uint32_t offset;
+    bool large;
+} pending;
 
-bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret)
-{
-    disk_place place = {.seed = scan->tier->seed, .segment = scan->segment};
-    while (scan->at < scan->end && scan->end - scan->at >= DISK_RECORD_FIXED) {
-        const unsigned char *bytes;
-        size_t have = window(scan, DISK_RECORD_FIXED, &bytes);
-        if (have < DISK_RECORD_FIXED) {
-            return false;
-        }
-        place.offset = (uint32_t)scan->at;
-        disk_verdict verdict = disk_record_check(bytes, have, &place, ret);
-        if (verdict == DISK_RECORD_MORE && ret->size <= scan->buffer_size) {
-            have = window(scan, (size_t)ret->size, &bytes);
-            verdict = disk_record_check(bytes, have, &place, ret);
-        }
-        if (verdict == DISK_RECORD_OK) {
-            *ret_offset = scan->at;
-            scan->at += ret->size;
-            return true;
-        }
-        scan->at += DISK_RECORD_ALIGN; /* no record of ours: perhaps one begins behind the damage */
-    }
-    return false;
-}
+typedef struct rebuild {
+    disk_tier *tier;
+    uint32_t *ids;
+    uint32_t count;
+    uint32_t room;
+    uint64_t bytes;
+    _Atomic uint32_t next; /* of them, to be scanned */
+    pthread_mutex_t lock;  /* slots, kills, the table and what follows */
+    brisk_err err;         /* the first that ends it all */
+} rebuild;
 
-/* --- the folder ------------------------------------------------------------------------------ */
-
-disk_name_kind disk_name_read(const char *name, uint32_t *ret_number)
-{
-    uint32_t number = 0;
-    for (int i = 0; i < 8; i++) {
-        char c = name[i];
-        bool digit = c >= '0' && c <= '9';
-        if (!digit && (c < 'a' || c > 'f')) {
-            return DISK_NAME_OTHER;
-        }
-        number = number << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
-    }
-    *ret_number = number;
-    if (strcmp(name + 8, ".dict") == 0) {
-        return number >= 1 && number <= DISK_DICT_MAX ? DISK_NAME_DICT : DISK_NAME_OTHER;
-    }
-    bool is_files = strcmp(name + 8, ".files") == 0;
-    if ((!is_files && strcmp(name + 8, ".seg") != 0) || number == 0 ||
-        number > DISK_SEGMENT_ID_MAX) {
-        return DISK_NAME_OTHER;
-    }
-    return is_files ? DISK_NAME_FILES : DISK_NAME_SEGMENT;
-}
-
-DIR *disk_folder_open(const disk_tier *tier)
-{
-    int fd = openat(tier->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (dir == NULL && fd >= 0) {
-        (void)close(fd);
-    }
-    return dir;
-}
-
-void disk_folder_sweep(disk_tier *tier, bool orphans_only)
-{
-    DIR *dir = disk_folder_open(tier);
-    if (dir == NULL) {
-        return;
-    }
-    for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
-        uint32_t id = 0;
-        disk_name_kind kind = disk_name_read(file->d_name, &id);
-        if (kind == DISK_NAME_OTHER ||
-            (orphans_only && (kind == DISK_NAME_DICT || disk_entry_find(tier, id) != NULL))) {
-            continue; /* dictionaries: disk_dict_recover */
-        }
-        if (kind == DISK_NAME_FILES) {
-            (void)disk_files_remove(tier, id);
-        } else {
-            (void)unlinkat(tier->dir_fd, file->d_name, 0);
-        }
-    }
-    (void)closedir(dir);
-}
+typedef struct worker {
+    rebuild *job;
+    brisk_thread thread;
+    unsigned char *buffer;
+    uint32_t segment;
+    uint32_t count;
+    pending batch[BATCH];
+} worker;
 
 /* --- rebuilding ------------------------------------------------------------------------------ */
 
@@ -199,13 +138,11 @@ static bool is_copy(disk_tier *tier, uint64_t word, const disk_record *record)
     return same;
 }
 
-static brisk_err insert(disk_tier *tier, disk_slot slot, const disk_record *record)
+/* The key is needed: perhaps it is in the index already. */
+static brisk_err insert_same_tag(disk_tier *tier, uint64_t word, const disk_record *record)
 {
     brisk_key key = brisk_key_of(record->key, record->key_size);
     disk_ways ways = disk_ways_of(tier, &key);
-    slot.large = record->codec == DISK_FILE;
-    slot.tag = ways.tag;
-    uint64_t word = disk_slot_pack(tier, slot);
     bool same = false;
     _Atomic uint64_t *place = choose(tier, &ways, &same);
     uint64_t before = atomic_load_explicit(place, memory_order_relaxed);
@@ -226,24 +163,110 @@ static brisk_err insert(disk_tier *tier, disk_slot slot, const disk_record *reco
     return err;
 }
 
-static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean,
-                              uint32_t published_end)
+/* Read the record of `word` again for its key. */
+static brisk_err insert_slowly(disk_tier *tier, uint64_t word)
 {
+    disk_slot slot = disk_slot_unpack(word);
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    disk_pin pin;
+    brisk_err err = disk_fd_pin(tier, slot.segment, &pin);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    disk_scratch *scratch = disk_scratch_take(tier);
+    disk_record record = {.size = READ_FIRST};
+    disk_verdict verdict = DISK_RECORD_MORE;
+    err = scratch != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+    for (int tries = 0; tries < 2 && err == BRISK_OK && verdict == DISK_RECORD_MORE; tries++) {
+        size_t size = (size_t)record.size;
+        err = disk_scratch_reserve(tier, scratch, size);
+        if (err == BRISK_OK) {
+            size_t have = disk_pread_some(tier, pin.fd, (disk_span){scratch->buffer, size},
+                                          slot.offset, &err);
+            verdict = disk_record_check(scratch->buffer, have, &place, &record);
+        }
+    }
+    disk_fd_unpin(&pin);
+    if (err == BRISK_OK) {
+        err = verdict == DISK_RECORD_OK ? insert_same_tag(tier, word, &record) : BRISK_ERR_IO;
+    }
+    disk_scratch_give(tier, scratch);
+    return err;
+}
+
+static disk_ways ways_of(const disk_tier *tier, const pending *p)
+{
+    brisk_key key = {.hash = p->hash};
+    return disk_ways_of(tier, &key);
+}
+
+static brisk_err insert(disk_tier *tier, uint32_t segment, const pending *p)
+{
+    disk_ways ways = ways_of(tier, p);
+    disk_slot slot = {
+        .segment = segment, .offset = p->offset, .large = p->large, .tag = ways.tag};
+    uint64_t word = disk_slot_pack(tier, slot);
+    _Atomic uint64_t *empty = NULL;
+    bool same_tag = false;
+    for (uint32_t i = 0; i < ways.count; i++) {
+        _Atomic uint64_t *way = disk_way(&ways, i);
+        uint64_t there = atomic_load_explicit(way, memory_order_relaxed);
+        if (there == 0) {
+            empty = empty != NULL ? empty : way;
+        } else {
+            same_tag = same_tag || disk_slot_tag(there) == ways.tag;
+        }
+    }
+    if (same_tag || empty == NULL) {
+        return insert_slowly(tier, word);
+    }
+    atomic_store_explicit(empty, word, memory_order_relaxed);
+    return BRISK_OK;
+}
+
+/* Insert what the worker has found. */
+static brisk_err flush(worker *w)
+{
+    disk_tier *tier = w->job->tier;
+    brisk_err err = BRISK_OK;
+    pthread_mutex_lock(&w->job->lock);
+    for (uint32_t i = 0; i < w->count && err == BRISK_OK; i++) {
+        if (i + PREFETCH_AHEAD < w->count) {
+            disk_ways ahead = ways_of(tier, &w->batch[i + PREFETCH_AHEAD]);
+            disk_ways_prefetch(&ahead);
+        }
+        err = insert(tier, w->segment, &w->batch[i]);
+    }
+    pthread_mutex_unlock(&w->job->lock);
+    w->count = 0;
+    return err;
+}
+
+static brisk_err scan_segment(worker *w, disk_scan *scan, bool is_clean, uint32_t published_end)
+{
+    disk_tier *tier = w->job->tier;
+    disk_entry *entry = &tier->entries[scan->segment % tier->header->segment_count];
     uint64_t offset;
     uint64_t last = 0;
-    disk_entry *entry = &tier->entries[scan->segment % tier->header->segment_count];
+    uint32_t dead = 0;
     disk_record record;
     brisk_err err = BRISK_OK;
     while (err == BRISK_OK && disk_scan_next(scan, &offset, &record)) {
         last = offset;
         disk_entry_note(entry, record.expires_at_ns);
         if (!record.live) {
-            atomic_fetch_add_explicit(&entry->dead, 1, memory_order_relaxed);
-        } else {
-            disk_slot slot = {.segment = scan->segment, .offset = (uint32_t)offset};
-            err = insert(tier, slot, &record);
+            dead++;
+            continue;
         }
+        w->batch[w->count++] =
+            (pending){.hash = brisk_key_of(record.key, record.key_size).hash,
+                      .offset = (uint32_t)offset,
+                      .large = record.codec == DISK_FILE};
+        err = w->count == BATCH ? flush(w) : BRISK_OK;
     }
+    atomic_fetch_add_explicit(&entry->dead, dead, memory_order_relaxed);
+    brisk_err flushed = flush(w);
+    err = err != BRISK_OK ? err : flushed;
     if (err != BRISK_OK || is_clean || last == 0 || last < published_end) {
         return err;
     }
@@ -252,9 +275,21 @@ static brisk_err scan_segment(disk_tier *tier, disk_scan *scan, bool is_clean,
     return disk_kill(tier, disk_slot_pack(tier, slot));
 }
 
-/* `blank`: a scan with a buffer and nothing else. */
-static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *blank)
+/* The entry of a segment that is about to be scanned. */
+static void enter_table(disk_tier *tier, uint32_t id, uint64_t size, bool is_closed)
 {
+    disk_entry *entry = &tier->entries[id % tier->header->segment_count];
+    atomic_store_explicit(&entry->log_bytes, size, memory_order_relaxed);
+    atomic_store_explicit(&entry->file_bytes, disk_files_bytes(tier, id), memory_order_relaxed);
+    atomic_fetch_add_explicit(&entry->kills, 1, memory_order_relaxed); /* perhaps not synced */
+    atomic_store_explicit(&entry->word,
+                          disk_entry_word(id, 0, is_closed ? DISK_CLOSED : DISK_SEALED),
+                          memory_order_release);
+}
+
+static brisk_err rebuild_segment(worker *w, uint32_t id)
+{
+    disk_tier *tier = w->job->tier;
     disk_pin pin;
     brisk_err err = disk_fd_pin(tier, id, &pin);
     if (err != BRISK_OK) {
@@ -280,18 +315,15 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *
                           .segment = id,
                           .at = DISK_SEGMENT_HEAD,
                           .end = is_clean ? clean_end : size,
-                          .buffer = blank->buffer,
-                          .buffer_size = blank->buffer_size};
+                          .buffer = w->buffer,
+                          .buffer_size = DISK_SCAN_BYTES};
         scan.end = scan.end < DISK_SEGMENT_BYTES_MAX ? scan.end : DISK_SEGMENT_BYTES_MAX;
-        disk_entry *entry = &tier->entries[id % tier->header->segment_count];
-        uint64_t word =
-            disk_entry_word(id, 0, is_clean && size == clean_end ? DISK_CLOSED : DISK_SEALED);
-        atomic_store_explicit(&entry->log_bytes, size, memory_order_relaxed);
-        atomic_store_explicit(&entry->file_bytes, disk_files_bytes(tier, id), memory_order_relaxed);
-        atomic_fetch_add_explicit(&entry->kills, 1, memory_order_relaxed); /* perhaps not synced */
-        atomic_store_explicit(&entry->word, word, memory_order_release);
-        err = scan_segment(tier, &scan, is_clean, published_end);
+        enter_table(tier, id, size, is_clean && size == clean_end);
+        w->segment = id;
+        w->count = 0;
+        err = scan_segment(w, &scan, is_clean, published_end);
         if (err != BRISK_OK) {
+            disk_entry *entry = &tier->entries[id % tier->header->segment_count];
             atomic_store_explicit(&entry->word, 0, memory_order_relaxed);
         }
     }
@@ -299,36 +331,155 @@ static brisk_err rebuild_segment(disk_tier *tier, uint32_t id, const disk_scan *
     return err;
 }
 
-static brisk_err rebuild_all(disk_tier *tier, DIR *dir, const disk_scan *blank)
+/* A segment that cannot be used must not be believed next time either. */
+static void drop_segment(rebuild *job, uint32_t id, brisk_err err)
 {
-    uint64_t newest = 0;
-    for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
-        uint32_t id = 0;
-        if (disk_name_read(file->d_name, &id) != DISK_NAME_SEGMENT) {
-            continue;
-        }
-        newest = id > newest ? id : newest;
-        const disk_entry *entry = &tier->entries[id % tier->header->segment_count];
-        brisk_err err = BRISK_ERR_CONFLICT;
-        if (atomic_load_explicit(&entry->word, memory_order_relaxed) == 0) {
-            err = rebuild_segment(tier, id, blank);
-        }
-        if (err != BRISK_OK && err != BRISK_ERR_NOT_FOUND) {
-            disk_count(&tier->counters.corrupt, 1);
-            brisk_log(BRISK_LOG_WARNING, "cache", "%s/%s: %s, dropping it", tier->path,
-                      file->d_name, brisk_err_message(err));
-        }
+    disk_tier *tier = job->tier;
+    char name[DISK_NAME_MAX];
+    disk_segment_name(name, id);
+    if (err != BRISK_ERR_NOT_FOUND) {
+        disk_count(&tier->counters.corrupt, 1);
+        brisk_log(BRISK_LOG_WARNING, "cache", "%s/%s: %s, dropping it", tier->path, name,
+                  brisk_err_message(err));
+    }
+    pthread_mutex_lock(&job->lock);
+    /* A folder of that name is never believed, so it may stay. */
+    if (unlinkat(tier->dir_fd, name, 0) != 0 && errno != ENOENT && errno != EISDIR) {
+        job->err = brisk_err_from_errno(errno);
+    }
+    (void)disk_slots_clear(tier, id);
+    pthread_mutex_unlock(&job->lock);
+}
+
+static void run_worker(void *ctx)
+{
+    worker *w = ctx;
+    rebuild *job = w->job;
+    uint32_t i;
+    while ((i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->count) {
+        brisk_err err = rebuild_segment(w, job->ids[i]);
         if (err != BRISK_OK) {
-            /* A folder of that name is never believed, so it may stay. */
-            if (unlinkat(tier->dir_fd, file->d_name, 0) != 0 && errno != ENOENT &&
-                errno != EISDIR) {
-                return brisk_err_from_errno(errno); /* it must not be believed next time either */
-            }
-            (void)disk_slots_clear(tier, id);
+            drop_segment(job, job->ids[i], err);
         }
     }
-    atomic_store_explicit(&tier->header->next_segment, newest + 1, memory_order_relaxed);
+}
+
+/* --- all of them ---------------------------------------------------------------------------------- */
+
+static brisk_err note_id(rebuild *job, uint32_t id)
+{
+    const brisk_alloc *alloc = job->tier->alloc;
+    if (job->count == job->room) {
+        uint32_t room = job->room != 0 ? job->room * 2 : IDS_FIRST;
+        uint32_t *ids = alloc->acquire(alloc->ctx, room * sizeof *ids, _Alignof(uint32_t));
+        if (ids == NULL) {
+            return BRISK_ERR_NOMEM;
+        }
+        if (job->ids != NULL) {
+            memcpy(ids, job->ids, job->count * sizeof *ids);
+            alloc->release(alloc->ctx, job->ids, job->room * sizeof *ids, _Alignof(uint32_t));
+        }
+        job->ids = ids;
+        job->room = room;
+    }
+    job->ids[job->count++] = id;
     return BRISK_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Which segments there are; of two that would have one place in the table the newer one is used. */
+static brisk_err list_segments(rebuild *job, DIR *dir)
+{
+    brisk_err err = BRISK_OK;
+    for (const struct dirent *file; err == BRISK_OK && (file = readdir(dir)) != NULL;) {
+        uint32_t id = 0;
+        struct stat st;
+        if (disk_name_read(file->d_name, &id) == DISK_NAME_SEGMENT) {
+            err = note_id(job, id);
+            if (fstatat(job->tier->dir_fd, file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+                job->bytes += (uint64_t)st.st_size;
+            }
+        }
+    }
+    if (err != BRISK_OK || job->count == 0) {
+        return err;
+    }
+    qsort(job->ids, job->count, sizeof *job->ids, compare_ids);
+    uint32_t newest = job->ids[job->count - 1];
+    uint32_t segments = job->tier->header->segment_count;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < job->count; i++) {
+        if (newest - job->ids[i] < segments) {
+            job->ids[kept++] = job->ids[i];
+        } else {
+            drop_segment(job, job->ids[i], BRISK_ERR_CONFLICT);
+        }
+    }
+    job->count = kept;
+    atomic_store_explicit(&job->tier->header->next_segment, newest + 1, memory_order_relaxed);
+    return job->err;
+}
+
+static worker *worker_new(rebuild *job)
+{
+    const brisk_alloc *alloc = job->tier->alloc;
+    worker *w = alloc->acquire(alloc->ctx, sizeof *w, _Alignof(worker));
+    if (w == NULL) {
+        return NULL;
+    }
+    memset(w, 0, sizeof *w);
+    w->job = job;
+    w->buffer = alloc->acquire(alloc->ctx, DISK_SCAN_BYTES, 64);
+    if (w->buffer == NULL) {
+        alloc->release(alloc->ctx, w, sizeof *w, _Alignof(worker));
+        return NULL;
+    }
+    return w;
+}
+
+static void worker_free(rebuild *job, worker *w)
+{
+    const brisk_alloc *alloc = job->tier->alloc;
+    if (w != NULL) {
+        alloc->release(alloc->ctx, w->buffer, DISK_SCAN_BYTES, 64);
+        alloc->release(alloc->ctx, w, sizeof *w, _Alignof(worker));
+    }
+}
+
+/* One worker is this thread; others join if there are processors and work for them. */
+static brisk_err scan_all(rebuild *job)
+{
+    worker *workers[WORKERS_MAX] = {NULL};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t wanted = job->bytes < THREADS_FROM || processors < 2 ? 1 : (uint32_t)processors;
+    wanted = wanted < job->count ? wanted : job->count;
+    wanted = wanted < WORKERS_MAX ? wanted : WORKERS_MAX;
+    workers[0] = worker_new(job);
+    if (workers[0] == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    for (uint32_t i = 1; i < wanted; i++) {
+        workers[i] = worker_new(job);
+        brisk_thread_opts opts = {.name = "brisk-rebuild", .run = run_worker, .ctx = workers[i]};
+        if (workers[i] != NULL && brisk_thread_start(&workers[i]->thread, &opts) != BRISK_OK) {
+            worker_free(job, workers[i]);
+            workers[i] = NULL;
+        }
+    }
+    run_worker(workers[0]);
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+        if (workers[i] != NULL) {
+            brisk_thread_join(&workers[i]->thread);
+            worker_free(job, workers[i]);
+        }
+    }
+    return job->err;
 }
 
 brisk_err disk_rebuild(disk_tier *tier)
@@ -337,18 +488,19 @@ brisk_err disk_rebuild(disk_tier *tier)
     if (dir == NULL) {
         return brisk_err_from_errno(errno);
     }
-    brisk_err err = BRISK_ERR_NOMEM;
-    unsigned char *buffer = tier->alloc->acquire(tier->alloc->ctx, DISK_SCAN_BYTES, 64);
-    if (buffer != NULL) {
-        disk_scan blank = {.buffer = buffer, .buffer_size = DISK_SCAN_BYTES};
-        err = rebuild_all(tier, dir, &blank);
-        /* Without a segment there are no slots: a new folder is spared the walk. */
-        if (atomic_load_explicit(&tier->header->next_segment, memory_order_relaxed) > 1) {
-            clear_poison(tier);
-        }
-        tier->alloc->release(tier->alloc->ctx, buffer, DISK_SCAN_BYTES, 64);
-    }
+    rebuild job = {.tier = tier};
+    pthread_mutex_init(&job.lock, NULL);
+    brisk_err err = list_segments(&job, dir);
     (void)closedir(dir);
+    if (err == BRISK_OK && job.count != 0) {
+        err = scan_all(&job);
+        clear_poison(tier);
+    }
+    if (job.ids != NULL) {
+        tier->alloc->release(tier->alloc->ctx, job.ids, job.room * sizeof *job.ids,
+                             _Alignof(uint32_t));
+    }
+    pthread_mutex_destroy(&job.lock);
     return err;
 }
 

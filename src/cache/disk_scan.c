@@ -1,0 +1,118 @@
+/*
+ * disk_scan.c -- reading a segment from its beginning, and what is in a folder.
+ *
+ * Segments are read in chunks that stay in the second cache while their records are summed; only a
+ * record larger than that takes the whole buffer.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/disk.h"
+
+enum { CHUNK_BYTES = 256 << 10 };
+
+/* --- scanning -------------------------------------------------------------------------------- */
+
+/* Bytes from scan->at on, at least `want` of them if the file has them; returns how many. */
+static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
+{
+    uint64_t skip = scan->at - scan->buffer_at;
+    if (scan->at < scan->buffer_at || skip > scan->buffer_have ||
+        scan->buffer_have - (size_t)skip < want) {
+        uint64_t left = scan->end - scan->at;
+        size_t size = want > CHUNK_BYTES ? scan->buffer_size : CHUNK_BYTES;
+        size = size < scan->buffer_size ? size : scan->buffer_size;
+        size = left < size ? (size_t)left : size;
+        brisk_err err = BRISK_OK; /* an unreadable page ends the segment */
+        scan->buffer_have =
+            disk_pread_some(scan->tier, scan->fd, (disk_span){scan->buffer, size}, scan->at, &err);
+        scan->buffer_at = scan->at;
+        skip = 0;
+    }
+    *ret = scan->buffer + skip;
+    return scan->buffer_have - (size_t)skip;
+}
+
+bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret)
+{
+    disk_place place = {.seed = scan->tier->seed, .segment = scan->segment};
+    while (scan->at < scan->end && scan->end - scan->at >= DISK_RECORD_FIXED) {
+        const unsigned char *bytes;
+        size_t have = window(scan, DISK_RECORD_FIXED, &bytes);
+        if (have < DISK_RECORD_FIXED) {
+            return false;
+        }
+        place.offset = (uint32_t)scan->at;
+        disk_verdict verdict = disk_record_check(bytes, have, &place, ret);
+        if (verdict == DISK_RECORD_MORE && ret->size <= scan->buffer_size) {
+            have = window(scan, (size_t)ret->size, &bytes);
+            verdict = disk_record_check(bytes, have, &place, ret);
+        }
+        if (verdict == DISK_RECORD_OK) {
+            *ret_offset = scan->at;
+            scan->at += ret->size;
+            return true;
+        }
+        scan->at += DISK_RECORD_ALIGN; /* no record of ours: perhaps one begins behind the damage */
+    }
+    return false;
+}
+
+/* --- the folder ------------------------------------------------------------------------------ */
+
+disk_name_kind disk_name_read(const char *name, uint32_t *ret_number)
+{
+    uint32_t number = 0;
+    for (int i = 0; i < 8; i++) {
+        char c = name[i];
+        bool digit = c >= '0' && c <= '9';
+        if (!digit && (c < 'a' || c > 'f')) {
+            return DISK_NAME_OTHER;
+        }
+        number = number << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
+    }
+    *ret_number = number;
+    if (strcmp(name + 8, ".dict") == 0) {
+        return number >= 1 && number <= DISK_DICT_MAX ? DISK_NAME_DICT : DISK_NAME_OTHER;
+    }
+    bool is_files = strcmp(name + 8, ".files") == 0;
+    if ((!is_files && strcmp(name + 8, ".seg") != 0) || number == 0 ||
+        number > DISK_SEGMENT_ID_MAX) {
+        return DISK_NAME_OTHER;
+    }
+    return is_files ? DISK_NAME_FILES : DISK_NAME_SEGMENT;
+}
+
+DIR *disk_folder_open(const disk_tier *tier)
+{
+    int fd = openat(tier->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL && fd >= 0) {
+        (void)close(fd);
+    }
+    return dir;
+}
+
+void disk_folder_sweep(disk_tier *tier, bool orphans_only)
+{
+    DIR *dir = disk_folder_open(tier);
+    if (dir == NULL) {
+        return;
+    }
+    for (const struct dirent *file; (file = readdir(dir)) != NULL;) {
+        uint32_t id = 0;
+        disk_name_kind kind = disk_name_read(file->d_name, &id);
+        if (kind == DISK_NAME_OTHER ||
+            (orphans_only && (kind == DISK_NAME_DICT || disk_entry_find(tier, id) != NULL))) {
+            continue; /* dictionaries: disk_dict_recover */
+        }
+        if (kind == DISK_NAME_FILES) {
+            (void)disk_files_remove(tier, id);
+        } else {
+            (void)unlinkat(tier->dir_fd, file->d_name, 0);
+        }
+    }
+    (void)closedir(dir);
+}
