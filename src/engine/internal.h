@@ -292,6 +292,11 @@ bool engine_background_run(void *ctx, void (*fn)(void *arg), void *arg);
 void engine_background_stop(engine_background *background);
 void engine_background_deinit(engine_background *background);
 
+/* --- shared.c ------------------------------------------------------------------------------- */
+
+/* Append the tiers that cache.shared.url names; those that cannot be had are logged. */
+void engine_shared_open(brisk_engine *engine);
+
 /* --- tiers.c ------------------------------------------------------------------------------- */
 
 BRISK_NODISCARD brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opts,

@@ -452,8 +452,9 @@ static const char *wrong_url(const char *url)
         return "the URL does not begin with http:// or https://";
     }
     size_t size = strlen(url);
-    if (size >= URL_MAX || strpbrk(url, "?# \t\r\n") != NULL || size < 9) {
-        return "the URL has a query or blanks, or is too long";
+    if (size >= URL_MAX || strpbrk(url, "?# \t\r\n") != NULL || strstr(url, ":///") != NULL ||
+        url[size - 1] == ':' || strcmp(url + size - 3, "://") == 0) {
+        return "the URL has a query or blanks or no host, or is too long";
     }
     return NULL;
 }

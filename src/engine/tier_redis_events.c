@@ -132,7 +132,9 @@ static brisk_err beat(redis_events *events, uint64_t *suspect)
     redis_events_lock(events);
     bool complete =
         events->base + events->seen == v[0] && redis_mirror_read(events, COUNTER_CLEAR) == v[1];
+    bool lost = v[0] < events->known;
     redis_events_unlock(events);
+    complete = complete && !lost;
     if (complete) {
         *suspect = 0;
         atomic_store_explicit(&events->synced_ns, asked_ns, memory_order_release);
@@ -561,6 +563,8 @@ void redis_events_listen(redis_events *events, brisk_bump_fn fn, void *ctx, uint
     events->numbered = since;
     events->behind = fn != NULL; /* the thread tells of the rest */
     redis_events_lock(events);
+    /* A server that knows of fewer has lost some, or is another one than then. */
+    events->known = since > events->known ? since : events->known;
     for (size_t i = 0; fn != NULL && i < events->prefixes.count; i++) {
         brisk_bump bump = redis_bump_of(&events->prefixes.items[i]);
         fn(ctx, &bump);

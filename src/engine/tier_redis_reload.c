@@ -179,7 +179,7 @@ static brisk_err restore_all(redis_events *events, scan *s, uint64_t v)
     for (size_t i = 0; i < s->lost.count && err == BRISK_OK; i++) {
         err = restore_counter(events, s->lost.items[i]);
     }
-    if (s->lost.count == 0 || err != BRISK_OK) {
+    if ((s->lost.count == 0 && v >= known) || err != BRISK_OK) {
         return err;
     }
     uint64_t number;

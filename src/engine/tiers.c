@@ -154,6 +154,7 @@ static void open_far(brisk_engine *engine)
         engine->background.disk = disk;
         (void)engine_background_start(&engine->background);
     }
+    engine_shared_open(engine);
 }
 
 bool engine_cache_open_quickly(brisk_engine *engine)

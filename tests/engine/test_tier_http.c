@@ -433,6 +433,8 @@ static void test_options_are_checked(void **state)
         {.unsealed = true},
         {.url = "ftp://host/x", .unsealed = true},
         {.url = "http://host/x"},
+        {.url = "http://", .unsealed = true},
+        {.url = "https:///x", .unsealed = true},
         {.url = "http://host/x", .key = "short", .key_size = 5},
         {.url = "http://host/x", .key = TIER_KEY, .key_size = 32, .unsealed = true},
         {.url = "http://host/x?y", .unsealed = true},

@@ -333,6 +333,21 @@ static void test_a_server_that_forgets_is_reminded(void **state)
     wait_for(&b, &b.alls, 1);
 }
 
+/* Another server than the one whose numbers are remembered. */
+static void test_a_server_with_lower_numbers_is_another_one(void **state)
+{
+    (void)state;
+    flush();
+    char url[128];
+    ears a;
+    BRISK_CLEANUP(brisk_tier_destroy)
+    brisk_tier *one = open_since(&a, url_of(&server, "redis://", url), 1000);
+    wait_for(&a, &a.alls, 1);
+    CHECK_U64(a.number, >, 1000);
+    CHECK_OK(one->ops->bump(one, &(brisk_bump){.kind = BRISK_BUMP_SLOT, .slot = 4}));
+    wait_generation(one, 4, 1);
+}
+
 static void test_who_was_away_is_told_what_is_new(void **state)
 {
     (void)state;
@@ -434,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_garbage_on_the_channel_is_harmless),
         cmocka_unit_test(test_after_a_lost_connection_the_logs_tell),
         cmocka_unit_test(test_a_server_that_forgets_is_reminded),
+        cmocka_unit_test(test_a_server_with_lower_numbers_is_another_one),
         cmocka_unit_test(test_who_was_away_is_told_what_is_new),
         cmocka_unit_test(test_the_log_of_keys_is_bounded),
         cmocka_unit_test(test_without_answers_the_view_ends),
