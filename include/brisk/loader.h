@@ -43,6 +43,7 @@ BRISK_BEGIN_DECLS
 enum {
     BRISK_LOADER_META_BYTES = 12, /**< Of BRISK_ENTRY_META_MAX, when the loader needs them. */
     BRISK_LOAD_META_MAX = BRISK_ENTRY_META_MAX - BRISK_LOADER_META_BYTES,
+    BRISK_RACE_THREADS_MAX = 64,
 };
 
 /** What a load is told, and what it gives back. */
@@ -62,7 +63,12 @@ typedef struct brisk_load {
     brisk_entry_opts opts;
     void (*release)(void *ctx); /**< Called when what opts points at is no longer needed. */
     void *release_ctx;
+    const void *lost_; /**< Private. */
 } brisk_load;
+
+/** With race_tiers: the far tiers have answered.  A load that asks now and then can return CANCELLED
+ *  at once, and their answer is taken. */
+BRISK_API bool brisk_load_is_lost(const brisk_load *load);
 
 /**
  * Compute or fetch the value of `key`.  OK with ret->value (or ret->unchanged); NOT_FOUND: there is
@@ -110,6 +116,14 @@ typedef struct brisk_loader_opts {
      * finds the answer due, while others get the old one.
      */
     const brisk_background *background;
+    /**
+     * Race: bit i: tier i is far, and asked by a thread of the loader's while the call already loads;
+     * the first answer is taken.  Answers are stored there like everywhere.  0: no race.  Not for
+     * refreshes, which the tiers have nothing newer for, nor for calls with RELOAD.
+     */
+    uint32_t race_tiers;
+    uint32_t race_threads;    /**< That ask at once, up to BRISK_RACE_THREADS_MAX; 0 means 4. */
+    uint64_t race_start_ns;   /**< How long far tiers have before the load begins; 0: not at all. */
     const brisk_lease *lease; /**< Copied; NULL: none. */
     uint64_t lease_ttl_ns;    /**< 0 means 10 s: the longest a load takes. */
     uint64_t lease_wait_ns;   /**< How long to wait for another's answer; 0 means 2 s. */
@@ -169,11 +183,14 @@ typedef struct brisk_loader_stats {
     uint64_t outdated;      /**< Loads not stored, since put or remove came meanwhile. */
     uint64_t cycles;
     uint64_t lease_waits; /**< Loads that waited for another process's. */
+    uint64_t race_tiers;  /**< Races that the far tiers won ... */
+    uint64_t race_loads;  /**< ... and those that loading won. */
+    uint64_t race_full;   /**< Loads without a race, since all its threads were busy. */
 } brisk_loader_stats;
 
 typedef struct brisk_loader brisk_loader;
 
-/** Errors: INVALID (no cache, no load), NOMEM. */
+/** Errors: INVALID (no cache, no load, too many threads), NOMEM. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_loader_create(const brisk_loader_opts *opts,
                                                         brisk_loader **ret);
 /** After every call has returned; waits for refreshes and tickets.  NULL is accepted. */

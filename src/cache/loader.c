@@ -38,6 +38,7 @@ enum {
 static void free_loader(brisk_loader *loader)
 {
     const brisk_alloc *alloc = loader->alloc;
+    loader_race_destroy(loader->race);
     brisk_flights_destroy(loader->flights);
     brisk_value_unref(loader->none);
     loader_errors_deinit(&loader->errors);
@@ -68,6 +69,8 @@ static brisk_err init_locks(brisk_loader *loader)
 static void set_defaults(brisk_loader *loader)
 {
     brisk_loader_opts *opts = &loader->opts;
+    uint32_t all = (1u << BRISK_CACHE_TIERS_MAX) - 1;
+    loader->near_tiers = (opts->tiers != 0 ? opts->tiers : all) & ~opts->race_tiers;
     opts->refresh_beta = opts->refresh_beta != 0 ? opts->refresh_beta : 1;
     opts->lease_ttl_ns = opts->lease_ttl_ns != 0 ? opts->lease_ttl_ns : LEASE_TTL_DEFAULT_NS;
     opts->lease_wait_ns = opts->lease_wait_ns != 0 ? opts->lease_wait_ns : LEASE_WAIT_DEFAULT_NS;
@@ -109,6 +112,9 @@ brisk_err brisk_loader_create(const brisk_loader_opts *opts, brisk_loader **ret)
     };
     err = brisk_flights_create(&flights, &loader->flights);
     err = err == BRISK_OK ? brisk_value_copy("", 0, alloc, &loader->none) : err;
+    if (err == BRISK_OK && opts->race_tiers != 0) {
+        err = loader_race_create(opts, alloc, &loader->race);
+    }
     if (err != BRISK_OK) {
         free_loader(loader);
         return err;
@@ -291,9 +297,12 @@ static brisk_err load_here(loader_ask *ask, loader_call *lead, bool early, brisk
         .deadline_ns = ask->call->deadline_ns,
         .info = ask->call->info,
         .early = early,
+        .reload = (ask->call->flags & BRISK_CALL_RELOAD) != 0,
     };
     loader_run(lead, &request);
-    return loader_give_answer(ask, lead, BRISK_LOADED_HERE, ret);
+    /* Another process may have loaded (a lease), or far tiers were faster. */
+    bool cached = lead->err == BRISK_OK && lead->hit.tier != UINT32_MAX;
+    return loader_give_answer(ask, lead, cached ? BRISK_LOADED_CACHE : BRISK_LOADED_HERE, ret);
 }
 
 /* Look into the cache; `age` is USELESS on a miss. */
@@ -579,7 +588,8 @@ void brisk_loader_read_stats(const brisk_loader *loader, brisk_loader_stats *ret
 #define READ(name) .name = atomic_load_explicit(&from->name, memory_order_relaxed)
         READ(loads),      READ(load_errors),  READ(load_ns), READ(shared),      READ(negative),
         READ(stale),      READ(stale_errors), READ(early),   READ(refreshes),   READ(refresh_drops),
-        READ(error_hits), READ(outdated),     READ(cycles),  READ(lease_waits),
+        READ(error_hits), READ(outdated),     READ(cycles),  READ(lease_waits), READ(race_tiers),
+        READ(race_loads), READ(race_full),
 #undef READ
     };
 }

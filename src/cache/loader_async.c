@@ -113,6 +113,7 @@ static void run_ticket(void *arg)
         .stale = ticket->ask.old.value != NULL ? &ticket->ask.old : NULL,
         .deadline_ns = ticket->how.deadline_ns,
         .info = ticket->how.info,
+        .reload = (ticket->how.flags & BRISK_CALL_RELOAD) != 0,
     };
     loader_run(&ticket->call, &request);
     finish_answer(ticket, BRISK_LOADED_HERE);

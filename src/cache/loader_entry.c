@@ -91,11 +91,14 @@ bool loader_entry_get(const brisk_loader *loader, const brisk_key *key,
 {
     const brisk_loader_opts *opts = &loader->opts;
     bool outdated_too = (opts->flags & BRISK_LOADER_OUTDATED_IF_ERROR) != 0;
+    /* Far tiers are asked later, beside the load, unless there will be none. */
+    bool far_too = opts->race_tiers == 0 || (call->flags & BRISK_CALL_CACHED) != 0;
+    uint32_t tiers = far_too ? opts->tiers : loader->near_tiers;
     if (!outdated_too && call->tag_count == 0) {
-        return brisk_cache_get(opts->cache, key, opts->tiers, ret);
+        return brisk_cache_get(opts->cache, key, tiers, ret);
     }
     brisk_get_opts get = {
-        .tiers = opts->tiers,
+        .tiers = tiers,
         .stale = outdated_too,
         .tags = call->tags,
         .tag_count = call->tag_count,

@@ -6,6 +6,7 @@
  *     loader_run.c     one load: lease, callback, publish, store, land
  *     loader_entry.c   what a loader adds to an entry; when it is refreshed early
  *     loader_errors.c  errors that are repeated for a while
+ *     loader_race.c    far tiers and loading, side by side
  */
 #ifndef BRISK_SRC_CACHE_LOADER_INTERNAL_H
 #define BRISK_SRC_CACHE_LOADER_INTERNAL_H
@@ -49,11 +50,16 @@ brisk_err loader_errors_find(loader_errors *errors, const brisk_key *key, uint64
 
 typedef struct loader_counters {
     _Atomic uint64_t loads, load_errors, load_ns, shared, negative, stale, stale_errors, early,
-        refreshes, refresh_drops, error_hits, outdated, cycles, lease_waits;
+        refreshes, refresh_drops, error_hits, outdated, cycles, lease_waits, race_tiers, race_loads,
+        race_full;
 } loader_counters;
+
+typedef struct loader_race loader_race;
 
 struct brisk_loader {
     brisk_loader_opts opts;
+    loader_race *race;           /* NULL: there is none */
+    uint32_t near_tiers;         /* with a race: those that are asked first */
     brisk_background background; /* run NULL: there is none */
     brisk_lease lease;           /* acquire NULL: there is none */
     const brisk_alloc *alloc;
@@ -115,11 +121,17 @@ typedef struct loader_request {
     uint64_t deadline_ns;
     brisk_errinfo *info;
     bool early;
+    bool reload; /* whatever the cache has */
 } loader_request;
 
 /* loader_call is the leader of its flight: load, tell the others, store, land.  The answer is then
  * in `lead`, which is out of the table. */
 void loader_run(loader_call *lead, const loader_request *request);
+/* Load while the far tiers are asked.  *from_tiers: they were first, and `lead` has their answer. */
+BRISK_NODISCARD brisk_err loader_race_load(loader_call *lead, brisk_load *load, bool *from_tiers);
+BRISK_NODISCARD brisk_err loader_race_create(const brisk_loader_opts *opts,
+                                             const brisk_alloc *alloc, loader_race **ret);
+void loader_race_destroy(loader_race *race); /* waits for its threads; NULL is accepted */
 /* For brisk_flight.copy. */
 void loader_copy_answer(brisk_flight *self, const brisk_flight *leader);
 /* Refresh in the background what `stale` is an answer of.  False: no room, no memory. */

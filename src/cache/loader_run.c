@@ -173,13 +173,22 @@ static void take_answer(loader_call *lead, brisk_load *load, brisk_err err)
     }
 }
 
-static void call_load(loader_call *lead, brisk_load *load)
+/* True: the answer is that of far tiers, and in `lead`. */
+static bool call_load(loader_call *lead, brisk_load *load, bool race)
 {
     brisk_loader *loader = lead->loader;
+    bool from_tiers = false;
     /* Before anything is read: what changes from here on makes the answer outdated. */
     uint64_t as_of = brisk_cache_epoch(loader->opts.cache);
     uint64_t begin = brisk_clock_now_ns(loader->opts.clock);
-    brisk_err err = loader->opts.load(loader->opts.ctx, &lead->flight.key, load);
+    brisk_err err = race ? loader_race_load(lead, load, &from_tiers)
+                         : loader->opts.load(loader->opts.ctx, &lead->flight.key, load);
+    if (from_tiers) {
+        brisk_value_unref(load->value); /* of a load that failed nevertheless */
+        load->value = NULL;
+        lead->err = err;
+        return true;
+    }
     uint64_t end = brisk_clock_now_ns(loader->opts.clock);
     uint64_t took = end > begin ? end - begin : 0;
     load->opts.cost_ns = load->opts.cost_ns != 0 ? load->opts.cost_ns : took;
@@ -187,6 +196,7 @@ static void call_load(loader_call *lead, brisk_load *load)
     take_answer(lead, load, err);
     loader_count(&loader->counters.loads, 1);
     loader_count(&loader->counters.load_ns, took);
+    return false;
 }
 
 static void land_answer(loader_call *lead, const brisk_load *load)
@@ -234,13 +244,17 @@ void loader_run(loader_call *lead, const loader_request *request)
         .deadline_ns = request->deadline_ns,
         .info = request->info != NULL ? request->info : &unread,
     };
+    bool race =
+        loader->race != NULL && request->stale == NULL && !request->early && !request->reload;
     bool held;
     if (get_lease(lead, request->deadline_ns, &held)) {
         (void)brisk_flight_publish(loader->flights, &lead->flight);
         brisk_flight_land(loader->flights, &lead->flight);
     } else {
-        call_load(lead, &load);
-        if (lead->err == BRISK_OK || lead->err == BRISK_ERR_NOT_FOUND) {
+        if (call_load(lead, &load, race)) { /* the cache has it already */
+            (void)brisk_flight_publish(loader->flights, &lead->flight);
+            brisk_flight_land(loader->flights, &lead->flight);
+        } else if (lead->err == BRISK_OK || lead->err == BRISK_ERR_NOT_FOUND) {
             land_answer(lead, &load);
         } else {
             land_error(lead);
