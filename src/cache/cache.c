@@ -524,18 +524,18 @@ static void remember_version(brisk_cache *cache, const brisk_key *key, cache_loo
 }
 
 /* What waits for tier `index` and those behind it. */
-static bool look_up_later(brisk_cache *cache, uint32_t index, const brisk_key *key,
-                          cache_lookup *lookup, brisk_hit *ret)
+static behind_found look_up_later(brisk_cache *cache, uint32_t index, const brisk_key *key,
+                                  cache_lookup *lookup, brisk_hit *ret)
 {
     cache_sources sources;
     remember_version(cache, key, lookup);
-    if (!cache_find_later(cache, key, ret, &sources)) {
-        return false;
+    behind_found found = cache_find_later(cache, key, ret, &sources);
+    if (found == BEHIND_VALUE) {
+        ret->tier = index;
+        ret->stale = false;
+        promote_hit(cache, key, lookup, ret, &sources);
     }
-    ret->tier = index;
-    ret->stale = false;
-    promote_hit(cache, key, lookup, ret, &sources);
-    return true;
+    return found;
 }
 
 static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *lookup,
@@ -553,8 +553,9 @@ static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *look
         }
         if (!later && (slot->tier->flags & BRISK_TIER_FAST) == 0) {
             later = true;
-            if (look_up_later(cache, i, key, lookup, ret)) {
-                return true;
+            behind_found found = look_up_later(cache, i, key, lookup, ret);
+            if (found != BEHIND_NONE) {
+                return found == BEHIND_VALUE;
             }
         }
         if (missed) {

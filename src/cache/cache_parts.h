@@ -270,6 +270,12 @@ bool cache_keyed(brisk_cache *cache, const brisk_key *key, const brisk_tag *tags
 
 /* --- cache_tags.c -------------------------------------------------------------------------- */
 
+/* A slot without what is said of it. */
+static inline uint32_t cache_slot_index(uint32_t slot)
+{
+    return slot & ~(uint32_t)GENERATION_KEY;
+}
+
 /* A trailer, where it stands. */
 typedef struct cache_trailer {
     const unsigned char *slots;
@@ -281,7 +287,7 @@ typedef struct cache_trailer {
 
 /* From a tier, so not believed: false when it is none. */
 bool cache_trailer_read(const unsigned char *meta, uint32_t meta_size, cache_trailer *ret);
-/* UINT32_MAX is none. */
+/* With the flag GENERATION_KEY where it is a key's; UINT32_MAX is none. */
 uint32_t cache_trailer_slot(const cache_trailer *from, uint32_t index);
 
 /* What an entry comes from. */
@@ -329,9 +335,12 @@ void cache_queues_close(brisk_cache *cache);
 bool cache_write_later(brisk_cache *cache, cache_write *write);
 /* Under the stripe's lock: nothing of the key is to come to the tiers any more. */
 void cache_forget_later(brisk_cache *cache, const brisk_key *key);
-/* What waits for the tiers and is current; *ret is filled but for `tier`. */
-bool cache_find_later(brisk_cache *cache, const brisk_key *key, brisk_hit *ret,
-                      cache_sources *ret_sources);
+/*
+ * What waits for the tiers.  VALUE: and is current; *ret is filled but for `tier`.  REMOVED: it is
+ * outdated, and so is whatever the tiers have.
+ */
+behind_found cache_find_later(brisk_cache *cache, const brisk_key *key, brisk_hit *ret,
+                              cache_sources *ret_sources);
 /* What waits for the store. */
 bool cache_find_unsaved(brisk_cache *cache, const brisk_key *key, brisk_hit *ret);
 /*

@@ -47,13 +47,18 @@ static bool has_view(const cache_slot *slot)
 static brisk_err sum_of(const cache_slot *slot, const uint32_t *slots, uint32_t count,
                         uint64_t *ret)
 {
-    uint64_t counters[CACHE_SLOTS_MAX + GENERATION_LEVELS + 1 + BRISK_TAGS_MAX];
-    BRISK_ASSERT(count <= sizeof counters / sizeof counters[0]);
+    enum { COUNT_MAX = CACHE_SLOTS_MAX + GENERATION_LEVELS + 1 + BRISK_TAGS_MAX };
+    uint64_t counters[COUNT_MAX];
+    uint32_t indexes[COUNT_MAX];
+    BRISK_ASSERT(count <= COUNT_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        indexes[i] = cache_slot_index(slots[i]);
+    }
     if (count == 0) {
         *ret = 0;
         return BRISK_OK;
     }
-    brisk_err err = slot->tier->ops->generations(slot->tier, slots, count, counters);
+    brisk_err err = slot->tier->ops->generations(slot->tier, indexes, count, counters);
     if (err == BRISK_OK) {
         *ret = brisk_hash64(counters, count * sizeof counters[0], SUM_SEED);
     }
@@ -193,7 +198,7 @@ void cache_view_close(cache_slot *slot)
 static bool has_any(const cache_sources *sources)
 {
     for (uint32_t i = 0; i < sources->count; i++) {
-        if (sources->slots[i] == GENERATION_ANY) {
+        if (cache_slot_index(sources->slots[i]) == GENERATION_ANY) {
             return true;
         }
     }
@@ -201,12 +206,15 @@ static bool has_any(const cache_sources *sources)
 }
 
 /* See that changes of the keys will bump their slots.  False: until now they did not. */
-static bool arm_shared(brisk_cache *cache, cache_slot *slot, const brisk_entry_opts *opts)
+static bool arm_shared(brisk_cache *cache, cache_slot *slot, const cache_sources *sources)
 {
     bool armed = true;
-    for (uint32_t i = 0; i < opts->depends_count; i++) {
-        uint32_t index = generation_slot_of_key(&opts->depends_on[i]);
+    for (uint32_t i = 0; i < sources->count; i++) {
+        uint32_t index = cache_slot_index(sources->slots[i]);
         uint64_t counter = 0;
+        if (index == sources->slots[i]) {
+            continue; /* a tag's: always bumped */
+        }
         if (counter_of(slot, index, &counter) != BRISK_OK) {
             return false;
         }
@@ -233,7 +241,7 @@ bool cache_seal_shared(brisk_cache *cache, cache_slot *slot, cache_write *write,
     }
     uint64_t sum = 0;
     uint32_t era = atomic_load_explicit(&slot->view.era, memory_order_acquire);
-    if (has_any(sources) || !arm_shared(cache, slot, write->opts) ||
+    if (has_any(sources) || !arm_shared(cache, slot, sources) ||
         sum_of(slot, sources->slots, sources->count, &sum) != BRISK_OK) {
         return false;
     }

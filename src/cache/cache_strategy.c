@@ -154,17 +154,18 @@ void cache_forget_later(brisk_cache *cache, const brisk_key *key)
     }
 }
 
-bool cache_find_later(brisk_cache *cache, const brisk_key *key, brisk_hit *ret,
-                      cache_sources *ret_sources)
+behind_found cache_find_later(brisk_cache *cache, const brisk_key *key, brisk_hit *ret,
+                              cache_sources *ret_sources)
 {
     cache_later later;
     behind_read read = {.payload = &later, .payload_size = sizeof later};
-    if (behind_find(cache->to_tiers, key, &read) != BEHIND_VALUE) {
-        return false;
+    behind_found found = behind_find(cache->to_tiers, key, &read);
+    if (found != BEHIND_VALUE) {
+        return found;
     }
     if (!cache_sources_current(cache, key, &later.sources)) {
         brisk_value_unref(read.value);
-        return false;
+        return BEHIND_REMOVED;
     }
     ret->value = read.value;
     ret->flags = later.opts.flags;
@@ -178,7 +179,7 @@ bool cache_find_later(brisk_cache *cache, const brisk_key *key, brisk_hit *ret,
     ret->meta_size = later.opts.meta_size;
     memcpy(ret->meta, later.meta, later.opts.meta_size);
     *ret_sources = later.sources;
-    return true;
+    return BEHIND_VALUE;
 }
 
 /* --- life ----------------------------------------------------------------------------------- */

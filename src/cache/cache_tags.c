@@ -16,7 +16,8 @@
  * Why inheriting is enough: let E depend on K, and K on X.  While K's entry stands, E has X's slot.
  * When K is stored anew with other dependencies, K's slot is bumped, and E is outdated.  K's trailer
  * is inherited even when K is outdated by now: then E is, too, unless its token is younger than
- * that, and so are the bumps that it has seen.
+ * that, and so are the bumps that it has seen.  But an outdated entry may be one that a tier could
+ * not forget, and K's latest one elsewhere: then what K comes from is not known either.
  *
  * Threads: any.
  */
@@ -33,7 +34,8 @@ enum {
 };
 
 static_assert(CACHE_SLOTS_MAX * SLOT_BYTES + TAIL_BYTES <= CACHE_TRAILER_MAX, "trailers fit");
-static_assert(GENERATION_ANY < 1 << 24, "slots are three bytes");
+static_assert((GENERATION_ANY | GENERATION_KEY) < 1 << 24, "slots are three bytes");
+static_assert((GENERATION_ANY & GENERATION_KEY) == 0 && GENERATION_KEY > GENERATION_ANY, "a flag");
 
 static uint64_t read_bytes(const unsigned char *from, uint32_t count)
 {
@@ -77,7 +79,7 @@ bool cache_trailer_read(const unsigned char *meta, uint32_t meta_size, cache_tra
 uint32_t cache_trailer_slot(const cache_trailer *from, uint32_t index)
 {
     uint32_t slot = (uint32_t)read_bytes(from->slots + index * SLOT_BYTES, SLOT_BYTES);
-    return slot <= GENERATION_ANY ? slot : UINT32_MAX;
+    return cache_slot_index(slot) <= GENERATION_ANY ? slot : UINT32_MAX;
 }
 
 /* --- judging -------------------------------------------------------------------------------- */
@@ -92,7 +94,8 @@ bool cache_tagged_current(const brisk_cache *cache, const brisk_entry_mark *mark
     }
     for (uint32_t i = 0; i < found.count; i++) {
         uint32_t slot = cache_trailer_slot(&found, i);
-        if (slot > GENERATION_ANY || generations_newer(cache->table, slot, found.sum)) {
+        if (slot == UINT32_MAX ||
+            generations_newer(cache->table, cache_slot_index(slot), found.sum)) {
             return false;
         }
     }
@@ -121,7 +124,8 @@ uint32_t brisk_entry_meta_size(const brisk_entry_mark *mark)
 static void add_slot(cache_sources *sources, uint32_t slot)
 {
     for (uint32_t i = 0; i < sources->count; i++) {
-        if (sources->slots[i] == slot) {
+        if (cache_slot_index(sources->slots[i]) == cache_slot_index(slot)) {
+            sources->slots[i] |= slot & GENERATION_KEY;
             return;
         }
     }
@@ -141,7 +145,7 @@ static void add_trailer(cache_sources *sources, const brisk_hit *hit)
     }
     for (uint32_t i = 0; i < found.count; i++) {
         uint32_t slot = cache_trailer_slot(&found, i);
-        add_slot(sources, slot < GENERATION_ANY ? slot : GENERATION_ANY);
+        add_slot(sources, slot != UINT32_MAX ? slot : GENERATION_ANY);
     }
 }
 
@@ -167,8 +171,13 @@ static void inherit(brisk_cache *cache, const brisk_key *key, cache_sources *sou
             cache_is_off(slot) || slot->tier->ops->get(slot->tier, key, &hit) != BRISK_OK) {
             continue;
         }
+        brisk_entry_mark mark = {
+            .flags = hit.flags, .meta_size = hit.meta_size, .meta = hit.meta, .era = hit.era};
         if ((hit.flags & BRISK_ENTRY_TAGGED) != 0) {
             add_trailer(sources, &hit);
+        }
+        if (!cache_is_current(cache, key, &mark)) {
+            add_slot(sources, GENERATION_ANY); /* not the key's latest entry, perhaps */
         }
         brisk_value_unref(hit.value);
         return;
@@ -183,7 +192,7 @@ static bool add_key(brisk_cache *cache, const brisk_key *key, bool is_name, cach
     if (generations_arm(cache->table, key, epoch) != BRISK_OK) {
         return false;
     }
-    add_slot(sources, generation_slot_of_key(key));
+    add_slot(sources, generation_slot_of_key(key) | GENERATION_KEY);
     uint32_t count = generation_levels_of_key(key, levels);
     for (uint32_t i = 0; i < count; i++) {
         add_slot(sources, levels[i]);
@@ -232,7 +241,7 @@ bool cache_sources_current(const brisk_cache *cache, const brisk_key *key,
         return false;
     }
     for (uint32_t i = 0; i < sources->count; i++) {
-        if (generations_newer(cache->table, sources->slots[i], epoch)) {
+        if (generations_newer(cache->table, cache_slot_index(sources->slots[i]), epoch)) {
             return false;
         }
     }

@@ -181,8 +181,6 @@ void cache_write_tier(brisk_cache *cache, uint32_t index, cache_write *write)
         write->err = err;
     } else if (err != BRISK_OK) {
         lose(cache, slot, write);
-    } else if (shared) {
-        cache_bump_key(cache, slot, write->key);
     }
 }
 
@@ -212,6 +210,10 @@ static void write_tiers(brisk_cache *cache, cache_write *write, bool overtakable
         generations_key_overtaken(cache->table, write->key,
                                   generation_token_epoch(write->sources->token))) {
         undo(cache, write);
+    }
+    /* Also of a LOCAL key, and in a tier that is not asked now: others may depend on it. */
+    for (uint32_t i = 0; i < cache->tier_count; i++) {
+        cache_bump_key(cache, &cache->slots[i], write->key);
     }
     cache_stripe_change(cache_stripe_of(cache, write->key));
     generations_ring_tell(cache->table, write->key);

@@ -22,6 +22,7 @@
 
 enum {
     GENERATION_ANY = BRISK_GENERATION_SLOTS, /* bumped with every other slot */
+    GENERATION_KEY = 1 << 22, /* with a slot in an entry: it is a key's, not a tag's */
     GENERATION_PAGE = 4096,
     GENERATION_STAMPS = 1 << 15,
     GENERATION_PREFIXES = 1 << 16, /* cells; at most half of them are used */
