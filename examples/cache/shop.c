@@ -30,6 +30,11 @@ typedef struct database {
     bool down;
 } database;
 
+typedef struct warehouse {
+    uint32_t saves;
+    uint64_t bytes;
+} warehouse;
+
 static const product *find_product(database *db, const brisk_key *key)
 {
     db->queries++;
@@ -269,6 +274,59 @@ static void failing(brisk_cache *cache, database *db, brisk_threads *threads)
     brisk_loader_destroy(loader);
 }
 
+/* [store] Where values live for good. */
+static brisk_err save_product(void *ctx, const brisk_key *key, brisk_value *value)
+{
+    warehouse *goods = ctx;
+    (void)key;
+    goods->saves++;
+    goods->bytes = brisk_value_size(value);
+    return BRISK_OK; /* an error: it is tried again later, longer and longer later */
+}
+/* [end] */
+
+static brisk_err load_nothing(void *ctx, const brisk_key *key, brisk_value **ret)
+{
+    (void)ctx;
+    (void)key;
+    (void)ret;
+    return BRISK_ERR_NOT_FOUND;
+}
+
+static brisk_err remove_nothing(void *ctx, const brisk_key *key)
+{
+    (void)ctx;
+    (void)key;
+    return BRISK_OK;
+}
+
+static void writing(void)
+{
+    puts("-- writing behind");
+    warehouse goods = {0};
+    brisk_cache *cache;
+    brisk_tier *memory;
+    must(brisk_memory_tier_create(NULL, &memory), "memory");
+    /* [write] The cache has it at once, the store soon. */
+    brisk_store store = {
+        .load = load_nothing, .save = save_product, .remove = remove_nothing, .ctx = &goods};
+    brisk_cache_opts opts = {
+        .tiers = &memory, .tier_count = 1, .store = &store, .write = BRISK_WRITE_BEHIND};
+    must(brisk_cache_create(&opts, &cache), "cache");
+    brisk_key key = brisk_key_of("stock/socks", 11);
+    for (int i = 0; i < 1000; i++) {
+        brisk_value *value;
+        must(brisk_value_copy(&i, sizeof i, NULL, &value), "value");
+        must(brisk_cache_write(cache, &key, value, NULL), "write"); /* FULL: the queue is */
+        brisk_value_unref(value);
+    }
+    must(brisk_cache_flush(cache, UINT64_C(5000000000)), "flush");
+    /* [end] */
+    printf("1000 writes, as many or fewer saves: %s; %u bytes\n",
+           goods.saves >= 1 && goods.saves <= 1000 ? "yes" : "no", (unsigned)goods.bytes);
+    brisk_cache_destroy(cache); /* tries what is left for a while */
+}
+
 /* [memo] A pure function, and what its result depends on. */
 typedef struct label_args {
     const char *text;
@@ -355,6 +413,7 @@ int main(int argc, char **argv)
     changing(cache, loader, &db);
     depending(cache);
     failing(cache, &db, threads);
+    writing();
     remembering(cache);
     predicting(cache, loader);
     warming(cache, loader);
