@@ -572,7 +572,9 @@ typedef struct fake_lease {
     brisk_err err;
     uint32_t asked, released, conflicts; /* so many conflicts first */
     scene *at;
-    bool other_stores; /* another process stores 55 before its lease ends */
+    /* What another process stores before its lease ends: nothing, 55, "there is none", or
+     * something that has no life left. */
+    enum { STORES_NOTHING, STORES_VALUE, STORES_NONE, STORES_OLD } other;
 } fake_lease;
 
 static brisk_err lease_acquire(void *ctx, const brisk_key *key, uint64_t ttl_ns)
@@ -581,11 +583,17 @@ static brisk_err lease_acquire(void *ctx, const brisk_key *key, uint64_t ttl_ns)
     CHECK(ttl_ns == 10 * SECOND);
     self->asked++;
     if (self->asked <= self->conflicts) {
-        if (self->asked == self->conflicts && self->other_stores) {
+        if (self->asked == self->conflicts && self->other != STORES_NOTHING) {
             uint64_t number = 55;
             brisk_value *value;
             CHECK_OK(brisk_value_copy(&number, sizeof number, NULL, &value));
-            brisk_cache_put(self->at->cache, key, value, NULL);
+            unsigned char old[BRISK_LOADER_META_BYTES] = {0xb7, 'L', 'd', 1, 1};
+            brisk_entry_opts opts = {
+                .flags = self->other == STORES_NONE ? BRISK_ENTRY_NEGATIVE : 0,
+                .meta = old,
+                .meta_size = self->other == STORES_OLD ? sizeof old : 0,
+            };
+            brisk_cache_put(self->at->cache, key, value, &opts);
             brisk_value_unref(value);
         }
         return BRISK_ERR_CONFLICT;
@@ -605,13 +613,14 @@ static void test_leases(void **unused)
     static const struct {
         brisk_err err;
         uint32_t conflicts;
-        bool other_stores;
+        int other;
         uint32_t loads, released;
-        uint64_t number;
+        uint64_t number; /* 0: NOT_FOUND */
     } cases[] = {
-        {BRISK_OK, 0, false, 1, 1, 1},       {BRISK_ERR_IO, 0, false, 1, 0, 1},
-        {BRISK_OK, 2, false, 1, 1, 1},       {BRISK_OK, 2, true, 0, 0, 55},
-        {BRISK_OK, 1000000, false, 1, 0, 1},
+        {BRISK_OK, 0, STORES_NOTHING, 1, 1, 1},       {BRISK_ERR_IO, 0, STORES_NOTHING, 1, 0, 1},
+        {BRISK_OK, 2, STORES_NOTHING, 1, 1, 1},       {BRISK_OK, 2, STORES_VALUE, 0, 0, 55},
+        {BRISK_OK, 2, STORES_NONE, 0, 0, 0},          {BRISK_OK, 2, STORES_OLD, 1, 1, 1},
+        {BRISK_OK, 1000000, STORES_NOTHING, 1, 0, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         scene s;
@@ -619,14 +628,17 @@ static void test_leases(void **unused)
             .base = {.acquire = lease_acquire, .release = lease_release, .ctx = &lease},
             .err = cases[i].err,
             .conflicts = cases[i].conflicts,
-            .other_stores = cases[i].other_stores,
+            .other = cases[i].other,
             .at = &s,
         };
         scene_init(&s, (brisk_loader_opts){.lease = &lease.base, .lease_wait_ns = 20000000});
         brisk_loaded got;
-        CHECK_OK(brisk_loader_get(s.loader, &s.key, NULL, &got));
-        CHECK_U64(number_of(got.hit.value), ==, cases[i].number);
-        brisk_value_unref(got.hit.value);
+        brisk_err err = brisk_loader_get(s.loader, &s.key, NULL, &got);
+        CHECK(err == (cases[i].number != 0 ? BRISK_OK : BRISK_ERR_NOT_FOUND));
+        if (err == BRISK_OK) {
+            CHECK_U64(number_of(got.hit.value), ==, cases[i].number);
+            brisk_value_unref(got.hit.value);
+        }
         CHECK_U64(s.origin.loads, ==, cases[i].loads);
         CHECK_U64(lease.released, ==, cases[i].released);
         CHECK_U64(stats_of(&s).lease_waits, ==, cases[i].conflicts != 0);

@@ -178,6 +178,48 @@ static void test_waiting_ends_by_deadline_and_cancellation(void **unused)
     scene_deinit(&s);
 }
 
+/* Cancelled, and told at the same moment that it leads: it gives up what it has just inherited. */
+typedef struct heir {
+    asker base; /* first */
+    brisk_loader *loader;
+    uint32_t asked;
+} heir;
+
+static bool inherit_and_cancel(void *ctx)
+{
+    heir *self = ctx;
+    if (self->asked++ == 0) {
+        return false; /* before it waits */
+    }
+    self->base.scene->origin.closed = false; /* the leader's load ends, cancelled */
+    while (stats_of(self->base.scene).load_errors == 0 ||
+           brisk_flights_waiting(self->loader->flights) != 0) {
+        nap();
+    }
+    return true;
+}
+
+static void test_an_heir_that_is_cancelled(void **unused)
+{
+    (void)unused;
+    scene s;
+    scene_init(&s, (brisk_loader_opts){0});
+    s.origin.closed = true;
+    s.origin.err = BRISK_ERR_CANCELLED;
+    asker leader = {0};
+    start(&leader, &s);
+    await(&s.origin.inside, 1);
+    heir h = {.base = {.call = {.cancelled = inherit_and_cancel}}, .loader = s.loader};
+    h.base.call.ctx = &h;
+    start(&h.base, &s);
+    end(&h.base);
+    end(&leader);
+    CHECK(h.base.err == BRISK_ERR_CANCELLED && h.asked == 2);
+    s.origin.err = BRISK_OK;
+    CHECK_GET(&s, NULL, 1, BRISK_LOADED_HERE); /* nobody holds the key */
+    scene_deinit(&s);
+}
+
 static void test_a_real_deadline(void **unused)
 {
     (void)unused;
@@ -683,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_who_waits_gets_the_error_or_tries),
         cmocka_unit_test(test_a_cancelled_load_is_not_shared),
         cmocka_unit_test(test_waiting_ends_by_deadline_and_cancellation),
+        cmocka_unit_test(test_an_heir_that_is_cancelled),
         cmocka_unit_test(test_a_real_deadline),
         cmocka_unit_test(test_a_change_during_a_load),
         cmocka_unit_test(test_loads_may_load_but_not_in_a_circle),

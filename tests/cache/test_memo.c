@@ -24,8 +24,15 @@ typedef struct pure {
     uint64_t salt; /* makes it impure */
     size_t size;   /* of the result, when not 0 */
     brisk_err err;
+    const char *meta; /* one character, or NULL */
+    uint32_t *released;
     const brisk_alloc *alloc;
 } pure;
+
+static void count_release(void *ctx)
+{
+    ++*(uint32_t *)ctx;
+}
 
 static void sum_key(void *ctx, const void *args, brisk_key_builder *builder)
 {
@@ -48,6 +55,12 @@ static brisk_err sum_run(void *ctx, const void *args, brisk_load *ret)
         return self->err;
     }
     uint64_t sum = sum_of(self, args);
+    if (self->meta != NULL) {
+        ret->opts.meta = self->meta;
+        ret->opts.meta_size = 1;
+        ret->release = count_release;
+        ret->release_ctx = self->released;
+    }
     if (self->size == 0) {
         return brisk_value_copy(&sum, sizeof sum, self->alloc, &ret->value);
     }
@@ -84,7 +97,11 @@ static void check_call(brisk_memo *memo, const pure *self, const char *text, uin
     brisk_loaded got;
     CHECK_OK(brisk_memo_call(memo, &args, NULL, &got));
     uint64_t sum;
-    memcpy(&sum, brisk_value_data(got.hit.value), sizeof sum);
+    if (brisk_value_fd(got.hit.value) >= 0) {
+        CHECK(pread(brisk_value_fd(got.hit.value), &sum, sizeof sum, 0) == sizeof sum);
+    } else {
+        memcpy(&sum, brisk_value_data(got.hit.value), sizeof sum);
+    }
     CHECK_U64(sum, ==, sum_of(self, &args));
     brisk_value_unref(got.hit.value);
 }
@@ -170,6 +187,35 @@ static void test_checks_find_what_is_not_pure(void **unused)
     check_call(memo, &self, "x", 1); /* replaced */
     brisk_memo_read_stats(memo, &stats);
     CHECK(stats.checks == 5 && stats.differences == 1 && lines == 1);
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
+/* Large results are files in the disk tier: compared part by part; meta data and release count, too. */
+static void test_checks_of_large_results(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    brisk_tier *tier;
+    brisk_errinfo info;
+    brisk_disk_tier_opts disk = {.path = temp_dir_path(dir, "cache"), .zstd_level = -1};
+    CHECK_OK(brisk_disk_tier_open(&disk, &tier, &info));
+    BRISK_CLEANUP(brisk_cache_destroy) brisk_cache *cache = NULL;
+    CHECK_OK(brisk_cache_create(&(brisk_cache_opts){.tiers = &tier, .tier_count = 1}, &cache));
+    uint32_t released = 0;
+    pure self = {.size = BRISK_VALUE_LARGE_BYTES + 4096, .meta = "m", .released = &released};
+    BRISK_CLEANUP(brisk_memo_destroy) brisk_memo *memo = make_memo(cache, &self, 1, 1);
+    uint32_t lines = 0;
+    brisk_log_set_sink(ignore_line, &lines, NULL);
+    for (int i = 0; i < 2; i++) {
+        check_call(memo, &self, "x", 1);
+    }
+    CHECK(lines == 0 && released == 2);
+    self.meta = "n"; /* the bytes are the same */
+    check_call(memo, &self, "x", 1);
+    CHECK(lines == 1);
+    self.salt = 1;
+    check_call(memo, &self, "x", 1);
+    CHECK(lines == 2 && released == 4);
     brisk_log_set_sink(NULL, NULL, NULL);
 }
 
@@ -288,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_another_version_is_another_function),
         cmocka_unit_test(test_errors_are_not_remembered),
         cmocka_unit_test(test_checks_find_what_is_not_pure),
+        cmocka_unit_test(test_checks_of_large_results),
         cmocka_unit_test(test_large_results_are_checked),
         cmocka_unit_test(test_options_and_keys_are_checked),
         cmocka_unit_test(test_every_allocation_may_fail),
