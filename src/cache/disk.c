@@ -564,7 +564,8 @@ bool brisk_disk_tier_tend(brisk_tier *base, uint64_t budget_bytes)
 {
     BRISK_ASSERT(base->ops == &disk_tier_ops);
     disk_tier *tier = disk_of(base);
-    if (!check_folder(tier, brisk_clock_now_ns(tier->clock)) || pthread_mutex_trylock(&tier->tend_lock) != 0) {
+    if (!check_folder(tier, brisk_clock_now_ns(tier->clock)) ||
+        pthread_mutex_trylock(&tier->tend_lock) != 0) {
         return false;
     }
     bool more = disk_tend(tier, budget_bytes);

@@ -203,8 +203,7 @@ static disk_ways ways_of(const disk_tier *tier, const pending *p)
 static brisk_err insert(disk_tier *tier, uint32_t segment, const pending *p)
 {
     disk_ways ways = ways_of(tier, p);
-    disk_slot slot = {
-        .segment = segment, .offset = p->offset, .large = p->large, .tag = ways.tag};
+    disk_slot slot = {.segment = segment, .offset = p->offset, .large = p->large, .tag = ways.tag};
     uint64_t word = disk_slot_pack(tier, slot);
     _Atomic uint64_t *empty = NULL;
     bool same_tag = false;
@@ -258,10 +257,9 @@ static brisk_err scan_segment(worker *w, disk_scan *scan, bool is_clean, uint32_
             dead++;
             continue;
         }
-        w->batch[w->count++] =
-            (pending){.hash = brisk_key_of(record.key, record.key_size).hash,
-                      .offset = (uint32_t)offset,
-                      .large = record.codec == DISK_FILE};
+        w->batch[w->count++] = (pending){.hash = brisk_key_of(record.key, record.key_size).hash,
+                                         .offset = (uint32_t)offset,
+                                         .large = record.codec == DISK_FILE};
         err = w->count == BATCH ? flush(w) : BRISK_OK;
     }
     atomic_fetch_add_explicit(&entry->dead, dead, memory_order_relaxed);

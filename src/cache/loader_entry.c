@@ -86,27 +86,22 @@ static loader_age outdated(const brisk_loader *loader, const brisk_hit *hit)
     return good && !negative ? LOADER_EXPIRED : LOADER_USELESS;
 }
 
-bool loader_entry_get(const brisk_loader *loader, const brisk_key *key,
-                      const brisk_loader_call *call, brisk_hit *ret)
+bool loader_entry_get_with(const brisk_loader *loader, const brisk_key *key,
+                           const brisk_loader_call *call, brisk_hit *ret)
 {
     const brisk_loader_opts *opts = &loader->opts;
-    bool outdated_too = (opts->flags & BRISK_LOADER_OUTDATED_IF_ERROR) != 0;
     /* Far tiers are asked later, beside the load, unless there will be none. */
     bool far_too = opts->race_tiers == 0 || (call->flags & BRISK_CALL_CACHED) != 0;
-    uint32_t tiers = far_too ? opts->tiers : loader->near_tiers;
-    if (!outdated_too && call->tag_count == 0) {
-        return brisk_cache_get(opts->cache, key, tiers, ret);
-    }
     brisk_get_opts get = {
-        .tiers = tiers,
-        .stale = outdated_too,
+        .tiers = far_too ? opts->tiers : loader->near_tiers,
+        .stale = (opts->flags & BRISK_LOADER_OUTDATED_IF_ERROR) != 0,
         .tags = call->tags,
         .tag_count = call->tag_count,
     };
     return brisk_cache_get_with(opts->cache, key, &get, ret);
 }
 
-loader_age loader_entry_read(brisk_loader *loader, brisk_hit *hit)
+loader_age loader_entry_judge(brisk_loader *loader, brisk_hit *hit)
 {
     if (hit->meta_size >= BRISK_LOADER_META_BYTES && begins_with_mark(hit->meta, hit->meta_size)) {
         hit->expires_at_ns = read_u64(hit->meta + MARK_BYTES);

@@ -88,10 +88,29 @@ typedef enum loader_age {
     LOADER_USELESS,
 } loader_age;
 
-bool loader_entry_get(const brisk_loader *loader, const brisk_key *key,
-                      const brisk_loader_call *call, brisk_hit *ret);
+bool loader_entry_get_with(const brisk_loader *loader, const brisk_key *key,
+                           const brisk_loader_call *call, brisk_hit *ret);
+
+/* What the cache has for a call.  Inline, as the next one: the way of a hit. */
+static inline bool loader_entry_get(const brisk_loader *loader, const brisk_key *key,
+                                    const brisk_loader_call *call, brisk_hit *ret)
+{
+    bool plain = (loader->opts.flags & BRISK_LOADER_OUTDATED_IF_ERROR) == 0 &&
+                 call->tag_count == 0 && loader->opts.race_tiers == 0;
+    return plain ? brisk_cache_get(loader->opts.cache, key, loader->opts.tiers, ret)
+                 : loader_entry_get_with(loader, key, call, ret);
+}
+
+loader_age loader_entry_judge(brisk_loader *loader, brisk_hit *hit);
+
 /* Judge what the cache answered, and make of it what the user stored. */
-loader_age loader_entry_read(brisk_loader *loader, brisk_hit *hit);
+static inline loader_age loader_entry_read(brisk_loader *loader, brisk_hit *hit)
+{
+    bool for_ever =
+        hit->expires_at_ns == 0 && hit->meta_size < BRISK_LOADER_META_BYTES && !hit->stale;
+    return for_ever ? LOADER_FRESH : loader_entry_judge(loader, hit);
+}
+
 /* Store `hit`, which lives until hit->expires_at_ns (0: for ever), with the tags of `opts`. */
 void loader_entry_store(brisk_loader *loader, const brisk_key *key, const brisk_hit *hit,
                         const brisk_entry_opts *opts);

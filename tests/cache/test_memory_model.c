@@ -231,13 +231,12 @@ static brisk_err apply_change(void *ctx, brisk_memory_edit *edit)
         edit->remove = true;
         e->present = false;
         break;
-    case 1:
-        edit->expires_at_ns = e->expires_at_ns = random_expiry();
-        break;
+    case 1: edit->expires_at_ns = e->expires_at_ns = random_expiry(); break;
     case 2:
         size = dice(BYTES_MAX);
         CHECK(edit->resize(edit, size));
-        memset(e->bytes + (size < e->size ? size : e->size), 0, size > e->size ? size - e->size : 0);
+        memset(e->bytes + (size < e->size ? size : e->size), 0,
+               size > e->size ? size - e->size : 0);
         e->size = size;
         break;
     default:
@@ -332,7 +331,7 @@ static void do_scan(void)
 
 static void do_something_rare(void)
 {
-    static const char *const policies[] = {"lru", "fifo", "s3fifo", "arc",   "lirs",
+    static const char *const policies[] = {"lru", "fifo", "s3fifo", "arc",  "lirs",
                                            "lfu", "ttl",  "sieve",  "auto", "wtinylfu"};
     brisk_tier_stats stats;
     w.tier->ops->read_stats(w.tier, &stats);
@@ -534,11 +533,10 @@ static void test_use_is_tracked(void **state)
     fake_clock clock;
     fake_clock_init(&clock, 0);
     brisk_tier *tier = NULL;
-    CHECK_OK(brisk_memory_tier_create(&(brisk_memory_tier_opts){.bytes_max = 64 << 20,
-                                                                .shards = 1,
-                                                                .clock = &clock.base,
-                                                                .track_use = true},
-                                      &tier));
+    CHECK_OK(brisk_memory_tier_create(
+        &(brisk_memory_tier_opts){
+            .bytes_max = 64 << 20, .shards = 1, .clock = &clock.base, .track_use = true},
+        &tier));
     put_number(tier, 1, 100);
     uint64_t id = 1;
     brisk_key key = brisk_key_of(&id, sizeof id);
