@@ -500,6 +500,31 @@ static void test_tickets_go_every_way(void **unused)
     scene_deinit(&s);
 }
 
+/* A thread took its place, and it was cancelled: it must not wait for that thread. */
+static void test_a_cancelled_ticket_does_not_wait(void **unused)
+{
+    (void)unused;
+    hand_queue queue;
+    hand_init(&queue);
+    scene s;
+    scene_init(&s, (brisk_loader_opts){.background = &queue.base});
+    receipt a = {0};
+    start_ticket(&a, &s, NULL);
+    s.origin.closed = true;
+    asker thread = {0};
+    start(&thread, &s);
+    await(&s.origin.inside, 1);
+    brisk_load_ticket_cancel(a.ticket);
+    CHECK(a.calls == 0);
+    hand_run(&queue);
+    CHECK(a.calls == 1 && a.err == BRISK_ERR_CANCELLED);
+    s.origin.closed = false;
+    end(&thread);
+    CHECK(thread.err == BRISK_OK && s.origin.loads == 1);
+    brisk_load_ticket_release(a.ticket);
+    scene_deinit(&s);
+}
+
 static void test_a_ticket_is_late(void **unused)
 {
     (void)unused;
@@ -732,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_wait_in_a_circle),
         cmocka_unit_test(test_a_thousand_tickets_load_once),
         cmocka_unit_test(test_tickets_go_every_way),
+        cmocka_unit_test(test_a_cancelled_ticket_does_not_wait),
         cmocka_unit_test(test_a_ticket_is_late),
         cmocka_unit_test(test_nobody_sees_what_was_before_a_change),
     };
