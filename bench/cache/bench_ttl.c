@@ -181,7 +181,7 @@ static double fixed_loads(const point *fixed, uint32_t count, double stale)
     }
     double a = log(fixed[i - 1].stale + 1e-7);
     double b = log(fixed[i].stale + 1e-7);
-    double part = (log(stale + 1e-7) - a) / (b - a);
+    double part = b > a ? (log(stale + 1e-7) - a) / (b - a) : 0;
     double logs = log(fixed[i - 1].loads) + part * (log(fixed[i].loads) - log(fixed[i - 1].loads));
     return exp(logs);
 }

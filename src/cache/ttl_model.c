@@ -12,13 +12,17 @@ enum {
 };
 
 static const double small = 1e-5;
-static const double fade = 0.94;    /* of what was seen, each load: about sixteen count */
-static const double fastest_s = 10; /* mean time between changes of rate 0 */
-static const double slower = 6;     /* the last rate: one in 32 days */
+static const double fade = 0.94; /* of what was seen, each load: about sixteen count */
+
+/* Once in 10 s, and each six times slower than the one before: the last one is once in 32 days. */
+static const double rates[TTL_RATES] = {
+    1.0 / 10,    1.0 / 60,    1.0 / 360,    1.0 / 2160,
+    1.0 / 12960, 1.0 / 77760, 1.0 / 466560, 1.0 / 2799360,
+};
 
 double ttl_model_rate(uint32_t index)
 {
-    return 1 / (fastest_s * pow(slower, index));
+    return rates[index];
 }
 
 ttl_belief ttl_model_belief(const ttl_belief *common, const uint8_t unlikely[TTL_RATES])
@@ -54,7 +58,7 @@ void ttl_model_see(uint8_t unlikely[TTL_RATES], double seconds, bool changed)
 {
     double logs[TTL_RATES];
     for (uint32_t i = 0; i < TTL_RATES; i++) {
-        double x = ttl_model_rate(i) * seconds;
+        double x = rates[i] * seconds;
         logs[i] = changed ? log(fmax(-expm1(-x), 1e-12)) : -x;
     }
     see(unlikely, logs, fade);
@@ -64,7 +68,7 @@ void ttl_model_see_age(uint8_t unlikely[TTL_RATES], double age)
 {
     double logs[TTL_RATES];
     for (uint32_t i = 0; i < TTL_RATES; i++) {
-        double rate = ttl_model_rate(i);
+        double rate = rates[i];
         logs[i] = log(rate) - rate * age;
     }
     see(unlikely, logs, fade);
@@ -74,7 +78,7 @@ double ttl_model_change(const ttl_belief *belief, double seconds)
 {
     double sum = 0;
     for (uint32_t i = 0; i < TTL_RATES; i++) {
-        sum += belief->weights[i] * -expm1(-ttl_model_rate(i) * seconds);
+        sum += belief->weights[i] * -expm1(-rates[i] * seconds);
     }
     return sum;
 }
@@ -83,7 +87,7 @@ double ttl_model_stale(const ttl_belief *belief, double request, double life_s)
 {
     double sum = 0;
     for (uint32_t i = 0; i < TTL_RATES; i++) {
-        double rate = ttl_model_rate(i);
+        double rate = rates[i];
         double x = rate * life_s;
         /* For small x the difference would cancel. */
         sum += belief->weights[i] * (x < small ? life_s * x / 2 : life_s + expm1(-x) / rate);

@@ -131,7 +131,7 @@ static void test_unchanged_lives_longer(void **state)
 /* A small world: half of the keys never change, half do every five minutes on average. */
 static void simulate(double staleness, double *ret_hit, double *ret_stale)
 {
-    enum { KEYS = 400, REQUESTS = 400000 };
+    enum { KEYS = 400, REQUESTS = 150000 };
     static uint64_t version[KEYS];
     static uint64_t cached[KEYS];
     static uint64_t expires[KEYS];
