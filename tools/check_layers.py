@@ -31,6 +31,7 @@ HEADERS = {  # layer: the public headers it implements
     "flight "
     "loader "
     "memo "
+    "cache_sim mrc sizer trace_file "
     "predict "
     "record "
     "trace_file "
@@ -39,6 +40,7 @@ HEADERS = {  # layer: the public headers it implements
     "background "
     "",
     "engine": "engine workload module command shared",
+    "engine": "engine workload module command",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}
 UMBRELLA = "brisk"  # includes every other one; for programs outside the library

@@ -28,11 +28,13 @@
 #include <brisk/memo.h>
 #include <brisk/memory.h>
 #include <brisk/module.h>
+#include <brisk/mrc.h>
 #include <brisk/pool.h>
 #include <brisk/predict.h>
 #include <brisk/record.h>
 #include <brisk/rng.h>
 #include <brisk/shared.h>
+#include <brisk/sizer.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>
 #include <brisk/ttl.h>
