@@ -96,8 +96,7 @@ static void load(bench *b, const char *folder, const char *name)
     brisk_errinfo info;
     brisk_trace_file *file = NULL;
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    brisk_trace_format format =
-        strstr(name, ".lis") != NULL ? BRISK_TRACE_ARC : BRISK_TRACE_AUTO;
+    brisk_trace_format format = strstr(name, ".lis") != NULL ? BRISK_TRACE_ARC : BRISK_TRACE_AUTO;
     if (brisk_trace_file_open(path, format, NULL, &file, &info) != BRISK_OK) {
         fail(info.text);
     }

@@ -30,8 +30,10 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_cache_sim_create(const char *policy, u
                                                            const brisk_alloc *alloc,
                                                            brisk_cache_sim **ret);
 BRISK_API void brisk_cache_sim_destroy(brisk_cache_sim *sim); /**< NULL is accepted. */
-/** A get, and a put when it was a miss.  True on a hit.  `key` is a hash. */
+/** A get, and a put when it was a miss.  True on a hit.  `key` is a hash of which the upper half counts. */
 BRISK_API bool brisk_cache_sim_request(brisk_cache_sim *sim, uint64_t key);
+/** Did the last request evict, and whom: the upper half of its hash. */
+BRISK_API bool brisk_cache_sim_evicted(const brisk_cache_sim *sim, uint32_t *ret);
 
 BRISK_END_DECLS
 

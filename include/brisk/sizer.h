@@ -40,23 +40,23 @@ typedef struct brisk_sizer_opts {
 
 /** What is known now. */
 typedef struct brisk_sizer_state {
-    uint64_t bytes;         /**< The size now: the tier's limit. */
-    uint64_t bytes_used;    /**< Of which so much is used ... */
-    uint64_t entries;       /**< ... by so many entries. */
-    uint64_t hits;          /**< Since the step before. */
+    uint64_t bytes;      /**< The size now: the tier's limit. */
+    uint64_t bytes_used; /**< Of which so much is used ... */
+    uint64_t entries;    /**< ... by so many entries. */
+    uint64_t hits;       /**< Since the step before. */
     uint64_t misses;
     const brisk_mrc *curve; /**< NULL: the simple rule. */
     const char *policy;     /**< Of the curve; NULL: LRU. */
 } brisk_sizer_state;
 
 typedef struct brisk_sizer_advice {
-    uint64_t bytes;       /**< What the size should be, and is now when `resized`. */
-    double hit_rate;      /**< Predicted there; the measured one with the simple rule. */
-    bool reachable;       /**< The target, within bytes_max. */
+    uint64_t bytes;  /**< What the size should be, and is now when `resized`. */
+    double hit_rate; /**< Predicted there; the measured one with the simple rule. */
+    bool reachable;  /**< The target, within bytes_max. */
     bool resized;
-    double best;          /**< Hit rate with room for everything. */
-    double knee;          /**< Hit rate where growing stops paying ... */
-    uint64_t knee_bytes;  /**< ... and that size. */
+    double best;                     /**< Hit rate with room for everything. */
+    double knee;                     /**< Hit rate where growing stops paying ... */
+    uint64_t knee_bytes;             /**< ... and that size. */
     char text[BRISK_SIZER_TEXT_MAX]; /**< One line for people. */
 } brisk_sizer_advice;
 

@@ -18,6 +18,8 @@ struct brisk_cache_sim {
     const brisk_alloc *alloc;
     void *storage;
     size_t storage_bytes;
+    uint32_t gone;
+    bool any_gone;
 };
 
 const char *brisk_policy_name(uint32_t index)
@@ -73,7 +75,13 @@ void brisk_cache_sim_destroy(brisk_cache_sim *sim)
 
 bool brisk_cache_sim_request(brisk_cache_sim *sim, uint64_t key)
 {
-    uint32_t gone;
-    bool any;
-    return sim_request(&sim->sim, (uint32_t)(key >> 32), 0, &gone, &any);
+    return sim_request(&sim->sim, (uint32_t)(key >> 32), 0, &sim->gone, &sim->any_gone);
+}
+
+bool brisk_cache_sim_evicted(const brisk_cache_sim *sim, uint32_t *ret)
+{
+    if (sim->any_gone) {
+        *ret = sim->gone;
+    }
+    return sim->any_gone;
 }

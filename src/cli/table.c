@@ -10,8 +10,8 @@ static const brisk_command *const top_commands[] = {
 };
 
 static const brisk_command *const cache_commands[] = {
-    &cmd_cache_get,    &cmd_cache_set,   &cmd_cache_invalidate, &cmd_cache_warm,
-    &cmd_cache_record, &cmd_cache_stats, &cmd_cache_clear,      &cmd_cache_path,
+    &cmd_cache_get,   &cmd_cache_set,     &cmd_cache_invalidate, &cmd_cache_warm, &cmd_cache_record,
+    &cmd_cache_stats, &cmd_cache_analyze, &cmd_cache_clear,      &cmd_cache_path,
 };
 
 static const cli_group groups[] = {
