@@ -51,7 +51,8 @@ BRISK_API void brisk_mrc_request(brisk_mrc *mrc, uint64_t key);
 BRISK_API void brisk_mrc_sampled(brisk_mrc *mrc, uint32_t hash, uint32_t one_in);
 /** Miss ratio of LRU with so many entries; 1 when nothing was seen. */
 BRISK_API double brisk_mrc_lru(const brisk_mrc *mrc, uint64_t entries);
-/** Of a simulated policy, between the simulated sizes by a line; -1 when it is none of them. */
+/** Of a simulated policy, between the simulated sizes by a line over log(entries); -1 when it is
+ *  none of them. */
 BRISK_API double brisk_mrc_policy(const brisk_mrc *mrc, const char *policy, uint64_t entries);
 /** Miss ratio with room for everything: keys that came for the first time. */
 BRISK_API double brisk_mrc_least(const brisk_mrc *mrc);

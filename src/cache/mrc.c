@@ -14,6 +14,7 @@
  *
  * Invariant: exactly the keys in the table have places, all different, and the tree counts them.
  */
+#include <math.h>
 #include <string.h>
 
 #include <brisk/mrc.h>
@@ -39,7 +40,7 @@ typedef struct mrc_sims {
     const policy_ops *ops;
     policy_sim sims[SIZES];
     double misses[SIZES];
-    double requests;
+    double asked; /* requests that the sample stands for */
 } mrc_sims;
 
 struct brisk_mrc {
@@ -53,7 +54,8 @@ struct brisk_mrc {
     uint32_t next; /* place */
     uint32_t keys;
     uint32_t keys_max;
-    uint32_t shift; /* one key in 2^shift is followed */
+    uint32_t shift; /* one key in 2^shift is followed, of those that come by ... */
+    uint32_t outer; /* ... which are one in so many */
     uint32_t policy_count;
     uint64_t half_life;
     uint64_t until_half;
@@ -172,6 +174,7 @@ brisk_err brisk_mrc_create(const brisk_mrc_opts *opts, brisk_mrc **ret)
     mrc->mask = slots - 1;
     mrc->places = 2 * keys_max;
     mrc->next = 1;
+    mrc->outer = 1;
     mrc->keys_max = keys_max;
     mrc->half_life = opts->half_life;
     mrc->until_half = opts->half_life;
@@ -254,14 +257,28 @@ static void renumber(brisk_mrc *mrc)
     mrc->keys = count;
 }
 
+/* Take the keys that are not followed any more out of a simulated cache. */
+static void thin_out(const brisk_mrc *mrc, policy_sim *sim)
+{
+    for (uint32_t id = 0; id < sim->used; id++) {
+        if (!is_followed(mrc, sim->hashes[id])) {
+            sim_remove(sim, sim->hashes[id]);
+        }
+    }
+}
+
 /* Follow half as many. */
 static void halve_rate(brisk_mrc *mrc)
 {
     mrc->shift++;
     renumber(mrc);
     for (uint32_t p = 0; p < mrc->policy_count; p++) {
-        mrc->policies[p].requests = 0; /* the sizes mean twice as much now */
-        memset(mrc->policies[p].misses, 0, sizeof mrc->policies[p].misses);
+        mrc_sims *sims = &mrc->policies[p];
+        for (uint32_t i = 0; i < SIZES; i++) {
+            thin_out(mrc, &sims->sims[i]);
+        }
+        sims->asked = 0; /* the sizes mean twice as much now */
+        memset(sims->misses, 0, sizeof sims->misses);
     }
 }
 
@@ -277,7 +294,7 @@ static void grow_older(brisk_mrc *mrc)
         mrc->buckets[i] /= 2;
     }
     for (uint32_t p = 0; p < mrc->policy_count; p++) {
-        mrc->policies[p].requests /= 2;
+        mrc->policies[p].asked /= 2;
         for (uint32_t i = 0; i < SIZES; i++) {
             mrc->policies[p].misses[i] /= 2;
         }
@@ -288,7 +305,6 @@ static void ask_policies(brisk_mrc *mrc, uint32_t hash)
 {
     for (uint32_t p = 0; p < mrc->policy_count; p++) {
         mrc_sims *sims = &mrc->policies[p];
-        sims->requests++;
         for (uint32_t i = 0; i < SIZES; i++) {
             uint32_t gone;
             bool any;
@@ -327,7 +343,11 @@ static void follow(brisk_mrc *mrc, uint32_t hash, double weight)
 void brisk_mrc_sampled(brisk_mrc *mrc, uint32_t hash, uint32_t one_in)
 {
     BRISK_ASSERT(one_in != 0);
+    mrc->outer = one_in;
     mrc->requests += one_in;
+    for (uint32_t p = 0; p < mrc->policy_count; p++) {
+        mrc->policies[p].asked += one_in;
+    }
     if (mrc->half_life != 0) {
         mrc->until_half -= one_in < mrc->until_half ? one_in : mrc->until_half;
         if (mrc->until_half == 0) {
@@ -335,7 +355,7 @@ void brisk_mrc_sampled(brisk_mrc *mrc, uint32_t hash, uint32_t one_in)
         }
     }
     if (is_followed(mrc, hash)) {
-        follow(mrc, hash, (double)(UINT64_C(1) << mrc->shift) * one_in);
+        follow(mrc, hash, brisk_mrc_one_in(mrc));
     }
 }
 
@@ -374,13 +394,15 @@ double brisk_mrc_policy(const brisk_mrc *mrc, const char *policy, uint64_t entri
     if (sims == NULL) {
         return -1;
     }
+    double at = log1p((double)entries); /* curves are straighter over the logarithm */
     double x = 0;
     double y = 1;
-    for (uint32_t i = 0; i < SIZES && sims->requests > 0; i++) {
-        double next_x = (double)sims->sims[i].capacity * brisk_mrc_one_in(mrc);
-        double next_y = sims->misses[i] / sims->requests;
-        if ((double)entries <= next_x) {
-            return y + (next_y - y) * ((double)entries - x) / (next_x - x);
+    for (uint32_t i = 0; i < SIZES && sims->asked > 0; i++) {
+        double next_x = log1p((double)sims->sims[i].capacity * brisk_mrc_one_in(mrc));
+        double next_y = sims->misses[i] * brisk_mrc_one_in(mrc) / sims->asked;
+        next_y = next_y < 1 ? next_y : 1;
+        if (at <= next_x) {
+            return y + (next_y - y) * (at - x) / (next_x - x);
         }
         x = next_x;
         y = next_y;
@@ -400,5 +422,5 @@ uint64_t brisk_mrc_keys(const brisk_mrc *mrc)
 
 double brisk_mrc_one_in(const brisk_mrc *mrc)
 {
-    return (double)(UINT64_C(1) << mrc->shift);
+    return (double)(UINT64_C(1) << mrc->shift) * mrc->outer;
 }
