@@ -26,21 +26,11 @@ HEADERS = {  # layer: the public headers it implements
     "mem": "arena pool",
     "metrics": "hist counter trace",
     "exec": "executor graph",
-    "cache": "value cache memory "
-    "cache_sim "
-    "flight "
-    "loader "
-    "memo "
-    "cache_sim mrc sizer trace_file "
-    "predict "
-    "record "
-    "trace_file "
-    "ttl "
-    "warm "
-    "background "
-    "",
+    "cache": "value cache memory background "
+    "flight loader memo warm "
+    "predict record ttl "
+    "cache_sim mrc sizer trace_file",
     "engine": "engine workload module command shared",
-    "engine": "engine workload module command",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}
 UMBRELLA = "brisk"  # includes every other one; for programs outside the library
