@@ -371,6 +371,7 @@ static void batch_add(batch *b, const redis_tier *tier, uint32_t i)
 {
     redis_op *op = &b->ops[b->op_count];
     prepare(op, tier, &b->items[i].full, &b->items[i].words);
+    op->pick = b->ops[0].pick; /* one link of each server: half the system calls of two */
     b->index[b->op_count++] = i;
 }
 

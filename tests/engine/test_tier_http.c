@@ -244,6 +244,14 @@ static void test_an_answer_lives_as_long_as_its_bearer_says(void **state)
     http_server_stop(&s);
 }
 
+static void flip(http_server *s, http_object *object, size_t at)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    object->body[at] ^= 1;
+    object->etag++;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 static void test_foreign_bytes_are_misses_and_counted(void **state)
 {
     (void)state;
@@ -262,14 +270,11 @@ static void test_foreign_bytes_are_misses_and_counted(void **state)
     check_text(open, "a", "");
     CHECK_U64(stats_of(mine).corrupt, ==, 2);
     CHECK_U64(stats_of(mine).errors, ==, 0);
-    for (int i = 0; i < HTTP_OBJECTS; i++) {
-        for (size_t at = 0; s.objects[i].body != NULL && at < s.objects[i].size; at++) {
-            s.objects[i].body[at] ^= 1;
-            s.objects[i].etag = 1000 + (unsigned)at;
-            check_text(mine, "a", "");
-            s.objects[i].body[at] ^= 1;
-        }
-        s.objects[i].etag++;
+    http_object *object = &s.objects[0]; /* the only one */
+    for (size_t at = 0; at < object->size; at++) {
+        flip(&s, object, at);
+        check_text(mine, "a", "");
+        flip(&s, object, at);
     }
     check_text(mine, "a", "mine");
     brisk_tier_destroy(mine);

@@ -56,6 +56,7 @@ typedef struct http_server {
     _Atomic uint32_t purges;
     _Atomic uint32_t not_modified;
     _Atomic uint32_t authorized; /* requests with "Authorization: Bearer token" */
+    pthread_mutex_t lock;        /* what follows; held while a request is answered */
     unsigned next_etag;
     http_object objects[HTTP_OBJECTS];
     char *buffer;
@@ -243,7 +244,9 @@ static inline void http_serve(http_server *s, int fd)
             size_t head = (size_t)(end + 4 - s->buffer);
             if (s->size >= head + body) {
                 (void)snprintf(end, 3, "\r\n"); /* so that every line ends */
+                (void)pthread_mutex_lock(&s->lock);
                 open = http_serve_one(s, fd, s->buffer, end + 4, body);
+                (void)pthread_mutex_unlock(&s->lock);
                 memmove(s->buffer, s->buffer + head + body, s->size - head - body);
                 s->size -= head + body;
                 continue;
@@ -284,6 +287,7 @@ static inline void http_server_start(http_server *s)
 {
     memset(s, 0, sizeof *s);
     s->buffer = malloc(HTTP_BUFFER);
+    assert_int_equal(pthread_mutex_init(&s->lock, NULL), 0);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
@@ -304,6 +308,7 @@ static inline void http_server_stop(http_server *s)
         free(s->objects[i].body);
     }
     free(s->buffer);
+    (void)pthread_mutex_destroy(&s->lock);
 }
 
 #endif /* BRISK_TESTS_HTTP_SERVER_H */
