@@ -105,37 +105,57 @@ typedef struct candidate {
     uint64_t expires_at_ns;
 } candidate;
 
-static void consider(void *ctx, const brisk_memory_visit *visit)
+static void take(candidate *best, const brisk_memory_visit *visit)
+{
+    memcpy(best->key, visit->key, visit->key_size);
+    best->size = visit->key_size;
+    best->expires_at_ns = visit->info.expires_at_ns;
+}
+
+static void consider_volatile(void *ctx, const brisk_memory_visit *visit)
 {
     candidate *best = ctx;
     if (visit->info.expires_at_ns != 0 && visit->key_size <= sizeof best->key &&
         (best->size == 0 || visit->info.expires_at_ns < best->expires_at_ns)) {
-        memcpy(best->key, visit->key, visit->key_size);
-        best->size = visit->key_size;
-        best->expires_at_ns = visit->info.expires_at_ns;
+        take(best, visit);
     }
 }
 
-/* Drop one key that expires, the soonest of a sample; false: none was found. */
-static bool drop_volatile(server *s)
+static void consider_any(void *ctx, const brisk_memory_visit *visit)
 {
-    candidate best = {.size = 0};
+    candidate *best = ctx;
+    if (best->size == 0 && visit->key_size <= sizeof best->key) {
+        take(best, visit);
+    }
+}
+
+/* A key that may go: the soonest to expire of a sample, or any; false: none was found. */
+static bool choose(server *s, candidate *best)
+{
+    void (*consider)(void *ctx, const brisk_memory_visit *visit) =
+        s->evict_volatile ? consider_volatile : consider_any;
     for (int i = 0; i < ROOM_SAMPLES; i++) {
-        if (!brisk_memory_random(s->keys.tier, &s->rng, consider, &best)) {
+        if (!brisk_memory_random(s->keys.tier, &s->rng, consider, best)) {
             return false;
         }
     }
     uint64_t cursor = 0;
-    for (int i = 0; i < ROOM_TRIES && best.size == 0; i++) {
-        cursor = brisk_memory_scan(s->keys.tier, cursor, ROOM_SAMPLES, consider, &best);
+    for (int i = 0; i < ROOM_TRIES && best->size == 0; i++) {
+        cursor = brisk_memory_scan(s->keys.tier, cursor, ROOM_SAMPLES, consider, best);
         if (cursor == 0) {
             break;
         }
     }
-    if (best.size == 0) {
+    return best->size > 0;
+}
+
+static bool drop_one(server *s)
+{
+    candidate best = {.size = 0};
+    if (!choose(s, &best)) {
         return false;
     }
-    resp_bytes key = {.data = best.key, .size = best.size};
+    resp_bytes key = keyspace_shown(best.key, best.size);
     if (keyspace_remove(&s->keys, key)) {
         s->keys.evicted++;
         tell_drop(s, key, BRISK_DROP_EVICTED);
@@ -151,7 +171,7 @@ bool make_room(server *s)
         if (stats.bytes <= s->maxmemory) {
             return true;
         }
-        if (s->evict_never || !drop_volatile(s)) {
+        if (s->evict_never || !drop_one(s)) {
             return false;
         }
     }

@@ -38,12 +38,16 @@ static bool fail(char error[CONFIG_ERROR_MAX], const char *why)
     return false;
 }
 
-/* What the tier is limited to: Redis's volatile policies are kept by the server instead. */
+/*
+ * What the tier is limited to.  Redis's volatile policies, and limits of less than a few of the
+ * tier's chunks, are kept by the server instead.
+ */
 static bool limit_tier(server *s)
 {
     bool own = s->evict_volatile || s->evict_never;
     uint64_t bytes = own || s->maxmemory == 0 ? s->keys.bytes_reserve : s->maxmemory;
-    return keyspace_resize(&s->keys, bytes);
+    s->evict_any = !keyspace_resize(&s->keys, bytes);
+    return !s->evict_any || keyspace_resize(&s->keys, s->keys.bytes_reserve);
 }
 
 static bool apply_maxmemory(server *s, const char *value, char error[CONFIG_ERROR_MAX])
@@ -373,7 +377,7 @@ const config_entry config_entries[] = {
     {.name = "serve.output_high", .kind = CONFIG_BYTES, .min = 65536, .apply = apply_output_high, .read = read_output_high},
     {.name = "serve.spin_us", .kind = CONFIG_NUMBER, .max = 1000000, .apply = apply_spin, .read = read_spin},
     /* They show what is, and cannot be set. */
-    {.name = "serve.policy", .flags = CONFIG_FIXED, .read = read_used_policy},
+    {.name = "serve.policy", .flags = CONFIG_FIXED | CONFIG_HIDDEN, .read = read_used_policy},
     {.name = "unixsocket", .flags = CONFIG_FIXED, .read = read_unix},
     {.name = "io-threads", .flags = CONFIG_FIXED, .read = read_threads},
     {.name = "databases", .flags = CONFIG_FIXED, .def = "1"},

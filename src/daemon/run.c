@@ -152,10 +152,24 @@ static bool is_subscriber(const client *c)
     return c->protocol == 2 && client_subscriptions(c) > 0;
 }
 
+/*
+ * Where the server itself keeps the limit: make room, and refuse what would need more.  Not for
+ * administration: whoever comes to raise the limit must not lose keys first.
+ */
+static bool is_over_memory(client *c, const command *cmd)
+{
+    server *s = c->server;
+    bool keeps = s->evict_volatile || s->evict_never || s->evict_any;
+    if (s->maxmemory == 0 || !keeps || (cmd->flags & CMD_ADMIN) != 0 || make_room(s)) {
+        return false;
+    }
+    bool queues = (c->flags & CLIENT_MULTI) != 0 && !multi_is_immediate(cmd);
+    return (cmd->flags & CMD_DENYOOM) != 0 || queues;
+}
+
 /* False: it may not, and was told why. */
 static bool may_run(client *c, const command *cmd, const resp_bytes *argv, uint32_t argc)
 {
-    server *s = c->server;
     if ((c->flags & CLIENT_AUTHENTICATED) == 0 && (cmd->flags & CMD_NO_AUTH) == 0) {
         reply_error(c, "NOAUTH Authentication required.");
         return false;
@@ -164,9 +178,7 @@ static bool may_run(client *c, const command *cmd, const resp_bytes *argv, uint3
         reply_error(c, "ERR a key is longer than %d bytes", BRISK_KEY_BYTES_MAX - 1);
         return false;
     }
-    if (s->maxmemory != 0 && (s->evict_volatile || s->evict_never) && !make_room(s) &&
-        ((cmd->flags & CMD_DENYOOM) != 0 || (c->flags & CLIENT_MULTI) != 0) &&
-        (cmd->flags & CMD_NO_MULTI) == 0 && cmd->categories != CAT_TRANSACTION) {
+    if (is_over_memory(c, cmd)) {
         reply_error(c, "OOM command not allowed when used memory > 'maxmemory'.");
         return false;
     }

@@ -181,6 +181,7 @@ struct server {
     bool pause_all;
     bool evict_volatile; /* policy of Redis that looks at keys with expiry only */
     bool evict_never;
+    bool evict_any;     /* the limit is too small for the tier: the server drops keys at random */
     uint64_t maxmemory; /* as shown and set */
     server_stats stats;
     brisk_rng rng;
