@@ -4,6 +4,7 @@
  *     BRISK_TRACE_ORACLE_GENERAL  libCacheSim's: 24 bytes a request (time, id, size, next), little endian
  *     BRISK_TRACE_ARC             lines "first count ignored number": `count` blocks from `first` on
  *     BRISK_TRACE_LIRS            lines with a number; lines with '*' are marks and skipped
+ *     BRISK_TRACE_RECORDING       our own, see brisk/record.h: its gets; not compressed once more
  *     BRISK_TRACE_PLAIN           lines "key" or "key size", separated by blanks or a comma
  *
  * Files may be compressed with zstd.  Empty lines and lines that begin with '#' are skipped in the
@@ -29,6 +30,7 @@ typedef enum brisk_trace_format {
     BRISK_TRACE_ARC,
     BRISK_TRACE_LIRS,
     BRISK_TRACE_PLAIN,
+    BRISK_TRACE_RECORDING,
 } brisk_trace_format;
 
 typedef struct brisk_trace_request {
@@ -38,7 +40,7 @@ typedef struct brisk_trace_request {
 
 typedef struct brisk_trace_file brisk_trace_file;
 
-/** "auto", "oracleGeneral", "arc", "lirs", "plain"; INVALID for others. */
+/** "auto", "oracleGeneral", "arc", "lirs", "plain", "recording"; INVALID for others. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_trace_format_parse(const char *name,
                                                              brisk_trace_format *ret);
 BRISK_API const char *brisk_trace_format_name(brisk_trace_format format);

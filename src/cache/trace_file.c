@@ -20,6 +20,7 @@
 #include <zstd.h>
 
 #include <brisk/hash.h>
+#include <brisk/record.h>
 #include <brisk/trace_file.h>
 
 #include "base/assert.h"
@@ -43,7 +44,8 @@ struct brisk_trace_file {
     uint64_t bytes_left;
     uint64_t raw_read;
     uint64_t raw_all;
-    ZSTD_DStream *zstd; /* NULL: not compressed */
+    ZSTD_DStream *zstd;         /* NULL: not compressed */
+    brisk_recording *recording; /* NULL: another format; then nothing else is read */
     size_t raw_at, raw_end;
     bool raw_over;   /* the file's end was seen */
     bool frame_open; /* in the middle of a zstd frame */
@@ -58,7 +60,8 @@ struct brisk_trace_file {
     unsigned char window[WINDOW];
 };
 
-static const char *const format_names[] = {"auto", "oracleGeneral", "arc", "lirs", "plain"};
+static const char *const format_names[] = {"auto", "oracleGeneral", "arc",
+                                           "lirs", "plain",         "recording"};
 
 brisk_err brisk_trace_format_parse(const char *name, brisk_trace_format *ret)
 {
@@ -367,12 +370,30 @@ static brisk_err next_record(brisk_trace_file *file, brisk_trace_request *ret, b
     return BRISK_OK;
 }
 
+/* The gets of a recording: what is asked for, not what is stored. */
+static brisk_err next_recorded(brisk_trace_file *file, brisk_trace_request *ret,
+                               brisk_errinfo *info)
+{
+    brisk_record record;
+    brisk_err err;
+    do {
+        err = brisk_recording_next(file->recording, &record);
+    } while (err == BRISK_OK && record.op != BRISK_RECORD_GET);
+    if (err == BRISK_OK) {
+        *ret = (brisk_trace_request){.key = record.hash, .size = record.size};
+    } else if (err != BRISK_ERR_NOT_FOUND) {
+        (void)brisk_errinfo_set(info, err, "%s: %s", file->name, brisk_err_message(err));
+    }
+    return err;
+}
+
 brisk_err brisk_trace_file_next(brisk_trace_file *file, brisk_trace_request *ret,
                                 brisk_errinfo *info)
 {
     switch (file->format) {
     case BRISK_TRACE_ORACLE_GENERAL: return next_record(file, ret, info);
     case BRISK_TRACE_ARC: return next_arc(file, ret, info);
+    case BRISK_TRACE_RECORDING: return next_recorded(file, ret, info);
     case BRISK_TRACE_LIRS:
     case BRISK_TRACE_PLAIN:
     case BRISK_TRACE_AUTO: break;
@@ -385,7 +406,12 @@ brisk_err brisk_trace_file_next(brisk_trace_file *file, brisk_trace_request *ret
 /* Four numbers in the first line: ARC; one: as LIRS; bytes that are no text: oracleGeneral. */
 static brisk_trace_format sniff(const brisk_trace_file *file)
 {
+    static const char recording[] = "BRSKREC\1";
     const char *text = (const char *)file->window;
+    if (file->zstd == NULL && file->end >= sizeof recording - 1 &&
+        memcmp(text, recording, sizeof recording - 1) == 0) {
+        return BRISK_TRACE_RECORDING;
+    }
     size_t size = file->end < SNIFF ? file->end : SNIFF;
     for (size_t i = 0; i < size; i++) {
         unsigned char c = file->window[i];
@@ -473,6 +499,10 @@ brisk_err brisk_trace_file_open(const char *path, brisk_trace_format format,
         file->raw_all = S_ISREG(about.st_mode) && about.st_size > 0 ? (uint64_t)about.st_size : 0;
         err = begin(file, format, info);
     }
+    if (err == BRISK_OK && file->format == BRISK_TRACE_RECORDING) {
+        err = brisk_recording_open(path, file->alloc, &file->recording, info);
+        file->raw_read = file->raw_all;
+    }
     if (err != BRISK_OK) {
         brisk_trace_file_close(file);
         return err;
@@ -493,6 +523,12 @@ brisk_err brisk_trace_file_of_bytes(const void *bytes, uint64_t size, const char
     file->bytes_left = size;
     file->raw_all = size;
     brisk_err err = begin(file, format, info);
+    if (err == BRISK_OK && file->format == BRISK_TRACE_RECORDING) {
+        err = brisk_recording_open_bytes(bytes, (size_t)size, file->alloc, &file->recording);
+        err = err == BRISK_OK
+                  ? err
+                  : brisk_errinfo_set(info, err, "%s: %s", name, brisk_err_message(err));
+    }
     if (err != BRISK_OK) {
         brisk_trace_file_close(file);
         return err;
@@ -507,6 +543,7 @@ void brisk_trace_file_close(brisk_trace_file *file)
         return;
     }
     (void)ZSTD_freeDStream(file->zstd);
+    brisk_recording_close(file->recording);
     if (file->fd >= 0) {
         (void)close(file->fd);
     }

@@ -38,7 +38,7 @@ static const brisk_option options[OPTION_COUNT] = {
     [OPTION_FORMAT] = {.name = "format",
                        .type = BRISK_OPTION_TEXT,
                        .metavar = "FORMAT",
-                       .summary = "auto, oracleGeneral, arc, lirs or plain"},
+                       .summary = "auto, oracleGeneral, arc, lirs, plain or recording"},
     [OPTION_EXACT] = {.name = "exact", .summary = "simulate every key, however long it takes"},
     [OPTION_SVG] = {.name = "svg",
                     .type = BRISK_OPTION_FILE,
@@ -413,9 +413,10 @@ static brisk_exit run_analyze(const brisk_invocation *invocation)
     }
     if (values[OPTION_FORMAT].set &&
         brisk_trace_format_parse(values[OPTION_FORMAT].text, &format) != BRISK_OK) {
-        (void)fprintf(invocation->err,
-                      "brisk: no format '%s'; there are auto, oracleGeneral, arc, lirs, plain\n",
-                      cli_quote(quoted, values[OPTION_FORMAT].text));
+        (void)fprintf(
+            invocation->err,
+            "brisk: no format '%s'; there are auto, oracleGeneral, arc, lirs, plain, recording\n",
+            cli_quote(quoted, values[OPTION_FORMAT].text));
         return BRISK_EXIT_USAGE;
     }
     analysis a = {
@@ -438,8 +439,9 @@ const brisk_command cmd_cache_analyze = {
         "Simulates every policy at eight sizes over the requests in TRACE and prints the miss "
         "ratios, the curve, and the smallest size that reaches the target; or says that none does, "
         "because too many keys are asked for once, and where growing stops paying.\n\n"
-        "TRACE may be in libCacheSim's oracleGeneral format, in those of the ARC and LIRS papers, "
-        "or lines \"key\" or \"key size\"; also compressed with zstd.  Of more than a million "
+        "TRACE may be a recording of 'brisk cache record', or in libCacheSim's oracleGeneral "
+        "format, in those of the ARC and LIRS papers, or lines \"key\" or \"key size\"; also "
+        "compressed with zstd.  Of more than a million "
         "requests a sample of the keys is simulated.",
     .examples = "brisk cache analyze day.trace.zst\twhat the load of a day wants\n"
                 "brisk cache analyze day.trace.zst --svg day.svg\tdraw it too\n",

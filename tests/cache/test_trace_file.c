@@ -2,11 +2,13 @@
  * test_trace_file.c -- the four formats, compressed and not, whole and damaged.
  */
 #include "support/check.h"
+#include "support/temp_dir.h"
 
 #include <stdbool.h>
 #include <string.h>
 #include <zstd.h>
 
+#include <brisk/record.h>
 #include <brisk/trace_file.h>
 
 enum { REQUESTS_MAX = 100000 };
@@ -112,6 +114,47 @@ static void test_bad_input_is_named(void **state)
 }
 
 /* Many lines through zstd, several frames, and every way of being cut off. */
+/* A recording of our own: its gets, by hash. */
+static void test_a_recording(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const char *path = temp_dir_path(dir, "a.rec");
+    brisk_recorder *recorder = NULL;
+    CHECK_OK(brisk_recorder_create(&(brisk_recorder_opts){.path = path}, &recorder, NULL));
+    for (uint64_t i = 0; i < 300; i++) {
+        uint64_t number = i % 50;
+        brisk_key key = brisk_key_of(&number, sizeof number);
+        brisk_recorder_note(recorder, i % 3 == 2 ? BRISK_RECORD_PUT : BRISK_RECORD_GET, &key, 0,
+                            100 + number);
+    }
+    CHECK_OK(brisk_recorder_destroy(recorder, NULL));
+    static const brisk_trace_format formats[] = {BRISK_TRACE_AUTO, BRISK_TRACE_RECORDING};
+    for (size_t f = 0; f < 2; f++) {
+        brisk_trace_file *file = NULL;
+        brisk_trace_request request;
+        CHECK_OK(brisk_trace_file_open(path, formats[f], NULL, &file, NULL));
+        assert_int_equal(brisk_trace_file_format(file), BRISK_TRACE_RECORDING);
+        for (uint64_t i = 0; i < 300; i++) {
+            uint64_t number = i % 50;
+            if (i % 3 == 2) {
+                continue;
+            }
+            CHECK_OK(brisk_trace_file_next(file, &request, NULL));
+            CHECK_U64(request.key, ==, brisk_key_of(&number, sizeof number).hash.lo);
+            CHECK_U64(request.size, ==, 100 + number);
+        }
+        assert_int_equal(brisk_trace_file_next(file, &request, NULL), BRISK_ERR_NOT_FOUND);
+        brisk_trace_file_close(file);
+    }
+    temp_write_text(path, "1\n2\n");
+    brisk_trace_file *file = NULL;
+    brisk_errinfo info = {.text = ""};
+    assert_int_equal(brisk_trace_file_open(path, BRISK_TRACE_RECORDING, NULL, &file, &info),
+                     BRISK_ERR_CORRUPT);
+    CHECK(strstr(info.text, path) != NULL);
+}
+
 static void test_compressed(void **state)
 {
     (void)state;
@@ -146,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formats),
         cmocka_unit_test(test_bad_input_is_named),
+        cmocka_unit_test(test_a_recording),
         cmocka_unit_test(test_compressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,14 @@ expect_status 143
 run -q cache record -o c.rec -- /nonexistent/program
 expect_status 127; expect_err_like "brisk: cache record: '/nonexistent/program': No such file*"
 
+# What was recorded can be analyzed as it is.
+run -q cache record -o load.rec -- sh -c "for i in 1 2 3 1 2 3 1 2 3; do '$BRISK' cache get k\$i; done 2>/dev/null; true"
+expect_status 0
+run cache analyze load.rec --json
+expect_status 0; expect_json "d['requests'] == 9 and d['keys'] == 3"
+run cache analyze letter.txt --format recording
+expect_status 1
+
 # Killed: what is there is whole.
 "$BRISK" cache record -q -o d.rec -- sh -c "'$BRISK' cache get one; sleep 30" >/dev/null 2>&1 &
 pid=$!
