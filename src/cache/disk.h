@@ -154,7 +154,7 @@ enum {
     DISK_DICT_MAX = 65535,    /* numbers */
     DISK_SAMPLES_MAX = 1024,  /* values to train with ... */
     DISK_SAMPLE_BYTES = 4096, /* ... this much of each ... */
-    DISK_SAMPLES_BYTES = 512 << 10,
+    DISK_SAMPLES_BYTES = 256 << 10,
     DISK_SCRATCHES = 16,
 };
 

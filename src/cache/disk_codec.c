@@ -150,42 +150,60 @@ static codec_choice choose(const disk_tier *tier, disk_scratch *scratch, codec_b
     return hopeless ? (codec_choice){.id = CODEC_PLAIN} : choice;
 }
 
-/* What an entry of this kind costs, for the chooser. */
-static void measure(disk_tier *tier, disk_scratch *scratch, const codec_choice *choice,
-                    const codec_how *how, codec_bytes squeezed, codec_room spare,
-                    uint64_t squeeze_ns)
+/* One value, and what is tried with it. */
+typedef struct attempt {
+    codec_choice choice;
+    codec_how how;
+    codec_bytes value;
+    unsigned char *dst; /* of bound_of bytes, and to measure of the value's size more */
+} attempt;
+
+/*
+ * What an entry of this kind costs, for the chooser.  It became `size` bytes just now; all is done
+ * once more, since a codec that was not used lately is slow the first time.
+ */
+static void measure(disk_tier *tier, disk_scratch *scratch, const attempt *a, size_t size)
 {
+    size_t raw = a->value.size;
+    size_t bound = bound_of(tier, raw);
+    codec_room spare = {a->dst + bound, raw};
+    codec_bytes squeezed = {a->dst, size};
+    size_t done = 0;
     uint64_t begin = brisk_clock_now_ns(tier->clock);
-    brisk_err err = codec_expand(scratch->kit, how, squeezed, spare);
-    uint64_t expand_ns = brisk_clock_now_ns(tier->clock) - begin;
+    brisk_err err =
+        codec_squeeze(scratch->kit, &a->how, a->value, (codec_room){a->dst, bound}, &done);
+    uint64_t middle = brisk_clock_now_ns(tier->clock);
+    if (err == BRISK_OK) {
+        err = codec_expand(scratch->kit, &a->how, squeezed, spare);
+    }
+    uint64_t expand_begin = brisk_clock_now_ns(tier->clock);
+    if (err == BRISK_OK) {
+        err = codec_expand(scratch->kit, &a->how, squeezed, spare);
+    }
+    uint64_t end = brisk_clock_now_ns(tier->clock);
     if (err != BRISK_OK) {
         return; /* no memory; the reader will see */
     }
-    bool gains = squeezed.size <= spare.size - spare.size / 8;
     codec_record seen = {.size_permille =
-                             (uint32_t)(gains ? squeezed.size * 1000 / spare.size : 1000),
-                         .squeeze_ns_per_kib = (uint32_t)(squeeze_ns * 1024 / spare.size),
-                         .expand_ns_per_kib = (uint32_t)(expand_ns * 1024 / spare.size)};
-    codec_chooser_learn(&scratch->chooser, choice, seen, spare.size);
+                             (uint32_t)(size <= raw - raw / 8 ? size * 1000 / raw : 1000),
+                         .squeeze_ns_per_kib = (uint32_t)((middle - begin) * 1024 / raw),
+                         .expand_ns_per_kib = (uint32_t)((end - expand_begin) * 1024 / raw)};
+    codec_chooser_learn(&scratch->chooser, &a->choice, seen, raw);
 }
 
 /* Squeezed size; 0: not worth it. */
-static size_t squeeze(disk_tier *tier, disk_scratch *scratch, const codec_choice *choice,
-                      const codec_how *how, codec_bytes value, unsigned char *dst)
+static size_t squeeze(disk_tier *tier, disk_scratch *scratch, const attempt *a)
 {
     size_t done = 0;
-    size_t bound = bound_of(tier, value.size);
-    uint64_t begin = choice->measure ? brisk_clock_now_ns(tier->clock) : 0;
-    brisk_err err = codec_squeeze(scratch->kit, how, value, (codec_room){dst, bound}, &done);
-    if (err != BRISK_OK) {
+    size_t raw = a->value.size;
+    codec_room dst = {a->dst, bound_of(tier, raw)};
+    if (codec_squeeze(scratch->kit, &a->how, a->value, dst, &done) != BRISK_OK) {
         return 0; /* stored as it is */
     }
-    if (choice->measure) {
-        uint64_t squeeze_ns = brisk_clock_now_ns(tier->clock) - begin;
-        measure(tier, scratch, choice, how, (codec_bytes){dst, done},
-                (codec_room){dst + bound, value.size}, squeeze_ns);
+    if (a->choice.measure) {
+        measure(tier, scratch, a, done);
     }
-    return done <= value.size - value.size / 8 ? done : 0;
+    return done <= raw - raw / 8 ? done : 0;
 }
 
 void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, unsigned char *dst,
@@ -195,9 +213,14 @@ void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, uns
     brisk_err ignored = BRISK_OK;
     const codec_dict *dict = number != 0 ? disk_dict_get(tier, scratch, number, &ignored) : NULL;
     codec_choice choice = choose(tier, scratch, value, dict != NULL);
-    codec_how how = {.id = choice.id, .level = tier->level, .dict = choice.with_dict ? dict : NULL};
-    size_t done = choice.id != CODEC_PLAIN ? squeeze(tier, scratch, &choice, &how, value, dst) : 0;
+    attempt a = {
+        .choice = choice,
+        .how = {.id = choice.id, .level = tier->level, .dict = choice.with_dict ? dict : NULL},
+        .value = value,
+        .dst = dst};
+    size_t done = 0;
     if (choice.id != CODEC_PLAIN) {
+        done = squeeze(tier, scratch, &a);
         codec_chooser_tried(&scratch->chooser, value.size, done != 0);
     }
     if (done == 0 && value.size != 0) {
@@ -205,8 +228,8 @@ void disk_squeeze(disk_tier *tier, disk_scratch *scratch, codec_bytes value, uns
     }
     record->raw_size = (uint32_t)value.size;
     record->stored_size = (uint32_t)(done != 0 ? done : value.size);
-    record->codec = (uint8_t)(done != 0 ? how.id : CODEC_PLAIN);
-    record->dict = (uint16_t)(done != 0 && how.dict != NULL ? number : 0);
+    record->codec = (uint8_t)(done != 0 ? a.how.id : CODEC_PLAIN);
+    record->dict = (uint16_t)(done != 0 && a.how.dict != NULL ? number : 0);
 }
 
 brisk_err disk_expand(disk_tier *tier, disk_scratch *scratch, const disk_record *record,

@@ -8,8 +8,8 @@
  * So a number leads to the very bytes that the record was squeezed with, or to nothing, and then
  * the record is a miss.  The newest DISK_DICTS files are kept.
  *
- * Training: values are kept until there are enough; three quarters of them make a dictionary, the
- * last quarter tells whether it is a tenth better than what is used now, and only then it becomes
+ * Training: values are kept until there are enough; three quarters of them make two dictionaries, the
+ * last quarter tells which is better and whether it is a tenth better than what is used now, and only then it becomes
  * the folder's.  Afterwards the ratio is watched, and samples are taken again when it has become an
  * eighth worse than it was at first.  Tries are an eighth of the bound apart, twice that after each
  * that was in vain; so when a dictionary's file goes, most of its segments are gone too.
@@ -340,16 +340,14 @@ static uint64_t squeezed_size(const disk_tier *tier, codec_kit *kit, const codec
     return sum;
 }
 
-/* Whether `dict` makes the samples from `first` on a tenth smaller than what is used now. */
-static bool gains(disk_tier *tier, disk_scratch *scratch, const codec_dict *dict, uint32_t first)
+/* Whether `new_size` is a tenth better for the samples from `first` on than what is used now. */
+static bool gains(disk_tier *tier, disk_scratch *scratch, uint64_t new_size, uint32_t first)
 {
     uint32_t number = disk_dict_newest(tier);
     brisk_err ignored = BRISK_OK;
-    codec_how with = {.id = CODEC_ZSTD, .level = tier->level, .dict = dict};
     codec_how without = {.id = CODEC_ZSTD, .level = tier->level};
     codec_how now = without;
     now.dict = number != 0 ? disk_dict_get(tier, scratch, number, &ignored) : NULL;
-    uint64_t new_size = squeezed_size(tier, scratch->kit, &with, first);
     uint64_t now_size = squeezed_size(tier, scratch->kit, &now, first);
     uint64_t raw_size = squeezed_size(tier, scratch->kit, &without, first);
     if (new_size == 0 || new_size > now_size - now_size / 10) {
@@ -402,36 +400,57 @@ static brisk_err publish(disk_tier *tier, codec_dict *dict, uint32_t seen)
     return err;
 }
 
-/* A dictionary of the first three quarters of the samples; NULL: none. */
-static codec_dict *make_dict(disk_tier *tier, uint32_t *ret_first)
+/* A dictionary of pieces of that length from the samples before `first`; NULL: none. */
+static codec_dict *make_dict(disk_tier *tier, uint32_t first, uint32_t piece_bytes)
 {
     disk_trainer *trainer = &tier->trainer;
     unsigned char bytes[CODEC_DICT_BYTES];
     size_t size = 0;
-    uint32_t first = trainer->count / 4 * 3;
     codec_dict *dict = NULL;
-    if (trainer->count < SAMPLES_FEW || trainer->bytes < SAMPLES_BYTES_FEW ||
-        codec_dict_train(trainer->samples, trainer->sizes, first, (codec_room){bytes, sizeof bytes},
-                         &size) != BRISK_OK ||
+    codec_samples samples = {trainer->samples, trainer->sizes, first, piece_bytes};
+    if (codec_dict_train(&samples, (codec_room){bytes, sizeof bytes}, &size) != BRISK_OK ||
         codec_dict_create((codec_bytes){bytes, size}, tier->level, tier->alloc, &dict) !=
             BRISK_OK) {
         return NULL;
     }
-    *ret_first = first;
     return dict;
 }
 
-/* Under the trainer's lock. */
+/* Under the trainer's lock: the best of some, if it gains. */
+static bool train_with(disk_tier *tier, disk_scratch *scratch)
+{
+    static const uint32_t piece_bytes[] = {256, 2000};
+    disk_trainer *trainer = &tier->trainer;
+    uint32_t seen = disk_dict_newest(tier);
+    uint32_t first = trainer->count / 4 * 3;
+    codec_dict *best = NULL;
+    uint64_t best_size = UINT64_MAX;
+    for (size_t i = 0; i < sizeof piece_bytes / sizeof piece_bytes[0]; i++) {
+        codec_dict *dict = make_dict(tier, first, piece_bytes[i]);
+        codec_how how = {.id = CODEC_ZSTD, .level = tier->level, .dict = dict};
+        uint64_t size = dict != NULL ? squeezed_size(tier, scratch->kit, &how, first) : UINT64_MAX;
+        if (size < best_size) {
+            codec_dict_unref(best);
+            best = dict;
+            best_size = size;
+        } else {
+            codec_dict_unref(dict);
+        }
+    }
+    bool done = best != NULL && gains(tier, scratch, best_size, first) &&
+                publish(tier, best, seen) == BRISK_OK;
+    codec_dict_unref(best);
+    return done;
+}
+
 static bool train_locked(disk_tier *tier)
 {
-    uint32_t first = 0;
-    uint32_t seen = disk_dict_newest(tier);
-    codec_dict *dict = make_dict(tier, &first);
-    disk_scratch *scratch = dict != NULL ? disk_scratch_take(tier) : NULL;
-    bool done = scratch != NULL && gains(tier, scratch, dict, first) &&
-                publish(tier, dict, seen) == BRISK_OK;
+    if (tier->trainer.count < SAMPLES_FEW || tier->trainer.bytes < SAMPLES_BYTES_FEW) {
+        return false;
+    }
+    disk_scratch *scratch = disk_scratch_take(tier);
+    bool done = scratch != NULL && train_with(tier, scratch);
     disk_scratch_give(tier, scratch);
-    codec_dict_unref(dict);
     return done;
 }
 

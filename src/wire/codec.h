@@ -92,12 +92,20 @@ BRISK_NODISCARD brisk_err codec_dict_create(codec_bytes bytes, int level, const 
 codec_dict *codec_dict_ref(codec_dict *dict);
 void codec_dict_unref(codec_dict *dict); /* NULL is accepted */
 codec_bytes codec_dict_bytes(const codec_dict *dict);
+/* Samples that lie behind each other, and how long the pieces of a dictionary are. */
+typedef struct codec_samples {
+    const void *data;
+    const size_t *sizes;
+    uint32_t count;
+    uint32_t piece_bytes; /* short ones suit varied data, long ones records of one kind */
+} codec_samples;
+
 /*
- * Make a dictionary of at most `room` bytes from `count` samples that lie behind each other.
- * Takes some milliseconds and zstd's own memory.  Errors: NOT_FOUND (too few or too different).
+ * Make a dictionary of at most `room` bytes.  Takes some milliseconds and zstd's own memory.
+ * Errors: NOT_FOUND (too few samples, or too different ones).
  */
-BRISK_NODISCARD brisk_err codec_dict_train(const void *samples, const size_t *sizes, uint32_t count,
-                                           codec_room room, size_t *ret);
+BRISK_NODISCARD brisk_err codec_dict_train(const codec_samples *samples, codec_room room,
+                                           size_t *ret);
 
 /* --- choice ----------------------------------------------------------------------------------- */
 

@@ -122,10 +122,21 @@ codec_choice codec_choose(codec_chooser *chooser, codec_bytes bytes, bool has_di
     return best == CODEC_TRIED ? plain : choice_of(best, false);
 }
 
-static void average(uint32_t *into, uint32_t value, bool first)
+static void average(uint32_t *into, uint32_t value)
 {
     int64_t step = ((int64_t)value - (int64_t)*into) / (1 << AVERAGE_SHIFT);
-    *into = first ? value : (uint32_t)((int64_t)*into + step);
+    *into = (uint32_t)((int64_t)*into + step);
+}
+
+/* Times have outliers: we were not running all the time, or the context was new.  So the least of the
+ * first few counts, and later ones count up to twice the average. */
+static void average_time(uint32_t *into, uint32_t value, uint32_t samples)
+{
+    if (samples < MEASURE_FIRST) {
+        *into = samples == 0 || value < *into ? value : *into;
+    } else {
+        average(into, value <= 2 * *into + 1 ? value : 2 * *into + 1);
+    }
 }
 
 void codec_chooser_learn(codec_chooser *chooser, const codec_choice *choice, codec_record seen,
@@ -135,10 +146,11 @@ void codec_chooser_learn(codec_chooser *chooser, const codec_choice *choice, cod
                      : choice->with_dict     ? TRIED_DICT
                                              : TRIED_ZSTD;
     codec_record *record = &chooser->seen[class_of(raw)][tried];
-    /* The very first time a context is made: not what it will be. */
-    bool first = record->samples <= 1;
-    average(&record->size_permille, seen.size_permille, first);
-    average(&record->squeeze_ns_per_kib, seen.squeeze_ns_per_kib, first);
-    average(&record->expand_ns_per_kib, seen.expand_ns_per_kib, first);
+    average_time(&record->squeeze_ns_per_kib, seen.squeeze_ns_per_kib, record->samples);
+    average_time(&record->expand_ns_per_kib, seen.expand_ns_per_kib, record->samples);
+    if (record->samples == 0) {
+        record->size_permille = seen.size_permille;
+    }
+    average(&record->size_permille, seen.size_permille);
     record->samples += record->samples < MEASURE_FIRST;
 }

@@ -29,7 +29,6 @@ enum {
     LEVEL_TWO_TABLES = 3,
     WINDOW_LOG = 17,
     SAMPLES_MIN = 16,
-    COVER_SEGMENT = 256,
     COVER_DMER = 8,
     COVER_HASH_LOG = 16,
     COVER_ACCEL = 2,
@@ -132,13 +131,12 @@ const ZSTD_DDict *codec_dict_expander(const codec_dict *dict)
     return dict->expander;
 }
 
-brisk_err codec_dict_train(const void *samples, const size_t *sizes, uint32_t count,
-                           codec_room room, size_t *ret)
+brisk_err codec_dict_train(const codec_samples *samples, codec_room room, size_t *ret)
 {
-    if (count < SAMPLES_MIN) {
+    if (samples->count < SAMPLES_MIN || samples->piece_bytes > room.size) {
         return BRISK_ERR_NOT_FOUND;
     }
-    ZDICT_fastCover_params_t params = {.k = COVER_SEGMENT,
+    ZDICT_fastCover_params_t params = {.k = samples->piece_bytes,
                                        .d = COVER_DMER,
                                        .f = COVER_HASH_LOG,
                                        .steps = 1,
@@ -146,8 +144,8 @@ brisk_err codec_dict_train(const void *samples, const size_t *sizes, uint32_t co
                                        .splitPoint = 1.0,
                                        .accel = COVER_ACCEL,
                                        .zParams = {.compressionLevel = 3}};
-    size_t size =
-        ZDICT_trainFromBuffer_fastCover(room.data, room.size, samples, sizes, count, params);
+    size_t size = ZDICT_trainFromBuffer_fastCover(room.data, room.size, samples->data,
+                                                  samples->sizes, samples->count, params);
     if (ZDICT_isError(size)) {
         return BRISK_ERR_NOT_FOUND;
     }

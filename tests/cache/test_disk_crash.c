@@ -15,7 +15,7 @@
 
 #include "disk_test.h"
 
-enum { KEYS = 3, NO_VALUE = -1, CALLS_MAX = 4000 };
+enum { KEYS = 3, NO_VALUE = -1, CALLS_MAX = 4000, FILLERS = 20 };
 
 enum mode { DIE_BEFORE, DIE_AFTER, DIE_TORN, LET_PUT, LET_REMOVE, LET_CLEAR, MODES };
 enum after { READ_ON, REOPEN, LOSE_INDEX, REMOVE_LOSE_INDEX, PUT_REMOVE_LOSE_INDEX, AFTERS };
@@ -26,6 +26,7 @@ typedef struct board {
     int in_flight[KEYS]; /* what the running operation would make of it */
     bool finished;
     uint64_t calls;
+    uint64_t moved;
 } board;
 
 static board *the_board;
@@ -36,6 +37,7 @@ static struct {
     uint64_t at;
     enum mode mode;
     void (*let_in)(void);
+    bool moves; /* the script also fills the folder and tends it */
 } plan;
 
 static disk_tier *script_tier; /* once it is open */
@@ -275,6 +277,45 @@ static void intrude_clear(void)
     }
 }
 
+/* Entries of no interest, so that segments fill, go, and are moved out of; some expire one day. */
+static void put_filler(brisk_tier *tier, int number)
+{
+    char name[32];
+    char text[2000];
+    (void)snprintf(name, sizeof name, "filler %d", number);
+    memset(text, 'a' + number % 26, sizeof text);
+    brisk_value *value = NULL;
+    CHECK_OK(brisk_value_copy(text, sizeof text, NULL, &value));
+    brisk_key key = brisk_key_of(name, strlen(name));
+    (void)tier->ops->put(tier, &key, value, NULL);
+    brisk_value_unref(value);
+}
+
+/* The keys are read, so that they are worth saving; what moves them is under the same calls. */
+static void move_keys(brisk_tier *tier)
+{
+    for (int i = 0; i < FILLERS; i++) {
+        put_filler(tier, i);
+        if (i % 4 == 0) {
+            for (int key = 0; key < KEYS; key++) {
+                int before = the_board->acked[key]; /* the intruder may strike while we read */
+                int value = read_value(tier, key);
+                if (value != NO_VALUE && value != before && value != the_board->acked[key]) {
+                    _exit(3);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < FILLERS; i++) { /* and segments die */
+        put_filler(tier, i % 3);
+    }
+    for (int i = 0; i < 4; i++) {
+        (void)brisk_disk_tier_tend(tier, 1 << 16);
+    }
+    brisk_tier_stats stats = disk_stats(tier);
+    the_board->moved += stats.reinserted + stats.compacted;
+}
+
 static void run_script(void)
 {
     static const int steps[][2] = {
@@ -296,6 +337,9 @@ static void run_script(void)
     }
     script_tier = (disk_tier *)tier;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (i == sizeof steps / sizeof steps[0] / 2 && plan.moves) {
+            move_keys(tier);
+        }
         step(tier, steps[i][0], steps[i][1]);
     }
     brisk_tier_destroy(tier);
@@ -397,14 +441,20 @@ static void run_all(enum mode mode)
 {
     disk_count_log(NULL);
     uint64_t deaths = 0;
-    for (enum after after = READ_ON; after < AFTERS; after++) {
+    for (int run = 0; run < 2 * AFTERS; run++) {
+        enum after after = (enum after)(run / 2);
         uint64_t at = 1;
+        plan.moves = run % 2 != 0;
+        /* The long script at every third call: each way of going on afterwards has its own. */
+        uint64_t step_by = plan.moves ? 3 : 1;
+        at += plan.moves ? (uint64_t)run % 3 : 0;
         while (run_once(at, mode, after) && at < CALLS_MAX) {
-            at++;
+            at += step_by;
             deaths++;
         }
         CHECK(at < CALLS_MAX);
-        CHECK_U64(at, >, 50);
+        CHECK_U64(at, >, plan.moves ? 150 : 50);
+        CHECK(!plan.moves || the_board->moved > 0); /* the last run came to its end */
     }
     print_message("%llu times\n", (unsigned long long)deaths);
     brisk_log_set_sink(NULL, NULL, NULL);

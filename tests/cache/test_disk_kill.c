@@ -3,7 +3,9 @@
  *
  * Two children put and remove the same few keys in one folder; the parent kills one of them at a
  * random moment, 200 times, and the survivor (or a newcomer, or a newcomer that finds no index)
- * then reads every key.
+ * then reads every key.  The folder is small, so that segments are dropped, saved from and compacted all
+ * the time (some rounds leave that to puts, some tend), a third of the entries have a life and so a
+ * segment of another kind, and in every fourth round the folder is large enough for dictionaries.
  *
  * What may be read: each operation takes a ticket from a shared counter when it starts and another
  * one when it has been acknowledged.  A value is legal when no other operation on its key both
@@ -44,6 +46,9 @@ typedef struct board {
     _Atomic bool stop;
     uint32_t keys;
     _Atomic uint64_t errors;
+    _Atomic uint64_t moved;
+    _Atomic uint64_t evicted;
+    _Atomic uint64_t dictionaries;
     _Atomic uint32_t count[WRITERS];
     op ops[WRITERS][OPS_MAX];
 } board;
@@ -73,11 +78,52 @@ static void key_name(char name[16], uint32_t key)
     (void)snprintf(name, 16, "key %u", key);
 }
 
-static brisk_tier *open_tier(const char *path)
+static bool has_dicts(uint32_t round)
+{
+    return round % 4 == 3;
+}
+
+static bool is_tended(uint32_t round)
+{
+    return round % 2 == 0;
+}
+
+static brisk_tier *open_tier(const char *path, uint32_t round)
 {
     /* Segments of a few dozen records, so that rotation, adoption and drops happen all the time. */
     return disk_open_opts(
-        &(brisk_disk_tier_opts){.path = path, .bytes_max = 4 << 20, .segment_bytes = 128 << 10});
+        &(brisk_disk_tier_opts){.path = path,
+                                .bytes_max = has_dicts(round) ? 32 << 20 : 1 << 20,
+                                .segment_bytes = 64 << 10,
+                                .codec = has_dicts(round) ? "zstd" : NULL,
+                                .tended = is_tended(round)});
+}
+
+static brisk_err put_some(brisk_tier *tier, const char *key, const void *data, size_t size,
+                          bool has_life)
+{
+    brisk_value *value = NULL;
+    CHECK_OK(brisk_value_copy(data, size, NULL, &value));
+    brisk_key k = brisk_key_of(key, strlen(key));
+    brisk_entry_opts opts = {
+        .expires_at_ns = has_life ? brisk_clock_wall_ns(NULL) + UINT64_C(3600000000000) : 0};
+    brisk_err err = tier->ops->put(tier, &k, value, &opts);
+    brisk_value_unref(value);
+    return err;
+}
+
+/* What else a process does: reads, which make entries worth saving, and tending. */
+static void do_other_things(board *b, brisk_tier *tier, uint32_t round, uint64_t *random)
+{
+    char key[16];
+    brisk_hit hit;
+    (void)snprintf(key, sizeof key, "key %u", (uint32_t)(check_random(random) % b->keys));
+    if (disk_get_key(tier, key, &hit) == BRISK_OK) {
+        brisk_value_unref(hit.value);
+    }
+    if (is_tended(round) && check_random(random) % 8 == 0) {
+        (void)brisk_disk_tier_tend(tier, 128 << 10);
+    }
 }
 
 static void write_until_stopped(board *b, brisk_tier *tier, uint32_t round, uint32_t writer)
@@ -95,7 +141,7 @@ static void write_until_stopped(board *b, brisk_tier *tier, uint32_t round, uint
         brisk_err err;
         if (o->is_put) {
             size_t size = make_value(bytes, round, writer, i);
-            err = disk_put_bytes(tier, key, bytes, size);
+            err = put_some(tier, key, bytes, size, o->key % 3 == 0);
         } else {
             err = disk_remove_key(tier, key);
         }
@@ -103,7 +149,12 @@ static void write_until_stopped(board *b, brisk_tier *tier, uint32_t round, uint
         if (err != BRISK_OK) {
             atomic_fetch_add(&b->errors, 1);
         }
+        do_other_things(b, tier, round, &random);
     }
+    brisk_tier_stats stats = disk_stats(tier);
+    atomic_fetch_add(&b->moved, stats.reinserted + stats.compacted);
+    atomic_fetch_add(&b->evicted, stats.evictions);
+    atomic_fetch_add(&b->dictionaries, stats.dictionary);
 }
 
 static pid_t start_writer(board *b, const char *path, uint32_t round, uint32_t writer)
@@ -111,7 +162,7 @@ static pid_t start_writer(board *b, const char *path, uint32_t round, uint32_t w
     pid_t child = fork();
     if (child == 0) {
         disk_count_log(NULL);
-        brisk_tier *tier = open_tier(path);
+        brisk_tier *tier = open_tier(path, round);
         atomic_fetch_add(&b->ready, 1);
         write_until_stopped(b, tier, round, writer);
         brisk_tier_destroy(tier);
@@ -214,12 +265,19 @@ static void wait_for(pid_t child)
 
 enum after { AFTER_NOTHING, AFTER_REOPEN, AFTER_NO_INDEX, AFTER_KINDS };
 
+/* Over all rounds, by those who survived. */
+static struct {
+    uint64_t moved;
+    uint64_t evicted;
+    uint64_t dictionaries;
+} done;
+
 static uint32_t run_round(board *b, const char *path, uint32_t round, uint64_t *random)
 {
     memset(b, 0, sizeof *b);
     /* With many keys most have one put or a put and a removal: what a rebuild must tell apart. */
     b->keys = round / AFTER_KINDS % 2 == 0 ? KEYS_FEW : KEYS_MAX;
-    brisk_tier *reader = open_tier(path);
+    brisk_tier *reader = open_tier(path, round);
     pid_t victim = start_writer(b, path, round, 0);
     pid_t survivor = start_writer(b, path, round, 1);
     await_ops(b, 20 + (uint32_t)(check_random(random) % 300));
@@ -244,11 +302,14 @@ static uint32_t run_round(board *b, const char *path, uint32_t round, uint64_t *
         if (after == AFTER_NO_INDEX) {
             disk_unlink(path, "index");
         }
-        reader = open_tier(path);
+        reader = open_tier(path, round);
         hits += check_all(b, reader, round, killed_at);
     }
     CHECK_U64(disk_stats(reader).corrupt, ==, 0);
     CHECK_U64(atomic_load(&b->errors), ==, 0);
+    done.moved += atomic_load(&b->moved);
+    done.evicted += atomic_load(&b->evicted);
+    done.dictionaries += atomic_load(&b->dictionaries);
     CHECK_OK(reader->ops->clear(reader)); /* the next round's values are other ones */
     brisk_tier_destroy(reader);
     return hits;
@@ -267,7 +328,10 @@ static void test_one_of_two_is_killed(void **state)
         hits += run_round(b, dir->path, round, &random);
     }
     print_message("%d rounds, %u of the reads were hits\n", ROUNDS, hits);
+    print_message("%llu moved, %llu evicted, %llu dictionaries\n", (unsigned long long)done.moved,
+                  (unsigned long long)done.evicted, (unsigned long long)done.dictionaries);
     CHECK_U64(hits, >, ROUNDS * KEYS_FEW); /* it was not all misses */
+    CHECK(done.moved > 100 && done.evicted > 100 && done.dictionaries > 5);
     CHECK(munmap(b, sizeof *b) == 0);
     brisk_log_set_sink(NULL, NULL, NULL);
 }

@@ -119,6 +119,101 @@ static brisk_tier *open_tier(const char *path)
         &(brisk_disk_tier_opts){.path = path, .bytes_max = 4 << 20, .segment_bytes = 64 << 10});
 }
 
+/* --- while somebody tends ------------------------------------------------------------------------ */
+
+typedef struct tender {
+    brisk_tier *tier;
+    _Atomic bool stop;
+    uint64_t steps;
+} tender;
+
+static void run_tender(void *ctx)
+{
+    tender *t = ctx;
+    while (!atomic_load(&t->stop)) {
+        (void)brisk_disk_tier_tend(t->tier, 64 << 10);
+        t->steps++;
+        (void)sched_yield();
+    }
+}
+
+/* A folder so small that all is always on the move; the two tiers share it. */
+static void stress_tended(brisk_disk_sync sync)
+{
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    brisk_disk_tier_opts opts = {.path = dir->path,
+                                 .bytes_max = 128 << 10,
+                                 .segment_bytes = 8 << 10,
+                                 .zstd_level = -1,
+                                 .tended = true,
+                                 .sync = sync};
+    brisk_tier *tiers[2] = {disk_open_opts(&opts), disk_open_opts(&opts)};
+    tender tenders[2] = {{.tier = tiers[0]}, {.tier = tiers[1]}};
+    brisk_thread threads[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(brisk_thread_start(&threads[i],
+                                    &(brisk_thread_opts){.run = run_tender, .ctx = &tenders[i]}));
+    }
+    stress_tiers(tiers, 2);
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&tenders[i].stop, true);
+        brisk_thread_join(&threads[i]);
+    }
+    brisk_tier_stats stats = disk_stats(tiers[0]);
+    CHECK_U64(tenders[0].steps, >, 0);
+    CHECK((stats.syncs > 0) == (sync != BRISK_DISK_SYNC_NONE));
+    /* One fdatasync for all who wait. */
+    CHECK_U64(stats.syncs, <=, stats.puts + stats.removes + 100);
+    print_message("%llu moved, %llu evicted, %llu syncs for %llu writes\n",
+                  (unsigned long long)(stats.reinserted + stats.compacted),
+                  (unsigned long long)stats.evictions, (unsigned long long)stats.syncs,
+                  (unsigned long long)(stats.puts + stats.removes));
+    brisk_tier_stats other = disk_stats(tiers[1]);
+    CHECK_U64(stats.reinserted + stats.compacted + other.reinserted + other.compacted, >, 0);
+    brisk_tier_destroy(tiers[0]);
+    brisk_tier_destroy(tiers[1]);
+}
+
+static void test_tended(void **state)
+{
+    (void)state;
+    stress_tended(BRISK_DISK_SYNC_NONE);
+}
+
+static void test_tended_and_durable(void **state)
+{
+    (void)state;
+    stress_tended(BRISK_DISK_SYNC_GROUP);
+}
+
+static void test_durability_is_the_folders(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    brisk_disk_tier_opts opts = {.path = dir->path, .bytes_max = 1 << 20};
+    brisk_tier *one = disk_open_opts(&opts);
+    brisk_tier *two = NULL;
+    brisk_errinfo info = {0};
+    opts.sync = BRISK_DISK_SYNC_GROUP;
+    CHECK(brisk_disk_tier_open(&opts, &two, &info) == BRISK_ERR_CONFLICT && two == NULL);
+    CHECK(strstr(info.text, dir->path) != NULL);
+    CHECK_OK(disk_put_text(one, "k", "v"));
+    CHECK_OK(disk_put_text(one, "k", "w"));
+    brisk_tier_destroy(one);
+    one = disk_open_opts(&opts);
+    CHECK(disk_holds_text(one, "k", "w"));
+    opts.sync = BRISK_DISK_SYNC_NONE;
+    two = disk_open_opts(&opts); /* and follows */
+    CHECK_OK(disk_put_text(two, "k", "x"));
+    CHECK_U64(disk_stats(two).syncs, ==, 1);
+    brisk_tier_destroy(one);
+    brisk_tier_destroy(two);
+    two = disk_open_opts(&opts);
+    CHECK_OK(disk_put_text(two, "k", "y"));
+    CHECK_U64(disk_stats(two).syncs, ==, 0);
+    brisk_tier_destroy(two);
+}
+
 static void test_one_tier(void **state)
 {
     (void)state;
@@ -225,6 +320,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_tier),
         cmocka_unit_test(test_two_tiers),
+        cmocka_unit_test(test_tended),
+        cmocka_unit_test(test_tended_and_durable),
+        cmocka_unit_test(test_durability_is_the_folders),
         cmocka_unit_test(test_one_slot_remains),
     };
     return cmocka_run_group_tests_name("disk_threads", tests, set_up, NULL);

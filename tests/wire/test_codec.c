@@ -39,7 +39,8 @@ static codec_dict *make_dict(uint64_t seed)
     }
     unsigned char bytes[CODEC_DICT_BYTES];
     size_t size = 0;
-    CHECK_OK(codec_dict_train(samples, sizes, SAMPLES, (codec_room){bytes, sizeof bytes}, &size));
+    codec_samples all = {samples, sizes, SAMPLES, 256};
+    CHECK_OK(codec_dict_train(&all, (codec_room){bytes, sizeof bytes}, &size));
     codec_dict *dict = NULL;
     CHECK_OK(codec_dict_create((codec_bytes){bytes, size}, 1, brisk_alloc_libc(), &dict));
     return dict;
@@ -145,7 +146,8 @@ static void test_training_needs_samples(void **state)
     size_t size = 0;
     unsigned char bytes[CODEC_DICT_BYTES];
     codec_room room = {bytes, sizeof bytes};
-    CHECK(codec_dict_train(raw, sizes, 4, room, &size) == BRISK_ERR_NOT_FOUND);
+    CHECK(codec_dict_train(&(codec_samples){raw, sizes, 4, 256}, room, &size) ==
+          BRISK_ERR_NOT_FOUND);
 }
 
 static void test_names(void **state)
@@ -229,6 +231,27 @@ static codec_choice settle(codec_chooser *chooser, const codec_record seen[CODEC
     return choice;
 }
 
+/* A measurement that was interrupted does not count for long. */
+static void test_choice_forgets_outliers(void **state)
+{
+    (void)state;
+    codec_record seen[CODEC_TRIED] = {
+        {.size_permille = 417, .squeeze_ns_per_kib = 4700, .expand_ns_per_kib = 2030},
+        {.size_permille = 568, .squeeze_ns_per_kib = 1250, .expand_ns_per_kib = 240},
+        {.size_permille = 250, .squeeze_ns_per_kib = 2600, .expand_ns_per_kib = 1000}};
+    codec_record slow = seen[2];
+    slow.squeeze_ns_per_kib = 4000000;
+    codec_choice dict = {.id = CODEC_ZSTD, .with_dict = true, .measure = true};
+    for (int first = 0; first < 2; first++) {
+        codec_chooser chooser = {0};
+        if (first == 0) {
+            (void)settle(&chooser, seen, true);
+        }
+        codec_chooser_learn(&chooser, &dict, slow, 1000);
+        CHECK(settle(&chooser, seen, true).with_dict);
+    }
+}
+
 static void test_choice_follows_what_is_measured(void **state)
 {
     (void)state;
@@ -269,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_random_is_seen),
+        cmocka_unit_test(test_choice_forgets_outliers),
         cmocka_unit_test(test_choice_follows_what_is_measured),
     };
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
