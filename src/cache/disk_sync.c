@@ -119,17 +119,18 @@ brisk_err disk_sync_now(disk_tier *tier)
     return err;
 }
 
-/* Nothing can be promised any more. */
-static void give_up(disk_tier *tier)
+/* Nothing can be promised any more: say so in the folder, as often as it takes. */
+static void give_up(disk_tier *tier, bool first)
 {
     pthread_mutex_lock(&tier->write_lock);
     brisk_err err = disk_mark_unclean_always(tier);
     pthread_mutex_unlock(&tier->write_lock);
-    if (err != BRISK_OK) {
-        atomic_store_explicit(&tier->off, true, memory_order_relaxed);
+    (void)err; /* the caller gets an error in any case */
+    if (first) {
+        disk_count(&tier->counters.errors, 1);
+        brisk_log(BRISK_LOG_WARNING, "cache", "%s: cannot be synced, durable no longer",
+                  tier->path);
     }
-    disk_count(&tier->counters.errors, 1);
-    brisk_log(BRISK_LOG_WARNING, "cache", "%s: cannot be synced, durable no longer", tier->path);
 }
 
 brisk_err disk_sync_wait(disk_tier *tier)
@@ -149,8 +150,8 @@ brisk_err disk_sync_wait(disk_tier *tier)
         uint64_t asked = sync->asked; /* all who wait by now */
         bool failed = sync->failed;
         pthread_mutex_unlock(&sync->lock);
-        if (!failed && disk_sync_now(tier) != BRISK_OK) {
-            give_up(tier);
+        if (failed || disk_sync_now(tier) != BRISK_OK) {
+            give_up(tier, !failed);
             failed = true;
         }
         pthread_mutex_lock(&sync->lock);
