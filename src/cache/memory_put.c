@@ -191,22 +191,22 @@ static void write_image(unsigned char *cell, const unsigned char *image, size_t 
     }
 }
 
-/* The use of what is stored now: a use more of what was there. */
-static uint64_t next_use(const memory_shard *shard, const table_place *old)
+/* What is known of the use of the key's entry; the put itself is told as a hit. */
+static uint64_t use_so_far(const memory_shard *shard, const table_place *old)
 {
-    uint32_t now_s = (uint32_t)(brisk_clock_wall_ns(shard->clock) / UINT64_C(1000000000));
     if (old == NULL) {
-        return use_pack(now_s, 0, 0);
+        uint64_t now_s = brisk_clock_wall_ns(shard->clock) / UINT64_C(1000000000);
+        return use_pack((uint32_t)now_s, 0, 0);
     }
     const unsigned char *cell = space_cell(&shard->space, old->line);
     cell_shape shape = cell_shape_of(cell_head(cell));
-    return use_again(cell_field(cell, &shape, CELL_USE), now_s);
+    return cell_field(cell, &shape, CELL_USE);
 }
 
 static void write_cell(memory_shard *shard, const plan *p, uint32_t line, const table_place *old)
 {
     _Alignas(8) unsigned char image[CELL_BYTES_MAX];
-    uint64_t use = (p->shape.fields & CELL_USE) != 0 ? next_use(shard, old) : 0;
+    uint64_t use = (p->shape.fields & CELL_USE) != 0 ? use_so_far(shard, old) : 0;
     size_t words = make_image(p, use, image);
     unsigned char *cell = space_cell(&shard->space, line);
     bool over = old != NULL && old->line == line;

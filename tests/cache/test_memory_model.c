@@ -83,7 +83,7 @@ static void fill(unsigned char *bytes, size_t size)
     uint64_t word = check_random(&w.seed);
     bool dull = dice(2) == 0; /* compresses well */
     for (size_t i = 0; i < size; i++) {
-        bytes[i] = dull ? (unsigned char)(i / 50) : (unsigned char)(word >> i % 8 * 8);
+        bytes[i] = (unsigned char)(dull ? i / 50 : word >> i % 8 * 8);
         word += !dull && i % 8 == 7 ? check_random(&w.seed) : 0;
     }
 }

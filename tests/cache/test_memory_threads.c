@@ -316,6 +316,160 @@ static void test_readers_never_see_another_entry(void **state)
     brisk_tier_destroy(small);
 }
 
+/* --- a table that grows, shrinks and changes while it is read ------------------------------ */
+
+enum { CROWD_KEYS = 6000, CROWD_STEPS = 12000, STAYS_EVERY = 4 };
+
+typedef struct crowd {
+    brisk_tier *tier;
+    uint64_t seed;
+    uint32_t broken;
+    uint32_t lost; /* keys that stay were missing */
+} crowd;
+
+static brisk_key crowd_key(uint64_t *bytes, uint64_t id)
+{
+    bytes[0] = id;
+    bytes[1] = ~id;
+    return brisk_key_of(bytes, 16);
+}
+
+/* A value is a count and its complement, many times. */
+static bool fits(const unsigned char *data, size_t size)
+{
+    uint64_t first;
+    memcpy(&first, data, 8);
+    for (size_t at = 8; at + 8 <= size; at += 8) {
+        uint64_t word;
+        memcpy(&word, data + at, 8);
+        if (word != (at % 16 == 8 ? ~first : first)) {
+            return false;
+        }
+    }
+    return size % 8 == 0 && size >= 16;
+}
+
+static void make_value(uint64_t *words, uint64_t count, size_t size)
+{
+    for (size_t i = 0; i < size / 8; i++) {
+        words[i] = i % 2 == 1 ? ~count : count;
+    }
+}
+
+static brisk_err count_up(void *ctx, brisk_memory_edit *edit)
+{
+    crowd *c = ctx;
+    if (!edit->present) {
+        return BRISK_OK;
+    }
+    c->broken += !fits(edit->data, edit->size);
+    uint64_t first;
+    memcpy(&first, edit->data, 8);
+    uint64_t words[100];
+    size_t size = 16 + first % 40 * 16;
+    make_value(words, first + 1, size);
+    if (edit->resize(edit, size)) {
+        memcpy(edit->data, words, size);
+    }
+    return BRISK_OK;
+}
+
+static void crowd_visit(void *ctx, const brisk_memory_visit *visit)
+{
+    crowd *c = ctx;
+    uint64_t id[2];
+    memcpy(id, visit->key, 16);
+    c->broken += visit->key_size != 16 || id[1] != ~id[0];
+}
+
+static void crowd_ask(crowd *c, const brisk_key *key, uint64_t id)
+{
+    unsigned char buffer[1000];
+    brisk_hit hit;
+    brisk_entry_info info;
+    bool found = false;
+    if (check_random(&c->seed) % 2 == 0) {
+        found = c->tier->ops->get(c->tier, key, &hit) == BRISK_OK;
+        if (found) {
+            c->broken += !fits(brisk_value_data(hit.value), (size_t)brisk_value_size(hit.value));
+            brisk_value_unref(hit.value);
+        }
+    } else {
+        found = brisk_memory_read(c->tier, key, buffer, sizeof buffer, &info) == BRISK_OK;
+        c->broken += found && !fits(buffer, (size_t)info.size);
+    }
+    c->lost += !found && id % STAYS_EVERY == 0;
+}
+
+static void crowd_write(crowd *c, const brisk_key *key, uint64_t id, bool grows)
+{
+    uint64_t words[100];
+    if (id % STAYS_EVERY == 0 || check_random(&c->seed) % 4 == 0) {
+        c->broken += brisk_memory_update(c->tier, key, count_up, c) != BRISK_OK;
+    } else if (grows) {
+        size_t size = 16 + check_random(&c->seed) % 40 * 16;
+        make_value(words, id, size);
+        c->broken += brisk_memory_put_bytes(c->tier, key, words, size, NULL) != BRISK_OK;
+    } else {
+        c->broken += c->tier->ops->remove(c->tier, key) != BRISK_OK;
+    }
+}
+
+static void *be_in_the_crowd(void *ctx)
+{
+    crowd *c = ctx;
+    uint64_t cursor = 0;
+    for (uint32_t i = 0; i < CROWD_STEPS; i++) {
+        uint64_t id = check_random(&c->seed) % CROWD_KEYS;
+        uint64_t bytes[2];
+        brisk_key key = crowd_key(bytes, id);
+        switch (check_random(&c->seed) % 16) {
+        case 0: cursor = brisk_memory_scan(c->tier, cursor, 20, crowd_visit, c); break;
+        case 1:
+            if (i % 64 == 0) {
+                (void)brisk_memory_tend(c->tier, 100000);
+            }
+            break;
+        case 2:
+        case 3:
+        case 4:
+        case 5:
+        case 6: crowd_write(c, &key, id, i / 3000 % 2 == 0); break;
+        default: crowd_ask(c, &key, id); break;
+        }
+    }
+    return NULL;
+}
+
+/* Keys that are always there are always found, whole, whatever happens around them. */
+static void test_growing_under_readers(void **state)
+{
+    (void)state;
+    uint64_t seed = check_seed();
+    for (int round = 0; round < 2; round++) {
+        brisk_tier *tier = make_tier(round == 0 ? 8 << 20 : 40 << 20); /* always awake; asleep */
+        for (uint64_t id = 0; id < CROWD_KEYS; id += STAYS_EVERY) {
+            uint64_t bytes[2];
+            uint64_t words[4];
+            brisk_key key = crowd_key(bytes, id);
+            make_value(words, id, 32);
+            CHECK_OK(brisk_memory_put_bytes(tier, &key, words, 32, NULL));
+        }
+        crowd crowds[THREADS];
+        pthread_t threads[THREADS];
+        for (uint32_t i = 0; i < THREADS; i++) {
+            crowds[i] = (crowd){.tier = tier, .seed = check_random(&seed)};
+            CHECK(pthread_create(&threads[i], NULL, be_in_the_crowd, &crowds[i]) == 0);
+        }
+        for (uint32_t i = 0; i < THREADS; i++) {
+            CHECK(pthread_join(threads[i], NULL) == 0);
+            CHECK_U64(crowds[i].broken, ==, 0);
+            CHECK_U64(crowds[i].lost, ==, 0);
+        }
+        brisk_tier_destroy(tier);
+    }
+}
+
 /* --- numbers ----------------------------------------------------------------------------- */
 
 static void *ask_number(void *ctx)
@@ -346,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_histories_of_a_tier_have_an_order),
         cmocka_unit_test(test_histories_of_a_stack_have_an_order),
         cmocka_unit_test(test_readers_never_see_another_entry),
+        cmocka_unit_test(test_growing_under_readers),
         cmocka_unit_test(test_thread_numbers_are_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
