@@ -17,12 +17,12 @@ static const policy_ops *const members[PANEL_SIZE] = {
     &policy_wtinylfu, &policy_arc, &policy_lirs, &policy_ttl,
 };
 
-static const double scale_share = 0.05; /* misses, of the capacity, that count as a difference */
+static const double scale_share = 0.03; /* misses, of the capacity, that count as a difference */
 static const double scale_least = 1;
 static const double memory_turns = 10; /* requests for each entry after which e times less counts */
 static const double memory_least = 1000;
-static const double lirs_credit = 6; /* in scales */
-static const double wtinylfu_credit = 3;
+static const double lirs_credit = 4; /* in scales */
+static const double wtinylfu_credit = 2;
 
 const policy_ops *panel_policy(uint32_t p)
 {
@@ -98,11 +98,8 @@ void panel_request(policy_panel *panel, uint32_t hash, panel_change *ret)
         ret->missed |= (uint32_t)!hit << p;
         ret->evicted |= (uint32_t)any << p;
     }
-    if (ret->evicted != 0 && !panel->has_judged) {
-        panel->has_judged = true;
-        if (!panel->credited) {
-            give_credit(panel);
-        }
+    if (ret->evicted != 0 && !panel->credited) {
+        give_credit(panel);
     }
 }
 

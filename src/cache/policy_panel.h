@@ -18,7 +18,7 @@
 
 #include "cache/policy_sim.h"
 
-enum { PANEL_SIZE = 9, PANEL_SIM_MAX = 65536 };
+enum { PANEL_SIZE = 9, PANEL_SIM_MAX = 20480 };
 
 /* What one request changed: who missed, and what left whose cache. */
 typedef struct panel_change {
@@ -37,8 +37,7 @@ typedef struct policy_panel {
     uint32_t capacity;
     uint32_t members; /* bit p: takes part */
     uint32_t leader;
-    bool credited;   /* or not to be */
-    bool has_judged; /* something has left some cache */
+    bool credited;
 } policy_panel;
 
 /* The policy at place p of every panel. */
