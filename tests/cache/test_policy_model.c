@@ -323,14 +323,11 @@ static uint32_t draw(uint64_t *random, uint32_t shape, uint32_t i)
 {
     uint32_t r = (uint32_t)check_random(random);
     switch (shape) {
-    case 0: /* uniform */
-        return r % 100;
-    case 1: /* skewed */
-        return (r % 300) * (r >> 16) % 300 * ((r >> 8) % 300) / 300 % 300;
+    case 0: /* uniform */ return r % 100;
+    case 1: /* skewed */ return (r % 300) * (r >> 16) % 300 * ((r >> 8) % 300) / 300 % 300;
     case 2: /* a loop, and something else now and then */
         return r % 10 == 0 ? 200 + r % 50 : i % 90;
-    default: /* scans through a hot set */
-        return i % 200 < 100 ? r % 30 : 40 + i % 1000;
+    default: /* scans through a hot set */ return i % 200 < 100 ? r % 30 : 40 + i % 1000;
     }
 }
 
