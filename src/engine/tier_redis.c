@@ -265,6 +265,28 @@ static bool wants_nx(const redis_tier *tier)
     return tier->events != NULL && tier->announce == BRISK_ANNOUNCE_REPLACED;
 }
 
+static brisk_err judge_set(const redis_op *op)
+{
+    return op->err == BRISK_OK && op->type != RESP_STRING ? BRISK_ERR_IO : op->err;
+}
+
+/* There was another value: SET and the number of the change at once, then tell. */
+static brisk_err replace(redis_tier *tier, const brisk_key *key, const full_key *full,
+                         const shared_block *block, const char *ttl)
+{
+    redis_words words[2] = {set_words(full, block, ttl, false)};
+    redis_op ops[2];
+    prepare(&ops[0], tier, full, &words[0]);
+    redis_events_number(tier->events, &ops[1], &words[1]);
+    redis_router_run_many(tier->router, ops, 2, deadline_of(tier));
+    redis_op_deinit(&ops[0]);
+    redis_op_deinit(&ops[1]);
+    /* Told even when SET failed: it may have been done nevertheless. */
+    brisk_err told = redis_events_tell_numbered(tier->events, key, &ops[1]);
+    brisk_err err = judge_set(&ops[0]);
+    return err != BRISK_OK ? err : told;
+}
+
 static brisk_err store(redis_tier *tier, const brisk_key *key, const full_key *full,
                        const shared_block *block, const char *ttl)
 {
@@ -272,17 +294,12 @@ static brisk_err store(redis_tier *tier, const brisk_key *key, const full_key *f
     redis_op op;
     prepare(&op, tier, full, &words);
     redis_router_run(tier->router, &op, deadline_of(tier));
-    bool replaces = op.err == BRISK_OK && op.type == RESP_NULL && wants_nx(tier);
-    if (replaces) {
-        words = set_words(full, block, ttl, false);
-        redis_router_run(tier->router, &op, deadline_of(tier));
-    }
-    brisk_err err = op.err == BRISK_OK && op.type != RESP_STRING ? BRISK_ERR_IO : op.err;
     redis_op_deinit(&op);
-    if (err == BRISK_OK && (replaces || tier->announce == BRISK_ANNOUNCE_ALL)) {
-        err = tell_key(tier, key);
+    if (op.err == BRISK_OK && op.type == RESP_NULL && wants_nx(tier)) {
+        return replace(tier, key, full, block, ttl);
     }
-    return err;
+    brisk_err err = judge_set(&op);
+    return err == BRISK_OK && tier->announce == BRISK_ANNOUNCE_ALL ? tell_key(tier, key) : err;
 }
 
 static brisk_err count_put(redis_tier *tier, brisk_err err, const brisk_value *value,
@@ -438,9 +455,9 @@ static brisk_err finish_put(redis_tier *tier, const brisk_shared_item *item, bat
                             const redis_op *op)
 {
     if (op->err == BRISK_OK && op->type == RESP_NULL && wants_nx(tier)) {
-        return store(tier, item->key, &own->full, own->block, own->ttl);
+        return replace(tier, item->key, &own->full, own->block, own->ttl);
     }
-    brisk_err err = op->err == BRISK_OK && op->type != RESP_STRING ? BRISK_ERR_IO : op->err;
+    brisk_err err = judge_set(op);
     return err == BRISK_OK && tier->announce == BRISK_ANNOUNCE_ALL ? tell_key(tier, item->key)
                                                                    : err;
 }

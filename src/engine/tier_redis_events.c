@@ -456,30 +456,34 @@ static void trim_keys(redis_events *events)
 }
 
 /* HINCRBY of "v" alone: a key has no counter. */
-static brisk_err next_number(redis_events *events, uint64_t *number)
+void redis_events_number(redis_events *events, redis_op *op, redis_words *words)
 {
-    redis_words words = {.count = 4,
-                         .words = {redis_word("HINCRBY"), redis_word(events->gen), redis_word("v"),
-                                   redis_word("1")}};
-    redis_op op;
-    redis_events_prepare(events, &op, &words, events->gen);
-    redis_router_run(events->router, &op, redis_events_deadline(events));
-    brisk_err err = op.err;
-    if (err == BRISK_OK && (op.type != RESP_INTEGER || op.integer < 1)) {
-        err = BRISK_ERR_CORRUPT;
-    }
-    redis_op_deinit(&op);
-    *number = err == BRISK_OK ? (uint64_t)op.integer : 0;
-    return err;
+    *words = (redis_words){.count = 4,
+                           .words = {redis_word("HINCRBY"), redis_word(events->gen),
+                                     redis_word("v"), redis_word("1")}};
+    redis_events_prepare(events, op, words, events->gen);
 }
 
 brisk_err redis_events_tell_key(redis_events *events, const brisk_key *key)
 {
-    uint64_t number;
-    brisk_err err = next_number(events, &number);
-    if (err != BRISK_OK) {
-        return err;
+    redis_words words;
+    redis_op op;
+    redis_events_number(events, &op, &words);
+    redis_router_run(events->router, &op, redis_events_deadline(events));
+    redis_op_deinit(&op);
+    return redis_events_tell_numbered(events, key, &op);
+}
+
+brisk_err redis_events_tell_numbered(redis_events *events, const brisk_key *key,
+                                     const redis_op *numbered)
+{
+    if (numbered->err != BRISK_OK) {
+        return numbered->err;
     }
+    if (numbered->type != RESP_INTEGER || numbered->integer < 1) {
+        return BRISK_ERR_CORRUPT;
+    }
+    uint64_t number = (uint64_t)numbered->integer;
     redis_events_count(events, number);
     char head[HEAD_MAX];
     int head_size = snprintf(head, sizeof head, "%s K %" PRIu64 " ", events->who, number);
@@ -495,7 +499,7 @@ brisk_err redis_events_tell_key(redis_events *events, const brisk_key *key)
                       .member = {key->bytes, key->size},
                       .number = number,
                       .message = {text, size}};
-    err = announce(events, &a);
+    brisk_err err = announce(events, &a);
     events->alloc->release(events->alloc->ctx, text, size, 1);
     if (number % TRIM_EVERY == 0) {
         trim_keys(events);

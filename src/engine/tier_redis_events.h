@@ -63,6 +63,11 @@ BRISK_NODISCARD brisk_err redis_events_generations(const redis_events *events,
 BRISK_NODISCARD brisk_err redis_events_bump(redis_events *events, const brisk_bump *bump);
 /* Tell the others that a key has changed. */
 BRISK_NODISCARD brisk_err redis_events_tell_key(redis_events *events, const brisk_key *key);
+/* The same in two steps: an op that gets the number of the change, which may be asked together with
+ * the change itself, then telling. */
+void redis_events_number(redis_events *events, redis_op *op, redis_words *words);
+BRISK_NODISCARD brisk_err redis_events_tell_numbered(redis_events *events, const brisk_key *key,
+                                                     const redis_op *numbered);
 /* As brisk_tier_ops.listen.  A SLOT with BRISK_GENERATION_SLOTS is told for its number alone. */
 void redis_events_listen(redis_events *events, brisk_bump_fn fn, void *ctx, uint64_t since);
 void redis_events_read_stats(const redis_events *events, redis_events_stats *ret);
