@@ -37,6 +37,7 @@ void vote_begin(cache_policy *self)
     self->votes = true;
     self->nodes = self->work;
     self->one = NULL;
+    self->panel.credited = self->panel.has_judged;
     memset(self->heads, 0, ((size_t)self->heads_mask + 1) * sizeof(uint32_t));
     memset(self->filled, 0, sizeof self->filled);
     for (uint32_t ring = 0; ring < AUTO_RINGS; ring++) {

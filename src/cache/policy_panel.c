@@ -17,12 +17,12 @@ static const policy_ops *const members[PANEL_SIZE] = {
     &policy_wtinylfu, &policy_arc, &policy_lirs, &policy_ttl,
 };
 
-static const double scale_share = 0.03; /* misses, of the capacity, that count as a difference */
+static const double scale_share = 0.05; /* misses, of the capacity, that count as a difference */
 static const double scale_least = 1;
 static const double memory_turns = 10; /* requests for each entry after which e times less counts */
 static const double memory_least = 1000;
-static const double lirs_credit = 4; /* in scales */
-static const double wtinylfu_credit = 2;
+static const double lirs_credit = 18; /* in scales, where every request missed */
+static const double wtinylfu_credit = 9;
 
 const policy_ops *panel_policy(uint32_t p)
 {
@@ -80,8 +80,10 @@ void panel_set_capacity(policy_panel *panel, uint32_t entries)
 static void give_credit(policy_panel *panel)
 {
     panel->credited = true;
-    panel->lost[LIRS] -= lirs_credit * panel->scale;
-    panel->lost[WTINYLFU] -= wtinylfu_credit * panel->scale;
+    double missed = panel->first_misses / panel->first_requests;
+    double share = missed * missed * missed;
+    panel->lost[LIRS] -= lirs_credit * share * panel->scale;
+    panel->lost[WTINYLFU] -= wtinylfu_credit * share * panel->scale;
 }
 
 void panel_request(policy_panel *panel, uint32_t hash, panel_change *ret)
@@ -98,8 +100,15 @@ void panel_request(policy_panel *panel, uint32_t hash, panel_change *ret)
         ret->missed |= (uint32_t)!hit << p;
         ret->evicted |= (uint32_t)any << p;
     }
-    if (ret->evicted != 0 && !panel->credited) {
-        give_credit(panel);
+    if (!panel->has_judged) {
+        panel->first_requests++;
+        panel->first_misses += ret->missed != 0 ? 1 : 0;
+    }
+    if (ret->evicted != 0 && !panel->has_judged) {
+        panel->has_judged = true;
+        if (!panel->credited) {
+            give_credit(panel);
+        }
     }
 }
 

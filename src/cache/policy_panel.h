@@ -8,8 +8,9 @@
  * TTL-first is LRU as long as nothing expires, so it takes part from the first expiry on.
  *
  * Nothing is known when the cache has just become full; then the policies that keep what was
- * there (LIRS most) get some credit.  Where nothing comes again for a while this costs nothing,
- * and where a long loop comes again everything that the others would have dropped.
+ * there (LIRS most) get some credit, the more the more requests missed so far.  Where nearly all
+ * miss there is little to lose by it, and when a long loop comes around again, everything to win
+ * that the others would have dropped.
  *
  * Threads: one at a time.
  */
@@ -18,7 +19,7 @@
 
 #include "cache/policy_sim.h"
 
-enum { PANEL_SIZE = 9, PANEL_SIM_MAX = 20480 };
+enum { PANEL_SIZE = 9, PANEL_SIM_MAX = 65536 };
 
 /* What one request changed: who missed, and what left whose cache. */
 typedef struct panel_change {
@@ -37,7 +38,10 @@ typedef struct policy_panel {
     uint32_t capacity;
     uint32_t members; /* bit p: takes part */
     uint32_t leader;
-    bool credited;
+    bool credited;         /* or not to be */
+    bool has_judged;       /* something has left some cache */
+    double first_requests; /* until then */
+    double first_misses;
 } policy_panel;
 
 /* The policy at place p of every panel. */
