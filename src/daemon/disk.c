@@ -439,7 +439,7 @@ static bool read_file(const disk *d, brisk_hit *hit)
     void *data;
     brisk_value *value;
     uint64_t size = brisk_value_size(hit->value);
-    if (brisk_value_reserve(size, d->server->alloc, &data, &value) != BRISK_OK) {
+    if (brisk_value_reserve(size, library_alloc(d->server->alloc), &data, &value) != BRISK_OK) {
         return false;
     }
     bool good = brisk_file_pread_all(brisk_value_fd(hit->value), data, size, 0) == BRISK_OK;
@@ -503,7 +503,7 @@ brisk_err disk_open_tier(server *s, const char *path, uint64_t bytes_max, brisk_
                          brisk_errinfo *info)
 {
     brisk_disk_tier_opts opts = {
-        .path = path, .bytes_max = bytes_max, .alloc = s->alloc, .tended = true};
+        .path = path, .bytes_max = bytes_max, .alloc = library_alloc(s->alloc), .tended = true};
     return brisk_disk_tier_open(&opts, ret, info);
 }
 

@@ -140,7 +140,7 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
         .on_drop = on_drop,
         .on_drop_ctx = keys,
         .clock = &keys->clock,
-        .alloc = opts->alloc,
+        .alloc = library_alloc(opts->alloc),
     };
     brisk_err err = brisk_memory_tier_create(&tier, &keys->tier);
     if (err == BRISK_OK) {
@@ -148,7 +148,7 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
         brisk_cache_opts cache = {.tiers = tiers,
                                   .tier_count = opts->disk != NULL ? 2 : 1,
                                   .clock = &keys->clock,
-                                  .alloc = opts->alloc};
+                                  .alloc = library_alloc(opts->alloc)};
         err = brisk_cache_create(&cache, &keys->cache);
     }
     keys->may_be_outdated =

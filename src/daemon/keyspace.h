@@ -64,6 +64,15 @@ typedef struct keyspace_view {
     brisk_value *held;
 } keyspace_view;
 
+/*
+ * The allocator for calls into libbrisk.  A module has a copy of base's code, and the library knows
+ * its own libc allocator by its address: from that one memory is mapped, not cleared.
+ */
+static inline const brisk_alloc *library_alloc(const brisk_alloc *alloc)
+{
+    return alloc == brisk_alloc_libc() ? NULL : alloc;
+}
+
 BRISK_NODISCARD brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts);
 void keyspace_close(keyspace *keys);
 /* The time of everything until the next call. */
