@@ -188,8 +188,7 @@ static void inherit(brisk_cache *cache, const brisk_key *key, cache_sources *sou
 static bool add_key(brisk_cache *cache, const brisk_key *key, bool is_name, cache_sources *sources)
 {
     uint32_t levels[GENERATION_LEVELS];
-    uint64_t epoch = generation_token_epoch(sources->token);
-    if (generations_arm(cache->table, key, epoch) != BRISK_OK) {
+    if (generations_arm(cache->table, key) != BRISK_OK) {
         return false;
     }
     add_slot(sources, generation_slot_of_key(key) | GENERATION_KEY);

@@ -18,7 +18,7 @@
  *
  *     change   begin (stamp, and slot if armed: under way); the tiers change; fence;
  *              stamp = epoch; bump the slot if it is armed now
- *     arm      set the bit; fence; a stamp newer than the entry's token, or under way: bump
+ *     arm      set the bit; fence; the slot gets the stamp's epoch, or is bumped: under way
  *
  * Of a change and an arming at the same time at least one sees the other, by the two fences.  A
  * stamp is not newer than tokens taken after the change, since tokens count up too; and it is newer
@@ -190,7 +190,7 @@ void generations_slot_end(generations *table, uint32_t slot, bool changed)
     }
 }
 
-brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epoch)
+brisk_err generations_arm(generations *table, const brisk_key *key)
 {
     uint32_t slot = generation_slot_of_key(key);
     if (is_armed(table, slot)) {
@@ -200,13 +200,15 @@ brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epo
     if (err != BRISK_OK) {
         return err;
     }
+    /* Changing until the slot has what the stamp knows: somebody else may find the bit at once. */
+    generations_slot_begin(table, slot);
     (void)atomic_fetch_or_explicit(&table->armed[slot / 64], UINT64_C(1) << (slot % 64),
                                    memory_order_seq_cst);
     /* The bit before the stamp; changes write the stamp before they read the bit. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (generations_key_newer(table, key, epoch)) {
-        generations_bump(table, slot);
-    }
+    uint64_t stamp = atomic_load_explicit(stamp_of(table, key), memory_order_acquire);
+    word_raise(slot_of(table, slot), stamp & EPOCH_MASK, false);
+    generations_slot_end(table, slot, stamp > EPOCH_MASK);
     return BRISK_OK;
 }
 

@@ -159,7 +159,7 @@ void generations_bump(generations *table, uint32_t slot);
 void generations_slot_begin(generations *table, uint32_t slot);
 void generations_slot_end(generations *table, uint32_t slot, bool changed);
 /* From now on changes of the slot's keys bump it.  Errors: FULL, IO. */
-BRISK_NODISCARD brisk_err generations_arm(generations *table, const brisk_key *key, uint64_t epoch);
+BRISK_NODISCARD brisk_err generations_arm(generations *table, const brisk_key *key);
 /* Of the slot's last change; something else while it is changing. */
 uint64_t generations_epoch_of(const generations *table, uint32_t slot);
 /* Whether the slot changed after `epoch` or is changing. */
