@@ -19,11 +19,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -420,6 +422,104 @@ static void run_round(bench *b)
     run_rebuild(b, REBUILD_ZSTD, "zstd");
 }
 
+/* --- a folder of a million entries ------------------------------------------------------------- */
+
+enum { MILLION = 1000000, LOOKS = 20000 };
+
+static brisk_key million_key(char bytes[32], uint32_t i)
+{
+    (void)snprintf(bytes, 32, "m%014u", i);
+    return brisk_key_of(bytes, 15);
+}
+
+static void put_range(brisk_tier *tier, brisk_rng *rng, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        unsigned char bytes[VALUE_BYTES];
+        char name[32];
+        brisk_value *value;
+        make_value(rng, bytes);
+        brisk_err err = brisk_value_copy(bytes, VALUE_BYTES, NULL, &value);
+        BRISK_ASSERT(err == BRISK_OK);
+        brisk_key key = million_key(name, i);
+        err = tier->ops->put(tier, &key, value, NULL);
+        BRISK_ASSERT(err == BRISK_OK);
+        brisk_value_unref(value);
+    }
+}
+
+/* Open, look at some entries, close; milliseconds of opening. */
+static double open_million(const bench *b, brisk_rng *rng, uint32_t *missing)
+{
+    uint64_t begin = brisk_clock_now_ns(NULL);
+    brisk_tier *tier = open_tier(b, "million", "zstd");
+    double ms = (double)(brisk_clock_now_ns(NULL) - begin) / 1e6;
+    *missing = 0;
+    for (int i = 0; i < LOOKS; i++) {
+        char name[32];
+        brisk_hit hit;
+        brisk_key key = million_key(name, (uint32_t)brisk_rng_below(rng, MILLION));
+        if (tier->ops->get(tier, &key, &hit) == BRISK_OK) {
+            brisk_value_unref(hit.value);
+        } else {
+            ++*missing;
+        }
+    }
+    brisk_tier_destroy(tier);
+    return ms;
+}
+
+/* Another process writes and is killed. */
+static void kill_writer(const bench *b)
+{
+    int pipe_fds[2];
+    BRISK_ASSERT(pipe(pipe_fds) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        brisk_rng rng;
+        brisk_rng_init(&rng, SEED + 1);
+        brisk_tier *tier = open_tier(b, "million", "zstd");
+        put_range(tier, &rng, 0, 1000);
+        BRISK_ASSERT(write(pipe_fds[1], "x", 1) == 1);
+        put_range(tier, &rng, 1000, MILLION);
+        _exit(0);
+    }
+    char byte;
+    BRISK_ASSERT(child > 0 && read(pipe_fds[0], &byte, 1) == 1);
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+}
+
+static void run_million(const bench *b)
+{
+    char path[512];
+    uint32_t missing[3];
+    double ms[3];
+    brisk_rng rng;
+    brisk_rng_init(&rng, SEED);
+    brisk_tier *tier = open_tier(b, "million", "zstd");
+    put_range(tier, &rng, 0, MILLION);
+    brisk_tier_stats stats;
+    tier->ops->read_stats(tier, &stats);
+    brisk_tier_destroy(tier);
+    ms[0] = open_million(b, &rng, &missing[0]);
+    kill_writer(b);
+    ms[1] = open_million(b, &rng, &missing[1]);
+    join(b, path, "million/index");
+    (void)unlink(path);
+    uint64_t cpu = process_cpu_ns();
+    ms[2] = open_million(b, &rng, &missing[2]);
+    cpu = process_cpu_ns() - cpu;
+    printf("{\"bench\": \"disk, a million\", \"entries\": %" PRIu64 ", \"bytes\": %" PRIu64 ",\n"
+           " \"open_ms\": %.2f, \"open_after_kill_ms\": %.2f, \"open_without_index_ms\": %.0f,\n"
+           " \"rebuild_records_per_s\": %.0f, \"rebuild_cpu_ns_per_record\": %.0f,\n"
+           " \"missing_of_%d\": [%u, %u, %u]}\n",
+           stats.entries, stats.bytes, ms[0], ms[1], ms[2], MILLION * 1e3 / ms[2],
+           (double)cpu / MILLION, LOOKS, missing[0], missing[1], missing[2]);
+}
+
 int main(int argc, char **argv)
 {
     bench *b = calloc(1, sizeof *b);
@@ -430,6 +530,12 @@ int main(int argc, char **argv)
     (void)snprintf(b->base, sizeof b->base, "%.200s/bench-disk-XXXXXX",
                    temp != NULL ? temp : "/tmp");
     BRISK_ASSERT(mkdtemp(b->base) != NULL);
+    if (argc > 1 && strcmp(argv[1], "million") == 0) {
+        run_million(b);
+        remove_folder(b->base);
+        free(b);
+        return 0;
+    }
     make_data(b);
     uint64_t bytes[CODECS];
     for (int i = 0; i < CODECS; i++) {
