@@ -50,8 +50,8 @@ check_bash() { # WANTED WORDS...
 if command -v bash >/dev/null; then
     check_bash '*bench cache config *help *version*' brisk ''
     check_bash 'bench' brisk be
-    check_bash 'clear get invalidate path record set stats warm' brisk cache ''
-    check_bash 'clear get invalidate path record set stats warm' brisk -v --set a=b cache ''
+    check_bash 'analyze clear get invalidate path record set stats warm' brisk cache ''
+    check_bash 'analyze clear get invalidate path record set stats warm' brisk -v --set a=b cache ''
     check_bash '--baseline' brisk bench --b
     check_bash '*--json*--runs*--target*' brisk bench --
     check_bash '--json' brisk cache stats --j
