@@ -256,7 +256,7 @@ static void test_busy_threads_delay_nobody(void **unused)
     CHECK_OK(brisk_loader_get(r.loader, &other, NULL, &got));
     brisk_value_unref(got.hit.value);
     CHECK_U64(race_stats(&r).race_full, ==, 1);
-    CHECK_U64(atomic_load(&r.far.asked), ==, 1);
+    CHECK_U64(atomic_load(&r.far.asked), <=, 1); /* the first one's thread, when it gets there */
     race_deinit(&r);
 }
 
