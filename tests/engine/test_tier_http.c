@@ -12,6 +12,8 @@
 #include "support/fake_clock.h"
 #include "support/fault_alloc.h"
 #include "support/http_server.h"
+#include "support/redis_server.h"
+#include "support/temp_dir.h"
 
 BRISK_DEFINE_CLEANUP(brisk_tier, brisk_tier_destroy)
 BRISK_DEFINE_CLEANUP(brisk_cache, brisk_cache_destroy)
@@ -552,6 +554,82 @@ static void test_threads(void **state)
     http_server_stop(&s);
 }
 
+/* nginx with DAV, where there is one: BRISK_TEST_NGINX, or Debian's place. */
+static pid_t start_nginx(const temp_dir *dir, uint16_t port)
+{
+    const char *program = getenv("BRISK_TEST_NGINX");
+    program = program != NULL ? program : "/usr/sbin/nginx";
+    if (access(program, X_OK) != 0) {
+        print_message("skipped: no nginx\n");
+        return 0;
+    }
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s/nginx.conf", dir->path);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    (void)fprintf(file,
+                  "daemon off; master_process off; worker_processes 1; pid %s/pid; error_log "
+                  "%s/log; events { worker_connections 64; } http { access_log off; "
+                  "client_body_temp_path %s/body; proxy_temp_path %s/proxy; fastcgi_temp_path "
+                  "%s/fastcgi; uwsgi_temp_path %s/uwsgi; scgi_temp_path %s/scgi; "
+                  "client_max_body_size 100m; server { listen 127.0.0.1:%u; root %s/www; location "
+                  "/ { dav_methods PUT DELETE; create_full_put_path on; } } }\n",
+                  dir->path, dir->path, dir->path, dir->path, dir->path, dir->path, dir->path, port,
+                  dir->path);
+    CHECK(fclose(file) == 0);
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not without us */
+        (void)execl(program, program, "-c", path, "-p", dir->path, (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 500 && !redis_server_answers(port); i++) {
+        redis_server_sleep(10);
+    }
+    CHECK(redis_server_answers(port));
+    return pid;
+}
+
+static void test_nginx(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    uint16_t port = redis_server_free_port();
+    pid_t pid = start_nginx(dir, port);
+    if (pid == 0) {
+        skip();
+    }
+    http_server nginx = {.port = port}; /* for its port */
+    static char bytes[300000];
+    brisk_tier *tier = open_with(&nginx, &(brisk_http_tier_opts){.zstd_level = -1});
+    brisk_tier *other = open_with(&nginx, &(brisk_http_tier_opts){.zstd_level = -1});
+    check_text(tier, "a", "");
+    CHECK_OK(put_opts(tier, "a", "one", NULL));
+    check_text(tier, "a", "one");
+    check_text(other, "a", "one");
+    check_text(other, "a", "one"); /* by its ETag */
+    brisk_key key = brisk_key_of("large", 5);
+    brisk_value *value;
+    brisk_hit hit;
+    CHECK_OK(brisk_value_copy(bytes, sizeof bytes, NULL, &value));
+    CHECK_OK(tier->ops->put(tier, &key, value, NULL));
+    brisk_value_unref(value);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(other->ops->get(other, &key, &hit));
+        CHECK_U64(brisk_value_size(hit.value), ==, sizeof bytes);
+        brisk_value_unref(hit.value);
+    }
+    CHECK_OK(tier->ops->remove(tier, &key));
+    CHECK(other->ops->get(other, &key, &hit) == BRISK_ERR_NOT_FOUND);
+    CHECK(stats_of(tier).errors == 0 && stats_of(other).errors == 0);
+    brisk_tier_destroy(tier);
+    brisk_tier_destroy(other);
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -568,6 +646,7 @@ int main(void)
         cmocka_unit_test(test_options_are_checked),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_nginx),
     };
     brisk_errinfo info = {.text = ""};
     brisk_tier *tier = NULL;
