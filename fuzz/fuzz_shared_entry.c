@@ -41,7 +41,7 @@ static void check(shared_sealer *sealer, const unsigned char *bytes, size_t size
     BRISK_ASSERT(memcmp(again, bytes, size) == 0);
     free(again);
     brisk_hit hit;
-    if (shared_entry_unpack(sealer, (shared_bytes){bytes, size}, key, &now, NULL, &hit) ==
+    if (shared_entry_unpack(sealer, (shared_bytes){bytes, size, NULL}, key, &now, &hit) ==
         BRISK_OK) {
         BRISK_ASSERT(brisk_value_size(hit.value) == entry.raw_size);
         BRISK_ASSERT((hit.flags & BRISK_ENTRY_LOCAL) == 0);

@@ -132,12 +132,18 @@ static int level_of(const shared_knobs *s)
     return level != 0 ? (int)level : -1;
 }
 
-static brisk_err open_redis(const brisk_engine *engine, const shared_knobs *s, const char *url,
-                            const char *name, brisk_tier **ret, brisk_errinfo *info)
+/* Which tier is wanted. */
+typedef struct shared_place {
+    const char *url;
+    const char *name;
+} shared_place;
+
+static brisk_err open_redis(const brisk_engine *engine, const shared_knobs *s,
+                            const shared_place *place, brisk_tier **ret, brisk_errinfo *info)
 {
     brisk_redis_tier_opts opts = {
-        .url = url,
-        .name = name,
+        .url = place->url,
+        .name = place->name,
         .key = s->key.there ? s->key.bytes : NULL,
         .key_size = s->key.size,
         .unsealed = !s->key.there,
@@ -158,12 +164,12 @@ static brisk_err open_redis(const brisk_engine *engine, const shared_knobs *s, c
     return brisk_redis_tier_open(&opts, ret, info);
 }
 
-static brisk_err open_http(const brisk_engine *engine, const shared_knobs *s, const char *url,
-                           const char *name, brisk_tier **ret, brisk_errinfo *info)
+static brisk_err open_http(const brisk_engine *engine, const shared_knobs *s,
+                           const shared_place *place, brisk_tier **ret, brisk_errinfo *info)
 {
     brisk_http_tier_opts opts = {
-        .url = url,
-        .name = name,
+        .url = place->url,
+        .name = place->name,
         .key = s->key.there ? s->key.bytes : NULL,
         .key_size = s->key.size,
         .unsealed = !s->key.there,
@@ -198,8 +204,9 @@ static void open_one(brisk_engine *engine, const shared_knobs *s, const char *ur
     }
     brisk_tier *tier = NULL;
     brisk_errinfo info = {.text = ""};
-    brisk_err err = is_http ? open_http(engine, s, url, name, &tier, &info)
-                            : open_redis(engine, s, url, name, &tier, &info);
+    shared_place place = {.url = url, .name = name};
+    brisk_err err = is_http ? open_http(engine, s, &place, &tier, &info)
+                            : open_redis(engine, s, &place, &tier, &info);
     if (err == BRISK_OK) {
         err = cache_append(engine->cache, tier);
     }

@@ -349,12 +349,12 @@ static brisk_err pack_bytes(shared_sealer *sealer, shared_entry *entry, const vo
     return BRISK_OK;
 }
 
-brisk_err shared_entry_pack(shared_sealer *sealer, const brisk_key *key, brisk_value *value,
-                            const brisk_entry_opts *opts, uint64_t clear_generation,
-                            shared_block **ret)
+brisk_err shared_entry_pack(shared_sealer *sealer, const brisk_key *key,
+                            const shared_source *source, shared_block **ret)
 {
     static const brisk_entry_opts none = {0};
-    opts = opts != NULL ? opts : &none;
+    const brisk_entry_opts *opts = source->opts != NULL ? source->opts : &none;
+    brisk_value *value = source->value;
     uint64_t size = brisk_value_size(value);
     if ((opts->flags & BRISK_ENTRY_LOCAL) != 0 || size > sealer->value_bytes_max ||
         opts->meta_size > BRISK_TIER_META_MAX || opts->flags > UINT16_MAX) {
@@ -370,7 +370,7 @@ brisk_err shared_entry_pack(shared_sealer *sealer, const brisk_key *key, brisk_v
         .raw_size = size,
         .expires_at_ns = opts->expires_at_ns,
         .cost_ns = opts->cost_ns,
-        .clear_generation = clear_generation,
+        .clear_generation = source->clear_generation,
     };
     int fd = brisk_value_fd(value);
     if (fd < 0 || size == 0) {
@@ -438,8 +438,9 @@ static brisk_err make_value(shared_sealer *sealer, const shared_entry *entry, sh
 }
 
 brisk_err shared_entry_unpack(shared_sealer *sealer, shared_bytes bytes, const brisk_key *key,
-                              const shared_now *now, shared_block *owner, brisk_hit *ret)
+                              const shared_now *now, brisk_hit *ret)
 {
+    shared_block *owner = bytes.owner;
     shared_entry entry;
     brisk_err err = shared_entry_read(sealer, bytes.data, bytes.size, key, &entry);
     if (err != BRISK_OK) {

@@ -67,11 +67,21 @@ typedef struct shared_entry {
     uint64_t clear_generation;
 } shared_entry;
 
-/* Borrowed bytes. */
+struct shared_block;
+
+/* Borrowed bytes; `owner` (may be NULL): the block that they are in. */
 typedef struct shared_bytes {
     const unsigned char *data;
     size_t size;
+    struct shared_block *owner;
 } shared_bytes;
+
+/* What is put. */
+typedef struct shared_source {
+    brisk_value *value;
+    const brisk_entry_opts *opts; /* may be NULL */
+    uint64_t clear_generation;
+} shared_source;
 
 struct shared_workspace;
 
@@ -121,8 +131,7 @@ void shared_block_destroy(shared_block *block); /* NULL is accepted */
  * Errors: DECLINED (larger than the sealer takes, or LOCAL), NOMEM, IO (the file).
  */
 BRISK_NODISCARD brisk_err shared_entry_pack(shared_sealer *sealer, const brisk_key *key,
-                                            brisk_value *value, const brisk_entry_opts *opts,
-                                            uint64_t clear_generation, shared_block **ret);
+                                            const shared_source *source, shared_block **ret);
 
 /* Against what an entry is held. */
 typedef struct shared_now {
@@ -132,12 +141,12 @@ typedef struct shared_now {
 } shared_now;
 
 /*
- * The answer in `bytes`.  `owner` (may be NULL): the block that they are in; on success it is
- * taken over or freed, otherwise it stays the caller's.
+ * The answer in `bytes`.  Their owner is taken over or freed on success, otherwise it stays the
+ * caller's.
  * Errors: NOT_FOUND (expired, or of another clear generation), those of shared_entry_read, NOMEM.
  */
 BRISK_NODISCARD brisk_err shared_entry_unpack(shared_sealer *sealer, shared_bytes bytes,
                                               const brisk_key *key, const shared_now *now,
-                                              shared_block *owner, brisk_hit *ret);
+                                              brisk_hit *ret);
 
 #endif /* BRISK_SRC_ENGINE_SHARED_ENTRY_H */

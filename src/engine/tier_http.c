@@ -195,7 +195,7 @@ static brisk_err judge_bytes(http_tier *tier, const brisk_key *key, shared_bytes
         .after = atomic_load_explicit(&tier->cleared_ns, memory_order_acquire),
     };
     brisk_hit hit;
-    brisk_err err = shared_entry_unpack(&tier->sealer, bytes, key, &now, NULL, &hit);
+    brisk_err err = shared_entry_unpack(&tier->sealer, bytes, key, &now, &hit);
     if (err != BRISK_OK) {
         return err;
     }
@@ -217,10 +217,10 @@ static brisk_err judge_bytes(http_tier *tier, const brisk_key *key, shared_bytes
 static brisk_err read_answer(http_tier *tier, const brisk_key *key, const http_response *response,
                              const shared_block *kept, brisk_hit *ret)
 {
-    shared_bytes bytes = {response->body, response->body_size};
+    shared_bytes bytes = {response->body, response->body_size, NULL};
     brisk_err err;
     if (response->status == 304 && kept != NULL) {
-        bytes = (shared_bytes){kept->bytes, kept->size};
+        bytes = (shared_bytes){kept->bytes, kept->size, NULL};
     } else if (response->status == 404 || response->status == 410) {
         brisk_counter_add(&tier->figures.misses, 1);
         return BRISK_ERR_NOT_FOUND;
@@ -315,7 +315,7 @@ static bool is_there(http_tier *tier, const brisk_key *key, const char *url,
     http_request request = {.method = "HEAD", .url = url};
     return block->size >= HEAD_BYTES_MIN && tell(tier, &request, etag) == BRISK_OK &&
            etag[0] != '\0' &&
-           is_known(tier, key, etag, content_of((shared_bytes){block->bytes, block->size}));
+           is_known(tier, key, etag, content_of((shared_bytes){block->bytes, block->size, NULL}));
 }
 
 static brisk_err purge(http_tier *tier, const char *url)
@@ -354,7 +354,7 @@ static brisk_err store(http_tier *tier, const brisk_key *key, const brisk_entry_
         err = BRISK_ERR_IO; /* no such folder */
     }
     if (err == BRISK_OK) {
-        keep(tier, key, etag, (shared_bytes){block->bytes, block->size});
+        keep(tier, key, etag, (shared_bytes){block->bytes, block->size, NULL});
     }
     return err == BRISK_OK && tier->purge ? purge(tier, url) : err;
 }
@@ -372,9 +372,9 @@ static brisk_err http_put(brisk_tier *base, const brisk_key *key, brisk_value *v
 {
     http_tier *tier = tier_of(base);
     shared_block *block = NULL;
+    shared_source source = {value, opts, put_stamp(tier)};
     brisk_err err = tier->read_only ? BRISK_ERR_DECLINED
-                                    : shared_entry_pack(&tier->sealer, key, value, opts,
-                                                        put_stamp(tier), &block);
+                                    : shared_entry_pack(&tier->sealer, key, &source, &block);
     if (err == BRISK_OK) {
         err = store(tier, key, opts, block);
     }

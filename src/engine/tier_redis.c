@@ -145,12 +145,12 @@ static brisk_err read_answer(redis_tier *tier, redis_op *op, const brisk_key *ke
     }
     shared_now now = now_of(tier);
     shared_block *block = op->block;
-    shared_bytes bytes = {op->small, op->small_size};
+    shared_bytes bytes = {op->small, op->small_size, NULL};
     if (block != NULL) {
-        bytes = (shared_bytes){block->bytes, block->size};
+        bytes = (shared_bytes){block->bytes, block->size, block};
     }
     brisk_err err = op->type == RESP_BULK
-                        ? shared_entry_unpack(&tier->sealer, bytes, key, &now, block, ret)
+                        ? shared_entry_unpack(&tier->sealer, bytes, key, &now, ret)
                         : BRISK_ERR_CORRUPT;
     if (err == BRISK_OK) {
         op->block = NULL; /* taken over */
@@ -321,8 +321,8 @@ static brisk_err redis_put(brisk_tier *base, const brisk_key *key, brisk_value *
     shared_block *block = NULL;
     brisk_err err = need_events(tier);
     if (err == BRISK_OK) {
-        err = shared_entry_pack(&tier->sealer, key, value, opts, now_of(tier).clear_generation,
-                                &block);
+        shared_source source = {value, opts, now_of(tier).clear_generation};
+        err = shared_entry_pack(&tier->sealer, key, &source, &block);
     }
     if (err == BRISK_OK) {
         err = full_key_init(&full, tier, key);
@@ -437,8 +437,8 @@ static void add_put(batch *b, redis_tier *tier, brisk_shared_item *item, uint32_
         item->err = redis_remove(&tier->base, item->key);
         return;
     }
-    item->err = shared_entry_pack(&tier->sealer, item->key, item->value, item->opts,
-                                  now_of(tier).clear_generation, &own->block);
+    shared_source source = {item->value, item->opts, now_of(tier).clear_generation};
+    item->err = shared_entry_pack(&tier->sealer, item->key, &source, &own->block);
     if (item->err == BRISK_OK) {
         item->err = full_key_init(&own->full, tier, item->key);
     }

@@ -145,9 +145,10 @@ static void put_kill(resp_writer *out, const redis_ghost *ghost)
     resp_put_text(out, ghost->address);
 }
 
-static brisk_err set_up(redis_link *link, const redis_link_opts *opts, const redis_ghost *ghost,
-                        uint64_t deadline_ns, redis_greeting *greeting, brisk_errinfo *info)
+static brisk_err set_up(redis_link *link, const redis_link_opts *opts, uint64_t deadline_ns,
+                        redis_greeting *greeting, brisk_errinfo *info)
 {
+    const redis_ghost *ghost = opts->ghost;
     answer a[3];
     uint32_t count = 0;
     resp_writer *out = redis_link_begin(link);
@@ -178,14 +179,14 @@ static brisk_err set_up(redis_link *link, const redis_link_opts *opts, const red
     return err;
 }
 
-brisk_err redis_greet(redis_link *link, const redis_link_opts *opts, const redis_ghost *ghost,
-                      uint64_t deadline_ns, redis_greeting *ret, brisk_errinfo *info)
+brisk_err redis_greet(redis_link *link, const redis_link_opts *opts, uint64_t deadline_ns,
+                      redis_greeting *ret, brisk_errinfo *info)
 {
     brisk_errinfo why = {.code = BRISK_OK};
     redis_greeting greeting;
     brisk_err err = say_hello(link, opts, deadline_ns, &greeting, &why);
     if (err == BRISK_OK) {
-        err = set_up(link, opts, ghost, deadline_ns, &greeting, &why);
+        err = set_up(link, opts, deadline_ns, &greeting, &why);
     }
     if (err == BRISK_OK) {
         *ret = greeting;

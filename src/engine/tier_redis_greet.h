@@ -13,7 +13,7 @@ typedef struct redis_greeting {
 
 /* Errors with `info`: PERMISSION, CORRUPT (no Redis), and those of the link. */
 BRISK_NODISCARD brisk_err redis_greet(redis_link *link, const redis_link_opts *opts,
-                                      const redis_ghost *ghost, uint64_t deadline_ns,
-                                      redis_greeting *ret, brisk_errinfo *info);
+                                      uint64_t deadline_ns, redis_greeting *ret,
+                                      brisk_errinfo *info);
 
 #endif /* BRISK_SRC_ENGINE_TIER_REDIS_GREET_H */

@@ -698,8 +698,7 @@ static void set_timeout(int fd, uint64_t timeout_ns)
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
 }
 
-brisk_err redis_link_open(const redis_link_opts *opts, const redis_ghost *ghost, redis_link **ret,
-                          brisk_errinfo *info)
+brisk_err redis_link_open(const redis_link_opts *opts, redis_link **ret, brisk_errinfo *info)
 {
     uint64_t deadline_ns = brisk_clock_now_ns(NULL) + opts->connect_timeout_ns;
     redis_link *link = new_link(opts);
@@ -715,7 +714,7 @@ brisk_err redis_link_open(const redis_link_opts *opts, const redis_ghost *ghost,
         }
     }
     if (err == BRISK_OK) {
-        err = redis_greet(link, opts, ghost, deadline_ns, &link->greeting, info);
+        err = redis_greet(link, opts, deadline_ns, &link->greeting, info);
     }
     if (err != BRISK_OK) {
         redis_link_unref(link);
@@ -730,7 +729,7 @@ brisk_err redis_link_open(const redis_link_opts *opts, const redis_ghost *ghost,
 /* As CLIENT LIST shows this end of the connection. */
 static void describe(const redis_link *link, char *text, size_t size)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof address;
     char host[INET6_ADDRSTRLEN] = "";
     text[0] = '\0';

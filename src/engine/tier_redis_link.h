@@ -39,8 +39,17 @@ typedef struct redis_call {
     _Atomic uint32_t state_;
 } redis_call;
 
+/* What a server needs to be told of a link that was given up: which of its clients that was. */
+typedef struct redis_ghost {
+    int64_t id; /* 0: unknown */
+    char address[REDIS_HOST_MAX + 8];
+} redis_ghost;
+
 typedef struct redis_link_opts {
     const redis_address *address;
+    /* May be NULL: a client of ours that the server is to drop first, so that nothing it was sent
+     * and has not read yet is done later. */
+    const redis_ghost *ghost;
     wire_tls_context *tls; /* NULL: plain */
     const char *user;
     const char *password; /* "" for neither */
@@ -51,20 +60,13 @@ typedef struct redis_link_opts {
     const brisk_alloc *alloc;
 } redis_link_opts;
 
-/* What a server needs to be told of a link that was given up: which of its clients that was. */
-typedef struct redis_ghost {
-    int64_t id; /* 0: unknown */
-    char address[REDIS_HOST_MAX + 8];
-} redis_ghost;
-
 /*
- * Connect, TLS, HELLO or AUTH, SELECT; `ghost` (may be NULL): have the server drop that client of
- * ours first, so that nothing it was sent and has not read yet is done later.
+ * Connect, TLS, HELLO or AUTH, SELECT.
  * Errors with `info`: DEADLINE, IO (refused, reset ...), PERMISSION (password, certificate),
  * CORRUPT (no Redis), NOMEM.
  */
-BRISK_NODISCARD brisk_err redis_link_open(const redis_link_opts *opts, const redis_ghost *ghost,
-                                          redis_link **ret, brisk_errinfo *info);
+BRISK_NODISCARD brisk_err redis_link_open(const redis_link_opts *opts, redis_link **ret,
+                                          brisk_errinfo *info);
 redis_link *redis_link_ref(redis_link *link);
 void redis_link_unref(redis_link *link); /* NULL is accepted; the last one closes */
 bool redis_link_is_broken(redis_link *link);

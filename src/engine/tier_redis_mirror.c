@@ -64,6 +64,15 @@ bool redis_events_stopping(redis_events *events)
 
 /* --- prefixes ----------------------------------------------------------------------------- */
 
+/* Under lock. */
+static bool add_prefix(redis_events *events, const redis_prefix *prefix)
+{
+    if (events->prefixes.count == PREFIXES_MAX) {
+        return false;
+    }
+    return BRISK_VEC_PUSH(&events->prefixes, *prefix);
+}
+
 /* False: it was known with that era or a later one. */
 bool redis_mirror_prefix(redis_events *events, const redis_prefix *prefix)
 {
@@ -80,7 +89,7 @@ bool redis_mirror_prefix(redis_events *events, const redis_prefix *prefix)
         news = (int16_t)(prefix->era - events->prefixes.items[i].era) > 0;
         events->prefixes.items[i] = news ? *prefix : events->prefixes.items[i];
     } else {
-        kept = events->prefixes.count < PREFIXES_MAX && BRISK_VEC_PUSH(&events->prefixes, *prefix);
+        kept = add_prefix(events, prefix);
     }
     redis_events_unlock(events);
     if (!kept) { /* whoever listens later would not be told: so tell of everything now */

@@ -68,11 +68,12 @@ static brisk_err open_place(redis_node *node, redis_place *place, redis_node_opt
     redis_link_opts link_opts = opts->link;
     link_opts.address = &node->address;
     redis_ghost ghost = place->ghost;
+    link_opts.ghost = &ghost;
     redis_link *link = NULL;
     brisk_errinfo info = {.text = ""};
     place->opening = true;
     (void)pthread_mutex_unlock(&node->lock);
-    brisk_err err = redis_link_open(&link_opts, &ghost, &link, &info);
+    brisk_err err = redis_link_open(&link_opts, &link, &info);
     atomic_fetch_add_explicit(&opts->connects, 1, memory_order_relaxed);
     if (err != BRISK_OK) {
         atomic_fetch_add_explicit(&opts->connect_failures, 1, memory_order_relaxed);

@@ -29,6 +29,13 @@ typedef struct scan {
     BRISK_VEC(uint32_t) lost; /* counters that are below the mirror's */
 } scan;
 
+static void add_lost(scan *s, uint32_t index)
+{
+    if (!BRISK_VEC_PUSH(&s->lost, index)) {
+        s->bad = true;
+    }
+}
+
 static bool number_of(const resp_node *node, uint64_t *ret)
 {
     resp_bytes text = node->bytes;
@@ -50,7 +57,7 @@ static void read_field(scan *s, const resp_node *name, const resp_node *node)
     uint64_t mine = redis_mirror_read(s->events, (uint32_t)index);
     (void)redis_mirror_raise(s->events, (uint32_t)index, value);
     if (value < mine) {
-        s->bad = !BRISK_VEC_PUSH(&s->lost, (uint32_t)index) || s->bad;
+        add_lost(s, (uint32_t)index);
     }
 }
 
@@ -172,7 +179,7 @@ static brisk_err restore_all(redis_events *events, scan *s, uint64_t v)
     redis_events_unlock(events);
     for (uint32_t i = 0; v < known && i < COUNTERS && !s->bad; i++) {
         if (redis_mirror_read(events, i) != 0) {
-            s->bad = !BRISK_VEC_PUSH(&s->lost, i);
+            add_lost(s, i);
         }
     }
     brisk_err err = s->bad ? BRISK_ERR_NOMEM : BRISK_OK;

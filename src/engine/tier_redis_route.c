@@ -562,7 +562,7 @@ brisk_err redis_router_open(redis_router *router, uint16_t slot, redis_link **re
     }
     redis_link_opts opts = router->node_opts.link;
     opts.address = &node->address;
-    err = redis_link_open(&opts, NULL, ret, info);
+    err = redis_link_open(&opts, ret, info);
     if (err != BRISK_OK) {
         set_stale(router);
     }

@@ -82,12 +82,10 @@ static brisk_err need_library(brisk_errinfo *info)
 
 static char *copy_string(http_client *client, uint32_t slot, const char *head, const char *text)
 {
-    size_t head_size = strlen(head);
-    size_t size = head_size + strlen(text) + 1;
+    size_t size = strlen(head) + strlen(text) + 1;
     char *copy = client->alloc->acquire(client->alloc->ctx, size, 1);
     if (copy != NULL) {
-        memcpy(copy, head, head_size);
-        memcpy(copy + head_size, text, size - head_size);
+        (void)snprintf(copy, size, "%s%s", head, text);
     }
     client->strings[slot] = copy;
     return copy;
@@ -259,11 +257,9 @@ static void read_directive(http_response *response, const char *text, size_t siz
     if (is_word(text, size, "no-store") || is_word(text, size, "no-cache") ||
         is_word(text, size, "private")) {
         response->no_store = true;
-    } else if (begins(text, size, "s-maxage=") && read_seconds(text + 9, size - 9, &seconds)) {
-        response->max_age_s = seconds;
-        response->has_max_age = true;
-    } else if (begins(text, size, "max-age=") && !response->has_max_age &&
-               read_seconds(text + 8, size - 8, &seconds)) {
+    } else if ((begins(text, size, "s-maxage=") && read_seconds(text + 9, size - 9, &seconds)) ||
+               (begins(text, size, "max-age=") && !response->has_max_age &&
+                read_seconds(text + 8, size - 8, &seconds))) {
         response->max_age_s = seconds;
         response->has_max_age = true;
     }

@@ -26,7 +26,8 @@ static shared_block *pack(shared_sealer *sealer, const brisk_key *key, const voi
     brisk_value *value;
     shared_block *block = NULL;
     CHECK_OK(brisk_value_copy(data, size, NULL, &value));
-    CHECK_OK(shared_entry_pack(sealer, key, value, opts, always.clear_generation, &block));
+    CHECK_OK(shared_entry_pack(sealer, key, &(shared_source){value, opts, always.clear_generation},
+                               &block));
     brisk_value_unref(value);
     return block;
 }
@@ -34,7 +35,7 @@ static shared_block *pack(shared_sealer *sealer, const brisk_key *key, const voi
 static brisk_err unpack(shared_sealer *sealer, const unsigned char *bytes, size_t size,
                         const brisk_key *key, const shared_now *now, brisk_hit *hit)
 {
-    return shared_entry_unpack(sealer, (shared_bytes){bytes, size}, key, now, NULL, hit);
+    return shared_entry_unpack(sealer, (shared_bytes){bytes, size, NULL}, key, now, hit);
 }
 
 static void test_what_goes_in_comes_out(void **state)
@@ -74,8 +75,9 @@ static void test_what_goes_in_comes_out(void **state)
         CHECK_U64(block->size, <=, block->capacity);
         bool with_owner = check_random(&seed) % 2 == 0;
         brisk_hit hit;
-        CHECK_OK(shared_entry_unpack(sealer, (shared_bytes){block->bytes, block->size}, &key,
-                                     &always, with_owner ? block : NULL, &hit));
+        CHECK_OK(shared_entry_unpack(
+            sealer, (shared_bytes){block->bytes, block->size, with_owner ? block : NULL}, &key,
+            &always, &hit));
         CHECK_U64(brisk_value_size(hit.value), ==, size);
         CHECK(size == 0 || memcmp(brisk_value_data(hit.value), raw, size) == 0);
         CHECK(hit.flags == opts.flags && hit.era == opts.era && hit.cost_ns == opts.cost_ns);
@@ -178,12 +180,15 @@ static void test_local_and_large_values_do_not_leave(void **state)
     brisk_value *value;
     shared_block *block = NULL;
     CHECK_OK(brisk_value_copy("0123456789a", 11, NULL, &value));
-    CHECK(shared_entry_pack(&sealer, &key, value, NULL, 0, &block) == BRISK_ERR_DECLINED);
+    CHECK(shared_entry_pack(&sealer, &key, &(shared_source){value, NULL, 0}, &block) ==
+          BRISK_ERR_DECLINED);
     sealer.value_bytes_max = 11;
     brisk_entry_opts local = {.flags = BRISK_ENTRY_LOCAL};
-    CHECK(shared_entry_pack(&sealer, &key, value, &local, 0, &block) == BRISK_ERR_DECLINED);
+    CHECK(shared_entry_pack(&sealer, &key, &(shared_source){value, &local, 0}, &block) ==
+          BRISK_ERR_DECLINED);
     CHECK(block == NULL);
-    CHECK_OK(shared_entry_pack(&sealer, &key, value, NULL, always.clear_generation, &block));
+    CHECK_OK(shared_entry_pack(&sealer, &key,
+                               &(shared_source){value, NULL, always.clear_generation}, &block));
     brisk_hit hit;
     sealer.value_bytes_max = 10;
     CHECK(unpack(&sealer, block->bytes, block->size, &key, &always, &hit) == BRISK_ERR_LIMIT);
@@ -240,7 +245,8 @@ static void test_files_are_read(void **state)
     make_sealer(&sealer, "k", 0);
     brisk_key key = brisk_key_of("a", 1);
     shared_block *block;
-    CHECK_OK(shared_entry_pack(&sealer, &key, value, NULL, always.clear_generation, &block));
+    CHECK_OK(shared_entry_pack(&sealer, &key,
+                               &(shared_source){value, NULL, always.clear_generation}, &block));
     brisk_hit hit;
     CHECK_OK(unpack(&sealer, block->bytes, block->size, &key, &always, &hit));
     CHECK(memcmp(brisk_value_data(hit.value), "from a file", 11) == 0);
@@ -267,10 +273,10 @@ static void test_every_allocation_may_fail(void **state)
             brisk_hit hit = {.value = NULL};
             CHECK_OK(shared_sealer_init(&sealer, "k", 1, &fault.base));
             sealer.zstd_level = level;
-            err = shared_entry_pack(&sealer, &key, value, NULL, 3, &block);
+            err = shared_entry_pack(&sealer, &key, &(shared_source){value, NULL, 3}, &block);
             if (err == BRISK_OK) {
-                err = shared_entry_unpack(&sealer, (shared_bytes){block->bytes, block->size}, &key,
-                                          &always, block, &hit);
+                err = shared_entry_unpack(&sealer, (shared_bytes){block->bytes, block->size, block},
+                                          &key, &always, &hit);
                 block = err == BRISK_OK ? NULL : block;
             }
             CHECK(err == BRISK_OK || hit.value == NULL);
