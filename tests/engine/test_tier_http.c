@@ -555,14 +555,19 @@ static void test_threads(void **state)
 }
 
 /* nginx with DAV, where there is one: BRISK_TEST_NGINX, or Debian's place. */
-static pid_t start_nginx(const temp_dir *dir, uint16_t port)
+static const char *find_nginx(void)
 {
     const char *program = getenv("BRISK_TEST_NGINX");
     program = program != NULL ? program : "/usr/sbin/nginx";
-    if (access(program, X_OK) != 0) {
-        print_message("skipped: no nginx\n");
-        return 0;
+    if (access(program, X_OK) == 0) {
+        return program;
     }
+    print_message("skipped: no nginx\n");
+    return NULL;
+}
+
+static pid_t start_nginx(const char *program, const temp_dir *dir, uint16_t port)
+{
     char path[300];
     (void)snprintf(path, sizeof path, "%s/nginx.conf", dir->path);
     FILE *file = fopen(path, "we");
@@ -595,12 +600,13 @@ static pid_t start_nginx(const temp_dir *dir, uint16_t port)
 static void test_nginx(void **state)
 {
     (void)state;
+    const char *program = find_nginx();
+    if (program == NULL) {
+        skip(); /* before there is anything to clean up */
+    }
     BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
     uint16_t port = redis_server_free_port();
-    pid_t pid = start_nginx(dir, port);
-    if (pid == 0) {
-        skip();
-    }
+    pid_t pid = start_nginx(program, dir, port);
     http_server nginx = {.port = port}; /* for its port */
     static char bytes[300000];
     brisk_tier *tier = open_with(&nginx, &(brisk_http_tier_opts){.zstd_level = -1});
