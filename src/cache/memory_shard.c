@@ -101,8 +101,9 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
     }
     brisk_err err = init_books(shard, opts);
     if (err == BRISK_OK) {
-        bool small = opts->bytes < SPACE_SMALL_SHARD &&
-                     (opts->entries_max == 0 || opts->entries_max < SHARD_SLEEP_ENTRIES);
+        /* Where entries are counted, their number says what is small: few ones are kept exactly. */
+        bool small = opts->entries_max != 0 ? opts->entries_max < SHARD_SLEEP_ENTRIES
+                                            : opts->bytes < SPACE_SMALL_SHARD;
         uint32_t ids = opts->chunks_max << opts->classes->id_shift;
         err = order_init(shard, opts->policy_ops, ids, !small);
     }

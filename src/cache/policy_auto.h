@@ -15,7 +15,7 @@ enum {
     AUTO_RINGS = 1 << PANEL_SIZE, /* one for each set of holders */
     AUTO_HEAD = 1,
     AUTO_FIRST = AUTO_HEAD + AUTO_RINGS,
-    AUTO_PANEL_SHARE = 16, /* bytes of panel for each id */
+    AUTO_PANEL_SHARE = 24, /* bytes of panel for each id */
 };
 
 /* What is kept of an id in both halves. */

@@ -6,7 +6,7 @@ BRISK="$1"
 
 # A loop over 100 keys: LRU misses always below 100 entries, LIRS keeps what fits.
 awk 'BEGIN { for (i = 0; i < 5000; i++) print i % 100 }' >"$work/loop"
-run cache analyze "$work/loop"
+run --quiet cache analyze "$work/loop"
 expect_status 0; expect_err ""
 expect_out_like "5000 requests of 100 keys (lirs)*"
 expect_out_like "*
@@ -16,7 +16,7 @@ lru         100.00  100.00  100.00  100.00  100.00  100.00  100.00  100.00
 *"
 expect_out_like "*miss ratio (\* best policy, . lru)*"
 expect_out_like "*recommended: 9[0-9] entries with l*, hit rate 94.* %*"
-run cache analyze --json "$work/loop"
+run --quiet cache analyze --json "$work/loop"
 expect_status 0
 expect_json "d['schema'] == 1 and d['requests'] == 5000 and d['keys'] == 100"
 expect_json "d['reachable'] and d['hit_rate_target'] == 0.94 and d['best_hit_rate'] == 0.98"
@@ -25,36 +25,36 @@ expect_json "0.80 < d['sizes'][5]['lirs'] < 0.83 and d['sizes'][5]['auto'] < 0.8
 expect_json "90 <= d['recommended']['entries'] <= 100"
 
 # More is wanted than there can be.
-run cache analyze --hit-rate-target 0.99 "$work/loop"
+run --quiet cache analyze --hit-rate-target 0.99 "$work/loop"
 expect_status 0
 expect_out_like "*target 99 % unreachable; best 98 % at any size; knee * % at * entries with *"
 
 # Keys with sizes, compressed; evictions, prediction, a drawing.
 awk 'BEGIN { for (i = 0; i < 4000; i++) print "user:" (i * 7 % 50), 1000 }' >"$work/plain"
 zstd -q "$work/plain" -o "$work/plain.zst"
-run cache analyze "$work/plain.zst" --eviction-analysis --prediction-accuracy --svg "$work/a.svg"
+run --quiet cache analyze "$work/plain.zst" --eviction-analysis --prediction-accuracy --svg "$work/a.svg"
 expect_status 0
 expect_out_like "4000 requests of 50 keys (plain)*KiB of values)*"
 expect_out_like "*evictions with * entries, of 100 requests*0.0 % of the keys are asked for once*"
 expect_out_like "*prediction: * guesses, * right*"
 grep -q "</svg>" "$work/a.svg" || fail "a whole drawing"
-run cache analyze --format arc "$work/loop"
+run --quiet cache analyze --format arc "$work/loop"
 expect_status 1; expect_err_like "brisk: $work/loop:1: not \"first count ...\"*"
 
 # Refusals.
-run cache analyze "$work/none"
+run --quiet cache analyze "$work/none"
 expect_status 1; expect_out ""; expect_err_like "brisk: $work/none: cannot open*"
 : >"$work/empty"
-run cache analyze "$work/empty"
+run --quiet cache analyze "$work/empty"
 expect_status 1; expect_err "brisk: $work/empty: no requests"
-run cache analyze --format x "$work/loop"
+run --quiet cache analyze --format x "$work/loop"
 expect_status 2; expect_err_like "brisk: no format 'x'*"
-run cache analyze --hit-rate-target 94 "$work/loop"
+run --quiet cache analyze --hit-rate-target 94 "$work/loop"
 expect_status 2; expect_err_like "brisk: --hit-rate-target takes*"
 head -c 20 "$work/plain.zst" >"$work/cut.zst"
-run cache analyze "$work/cut.zst"
+run --quiet cache analyze "$work/cut.zst"
 expect_status 1; expect_err "brisk: $work/cut.zst: zstd data ends too early"
-run cache analyze --svg /nowhere/a.svg "$work/loop"
+run --quiet cache analyze --svg /nowhere/a.svg "$work/loop"
 expect_status 1; expect_err_like "brisk: /nowhere/a.svg: cannot write*"
 
 finish
