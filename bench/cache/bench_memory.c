@@ -78,6 +78,7 @@ typedef struct floor_record {
 typedef struct bench {
     uint32_t entries;
     uint32_t count; /* operations a round and variant */
+    bool has_peer, has_floor, has_chase;
     brisk_tier *tier;
     brisk_cache *stack; /* owns `tier` */
     access_list hits, hits2, misses;
@@ -238,7 +239,9 @@ static inline bool floor_get(const bench *b, const brisk_key *key, void *to)
 
 static void fill(bench *b)
 {
-    make_floor(b);
+    if (b->has_floor) {
+        make_floor(b);
+    }
     unsigned char bytes[KEY_BYTES];
     unsigned char value[VALUE_BYTES] = "value";
     b->peer.mask = 1;
@@ -257,8 +260,12 @@ static void fill(bench *b)
         BRISK_ASSERT(brisk_value_copy(value, VALUE_BYTES, NULL, &copy) == BRISK_OK);
         BRISK_ASSERT(b->tier->ops->put(b->tier, &key, copy, NULL) == BRISK_OK);
         brisk_value_unref(copy);
-        peer_put(&b->peer, &key, value);
-        floor_put(b, &key, value, (uint32_t)id);
+        if (b->has_peer) {
+            peer_put(&b->peer, &key, value);
+        }
+        if (b->has_floor) {
+            floor_put(b, &key, value, (uint32_t)id);
+        }
     }
     b->value = NULL;
     BRISK_ASSERT(brisk_value_copy(value, VALUE_BYTES, NULL, &b->value) == BRISK_OK);
@@ -607,7 +614,13 @@ static void report_bytes(uint32_t entries, uint32_t value_bytes)
     BRISK_ASSERT(waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* bench_memory [ENTRIES [ROUNDS [VARIANT]]], or: bench_memory bytes [ENTRIES] */
+/* `name` is in the list, which NULL means to hold all. */
+static bool is_chosen(const char *list, const char *name)
+{
+    return list == NULL || strstr(list, name) != NULL;
+}
+
+/* bench_memory [ENTRIES [ROUNDS [VARIANT,...]]], or: bench_memory bytes [ENTRIES] */
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "bytes") == 0) {
@@ -627,8 +640,14 @@ int main(int argc, char **argv)
     BRISK_ASSERT(brisk_memory_tier_create(&opts, &b.tier) == BRISK_OK);
     brisk_cache_opts stack = {.tiers = &b.tier, .tier_count = 1};
     BRISK_ASSERT(brisk_cache_create(&stack, &b.stack) == BRISK_OK);
+    const char *chosen = argc > 3 ? argv[3] : NULL;
+    b.has_peer = is_chosen(chosen, "peer");
+    b.has_floor = is_chosen(chosen, "floor");
+    b.has_chase = is_chosen(chosen, "chase");
     fill(&b);
-    make_chase(&b);
+    if (b.has_chase) {
+        make_chase(&b);
+    }
     b.hits = make_list(b.count);
     b.hits2 = make_list(b.count);
     b.misses = make_list(b.count);
@@ -638,7 +657,7 @@ int main(int argc, char **argv)
         for (size_t v = 0; v < VARIANTS; v++) {
             draw_keys(&b.hits, b.count, b.entries, 0);
             draw_keys(&b.hits2, b.count, b.entries, 0);
-            if (argc > 3 && strcmp(argv[3], variants[v].name) != 0) {
+            if (!is_chosen(chosen, variants[v].name)) {
                 continue;
             }
             uint64_t begin = thread_ns();

@@ -12,7 +12,7 @@
 
 enum {
     SHARDS_MAX = 1024,
-    SHARDS_PER_CPU = 4,
+    SHARDS_PER_CPU = 2,
     HIST_PRECISION_BITS = 4,
     THREADS_PER_CPU = 4,
     SMALL_TIER_BYTES = 4194304, /* below: rings for few threads only */

@@ -3,6 +3,7 @@
  *
  * Alignment to large pages is had by mapping one page more and giving back both ends.
  */
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -60,13 +61,13 @@ void memory_map_give(const brisk_alloc *alloc, void *block, size_t bytes)
     }
 }
 
-void memory_map_enlarge(void *block, size_t bytes, size_t used)
+bool memory_map_collapse(void *block, size_t bytes, void *page)
 {
-    (void)madvise(block, bytes, MADV_HUGEPAGE);
-    used &= ~(size_t)(MEMORY_HUGE_PAGE - 1);
-    if (used != 0) {
-        (void)madvise(block, used, MADV_COLLAPSE);
+    if (madvise(page, MEMORY_HUGE_PAGE, MADV_COLLAPSE) == 0 || errno != EINVAL) {
+        return true; /* done, or no page to be had just now */
     }
+    (void)madvise(block, bytes, MADV_HUGEPAGE);
+    return false;
 }
 
 void memory_map_drop(void *block, size_t bytes)

@@ -7,6 +7,7 @@
 #ifndef BRISK_SRC_CACHE_MEMORY_MAP_H
 #define BRISK_SRC_CACHE_MEMORY_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <brisk/alloc.h>
@@ -16,8 +17,11 @@ enum { MEMORY_HUGE_PAGE = 2097152 };
 /* `bytes` zeroes, aligned to a page, or to MEMORY_HUGE_PAGE when there are that many; or NULL. */
 void *memory_map_take(const brisk_alloc *alloc, size_t bytes);
 void memory_map_give(const brisk_alloc *alloc, void *block, size_t bytes);
-/* Ask for large pages from now on, and for what is touched already (up to `used`).  Advice. */
-void memory_map_enlarge(void *block, size_t bytes, size_t used);
+/*
+ * Let the large page at `page`, which is in use by now, be one.  False: the kernel cannot do that;
+ * then the whole of `block` is advised to get large pages as it is touched.
+ */
+bool memory_map_collapse(void *block, size_t bytes, void *page);
 /* The bytes are not needed any more; they read as zeroes or as they were.  Advice. */
 void memory_map_drop(void *block, size_t bytes);
 

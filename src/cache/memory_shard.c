@@ -57,7 +57,7 @@ static brisk_err init_books(memory_shard *shard, const shard_opts *opts)
         .bucket_mask = buckets - 1,
         .segment_shift = (uint32_t)__builtin_ctz(buckets),
         .depth_max = depth,
-        .full = buckets * BUCKET_SLOTS / 32 * 27,
+        .full = buckets * BUCKET_SLOTS / 32 * 30,
     };
     uint16_t owner = shard->space.owner;
     space_init(&shard->space, opts->region, opts->classes, parts[1], opts->chunks_max);

@@ -22,7 +22,6 @@ enum {
     SEGMENT_BYTES_MAX = 8192,
     CELL_WORDS_LEAST = 2,
     CELL_WORDS_LEAST_SMALL = 8, /* in small shards */
-    ENLARGE_CHUNKS_BYTES = MEMORY_HUGE_PAGE,
 };
 
 /* --- classes -------------------------------------------------------------------------------- */
@@ -129,10 +128,19 @@ static void region_unlock(space_region *region)
 }
 
 /*
- * Large pages are not asked for before the first would be full: a process that keeps a few entries
- * and ends would otherwise zero megabytes for them.  What lies in small pages by then is collapsed;
- * lookups go on meanwhile.
+ * Memory comes in small pages and is collapsed into a large one when the next is begun: so a process
+ * that keeps a few entries does not zero megabytes for them, and no large page is resident for the
+ * sake of a few chunks.  Lookups go on meanwhile.
  */
+static void collapse_before(space_region *region, uint32_t chunk)
+{
+    size_t at = (size_t)chunk << region->chunk_shift;
+    if (region->wants_huge && at != 0 && at % MEMORY_HUGE_PAGE == 0) {
+        unsigned char *page = region->base + at - MEMORY_HUGE_PAGE;
+        region->wants_huge = memory_map_collapse(region->base, region->bytes, page);
+    }
+}
+
 static uint32_t region_take(space_region *region)
 {
     region_lock(region);
@@ -141,11 +149,7 @@ static uint32_t region_take(space_region *region)
         region->free_chunks = region->chunks[chunk].next;
     } else if (region->fresh < region->chunk_count) {
         chunk = region->fresh++;
-        size_t used = (size_t)chunk << region->chunk_shift;
-        if (region->wants_huge && used >= ENLARGE_CHUNKS_BYTES) {
-            region->wants_huge = false;
-            memory_map_enlarge(region->base, region->bytes, used);
-        }
+        collapse_before(region, chunk);
     }
     region_unlock(region);
     return chunk;
