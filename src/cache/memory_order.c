@@ -176,6 +176,9 @@ void order_insert(memory_shard *shard, uint32_t line, uint64_t hash)
 
 void order_hit(memory_shard *shard, uint32_t line, uint64_t hash)
 {
+    if (shard->order.state == ORDER_ASLEEP && !shard->track_use) {
+        return;
+    }
     order_notes(shard, &(hit_note){.line = line, .hash = shard_policy_hash(hash)}, 1);
 }
 
