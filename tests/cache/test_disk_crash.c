@@ -445,9 +445,9 @@ static void run_all(enum mode mode)
         enum after after = (enum after)(run / 2);
         uint64_t at = 1;
         plan.moves = run % 2 != 0;
-        /* The long script at every third call: each way of going on afterwards has its own. */
-        uint64_t step_by = plan.moves ? 3 : 1;
-        at += plan.moves ? (uint64_t)run % 3 : 0;
+        /* The long script at every fifth call: each way of going on afterwards has its own. */
+        uint64_t step_by = plan.moves ? 5 : 1;
+        at += plan.moves ? (uint64_t)run / 2 : 0;
         while (run_once(at, mode, after) && at < CALLS_MAX) {
             at += step_by;
             deaths++;
