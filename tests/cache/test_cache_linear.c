@@ -222,7 +222,7 @@ static void *work(void *arg)
             (void)!brisk_cache_remove(self->cache, &key);
         } else {
             brisk_hit hit;
-            uint32_t tiers = what < 8 ? 0 : 1 + what % 2;
+            uint32_t tiers = what < 8 ? 0 : 1;
             if (!brisk_cache_get(self->cache, &key, tiers, &hit)) {
                 continue;
             }
