@@ -47,7 +47,6 @@ typedef struct generation_head {
     _Alignas(64) uint32_t unsynced; /* something was withdrawn since all was synced ... */
     uint32_t in_use;                /* processes may be in the middle of something */
     uint64_t boot[2];               /* ... when the system ran as this */
-    uint64_t sum;                   /* of the rest of the file, when it was last synced in order */
 
     _Alignas(64) _Atomic uint64_t epoch;
     _Atomic uint64_t any;   /* slot GENERATION_ANY */

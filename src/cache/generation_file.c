@@ -18,8 +18,8 @@
  * A store into a page of a file that has no room on disk is a SIGBUS, so pages get their room
  * first (generations_page); without room everything is outdated instead.
  *
- * Damage: the head's fixed part has a checksum, and the whole table one that is checked when it was
- * closed in order.  Nothing read from the table is used as a size or a place.
+ * Damage: the head's fixed part has a checksum; slots and prefixes have none, since they change by
+ * single stores.  Nothing read from the table is used as a size or a place.
  *
  * A forked child has the mapping but not the locks (they are its parent's too): it bumps slots like
  * any process, and where a lock is needed it invalidates everything instead.
