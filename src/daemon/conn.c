@@ -16,7 +16,13 @@
 #include "base/assert.h"
 #include "daemon/server.h"
 
-enum { IN_FIRST = 1024, OUT_KEPT = 262144 };
+enum { IN_FIRST = 1024, OUT_KEPT = 262144, TLS_HANDSHAKE = 0x16 };
+
+size_t conn_unsent(const conn *c)
+{
+    const void *cipher;
+    return c->pending.size - c->sent + (c->tls != NULL ? wire_tls_output(c->tls, &cipher) : 0);
+}
 
 static bool may_work(const conn *c)
 {
@@ -74,6 +80,8 @@ void conn_kill(conn *c)
     worker *w = c->worker;
     loop_unwatch(&w->loop, c->fd);
     c->protocol->close(c);
+    wire_tls_destroy(c->tls);
+    c->tls = NULL;
     (void)close(c->fd);
     if (c->previous != NULL) {
         c->previous->next = c->next;
@@ -123,7 +131,7 @@ void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns)
 /* --- sending ------------------------------------------------------------------------------ */
 
 /* As much as the kernel takes; false: the connection died. */
-static bool send_bytes(conn *c, const unsigned char *data, size_t size, size_t *ret_sent)
+static bool send_plain(conn *c, const unsigned char *data, size_t size, size_t *ret_sent)
 {
     size_t sent = 0;
     while (sent < size) {
@@ -139,6 +147,35 @@ static bool send_bytes(conn *c, const unsigned char *data, size_t size, size_t *
     atomic_fetch_add_explicit(&c->worker->server->bytes_out, sent, memory_order_relaxed);
     *ret_sent = sent;
     return true;
+}
+
+static bool flush_tls(conn *c)
+{
+    const void *cipher;
+    size_t sent = 0;
+    size_t size = wire_tls_output(c->tls, &cipher);
+    if (size > 0 && !send_plain(c, cipher, size, &sent)) {
+        return false;
+    }
+    if (sent > 0) {
+        wire_tls_sent(c->tls, sent);
+    }
+    return size - sent <= c->worker->server->limits.output_max;
+}
+
+/* With TLS all is taken, and what the kernel does not take is kept as cipher text. */
+static bool send_bytes(conn *c, const unsigned char *data, size_t size, size_t *ret_sent)
+{
+    if (c->tls == NULL) {
+        return send_plain(c, data, size, ret_sent);
+    }
+    brisk_errinfo info;
+    size_t taken = 0;
+    if (size > 0 && wire_tls_write(c->tls, data, size, &taken, &info) != BRISK_OK) {
+        return false;
+    }
+    *ret_sent = taken;
+    return flush_tls(c);
 }
 
 /* More than it may hold, alone or with the others. */
@@ -169,7 +206,7 @@ void conn_flush(conn *c)
         return;
     }
     if (c->pending.err != BRISK_OK ||
-        !send_bytes(c, c->pending.data + c->sent, conn_unsent(c), &sent)) {
+        !send_bytes(c, c->pending.data + c->sent, c->pending.size - c->sent, &sent)) {
         if (c->pending.err != BRISK_OK) {
             atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
         }
@@ -177,8 +214,10 @@ void conn_flush(conn *c)
         return;
     }
     c->sent += sent;
-    if (conn_unsent(c) == 0) {
+    if (c->sent == c->pending.size) {
         drop_pending(c);
+    }
+    if (conn_unsent(c) == 0) {
         if (c->closing && !c->working) {
             conn_kill(c);
             return;
@@ -194,11 +233,14 @@ bool conn_send(conn *c)
         conn_kill(c);
     } else if (out->size > 0) {
         size_t sent = 0;
-        if (conn_unsent(c) == 0 && !send_bytes(c, out->data, out->size, &sent)) {
+        bool direct = c->pending.size == c->sent && (c->tls != NULL || conn_unsent(c) == 0);
+        if (direct && !send_bytes(c, out->data, out->size, &sent)) {
             conn_kill(c);
-        } else if (sent < out->size) {
-            conn_append(c, out->data + sent, out->size - sent);
-            c->choked = is_choked(c);
+        } else {
+            if (sent < out->size) {
+                conn_append(c, out->data + sent, out->size - sent);
+            }
+            c->choked = conn_unsent(c) > 0 && is_choked(c);
         }
     }
     resp_writer_reset(out, OUT_KEPT);
@@ -296,34 +338,96 @@ static void work(conn *c, unsigned char *data, size_t size)
     ask_for_events(c);
 }
 
+/* Where the next bytes go: behind an unfinished request, or where all read; false: too many. */
+static bool choose_room(conn *c, unsigned char **to, size_t *room, unsigned char *shared)
+{
+    *to = shared;
+    *room = WORKER_IN_BYTES;
+    if (c->in_size > 0) {
+        if (c->in_capacity - c->in_size < IN_FIRST / 2 && !reserve_in(c, c->in_capacity * 2)) {
+            return false;
+        }
+        *to = c->in + c->in_size;
+        *room = c->in_capacity - c->in_size;
+    }
+    return true;
+}
+
+static void take_received(conn *c, unsigned char *to, size_t size)
+{
+    if (c->in_size > 0) {
+        c->in_size += size;
+        work(c, c->in, c->in_size);
+    } else {
+        work(c, to, size);
+    }
+}
+
+/* Decrypt and work on what there is, as long as the connection may be worked on. */
+static void pump_tls(conn *c)
+{
+    while (c->tls != NULL && may_work(c)) {
+        brisk_errinfo info;
+        unsigned char *to;
+        size_t room;
+        size_t got = 0;
+        bool good = choose_room(c, &to, &room, c->worker->plain);
+        brisk_err err = good ? wire_tls_read(c->tls, to, room, &got, &info) : BRISK_ERR_LIMIT;
+        if (err != BRISK_OK || (got == 0 && wire_tls_is_closed(c->tls))) {
+            (void)flush_tls(c); /* an alert says why */
+            conn_kill(c);
+            return;
+        }
+        if (got == 0) {
+            break;
+        }
+        take_received(c, to, got);
+    }
+    if (c->tls != NULL && !flush_tls(c)) {
+        conn_kill(c);
+        return;
+    }
+    ask_for_events(c);
+}
+
+/* The first byte says whether this is TLS; false: the connection died. */
+static bool begin(conn *c, unsigned char first)
+{
+    server *s = c->worker->server;
+    c->begun = true;
+    if (s->tls != NULL && first == TLS_HANDSHAKE &&
+        wire_tls_create(s->tls, NULL, &c->tls) != BRISK_OK) {
+        conn_kill(c);
+        return false;
+    }
+    return true;
+}
+
 static void receive(conn *c)
 {
     worker *w = c->worker;
     unsigned char *to = w->in;
     size_t room = WORKER_IN_BYTES;
-    if (c->in_size > 0) {
-        if (c->in_capacity - c->in_size < IN_FIRST / 2 && !reserve_in(c, c->in_capacity * 2)) {
-            conn_kill(c);
-            return;
-        }
-        to = c->in + c->in_size;
-        room = c->in_capacity - c->in_size;
+    if (c->tls == NULL && !choose_room(c, &to, &room, w->in)) {
+        conn_kill(c);
+        return;
     }
     ssize_t n = recv(c->fd, to, room, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
-    if (n <= 0) {
+    if (n <= 0 || (!c->begun && !begin(c, to[0]))) {
         conn_kill(c);
         return;
     }
     c->active_ns = w->now_ns;
     atomic_fetch_add_explicit(&w->server->bytes_in, (uint64_t)n, memory_order_relaxed);
-    if (c->in_size > 0) {
-        c->in_size += (size_t)n;
-        work(c, c->in, c->in_size);
+    if (c->tls == NULL) {
+        take_received(c, to, (size_t)n);
+    } else if (wire_tls_feed(c->tls, to, (size_t)n) == BRISK_OK) {
+        pump_tls(c);
     } else {
-        work(c, to, (size_t)n);
+        conn_kill(c);
     }
 }
 
@@ -333,10 +437,13 @@ void conn_resume(conn *c)
         return;
     }
     c->waiting = false;
-    if (may_work(c)) {
-        work(c, c->in != NULL ? c->in : c->worker->in, c->in_size);
-    } else {
+    if (!may_work(c)) {
         ask_for_events(c);
+        return;
+    }
+    work(c, c->in != NULL ? c->in : c->worker->in, c->in_size);
+    if (!c->dead && c->tls != NULL) {
+        pump_tls(c); /* what was decrypted already */
     }
 }
 

@@ -10,6 +10,9 @@
  *                  │ unfinished request            │ not taken by the kernel
  *                  └──────► conn.in                └──────► conn.pending
  *
+ * With a certificate, a connection whose first byte is that of a TLS handshake is one of TLS; all
+ * others are plain, at the same address.
+ *
  * Backpressure: while more than `output_high` is unsent, or the protocol said WAIT, the connection
  * is neither read nor worked on; its peer's data waits in the kernel.
  *
@@ -24,6 +27,7 @@
 
 #include "daemon/loop.h"
 #include "wire/resp.h"
+#include "wire/tls.h"
 
 typedef struct conn conn;
 typedef struct worker worker;
@@ -53,6 +57,8 @@ struct conn {
     void *session; /* the protocol's */
     conn *next;
     conn *previous;
+    wire_tls *tls; /* NULL: plain; chosen by the first byte */
+    bool begun;    /* something was received */
     unsigned char *in;
     size_t in_size;
     size_t in_capacity;
@@ -89,9 +95,6 @@ void conn_bury(worker *w);
 /* Close those that were idle for `idle_ns`. */
 void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns);
 /* Bytes to be sent. */
-static inline size_t conn_unsent(const conn *c)
-{
-    return c->pending.size - c->sent;
-}
+size_t conn_unsent(const conn *c);
 
 #endif /* BRISK_SRC_DAEMON_CONN_H */

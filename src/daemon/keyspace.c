@@ -136,7 +136,7 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
         .bytes_reserve = keys->bytes_reserve,
         .shards = 1, /* the server's lock is around every call */
         .policy = opts->policy,
-        .track_use = true,
+        .track_use = opts->track_use,
         .on_drop = on_drop,
         .on_drop_ctx = keys,
         .clock = &keys->clock,

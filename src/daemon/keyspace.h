@@ -29,6 +29,7 @@ typedef struct keyspace_opts {
     uint64_t bytes_max;
     uint64_t bytes_reserve;
     const char *policy;
+    bool track_use;
     brisk_tier *disk; /* behind memory, taken over also on failure; NULL: none */
     const brisk_alloc *alloc;
 } keyspace_opts;

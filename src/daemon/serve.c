@@ -43,6 +43,11 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "what is dropped first when memory is full",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
+    {.name = "serve.track_use",
+     .summary = "keep when and how often each key was used (OBJECT IDLETIME, FREQ): 8 bytes a key",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1,
+     .def = 1},
     {.name = "serve.disk",
      .summary = "folder of a disk tier behind memory; empty: none",
      .type = BRISK_KNOB_TEXT,
@@ -55,6 +60,18 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .def = 16384 * MIB},
     {.name = "serve.password_file",
      .summary = "file whose first line is the password; empty: none",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.tls_cert",
+     .summary = "certificate (PEM, with its chain) with which TLS is spoken, too; empty: no TLS",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.tls_key",
+     .summary = "its private key (PEM); empty: in the certificate's file",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.tls_ca",
+     .summary = "clients over TLS must have a certificate of this authority (PEM); empty: need not",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
     {.name = "serve.protected",
@@ -174,6 +191,7 @@ typedef struct setup {
     char disk_path[4096];
     char password_path[4096];
     char password[PASSWORD_MAX];
+    char tls[3][4096]; /* certificate, key, authority */
     server_opts opts;
 } setup;
 
@@ -247,7 +265,13 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     choose_text(in, OPTION_DISK, knobs, "serve.disk", set->disk_path, sizeof set->disk_path);
     choose_text(in, OPTION_PASSWORD_FILE, knobs, "serve.password_file", set->password_path,
                 sizeof set->password_path);
+    brisk_knobs_text(knobs, "serve.tls_cert", set->tls[0], sizeof set->tls[0]);
+    brisk_knobs_text(knobs, "serve.tls_key", set->tls[1], sizeof set->tls[1]);
+    brisk_knobs_text(knobs, "serve.tls_ca", set->tls[2], sizeof set->tls[2]);
     set->opts = (server_opts){
+        .tls_cert = set->tls[0],
+        .tls_key = set->tls[1],
+        .tls_ca = set->tls[2],
         .address = set->address,
         .unix_path = set->unix_path,
         .policy = set->policy[0] != '\0' ? set->policy : NULL,
@@ -257,6 +281,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .workers = (uint32_t)choose_number(in, OPTION_THREADS, knobs, "serve.threads"),
         .spin_ns = brisk_knobs_u64(knobs, "serve.spin_us") * 1000,
         .backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog"),
+        .no_track_use = brisk_knobs_u64(knobs, "serve.track_use") == 0,
         .unprotected = brisk_knobs_u64(knobs, "serve.protected") == 0,
     };
     read_limits(knobs, &set->opts.limits);

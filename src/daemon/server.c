@@ -191,7 +191,8 @@ static brisk_err init_worker(server *s, uint32_t index, uint64_t spin_ns)
     atomic_store_explicit(&w->loop.spin_ns, spin_ns, memory_order_relaxed);
     resp_writer_init(&w->out, s->alloc, s->limits.output_max);
     w->in = s->alloc->acquire(s->alloc->ctx, WORKER_IN_BYTES, 64);
-    return w->in != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+    w->plain = s->alloc->acquire(s->alloc->ctx, WORKER_IN_BYTES, 64);
+    return w->in != NULL && w->plain != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
 }
 
 static void deinit_worker(worker *w)
@@ -204,6 +205,9 @@ static void deinit_worker(worker *w)
     resp_writer_deinit(&w->out);
     if (w->in != NULL) {
         s->alloc->release(s->alloc->ctx, w->in, WORKER_IN_BYTES, 64);
+    }
+    if (w->plain != NULL) {
+        s->alloc->release(s->alloc->ctx, w->plain, WORKER_IN_BYTES, 64);
     }
     loop_deinit(&w->loop);
 }
@@ -447,6 +451,7 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
                           .bytes_reserve = opts->memory_bytes,
                           .policy = opts->policy,
                           .disk = tier,
+                          .track_use = !opts->no_track_use,
                           .alloc = s->alloc};
     brisk_err err = keyspace_open(&s->keys, &keys);
     if (err == BRISK_OK && tier != NULL) {
@@ -474,6 +479,21 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
         err = loads_create(s->alloc, &s->own);
     }
     return err;
+}
+
+static const char *text_or_null(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+static brisk_err create_tls(server *s, const server_opts *opts, brisk_errinfo *info)
+{
+    wire_tls_opts tls = {.server = true,
+                         .ca_file = text_or_null(opts->tls_ca),
+                         .cert_file = text_or_null(opts->tls_cert),
+                         .key_file = text_or_null(opts->tls_key),
+                         .alloc = s->alloc};
+    return tls.cert_file != NULL ? wire_tls_context_create(&tls, &s->tls, info) : BRISK_OK;
 }
 
 static uint32_t processors(void)
@@ -558,7 +578,10 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     }
     name_run(s);
     brisk_errinfo why = {.code = BRISK_OK};
-    brisk_err err = create_parts(s, opts, &why);
+    brisk_err err = create_tls(s, opts, &why);
+    if (err == BRISK_OK) {
+        err = create_parts(s, opts, &why);
+    }
     if (err == BRISK_OK) {
         err = create_workers(s, opts);
     }
@@ -654,6 +677,7 @@ void server_destroy(server *s)
     pubsub_destroy(s->pubsub);
     tracking_destroy(s->tracking);
     command_table_destroy(s->commands);
+    wire_tls_context_destroy(s->tls);
     keyspace_close(&s->keys);
     dict_deinit(&s->errors);
     dict_deinit(&s->watched);

@@ -67,7 +67,10 @@ typedef struct server_opts {
     uint32_t workers; /* 0: as many as processors */
     uint32_t backlog;
     bool unprotected; /* answer strangers without a password */
-    bool pin;         /* worker i on processor i */
+    bool no_track_use;
+    const char *tls_cert; /* NULL or "": no TLS */
+    const char *tls_key;
+    const char *tls_ca; /* clients must have a certificate of this authority */
     server_limits limits;
     const brisk_alloc *alloc;
     const brisk_clock *clock;
@@ -88,7 +91,8 @@ struct worker {
     uint32_t index;
     brisk_thread thread;
     bool started;
-    unsigned char *in; /* WORKER_IN_BYTES */
+    unsigned char *in;    /* WORKER_IN_BYTES */
+    unsigned char *plain; /* likewise, for what TLS decrypts */
     resp_writer out;
     conn *conns;
     conn *graves;
@@ -138,6 +142,7 @@ struct server {
     uint64_t started_wall_ns;
     uint64_t started_ns;
     bool unprotected;
+    wire_tls_context *tls; /* NULL: plain only */
 
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;

@@ -103,6 +103,51 @@ def password():
 
 
 @case
+def tls_and_plain_at_one_address():
+    import shutil
+    import ssl
+    import subprocess
+
+    if shutil.which("openssl") is None:
+        print("skipped: no openssl")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = os.path.join(folder, "cert"), os.path.join(folder, "key")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+                        "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        context = ssl.create_default_context(cafile=cert)
+        settings = [f"serve.tls_cert={cert}", f"serve.tls_key={key}", "serve.output_high=1MiB"]
+        with Serving("--threads", "2", settings=settings) as server:
+            secure = Client(("127.0.0.1", server.port), 30.0, context)
+            plain = server.client()
+            value = os.urandom(3000000)
+            check(secure.ok("SET", "large", value) == "OK")
+            check(plain.ok("GET", "large") == value)
+            for _ in range(10):
+                secure.send("GET", "large")
+            for _ in range(10):
+                check(secure.read() == value)
+            for i in range(1000):
+                secure.send("SET", f"k{i}", i)
+            for i in range(1000):
+                check(secure.read() == "OK")
+            secure.ok("HELLO", "3")
+            secure.ok("CLIENT", "TRACKING", "ON")
+            secure.ok("GET", "k5")
+            plain.ok("SET", "k5", "x")
+            check(secure.read() == [b"invalidate", [b"k5"]])
+            broken = server.client()
+            broken.send_raw(b"\x16\x03\x01\x00\x05hello" + b"x" * 100)
+            try:
+                while True:
+                    broken._fill()
+            except OSError:
+                pass
+            check(secure.ok("PING") == "PONG")
+
+
+@case
 def odd_keys_and_values():
     with Serving() as server:
         client = server.client()
