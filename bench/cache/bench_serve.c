@@ -139,8 +139,11 @@ static bool start(peer *p, const char *const *argv)
     for (int i = 0; i < 100; i++) {
         int fd = dial(p->port);
         if (fd >= 0) {
+            struct timespec moment = {.tv_nsec = 20000000};
             (void)close(fd);
-            return true;
+            (void)nanosleep(&moment, NULL);
+            /* Somebody else may answer there, and ours have given up. */
+            return waitpid(p->pid, NULL, WNOHANG) == 0;
         }
         if (waitpid(p->pid, NULL, WNOHANG) == p->pid) {
             p->pid = 0;

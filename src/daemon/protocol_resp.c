@@ -105,8 +105,19 @@ static void refuse(client *c)
     resp_put_error(&c->worker->out, text);
 }
 
-/* The command that waited, now that it may go on.  False: it waits again, or the client goes. */
-static bool run_held(client *c)
+/* What is to become of the client, as seen under the lock. */
+typedef enum verdict { GO_ON, WAIT, END } verdict;
+
+static verdict judge(const client *c)
+{
+    if ((c->flags & CLIENT_CLOSE) != 0) {
+        return END;
+    }
+    return c->block == CLIENT_READY ? GO_ON : WAIT;
+}
+
+/* The command that waited, when it may go on. */
+static verdict run_held(client *c)
 {
     server_lock(c->server);
     if (c->block == CLIENT_READY && c->held.command != NULL) {
@@ -114,15 +125,15 @@ static bool run_held(client *c)
         command_run_held(c);
         tracking_broadcast(c->server);
     }
-    bool ready = c->block == CLIENT_READY && (c->flags & CLIENT_CLOSE) == 0;
+    verdict v = judge(c);
     server_unlock(c->server);
-    return ready;
+    return v;
 }
 
-static protocol_next next_of(client *c)
+static protocol_next next_of(client *c, verdict v)
 {
-    c->waits = (c->flags & CLIENT_CLOSE) == 0;
-    return c->waits ? PROTOCOL_WAIT : PROTOCOL_CLOSE;
+    c->waits = v == WAIT;
+    return v == WAIT ? PROTOCOL_WAIT : PROTOCOL_CLOSE;
 }
 
 static protocol_next take(conn *connection, unsigned char *data, size_t size, size_t *used)
@@ -130,8 +141,9 @@ static protocol_next take(conn *connection, unsigned char *data, size_t size, si
     client *c = connection->session;
     batch b;
     *used = 0;
-    if (c->waits && !run_held(c)) {
-        return next_of(c);
+    verdict v = c->waits ? run_held(c) : GO_ON;
+    if (v != GO_ON) {
+        return next_of(c, v);
     }
     c->waits = false;
     for (;;) {
@@ -143,17 +155,17 @@ static protocol_next take(conn *connection, unsigned char *data, size_t size, si
             c->in_free = c->in_size < WORKER_IN_BYTES ? WORKER_IN_BYTES - c->in_size : 0;
             c->active_ns = c->server->now_ns;
             uint32_t done = run_batch(c, &b);
-            bool ready = c->block == CLIENT_READY && (c->flags & CLIENT_CLOSE) == 0;
+            v = judge(c);
             server_unlock(c->server);
             bool all = done == b.count;
             *used += all ? b.size : b.items[done - 1].end;
-            if (!all || !ready) {
+            if (!all || v != GO_ON) {
                 resp_requests_restart(&c->requests);
             } else {
                 resp_requests_clear(&c->requests);
             }
-            if (!ready) {
-                return next_of(c);
+            if (v != GO_ON) {
+                return next_of(c, v);
             }
             bool more = !all || b.count == c->server->limits.batch_max || *used < size;
             if (more && !conn_send(connection)) {

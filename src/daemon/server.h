@@ -41,15 +41,15 @@ enum {
     PASSWORD_MAX = 512,
 };
 
-/* What is configured; see settings.c for the knobs.  Read without a lock: changed with care. */
+/* What is configured; see serve.c for the knobs.  What CONFIG SET changes is read by all workers. */
 typedef struct server_limits {
     uint32_t clients_max;
-    uint64_t idle_ns;    /* 0: never */
-    size_t output_max;   /* of one connection: it is closed beyond */
-    size_t output_high;  /* of one connection: its commands wait beyond */
-    size_t output_total; /* of all: those who have unsent answers wait beyond */
-    size_t input_max;    /* of one connection's unfinished request */
-    size_t input_total;  /* of all */
+    _Atomic uint64_t idle_ns;   /* 0: never */
+    size_t output_max;          /* of one connection: it is closed beyond */
+    _Atomic size_t output_high; /* of one connection: its commands wait beyond */
+    size_t output_total;        /* of all: those who have unsent answers wait beyond */
+    _Atomic size_t input_max;   /* of one connection's unfinished request */
+    size_t input_total;         /* of all */
     uint64_t bulk_max;
     uint32_t args_max;
     uint32_t batch_max;
