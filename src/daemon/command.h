@@ -132,8 +132,8 @@ uint32_t command_keys(const command *cmd, const resp_bytes *argv, uint32_t argc,
 
 /* --- run.c -------------------------------------------------------------------------------- */
 
-/* All checks, then the command. */
-void command_dispatch(client *c, const resp_bytes *argv, uint32_t argc);
+/* All checks, then the command that was found for argv[0] (NULL: none). */
+void command_dispatch(client *c, const command *found, const resp_bytes *argv, uint32_t argc);
 /* The command that was held while its client waited. */
 void command_run_held(client *c);
 /* The command itself, counted and timed; for EXEC and for what was held. */

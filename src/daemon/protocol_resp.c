@@ -24,7 +24,8 @@ typedef struct batch {
     bool bad;    /* what follows is no request */
     size_t size; /* bytes of all */
     struct {
-        size_t first; /* in requests.args */
+        const command *command; /* NULL: there is none of that name */
+        size_t first;           /* in requests.args */
         uint32_t argc;
         size_t end; /* bytes up to and with it */
     } items[BATCH_MAX];
@@ -58,19 +59,17 @@ static void read_batch(client *c, unsigned char *data, size_t size, batch *b)
     }
 }
 
-/* Hash the first key of every command and ask for what its lookup will need. */
+/* Find the commands, hash the first key of each and ask for what its lookup will need. */
 static void prefetch_batch(client *c, batch *b)
 {
     server *s = c->server;
     b->key_count = 0;
     for (uint32_t i = 0; i < b->count; i++) {
         const resp_bytes *argv = c->requests.args.items + b->items[i].first;
-        if (b->items[i].argc < 2) {
-            continue;
-        }
         const command *cmd = command_find(s->commands, argv[0]);
-        if (cmd != NULL && cmd->key_first == 1 && argv[1].size > 0 && argv[1].data[0] != '\0' &&
-            keyspace_key_fits(argv[1])) {
+        b->items[i].command = cmd;
+        if (cmd != NULL && cmd->key_first == 1 && b->items[i].argc > 1 && argv[1].size > 0 &&
+            argv[1].data[0] != '\0' && keyspace_key_fits(argv[1])) {
             b->keys[b->key_count++] = brisk_key_of(argv[1].data, argv[1].size);
         }
     }
@@ -90,7 +89,7 @@ static uint32_t run_batch(client *c, const batch *b)
         const resp_bytes *argv = c->requests.args.items + b->items[done].first;
         c->argv_bytes = 0;
         c->worker->out.protocol = c->protocol;
-        command_dispatch(c, argv, b->items[done].argc);
+        command_dispatch(c, b->items[done].command, argv, b->items[done].argc);
         done++;
     }
     keyspace_hint(&s->keys, NULL, 0);

@@ -110,9 +110,8 @@ static void reply_unknown(client *c, const resp_bytes *argv, uint32_t argc)
 }
 
 /* The command or subcommand, with the right number of arguments; NULL: an error was sent. */
-static const command *look_up(client *c, const resp_bytes *argv, uint32_t argc)
+static const command *look_up(client *c, const command *cmd, const resp_bytes *argv, uint32_t argc)
 {
-    const command *cmd = command_find(c->server->commands, argv[0]);
     if (cmd == NULL) {
         reply_unknown(c, argv, argc);
         return NULL;
@@ -296,13 +295,13 @@ static void count_refusal(client *c, size_t mark)
     }
 }
 
-void command_dispatch(client *c, const resp_bytes *argv, uint32_t argc)
+void command_dispatch(client *c, const command *found, const resp_bytes *argv, uint32_t argc)
 {
     server *s = c->server;
     size_t mark = c->worker->out.size;
     s->stats.commands++;
     c->commands++;
-    const command *cmd = look_up(c, argv, argc);
+    const command *cmd = look_up(c, found, argv, argc);
     if (cmd != NULL) {
         c->last_command = cmd;
         tracking_limit(s);
