@@ -20,8 +20,9 @@
 
 enum {
     FEED_CELLS = 64, /* at each put */
-    ALL_KNOWN = UINT32_MAX,
 };
+
+#define ALL_KNOWN UINT32_MAX
 
 static const uint64_t second_ns = UINT64_C(1000000000);
 

@@ -43,7 +43,7 @@ ttl_belief ttl_model_belief(const ttl_belief *common, const uint8_t unlikely[TTL
 static void see(uint8_t unlikely[TTL_RATES], const double logs[TTL_RATES], double keep)
 {
     double sums[TTL_RATES];
-    double best = -INFINITY;
+    double best = -(double)INFINITY;
     for (uint32_t i = 0; i < TTL_RATES; i++) {
         sums[i] = logs[i] - (double)unlikely[i] / STEPS_PER_NAT * keep;
         best = fmax(best, sums[i]);

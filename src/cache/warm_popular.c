@@ -19,7 +19,9 @@
 
 #include "base/assert.h"
 
-enum { TOP_DEFAULT = 1000, COUNTERS_MAX = 16777216, NONE = UINT32_MAX };
+enum { TOP_DEFAULT = 1000, COUNTERS_MAX = 16777216 };
+
+#define NONE UINT32_MAX
 
 typedef struct popular_counter {
     brisk_key key; /* bytes: our own copy */

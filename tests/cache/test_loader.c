@@ -574,7 +574,7 @@ typedef struct fake_lease {
     scene *at;
     /* What another process stores before its lease ends: nothing, 55, "there is none", or
      * something that has no life left. */
-    enum { STORES_NOTHING, STORES_VALUE, STORES_NONE, STORES_OLD } other;
+    enum lease_stores { STORES_NOTHING, STORES_VALUE, STORES_NONE, STORES_OLD } other;
 } fake_lease;
 
 static brisk_err lease_acquire(void *ctx, const brisk_key *key, uint64_t ttl_ns)
@@ -613,7 +613,7 @@ static void test_leases(void **unused)
     static const struct {
         brisk_err err;
         uint32_t conflicts;
-        int other;
+        enum lease_stores other;
         uint32_t loads, released;
         uint64_t number; /* 0: NOT_FOUND */
     } cases[] = {

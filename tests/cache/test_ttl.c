@@ -40,7 +40,7 @@ static void test_model_against_sums(void **state)
         }
         for (double request = 1e-4; request < 100; request *= 10) {
             for (double cost = 0.1; cost < 1000; cost *= 10) {
-                double best = INFINITY;
+                double best = (double)INFINITY;
                 for (double life = 1; life <= 86400; life *= 1.02) {
                     double price =
                         (1 + cost * ttl_model_stale(&belief, request, life)) / (life + 1 / request);

@@ -15,9 +15,6 @@
 #include "support/redis_server.h"
 #include "support/temp_dir.h"
 
-BRISK_DEFINE_CLEANUP(brisk_tier, brisk_tier_destroy)
-BRISK_DEFINE_CLEANUP(brisk_cache, brisk_cache_destroy)
-
 #define TIER_KEY "0123456789abcdef0123456789abcdef"
 
 static brisk_tier *open_with(const http_server *s, const brisk_http_tier_opts *opts)

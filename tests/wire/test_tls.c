@@ -8,7 +8,6 @@
 #include "support/temp_dir.h"
 #include "wire/tls.h"
 
-BRISK_DEFINE_CLEANUP(wire_tls, wire_tls_destroy)
 BRISK_DEFINE_CLEANUP(wire_tls_context, wire_tls_context_destroy)
 
 static temp_dir *folder; /* certificates for all tests; NULL: there are none */
