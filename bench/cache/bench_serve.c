@@ -562,7 +562,7 @@ int main(int argc, char **argv)
 {
     options o = {.keys = 1000000, .seconds = 1.0, .value_bytes = 100};
     const char *spin = "serve.spin_us=0";
-    const char *track = "serve.track_use=true";
+    const char *track = "serve.track_use=false";
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
         if (strcmp(argv[i], "--seconds") == 0 && more) {
@@ -575,8 +575,8 @@ int main(int argc, char **argv)
             o.only = argv[++i];
         } else if (strcmp(argv[i], "--disk") == 0 && more) {
             o.disk = argv[++i];
-        } else if (strcmp(argv[i], "--lean") == 0) {
-            track = "serve.track_use=false";
+        } else if (strcmp(argv[i], "--track-use") == 0) {
+            track = "serve.track_use=true";
         } else if (strcmp(argv[i], "--spin") == 0) {
             spin = "serve.spin_us=1000";
         } else {
@@ -585,7 +585,7 @@ int main(int argc, char **argv)
     }
     if (o.brisk == NULL || o.value_bytes > VALUE_MAX || o.keys == 0) {
         (void)fprintf(stderr, "usage: bench_serve BRISK [--seconds N] [--keys N] [--value BYTES] "
-                              "[--only NAME] [--disk FOLDER] [--spin] [--lean]\n");
+                              "[--only NAME] [--disk FOLDER] [--spin] [--track-use]\n");
         return 2;
     }
     memset(value_bytes, 'v', sizeof value_bytes);

@@ -36,7 +36,9 @@ static void object_freq(client *c, const resp_bytes *argv, uint32_t argc)
 {
     (void)argc;
     brisk_entry_info info;
-    if (find(c, argv[2], &info)) {
+    if (!c->server->track_use) {
+        reply_error(c, "ERR uses are not counted: serve.track_use is off");
+    } else if (find(c, argv[2], &info)) {
         resp_put_integer(&c->worker->out, (int64_t)info.hits);
     }
 }
@@ -46,10 +48,7 @@ static void object_idletime(client *c, const resp_bytes *argv, uint32_t argc)
     (void)argc;
     brisk_entry_info info;
     if (find(c, argv[2], &info)) {
-        uint64_t now = c->server->wall_ns;
-        uint64_t idle = info.last_used_ns != 0 && now > info.last_used_ns
-                            ? (now - info.last_used_ns) / 1000000000
-                            : 0;
+        uint64_t idle = keyspace_idle_s(&c->server->keys, argv[2], &info);
         resp_put_integer(&c->worker->out, (int64_t)idle);
     }
 }

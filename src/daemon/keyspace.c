@@ -28,6 +28,8 @@ enum {
     DROPS_KEPT = 65536
 };
 
+#define USED_BYTES (KEYSPACE_USE_SLOTS * sizeof(uint32_t))
+
 /* --- time --------------------------------------------------------------------------------- */
 
 static uint64_t wall_now(void *ctx)
@@ -47,6 +49,7 @@ void keyspace_set_time(keyspace *keys, uint64_t wall_ns, uint64_t mono_ns)
     /* Relaxed: written and read under the server's lock, but for statistics. */
     atomic_store_explicit(&keys->wall_ns, wall_ns, memory_order_relaxed);
     atomic_store_explicit(&keys->mono_ns, mono_ns, memory_order_relaxed);
+    keys->wall_s = (uint32_t)(wall_ns / 1000000000);
 }
 
 /* --- what leaves by itself ---------------------------------------------------------------- */
@@ -119,10 +122,13 @@ brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
     keys->bytes_reserve =
         opts->bytes_reserve > opts->bytes_max ? opts->bytes_reserve : opts->bytes_max;
     keys->odd_key = opts->alloc->acquire(opts->alloc->ctx, BRISK_KEY_BYTES_MAX, 1);
-    if (keys->odd_key == NULL) {
+    keys->used_s = opts->alloc->acquire(opts->alloc->ctx, USED_BYTES, 64);
+    if (keys->odd_key == NULL || keys->used_s == NULL) {
         brisk_tier_destroy(opts->disk);
+        keyspace_close(keys);
         return BRISK_ERR_NOMEM;
     }
+    memset(keys->used_s, 0, USED_BYTES);
     for (uint32_t i = 0; i < 2; i++) {
         keys->scratch[i] = opts->alloc->acquire(opts->alloc->ctx, KEYSPACE_SCRATCH, 1);
         if (keys->scratch[i] == NULL) {
@@ -174,6 +180,10 @@ void keyspace_close(keyspace *keys)
         keys->alloc->release(keys->alloc->ctx, keys->odd_key, BRISK_KEY_BYTES_MAX, 1);
     }
     keys->odd_key = NULL;
+    if (keys->used_s != NULL) {
+        keys->alloc->release(keys->alloc->ctx, keys->used_s, USED_BYTES, 64);
+    }
+    keys->used_s = NULL;
     for (uint32_t i = 0; i < 2; i++) {
         if (keys->scratch[i] != NULL) {
             keys->alloc->release(keys->alloc->ctx, keys->scratch[i], KEYSPACE_SCRATCH, 1);
@@ -283,6 +293,26 @@ brisk_err keyspace_invalidate_prefix(keyspace *keys, resp_bytes prefix)
     return brisk_cache_invalidate_prefix(keys->cache, prefix.data, prefix.size);
 }
 
+/* --- use ---------------------------------------------------------------------------------- */
+
+static uint32_t *slot_of(keyspace *keys, const brisk_key *key)
+{
+    return &keys->used_s[key->hash.hi & (KEYSPACE_USE_SLOTS - 1)];
+}
+
+static void note_use(keyspace *keys, const brisk_key *key)
+{
+    *slot_of(keys, key) = keys->wall_s;
+}
+
+uint64_t keyspace_idle_s(keyspace *keys, resp_bytes key, const brisk_entry_info *info)
+{
+    brisk_key stored = keyspace_stored(keys, key);
+    uint32_t last = info->last_used_ns != 0 ? (uint32_t)(info->last_used_ns / 1000000000)
+                                            : *slot_of(keys, &stored);
+    return last != 0 && keys->wall_s > last ? keys->wall_s - last : 0;
+}
+
 /* --- reading ------------------------------------------------------------------------------ */
 
 bool keyspace_info(keyspace *keys, resp_bytes key, brisk_entry_info *ret)
@@ -313,6 +343,7 @@ bool keyspace_view_open(keyspace *keys, resp_bytes key, keyspace_view *ret)
     if ((err != BRISK_OK && err != BRISK_ERR_LIMIT) || !is_current(keys, &stored, &info)) {
         return false;
     }
+    note_use(keys, &stored);
     if (err == BRISK_OK) {
         keys->scratch_next ^= 1;
         *ret = (keyspace_view){
@@ -373,6 +404,7 @@ bool keyspace_write(keyspace *keys, resp_bytes key, resp_writer *out)
         if (err != BRISK_OK || !is_current(keys, &stored, &info)) {
             return false;
         }
+        note_use(keys, &stored);
         out->size += frame_value(at, info.size);
         return true;
     }
@@ -393,6 +425,7 @@ brisk_err keyspace_put(keyspace *keys, resp_bytes key, resp_bytes value, uint64_
     brisk_key stored = keyspace_stored(keys, key);
     brisk_entry_opts opts = {.expires_at_ns = expires_at_ns};
     brisk_err err;
+    note_use(keys, &stored);
     if (keys->may_be_outdated) {
         brisk_sealed sealed;
         bool good = brisk_cache_seal(keys->cache, &stored, &opts, &sealed);
@@ -430,6 +463,7 @@ brisk_err keyspace_update(keyspace *keys, resp_bytes key,
     if (keys->may_be_outdated) {
         (void)find(keys, &stored, &info); /* what is outdated is not there to be changed */
     }
+    note_use(keys, &stored);
     brisk_err err = brisk_memory_update(keys->tier, &stored, edit, ctx);
     tell_dependents(keys, &stored);
     return err;

@@ -23,7 +23,10 @@
 #include "base/vec.h"
 #include "wire/resp.h"
 
-enum { KEYSPACE_SCRATCH = 16384 }; /* values up to this size are seen as a copy on the side */
+enum {
+    KEYSPACE_SCRATCH = 16384,   /* values up to this size are seen as a copy on the side */
+    KEYSPACE_USE_SLOTS = 65536, /* a power of two */
+};
 
 typedef struct keyspace_opts {
     uint64_t bytes_max;
@@ -46,6 +49,8 @@ typedef struct keyspace {
     uint64_t bytes_reserve; /* as far as it may grow */
     unsigned char *scratch[2];
     uint32_t scratch_next;
+    uint32_t wall_s;
+    uint32_t *used_s;       /* by hash: when a key that falls there was used last; 0: never */
     unsigned char *odd_key; /* room for keys that are not stored as they are */
     /* What left by itself and was not told yet: a byte for the reason, 4 for the size, the key. */
     BRISK_VEC(unsigned char) drops;
@@ -98,6 +103,11 @@ resp_bytes keyspace_shown(const void *key, size_t size);
 /* Is it there?  Not a use of it. */
 bool keyspace_has(keyspace *keys, resp_bytes key);
 bool keyspace_info(keyspace *keys, resp_bytes key, brisk_entry_info *ret);
+/*
+ * Seconds since it was used.  Without track_use it is known of 65,536 groups of keys only: since
+ * one of the group was used, which is exact while there are few keys.
+ */
+uint64_t keyspace_idle_s(keyspace *keys, resp_bytes key, const brisk_entry_info *info);
 /* A use of it. */
 bool keyspace_view_open(keyspace *keys, resp_bytes key, keyspace_view *ret);
 void keyspace_view_close(keyspace_view *view);

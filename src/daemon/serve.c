@@ -44,10 +44,9 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
     {.name = "serve.track_use",
-     .summary = "keep when and how often each key was used (OBJECT IDLETIME, FREQ): 8 bytes a key",
+     .summary = "keep when and how often each key was used (OBJECT FREQ): 8 bytes or more a key",
      .type = BRISK_KNOB_BOOL,
-     .max = 1,
-     .def = 1},
+     .max = 1},
     {.name = "serve.disk",
      .summary = "folder of a disk tier behind memory; empty: none",
      .type = BRISK_KNOB_TEXT,
@@ -281,7 +280,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .workers = (uint32_t)choose_number(in, OPTION_THREADS, knobs, "serve.threads"),
         .spin_ns = brisk_knobs_u64(knobs, "serve.spin_us") * 1000,
         .backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog"),
-        .no_track_use = brisk_knobs_u64(knobs, "serve.track_use") == 0,
+        .track_use = brisk_knobs_u64(knobs, "serve.track_use") != 0,
         .unprotected = brisk_knobs_u64(knobs, "serve.protected") == 0,
     };
     read_limits(knobs, &set->opts.limits);

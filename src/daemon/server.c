@@ -451,7 +451,7 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
                           .bytes_reserve = opts->memory_bytes,
                           .policy = opts->policy,
                           .disk = tier,
-                          .track_use = !opts->no_track_use,
+                          .track_use = opts->track_use,
                           .alloc = s->alloc};
     brisk_err err = keyspace_open(&s->keys, &keys);
     if (err == BRISK_OK && tier != NULL) {
@@ -558,6 +558,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     s->clock = opts->clock != NULL ? opts->clock : brisk_clock_system();
     s->limits = opts->limits;
     s->unprotected = opts->unprotected;
+    s->track_use = opts->track_use;
     s->pid = getpid();
     s->next_client_id = 1;
     s->ns_per_tick = 0.5;

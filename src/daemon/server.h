@@ -66,8 +66,8 @@ typedef struct server_opts {
     uint64_t spin_ns;
     uint32_t workers; /* 0: as many as processors */
     uint32_t backlog;
-    bool unprotected; /* answer strangers without a password */
-    bool no_track_use;
+    bool unprotected;     /* answer strangers without a password */
+    bool track_use;       /* count uses of each key */
     const char *tls_cert; /* NULL or "": no TLS */
     const char *tls_key;
     const char *tls_ca; /* clients must have a certificate of this authority */
@@ -142,6 +142,7 @@ struct server {
     uint64_t started_wall_ns;
     uint64_t started_ns;
     bool unprotected;
+    bool track_use;
     wire_tls_context *tls; /* NULL: plain only */
 
     _Atomic uint64_t bytes_in;
