@@ -9,24 +9,17 @@
  *   stack_put, stack_put_tagged
  *   epoch             brisk_cache_epoch
  *   invalidate_tag, invalidate_prefix   with so many entries in the cache: 1,000 and ENTRIES
- *   told_us           from before an invalidation in one process until another one, which asks its
- *                     memory all the time, misses; median and largest, microseconds
  *
  * 14-byte keys, 100-byte values, uniformly random.  Every round runs every variant once, in turn;
  * nanoseconds, median, smallest and largest of the rounds.  JSON on stdout.
  *
- *   bench_stack [--entries N] [--rounds N] [--dir FOLDER]
+ *   bench_stack [--entries N] [--rounds N]
  */
 #include <inttypes.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <brisk/cache.h>
 #include <brisk/memory.h>
@@ -34,12 +27,11 @@
 
 #include "base/assert.h"
 
-enum { KEY_BYTES = 14, VALUE_BYTES = 100, COUNT = 200000, ROUNDS_MAX = 101, TOLD_ROUNDS = 300 };
+enum { KEY_BYTES = 14, VALUE_BYTES = 100, COUNT = 200000, ROUNDS_MAX = 101 };
 
 typedef struct bench {
     uint32_t entries;
     uint32_t rounds;
-    const char *folder;
     unsigned char (*bytes)[KEY_BYTES];
     brisk_key *keys;
     brisk_value *value;
@@ -231,84 +223,6 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* --- between processes ------------------------------------------------------------------------- */
-
-typedef struct board {
-    _Atomic uint32_t ready; /* the reader has the entry of this round in memory */
-    _Atomic uint64_t missed_ns;
-} board;
-
-static brisk_cache *open_folder(const char *folder)
-{
-    brisk_tier *tiers[2];
-    brisk_memory_tier_opts memory = {.bytes_max = 1 << 20, .shards = 1};
-    brisk_disk_tier_opts disk = {.path = folder, .bytes_max = 64 << 20};
-    brisk_cache *cache = NULL;
-    BRISK_ASSERT(brisk_memory_tier_create(&memory, &tiers[0]) == BRISK_OK);
-    BRISK_ASSERT(brisk_disk_tier_open(&disk, &tiers[1], NULL) == BRISK_OK);
-    brisk_cache_opts opts = {.tiers = tiers, .tier_count = 2};
-    BRISK_ASSERT(brisk_cache_create(&opts, &cache) == BRISK_OK);
-    return cache;
-}
-
-static bool ask(brisk_cache *cache, const brisk_key *key, uint32_t tiers)
-{
-    brisk_hit hit;
-    bool found = brisk_cache_get(cache, key, tiers, &hit);
-    if (found) {
-        brisk_value_unref(hit.value);
-    }
-    return found;
-}
-
-/* The other process: has the entry in memory, and asks for it until it is gone. */
-static void read_for_ever(const char *folder, board *shared)
-{
-    brisk_cache *cache = open_folder(folder);
-    brisk_key key = brisk_key_of("k", 1);
-    for (uint32_t round = 1;; round++) {
-        while (!ask(cache, &key, 0)) {
-        }
-        while (!ask(cache, &key, 1)) { /* in memory now */
-        }
-        atomic_store(&shared->missed_ns, 0);
-        atomic_store(&shared->ready, round);
-        while (ask(cache, &key, 1)) {
-        }
-        atomic_store(&shared->missed_ns, brisk_clock_now_ns(NULL));
-    }
-}
-
-static void measure_told(const bench *b, double *times)
-{
-    board *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    BRISK_ASSERT(shared != MAP_FAILED);
-    pid_t child = fork();
-    BRISK_ASSERT(child >= 0);
-    if (child == 0) {
-        read_for_ever(b->folder, shared);
-    }
-    brisk_cache *cache = open_folder(b->folder);
-    brisk_key key = brisk_key_of("k", 1);
-    brisk_entry_opts opts = {.tags = three_tags, .tag_count = 3};
-    for (uint32_t round = 0; round < TOLD_ROUNDS; round++) {
-        brisk_cache_put(cache, &key, b->value, &opts);
-        while (atomic_load(&shared->ready) != round + 1) {
-        }
-        (void)usleep(500);
-        uint64_t begin = brisk_clock_now_ns(NULL);
-        BRISK_ASSERT(brisk_cache_invalidate_tag(cache, "red", 3) == BRISK_OK);
-        while (atomic_load(&shared->missed_ns) == 0) {
-        }
-        times[round] = (double)(atomic_load(&shared->missed_ns) - begin) / 1000;
-    }
-    (void)kill(child, SIGKILL);
-    (void)waitpid(child, NULL, 0);
-    brisk_cache_destroy(cache);
-    qsort(times, TOLD_ROUNDS, sizeof times[0], compare);
-}
-
 /* --- main --------------------------------------------------------------------------------------- */
 
 static void set_up(bench *b)
@@ -340,8 +254,6 @@ int main(int argc, char **argv)
             b.entries = (uint32_t)strtoul(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--rounds") == 0) {
             b.rounds = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-        } else if (strcmp(argv[i], "--dir") == 0) {
-            b.folder = argv[i + 1];
         }
     }
     b.rounds = b.rounds < 1 ? 1 : b.rounds > ROUNDS_MAX ? ROUNDS_MAX : b.rounds;
@@ -361,12 +273,6 @@ int main(int argc, char **argv)
         qsort(times[v], b.rounds, sizeof times[v][0], compare);
         printf(",\n \"%s\": {\"ns\": %.1f, \"min\": %.1f, \"max\": %.1f}", variants[v].name,
                times[v][b.rounds / 2], times[v][0], times[v][b.rounds - 1]);
-    }
-    if (b.folder != NULL) {
-        static double told[TOLD_ROUNDS];
-        measure_told(&b, told);
-        printf(",\n \"told_us\": {\"median\": %.2f, \"p99\": %.2f, \"max\": %.2f}",
-               told[TOLD_ROUNDS / 2], told[TOLD_ROUNDS * 99 / 100], told[TOLD_ROUNDS - 1]);
     }
     printf(",\n \"sum\": %" PRIu64 "}\n", b.sum);
     return ferror(stdout) != 0;
