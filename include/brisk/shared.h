@@ -98,7 +98,7 @@ BRISK_API void brisk_redis_put_many(brisk_tier *tier, brisk_shared_item *items, 
 typedef bool (*brisk_verify_fn)(void *ctx, const brisk_key *key, const void *data, size_t size);
 
 typedef struct brisk_http_tier_opts {
-    /** http://host/folder or https://...; an entry is <url>/<32 hex digits of the key's hash>. */
+    /** http://host/folder or https://...; an entry is URL/<32 hex digits of the key's hash>. */
     const char *url;
     const void *key; /**< Copied; NULL only with `verify` or `unsealed`. */
     size_t key_size; /**< BRISK_SHARED_KEY_MIN or more. */
