@@ -24,6 +24,7 @@ expect_status 1; expect_json "d['error']['message'] == \"no entry 'nothing'\""
 
 # Binary, from every source and to every place.
 printf 'a\000b\377\n\r\033[31m' >binary
+# shellcheck disable=SC2094 # one is a key, the other a file
 "$BRISK" cache set binary <binary >/dev/null || fail "set from standard input"
 "$BRISK" cache get binary >copy; cmp -s binary copy || fail "binary differs"
 "$BRISK" cache set binary2 @binary >/dev/null || fail "set from a file"
