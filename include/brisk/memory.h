@@ -125,6 +125,7 @@ typedef struct brisk_memory_edit {
     unsigned char *data;    /**< `size` bytes that may be written. */
     size_t size;            /**< Changed by resize only. */
     uint64_t expires_at_ns; /**< May be changed. */
+    uint16_t era;           /**< May be changed; 0 where there was no entry. */
     /** Make the value `size` bytes; new ones are zero; data may move.  False: too large, or no
      *  memory; nothing has changed then. */
     bool (*resize)(struct brisk_memory_edit *edit, size_t size);
@@ -133,7 +134,7 @@ typedef struct brisk_memory_edit {
 
 /**
  * Change a value in place, in one step for everybody else.  `edit` sees the bytes as they are and
- * writes them; flags, meta data, cost and era stay (a new entry has none).  Growing by little many
+ * writes them; flags, meta data and cost stay (a new entry has none).  Growing by little many
  * times costs amortised constant time a byte.  A change counts as a hit, not as a put.
  *
  * Errors: what `edit` returned, and then it must not have written; FULL, DECLINED, NOMEM: the key is

@@ -86,12 +86,12 @@ static brisk_err open_entry(workshop *w, uint32_t line)
     w->edit.size = (size_t)brisk_value_size(value);
     w->edit.present = true;
     w->edit.expires_at_ns = w->was.expires_at_ns;
+    w->edit.era = w->was.era;
     w->opts = (brisk_entry_opts){
         .flags = w->was.flags,
         .meta = w->was.meta,
         .meta_size = w->was.meta_size,
         .cost_ns = w->was.cost_ns,
-        .era = w->was.era,
     };
     brisk_value *kept = cell_pointer(cell, &shape, CELL_VALUE);
     bool by_reference = kept == value;
@@ -143,11 +143,12 @@ static brisk_err close_entry(workshop *w, uint32_t line, garbage *trash)
 {
     memory_shard *shard = w->shard;
     bool same_fields = (w->edit.expires_at_ns != 0) == (w->was.expires_at_ns != 0);
-    if (w->borrowed && same_fields && w->edit.size > CELL_BYTES_MAX) {
+    if (w->borrowed && same_fields && w->edit.era == w->was.era && w->edit.size > CELL_BYTES_MAX) {
         close_borrowed(w, line);
         return BRISK_OK;
     }
     w->opts.expires_at_ns = w->edit.expires_at_ns;
+    w->opts.era = w->edit.era;
     if (w->value != NULL) {
         w->value->size = w->edit.size;
     }
@@ -210,6 +211,7 @@ brisk_err shard_update(memory_shard *shard, const brisk_key *key, shard_edit edi
     w.borrowed = false;
     w.opts = (brisk_entry_opts){0};
     w.was.expires_at_ns = 0;
+    w.was.era = 0;
     shard_lock(shard);
     shard_drain(shard);
     brisk_err err = run_edit(&w, edit, ctx, &trash);

@@ -455,16 +455,37 @@ brisk_err keyspace_restore(keyspace *keys, const brisk_key *stored, const brisk_
     return keys->tier->ops->put(keys->tier, stored, hit->value, &opts);
 }
 
+/* An edit, and the era of what it makes where nothing was. */
+typedef struct dated_edit {
+    brisk_err (*edit)(void *ctx, brisk_memory_edit *edit);
+    void *ctx;
+    uint16_t era;
+} dated_edit;
+
+static brisk_err edit_dated(void *ctx, brisk_memory_edit *edit)
+{
+    const dated_edit *dated = ctx;
+    if (!edit->present) {
+        edit->era = dated->era;
+    }
+    return dated->edit(dated->ctx, edit);
+}
+
 brisk_err keyspace_update(keyspace *keys, resp_bytes key,
                           brisk_err (*edit)(void *ctx, brisk_memory_edit *edit), void *ctx)
 {
     brisk_key stored = keyspace_stored(keys, key);
     brisk_entry_info info;
+    dated_edit dated = {.edit = edit, .ctx = ctx};
     if (keys->may_be_outdated) {
         (void)find(keys, &stored, &info); /* what is outdated is not there to be changed */
+        brisk_sealed sealed;
+        bool good = brisk_cache_seal(keys->cache, &stored, &(brisk_entry_opts){0}, &sealed);
+        BRISK_ASSERT(good); /* it comes from nothing that could have changed */
+        dated.era = sealed.opts.era;
     }
     note_use(keys, &stored);
-    brisk_err err = brisk_memory_update(keys->tier, &stored, edit, ctx);
+    brisk_err err = brisk_memory_update(keys->tier, &stored, edit_dated, &dated);
     tell_dependents(keys, &stored);
     return err;
 }

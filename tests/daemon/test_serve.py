@@ -413,6 +413,8 @@ def tags_and_dependencies():
         check(client.ok("MGET", "user:1", "user:2", "b") == [None, None, b"1"])
         client.ok("SET", "user:1", "new")
         check(client.ok("GET", "user:1") == b"new")
+        check(client.ok("INCR", "user:n") == 1 and client.ok("APPEND", "user:2", "x") == 1)
+        check(client.ok("MGET", "user:n", "user:2") == [b"1", b"x"], "made after the invalidation")
         client.ok("SET", "a", "1")
         client.ok("SET", "d", "1")
         client.ok("BRISK.TAG", "d", "t", "DEPENDS", "a")
