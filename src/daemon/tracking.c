@@ -123,7 +123,7 @@ static client *receiver_of(client *c)
         return c->protocol >= 3 ? c : NULL;
     }
     client *to = client_find(c->server, c->redirect);
-    if (to == NULL) {
+    if (to == NULL || (to->flags & CLIENT_CLOSE) != 0) { /* gone, or going after its last answer */
         c->flags |= CLIENT_TRACKING_BROKEN;
         if (c->protocol >= 3) {
             resp_writer *out = client_push_begin(c);
