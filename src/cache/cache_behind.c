@@ -3,7 +3,8 @@
  *
  *     table   key ──► item: the latest write for it
  *     heap    items by when they are due (a failed one waits longer each time)
- *     list    items by age of their oldest write that is not in place: what a flush waits for
+ *     list    items by age of their oldest write that is neither in place nor being applied: what a
+ *             flush waits for, besides what is being applied
  *
  * One thread takes the item that is due first, applies its write without the lock, and then either
  * takes the item out, or lets it wait again: since it failed, or since another write came for its key
@@ -61,8 +62,7 @@ struct behind_item {
     size_t payload_size;
     void *applied; /* the payload that is being applied, which is not to be freed meanwhile */
     uint64_t due_ns;
-    uint64_t since;   /* sequence of the oldest push that is not in place */
-    uint64_t latest;  /* ... and of the latest */
+    uint64_t since;   /* sequence of the oldest push that is neither in place nor being applied */
     uint64_t version; /* changes with every push and drop */
     uint64_t taken;   /* the version that is being applied */
     uint64_t charged;
@@ -87,6 +87,7 @@ struct behind_queue {
     behind_item *oldest;
     behind_item *newest;
     uint64_t sequence;
+    uint64_t applying; /* `since` of what is being applied; 0: nothing is */
     uint64_t stop_ns;
     pid_t owner;
     bool started;
@@ -311,9 +312,6 @@ static bool settle(behind_queue *queue, behind_item *item, brisk_err err)
         queue->stats.done += err == BRISK_OK;
         item->tries = 0;
         item->due_ns = now_of(queue);
-        item->since = item->latest;
-        list_take(queue, item);
-        list_append(queue, item);
         heap_add(queue, item);
         (void)pthread_cond_broadcast(&queue->change);
         return false;
@@ -359,6 +357,7 @@ static brisk_err apply(behind_queue *queue, behind_item *item)
     };
     item->taken = item->version;
     item->applied = item->payload;
+    queue->applying = item->since;
     unlock(queue);
     brisk_err err = opts->apply(opts->ctx, &write, item);
     lock(queue);
@@ -366,6 +365,7 @@ static brisk_err apply(behind_queue *queue, behind_item *item)
         free_payload(queue, item->applied, write.payload_size);
     }
     item->applied = NULL;
+    queue->applying = 0;
     if (settle(queue, item, err)) {
         give_up(queue, item, &write, err);
     }
@@ -596,6 +596,11 @@ static brisk_err push(behind_queue *queue, const behind_write *write, void *payl
         /* What waited never happens; what is under way does, and is followed by this. */
         bool waited = item->heap_at != 0 || item->version != item->taken;
         queue->stats.coalesced += waited && !item->dropped;
+        if (!waited) { /* the first one after what is under way */
+            item->since = queue->sequence;
+            list_take(queue, item);
+            list_append(queue, item);
+        }
         forget_write(queue, item);
     }
     queue->stats.bytes += charge - before;
@@ -603,7 +608,6 @@ static brisk_err push(behind_queue *queue, const behind_write *write, void *payl
     item->value = write->value != NULL ? brisk_value_ref(write->value) : NULL;
     item->payload = payload;
     item->payload_size = write->payload_size;
-    item->latest = queue->sequence;
     item->dropped = false;
     item->hidden = false;
     item->version++;
@@ -715,6 +719,13 @@ bool behind_is_superseded(behind_queue *queue, const behind_item *item)
     return superseded;
 }
 
+/* Under the lock: something pushed no later than `last` is not in place. */
+static bool is_older(const behind_queue *queue, uint64_t last)
+{
+    return (queue->oldest != NULL && queue->oldest->since <= last) ||
+           (queue->applying != 0 && queue->applying <= last);
+}
+
 brisk_err behind_flush(behind_queue *queue, uint64_t wait_ns)
 {
     brisk_err err = BRISK_OK;
@@ -732,7 +743,7 @@ brisk_err behind_flush(behind_queue *queue, uint64_t wait_ns)
         heap_down(queue, i);
     }
     (void)pthread_cond_signal(&queue->work);
-    while (queue->oldest != NULL && queue->oldest->since <= last) {
+    while (is_older(queue, last)) {
         if (now_of(queue) >= until) {
             err = BRISK_ERR_DEADLINE;
             break;

@@ -37,6 +37,8 @@ typedef struct fake_store {
     uint32_t removes;
     uint32_t loads;
     uint32_t failures; /* that many calls fail from now on */
+    uint32_t passes;   /* that many calls do not wait though it is closed */
+    uint32_t waiting;  /* calls that wait */
     bool closed;       /* calls wait */
 } fake_store;
 
@@ -54,9 +56,12 @@ static int store_find(const fake_store *store, const brisk_key *key)
 static brisk_err store_enter(fake_store *store)
 {
     (void)pthread_mutex_lock(&store->lock);
-    while (store->closed) {
+    store->waiting++;
+    while (store->closed && store->passes == 0) {
         (void)pthread_cond_wait(&store->opened, &store->lock);
     }
+    store->waiting--;
+    store->passes -= store->passes != 0;
     if (store->failures > 0) {
         store->failures--;
         (void)pthread_mutex_unlock(&store->lock);
@@ -386,6 +391,56 @@ static void test_writes_of_one_key_become_one(void **state)
     CHECK_U64(f.store.saves, <=, 4); /* one under way for each of the two, and what followed */
     CHECK_U64(totals.behind_coalesced, >=, 996);
     CHECK_U64(totals.behind_done, ==, f.store.saves);
+    brisk_cache_destroy(f.cache);
+}
+
+/* Writes that came while an older one of the key was saved are still to be saved. */
+typedef struct flusher {
+    pthread_t thread;
+    brisk_cache *cache;
+    _Atomic bool done;
+} flusher;
+
+static void *flush(void *arg)
+{
+    flusher *self = arg;
+    CHECK_OK(brisk_cache_flush(self->cache, 20ull * SECOND));
+    atomic_store(&self->done, true);
+    return NULL;
+}
+
+static void wait_for_call(fake_store *store, uint32_t saves)
+{
+    for (bool there = false; !there; (void)usleep(1000)) {
+        (void)pthread_mutex_lock(&store->lock);
+        there = store->waiting != 0 && store->saves == saves;
+        (void)pthread_mutex_unlock(&store->lock);
+    }
+}
+
+static void test_flush_waits_for_what_came_during_a_save(void **state)
+{
+    (void)state;
+    fixture f;
+    setup(&f, NULL, BRISK_WRITE_BEHIND);
+    store_set_closed(&f.store, true);
+    CHECK_OK(write_text(f.cache, "k", "v1", NULL));
+    wait_for_call(&f.store, 0);
+    CHECK_OK(write_text(f.cache, "k", "v2", NULL));
+    flusher self = {.cache = f.cache};
+    CHECK(pthread_create(&self.thread, NULL, flush, &self) == 0);
+    (void)usleep(50000); /* it has begun: if not, the test shows nothing */
+    CHECK_OK(write_text(f.cache, "k", "v3", NULL));
+    (void)pthread_mutex_lock(&f.store.lock);
+    f.store.passes = 1;
+    (void)pthread_cond_broadcast(&f.store.opened);
+    (void)pthread_mutex_unlock(&f.store.lock);
+    wait_for_call(&f.store, 1);
+    (void)usleep(50000);
+    CHECK(!atomic_load(&self.done)); /* the store has v1 */
+    store_set_closed(&f.store, false);
+    CHECK(pthread_join(self.thread, NULL) == 0);
+    CHECK(strcmp(stored(&f.store, "k"), "v3") == 0);
     brisk_cache_destroy(f.cache);
 }
 
@@ -821,6 +876,7 @@ int main(void)
         cmocka_unit_test(test_behind_is_read_before_it_is_saved),
         cmocka_unit_test(test_remove_hides_what_waits),
         cmocka_unit_test(test_writes_of_one_key_become_one),
+        cmocka_unit_test(test_flush_waits_for_what_came_during_a_save),
         cmocka_unit_test(test_failed_writes_are_tried_again),
         cmocka_unit_test(test_full_queue),
         cmocka_unit_test(test_destroy_flushes),
