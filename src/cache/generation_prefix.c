@@ -119,7 +119,9 @@ static bool name_is_younger(const generations *table, const prefix_search *searc
         return false;
     }
     uint16_t era = (uint16_t)atomic_load_explicit(&cell->what, memory_order_relaxed);
-    return (uint16_t)(search->now - era) < search->age;
+    /* An era after `now` has just begun, and has taken the place of one that may have counted. */
+    bool begins = era != search->now && (uint16_t)(era - search->now) < GENERATION_ERAS;
+    return begins || (uint16_t)(search->now - era) < search->age;
 }
 
 /* Whether the key was invalidated less than `age` eras before `now`. */
@@ -138,12 +140,23 @@ static bool any_is_younger(const generations *table, const prefix_search *search
 
 static bool newer(const generations *table, const brisk_key *key, uint16_t era, bool one_key)
 {
-    uint32_t eras = generations_eras(table);
-    uint16_t now = (uint16_t)eras;
-    uint16_t oldest = (uint16_t)(now - (uint16_t)(eras >> 16));
-    uint16_t age = era != 0 ? (uint16_t)(now - era) : oldest;
-    prefix_search search = {.key = key, .now = now, .age = age, .one_key = one_key};
-    return age != 0 && (age > oldest || any_is_younger(table, &search));
+    for (;;) {
+        uint32_t eras = generations_eras(table);
+        uint16_t now = (uint16_t)eras;
+        uint16_t oldest = (uint16_t)(now - (uint16_t)(eras >> 16));
+        uint16_t age = era != 0 ? (uint16_t)(now - era) : oldest;
+        prefix_search search = {.key = key, .now = now, .age = age, .one_key = one_key};
+        if (age == 0) {
+            return false;
+        }
+        if (age > oldest || any_is_younger(table, &search)) {
+            return true;
+        }
+        /* The names that were looked for may have been forgotten meanwhile, with a new base. */
+        if (generations_eras(table) >> 16 == eras >> 16) {
+            return false;
+        }
+    }
 }
 
 bool generations_prefix_newer(const generations *table, const brisk_key *key, uint16_t era)

@@ -3,6 +3,8 @@
  */
 #include "support/check.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -619,6 +621,52 @@ static void test_lost_table_empties_the_disk(void **state)
     }
 }
 
+/* What was invalidated once stays so for who looks while it is invalidated again, or forgotten. */
+typedef struct invalidator {
+    pthread_t thread;
+    generations *table;
+    _Atomic uint32_t outdated; /* an era before the last invalidation that is over; 0: the end */
+} invalidator;
+
+static void *invalidate_again(void *arg)
+{
+    invalidator *self = arg;
+    generation_name name = generation_name_of_prefix("pre", 3);
+    for (uint32_t i = 0; i < GENERATION_ERAS - 2; i++) { /* so no era comes back */
+        bool all = i % 4096 == 4095;
+        uint16_t before = (uint16_t)generations_eras(self->table);
+        generation_era era;
+        CHECK_OK(
+            generations_invalidate(self->table, all ? (generation_name){.size = 0} : name, &era));
+        if (all) {
+            generations_purged(self->table);
+        }
+        atomic_store(&self->outdated, before);
+    }
+    atomic_store(&self->outdated, 0);
+    return NULL;
+}
+
+static void test_invalidated_again(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        invalidator self = {.outdated = 0};
+        CHECK_OK(generations_create(brisk_alloc_libc(), &self.table));
+        uint32_t era = (uint16_t)generations_eras(self.table);
+        generation_era began;
+        CHECK_OK(generations_invalidate(self.table, generation_name_of_prefix("pre", 3), &began));
+        atomic_store(&self.outdated, era);
+        brisk_key key = key_of("prefixed");
+        CHECK(pthread_create(&self.thread, NULL, invalidate_again, &self) == 0);
+        while ((era = atomic_load(&self.outdated)) != 0) {
+            CHECK(generations_prefix_newer(self.table, &key, (uint16_t)era));
+        }
+        CHECK(pthread_join(self.thread, NULL) == 0);
+        generations_close(self.table);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -638,6 +686,7 @@ int main(void)
         cmocka_unit_test(test_sealed_by_hand),
         cmocka_unit_test(test_damaged_trailers_are_misses),
         cmocka_unit_test(test_invalidation_outlives_the_process),
+        cmocka_unit_test(test_invalidated_again),
         cmocka_unit_test(test_two_caches_on_one_folder),
         cmocka_unit_test(test_lost_table_empties_the_disk),
     };
