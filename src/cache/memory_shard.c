@@ -264,7 +264,7 @@ void shard_drop(memory_shard *shard, table_place place, uint64_t hash, drop_reas
     shard->entries--;
 }
 
-void shard_free_garbage(garbage *trash)
+static void unref_all(garbage *trash)
 {
     for (uint32_t i = 0; i < trash->count; i++) {
         brisk_value_unref(trash->values[i]);
@@ -272,14 +272,52 @@ void shard_free_garbage(garbage *trash)
     trash->count = 0;
 }
 
+void shard_free_garbage(garbage *trash)
+{
+    unref_all(trash);
+    while (trash->older != NULL) {
+        garbage *older = trash->older;
+        trash->older = older->older;
+        unref_all(older);
+        older->alloc->release(older->alloc->ctx, older, sizeof *older, _Alignof(garbage));
+    }
+}
+
+/* Room in the trash under the lock: what nobody's release is called for goes at once. */
+static bool make_trash_room(const memory_shard *shard, garbage *trash)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < trash->count; i++) {
+        if (trash->values[i]->kind == VALUE_WRAPPED) {
+            trash->values[kept++] = trash->values[i];
+        } else {
+            brisk_value_unref(trash->values[i]);
+        }
+    }
+    trash->count = kept;
+    if (kept < GARBAGE_MAX - 1) {
+        return true;
+    }
+    garbage *older = shard->alloc->acquire(shard->alloc->ctx, sizeof *older, _Alignof(garbage));
+    if (older == NULL) {
+        return false;
+    }
+    *older = *trash;
+    older->alloc = shard->alloc;
+    trash->older = older;
+    trash->count = 0;
+    return true;
+}
+
 void shard_trim(memory_shard *shard, garbage *trash)
 {
-    if (trash->count >= GARBAGE_MAX - 1) {
-        shard_unlock(shard);
-        shard_free_garbage(trash);
-        shard_lock(shard);
-        shard_drain(shard);
+    if (trash->count < GARBAGE_MAX - 1 || (trash->closed && make_trash_room(shard, trash))) {
+        return;
     }
+    shard_unlock(shard);
+    shard_free_garbage(trash);
+    shard_lock(shard);
+    shard_drain(shard);
 }
 
 /* --- the hit with the lock ------------------------------------------------------------------ */

@@ -61,6 +61,9 @@ typedef struct hits_ring {
 typedef struct garbage {
     brisk_value *values[GARBAGE_MAX + 1]; /* one to spare: see shard_trim */
     uint32_t count;
+    bool closed;           /* the lock stays closed: what is done is one step for everybody */
+    struct garbage *older; /* what did not fit; from the shard's allocator */
+    const brisk_alloc *alloc;
 } garbage;
 
 typedef enum order_state {
@@ -238,8 +241,9 @@ typedef enum drop_reason { DROP_REMOVED, DROP_EVICTED, DROP_EXPIRED } drop_reaso
 void shard_drop(memory_shard *shard, table_place place, uint64_t hash, drop_reason reason,
                 garbage *trash);
 /*
- * Keep room for two more values; opens the lock for a moment when there was not.  Never while a
- * cell is taken that is not an entry yet: emptying a chunk would trip over it.
+ * Keep room for two more values; opens the lock for a moment when there was not, unless the trash
+ * is `closed` and there is memory for more of it.  Never while a cell is taken that is not an entry
+ * yet: emptying a chunk would trip over it.
  */
 void shard_trim(memory_shard *shard, garbage *trash);
 void shard_free_garbage(garbage *trash);

@@ -202,7 +202,7 @@ static brisk_err run_edit(workshop *w, shard_edit fn, void *ctx, garbage *trash)
 
 brisk_err shard_update(memory_shard *shard, const brisk_key *key, shard_edit edit, void *ctx)
 {
-    garbage trash = {.count = 0};
+    garbage trash = {.closed = true};
     workshop w; /* not cleared: it is large */
     w.edit = (brisk_memory_edit){.data = w.small, .resize = resize, .private_ = &w};
     w.shard = shard;

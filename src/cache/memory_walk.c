@@ -126,7 +126,7 @@ static brisk_err expire_at(memory_shard *shard, const brisk_key *key, table_plac
 
 brisk_err shard_expire(memory_shard *shard, const brisk_key *key, uint64_t expires_at_ns)
 {
-    garbage trash = {.count = 0};
+    garbage trash = {.closed = true};
     shard_lock(shard);
     shard_drain(shard);
     table_place place;

@@ -300,6 +300,68 @@ static void test_update_obeys(void **state)
 
 /* --- many --------------------------------------------------------------------------------- */
 
+/* Others' values go when an update makes room, and whose release comes back finds it done. */
+typedef struct intruder {
+    brisk_tier *tier;
+    brisk_key key;
+    bool armed;
+} intruder;
+
+static brisk_err add_one(void *ctx, brisk_memory_edit *edit)
+{
+    (void)ctx;
+    if (!edit->present && !edit->resize(edit, 1)) {
+        return BRISK_ERR_FULL;
+    }
+    edit->data[0]++;
+    return BRISK_OK;
+}
+
+static brisk_err add_one_and_grow(void *ctx, brisk_memory_edit *edit)
+{
+    brisk_err err = add_one(ctx, edit);
+    return err != BRISK_OK || edit->resize(edit, 900000) ? err : BRISK_ERR_FULL;
+}
+
+static void intrude(void *ctx)
+{
+    intruder *self = ctx;
+    if (self->armed) {
+        self->armed = false;
+        CHECK_OK(brisk_memory_update(self->tier, &self->key, add_one, NULL));
+    }
+}
+
+/* Values by reference, many more than the tier has room for. */
+static void fill_by_reference(intruder *self, void (*release)(void *ctx))
+{
+    static const char bytes[5000];
+    for (uint32_t i = 0; i < 4000; i++) {
+        brisk_key key = brisk_key_of(&i, sizeof i);
+        brisk_value *value = NULL;
+        CHECK_OK(brisk_value_wrap(bytes, sizeof bytes, release, self, NULL, &value));
+        CHECK_OK(self->tier->ops->put(self->tier, &key, value, NULL));
+        brisk_value_unref(value);
+    }
+}
+
+static void test_update_is_one_step_though_much_must_go(void **state)
+{
+    (void)state;
+    intruder self = {.key = key_of("counter")};
+    self.tier =
+        make_tier(&(brisk_memory_tier_opts){.bytes_max = 8 << 20, .shards = 1, .policy = "lru"});
+    fill_by_reference(&self, intrude);
+    CHECK_OK(brisk_memory_update(self.tier, &self.key, add_one, NULL));
+    self.armed = true;
+    CHECK_OK(brisk_memory_update(self.tier, &self.key, add_one_and_grow, NULL));
+    CHECK(!self.armed);
+    static unsigned char read[1000000];
+    CHECK_OK(brisk_memory_read(self.tier, &self.key, read, sizeof read, NULL));
+    CHECK_U64(read[0], ==, 3);
+    brisk_tier_destroy(self.tier);
+}
+
 static void test_batch_is_many_gets(void **state)
 {
     (void)state;
@@ -629,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_update_appends),
         cmocka_unit_test(test_update_leaves_readers_alone),
         cmocka_unit_test(test_update_obeys),
+        cmocka_unit_test(test_update_is_one_step_though_much_must_go),
         cmocka_unit_test(test_batch_is_many_gets),
         cmocka_unit_test(test_scan_sees_what_stays),
         cmocka_unit_test(test_scan_at_rest),
