@@ -548,7 +548,7 @@ static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *look
     }
     for (uint32_t i = 0; i < cache->tier_count; i++) {
         cache_slot *slot = &cache->slots[i];
-        if (!cache_is_asked(lookup->opts->tiers, i) || !cache_may_ask(cache, slot)) {
+        if (!cache_is_asked(lookup->opts->tiers, i)) {
             continue;
         }
         if (!later && (slot->tier->flags & BRISK_TIER_FAST) == 0) {
@@ -557,6 +557,10 @@ static bool look_up(brisk_cache *cache, const brisk_key *key, cache_lookup *look
             if (found != BEHIND_NONE) {
                 return found == BEHIND_VALUE;
             }
+        }
+        /* Who may, must: a probe that never ends keeps the others out. */
+        if (!cache_may_ask(cache, slot)) {
+            continue;
         }
         if (missed) {
             remember_version(cache, key, lookup);

@@ -4,6 +4,7 @@
  */
 #include "support/check.h"
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -359,6 +360,56 @@ static void test_promotion_in_the_background(void **state)
 
 /* --- memory ------------------------------------------------------------------------------------ */
 
+/* --- with a queue before the tier --------------------------------------------------------- */
+
+static sem_t put_begun;
+static sem_t put_may_end;
+
+static brisk_err put_waiting(brisk_tier *tier, const brisk_key *key, brisk_value *value,
+                             const brisk_entry_opts *opts)
+{
+    CHECK(sem_post(&put_begun) == 0 && sem_wait(&put_may_end) == 0);
+    return fake_put(tier, key, value, opts);
+}
+
+/* Who is let in as a probe and finds the answer in the queue must not keep the others out. */
+static void test_a_probe_that_the_queue_answers(void **state)
+{
+    (void)state;
+    fixture f;
+    fake_clock_init(&f.clock, 1000);
+    fake_init(&f.tiers[0], "near", BRISK_TIER_FAST);
+    fake_init(&f.tiers[1], "far", 0);
+    brisk_tier *tiers[] = {&f.tiers[0].base, &f.tiers[1].base};
+    brisk_cache_opts opts = {
+        .tiers = tiers,
+        .tier_count = 2,
+        .tiers_behind = true,
+        .clock = &f.clock.base,
+        .breaker = {.errors = 3, .slow_ns = 10 * MS, .open_ns = 100 * MS, .probes = 100}};
+    CHECK_OK(brisk_cache_create(&opts, &f.cache));
+    CHECK(sem_init(&put_begun, 0, 0) == 0 && sem_init(&put_may_end, 0, 0) == 0);
+    put_in(&f, "far", "v", 2);
+    break_it(&f);
+    brisk_tier_ops waiting = fake_ops;
+    waiting.put = put_waiting;
+    f.tiers[1].base.ops = &waiting;
+    fake_clock_advance(&f.clock, 100 * MS);
+    put_in(&f, "first", "1", 0);
+    CHECK(sem_wait(&put_begun) == 0);
+    CHECK(stats_of(&f).breaker == BRISK_BREAKER_HALF_OPEN);
+    put_in(&f, "second", "2", 0); /* waits behind it */
+    brisk_key second = key_of("second");
+    CHECK_OK(fake_remove(&f.tiers[0].base, &second));
+    CHECK(ask(&f, "second", 0, "2") == 1);
+    CHECK(sem_post(&put_may_end) == 0 && sem_post(&put_may_end) == 0);
+    CHECK_OK(brisk_cache_flush(f.cache, UINT64_C(10000) * MS));
+    CHECK(stats_of(&f).breaker == BRISK_BREAKER_HALF_OPEN);
+    CHECK(ask(&f, "far", 0, "v") == 1);
+    brisk_cache_destroy(f.cache);
+    CHECK(sem_destroy(&put_begun) == 0 && sem_destroy(&put_may_end) == 0);
+}
+
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -405,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_shared_tier_is_told_first),
         cmocka_unit_test(test_disabled),
         cmocka_unit_test(test_promotion_in_the_background),
+        cmocka_unit_test(test_a_probe_that_the_queue_answers),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
