@@ -23,7 +23,8 @@ typedef struct plan {
 
 uint64_t put_value_max(const memory_shard *shard)
 {
-    return shard->bytes_budget / SHARD_VALUE_SHARE;
+    /* Relaxed: what fitted a moment ago and no longer does finds no room later. */
+    return atomic_load_explicit(&shard->value_max, memory_order_relaxed);
 }
 
 static uint32_t fields_of(const memory_shard *shard, const shard_item *item)

@@ -88,6 +88,7 @@ brisk_err shard_init(memory_shard *shard, const shard_opts *opts)
         .ring_stride = opts->ring_stride,
         .ring_count = opts->ring_count,
         .bytes_budget = opts->bytes,
+        .value_max = opts->bytes / SHARD_VALUE_SHARE,
         .entries_max = opts->entries_max != 0 ? opts->entries_max : UINT64_MAX,
         .track_use = tier->track_use || tier->cold_codec != BRISK_COLD_NONE,
         .cold_codec = tier->cold_codec,

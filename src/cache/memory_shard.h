@@ -89,9 +89,10 @@ typedef struct shard_order {
 typedef struct memory_shard {
     /* For readers without the lock. */
     _Alignas(64) memory_table table;
-    uint32_t lines_end;     /* lines below are in the region; never changes */
-    bool recycles;          /* copies may be made of the thread's kept blocks; never changes */
-    _Atomic uint32_t watch; /* SHARD_NOTES, SHARD_TAP: whom hits concern; never 0 again */
+    uint32_t lines_end;         /* lines below are in the region; never changes */
+    bool recycles;              /* copies may be made of the thread's kept blocks; never changes */
+    _Atomic uint32_t watch;     /* SHARD_NOTES, SHARD_TAP: whom hits concern; never 0 again */
+    _Atomic uint64_t value_max; /* largest value that is kept: a share of bytes_budget */
     const brisk_alloc *alloc;
     const brisk_clock *clock;
     /* Under the lock. */

@@ -258,6 +258,7 @@ brisk_err shard_resize(memory_shard *shard, uint64_t bytes, uint64_t entries_max
     shard_lock(shard);
     shard_drain(shard);
     shard->bytes_budget = bytes;
+    atomic_store_explicit(&shard->value_max, bytes / SHARD_VALUE_SHARE, memory_order_relaxed);
     shard->entries_max = entries_max != 0 ? entries_max : UINT64_MAX;
     while (shard->bytes_used > bytes || shard->entries > shard->entries_max) {
         if (!(shard->bytes_used > bytes && room_collect(shard, true)) &&

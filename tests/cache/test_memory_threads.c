@@ -478,6 +478,36 @@ static void *ask_number(void *ctx)
     return NULL;
 }
 
+/* Limits change while others write: what they judge by is one or the other. */
+static void *resize_often(void *arg)
+{
+    brisk_tier *tier = arg;
+    for (uint32_t i = 0; i < 200; i++) {
+        CHECK_OK(brisk_memory_resize(tier, i % 2 == 0 ? 1 << 20 : 2 << 20, i % 2 == 0 ? 100 : 0));
+    }
+    return NULL;
+}
+
+static void test_resize_among_puts(void **state)
+{
+    (void)state;
+    brisk_tier *tier = NULL;
+    brisk_memory_tier_opts opts = {.bytes_max = 2 << 20, .shards = 1};
+    CHECK_OK(brisk_memory_tier_create(&opts, &tier));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, resize_often, tier) == 0);
+    static const char bytes[3000];
+    for (uint32_t i = 0; i < 20000; i++) {
+        brisk_key key = brisk_key_of(&i, sizeof i);
+        CHECK_OK(brisk_memory_put_bytes(tier, &key, bytes, i % sizeof bytes, NULL));
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    brisk_tier_stats stats;
+    tier->ops->read_stats(tier, &stats);
+    CHECK_U64(stats.bytes, <=, stats.bytes_max);
+    brisk_tier_destroy(tier);
+}
+
 /* A thousand threads one after another use few numbers: they are given back. */
 static void test_thread_numbers_are_used_again(void **state)
 {
@@ -501,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_histories_of_a_stack_have_an_order),
         cmocka_unit_test(test_readers_never_see_another_entry),
         cmocka_unit_test(test_growing_under_readers),
+        cmocka_unit_test(test_resize_among_puts),
         cmocka_unit_test(test_thread_numbers_are_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
