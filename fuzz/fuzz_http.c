@@ -1,7 +1,7 @@
 /*
  * fuzz_http.c -- any bytes as the lines of an answer's head.  Oracle: the ETag is terminated and has
- * no byte that was not there; ages are bounded; the order of two Cache-Control lines does not make
- * an answer storable that one of them forbids.
+ * no control characters, since it goes into the next request's head; ages are bounded; the order of
+ * two Cache-Control lines does not make an answer storable that one of them forbids.
  */
 #include <string.h>
 
@@ -24,6 +24,9 @@ static void read_all(http_response *response, const char *text, size_t size)
         BRISK_ASSERT(!forbidden || response->no_store || again || copy[0] == 'H' || copy[0] == 'h');
         free(copy);
         BRISK_ASSERT(memchr(response->etag, '\0', sizeof response->etag) != NULL);
+        for (const char *c = response->etag; *c != '\0'; c++) {
+            BRISK_ASSERT((unsigned char)*c >= ' ' && *c != 127);
+        }
         BRISK_ASSERT(response->age_s <= UINT64_C(365) * 86400 * 100);
         BRISK_ASSERT(response->max_age_s <= UINT64_C(365) * 86400 * 100);
         at += line;

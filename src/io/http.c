@@ -286,6 +286,17 @@ static void read_cache_control(http_response *response, const char *text, size_t
     }
 }
 
+/* A CR alone, say, which would end the line of the next request's head that the ETag goes into. */
+static bool has_control(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 127) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void http_read_header(http_response *response, const char *line, size_t size)
 {
     while (size > 0 && strchr("\r\n \t", line[size - 1]) != NULL && line[size - 1] != '\0') {
@@ -310,7 +321,7 @@ void http_read_header(http_response *response, const char *line, size_t size)
         value_size--;
     }
     if (is_word(line, name, "etag") && value_size > 0 && value_size < HTTP_ETAG_MAX &&
-        memchr(value, '\0', value_size) == NULL) {
+        !has_control(value, value_size)) {
         memcpy(response->etag, value, value_size);
         response->etag[value_size] = '\0';
     } else if (is_word(line, name, "cache-control")) {
