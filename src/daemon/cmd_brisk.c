@@ -295,6 +295,7 @@ static void wait_for(client *c, load *l, const resp_bytes *argv, uint32_t argc,
         reply_error(c, "OOM out of memory");
         return;
     }
+    c->fetch_tries = 0;
     c->wait_for = l;
     c->block = CLIENT_LOADING;
     s->blocked_count++;

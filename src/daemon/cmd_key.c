@@ -15,6 +15,8 @@ static void remove_keys(client *c, const resp_bytes *argv, uint32_t argc, const 
         if (keyspace_remove(&c->server->keys, argv[i])) {
             changed(c, argv[i], NOTIFY_GENERIC, event);
             count++;
+        } else if (c->server->disk != NULL) {
+            changed_quietly(c, argv[i]); /* on disk it may be, pushed out by the other keys */
         }
     }
     resp_put_integer(&c->worker->out, count);

@@ -27,7 +27,7 @@
 #include "base/assert.h"
 #include "base/thread.h"
 
-enum { READERS = 2, PENDING_BYTES_MAX = 64 << 20, OP_OVERHEAD = 1024 };
+enum { READERS = 2, PENDING_BYTES_MAX = 64 << 20, OP_OVERHEAD = 1024, TRIES_MAX = 8 };
 
 static const uint64_t tend_bytes = 4 << 20;
 
@@ -369,6 +369,10 @@ bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t 
 {
     disk *d = c->server->disk;
     bool waits = false;
+    /* Again, when what came pushed something else out that is needed; not for what is nowhere. */
+    if (c->fetch_tries == TRIES_MAX || (c->fetch_tries > 0 && !c->fetch_found)) {
+        return false;
+    }
     c->fetches = 0;
     if (cmd->run == command_exec) {
         for (size_t i = 0; i < c->queue.count; i++) {
@@ -385,6 +389,8 @@ bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t 
         c->fetches = 0; /* out of memory: answered from memory alone */
         return false;
     }
+    c->fetch_tries++;
+    c->fetch_found = false;
     c->block = CLIENT_FETCHING;
     c->server->blocked_count++;
     return true;
@@ -424,6 +430,9 @@ static void finish_fetch(disk *d, fetch *f, const brisk_key *key, const brisk_hi
     take_found(d, f, key, hit);
     for (size_t i = 0; i < f->clients.count; i++) {
         client *c = client_find(s, f->clients.items[i]);
+        if (c != NULL && c->block == CLIENT_FETCHING && (hit != NULL || f->outdated)) {
+            c->fetch_found = true;
+        }
         if (c != NULL && c->block == CLIENT_FETCHING && c->fetches > 0 && --c->fetches == 0) {
             client_unblock(c);
         }

@@ -287,6 +287,16 @@ static void forget_caching(client *c, const command *cmd)
     }
 }
 
+/* What was said for one command (REPLY SKIP, CACHING) is over, unless the command waits. */
+static void finish(client *c, const command *cmd, size_t mark)
+{
+    if (c->block == CLIENT_READY) {
+        forget_caching(c, cmd);
+        silence(c, mark);
+    }
+    take_inbox(c);
+}
+
 static void count_refusal(client *c, size_t mark)
 {
     const resp_writer *out = &c->worker->out;
@@ -301,6 +311,7 @@ void command_dispatch(client *c, const command *found, const resp_bytes *argv, u
     size_t mark = c->worker->out.size;
     s->stats.commands++;
     c->commands++;
+    c->fetch_tries = 0;
     const command *cmd = look_up(c, found, argv, argc);
     if (cmd != NULL) {
         c->last_command = cmd;
@@ -319,22 +330,16 @@ void command_dispatch(client *c, const command *found, const resp_bytes *argv, u
         reject(c, NULL);
         count_refusal(c, mark);
     }
-    forget_caching(c, cmd);
-    silence(c, mark);
-    take_inbox(c);
+    finish(c, cmd, mark);
 }
 
+/* From where it began to wait, so that keys that are on disk are fetched after a pause, too. */
 void command_run_held(client *c)
 {
     client_held held = c->held;
     c->held = (client_held){0};
     size_t mark = c->worker->out.size;
-    if (c->flags & CLIENT_MULTI && !multi_is_immediate(held.command)) {
-        enqueue(c, held.command, held.argv, held.argc);
-    } else {
-        command_call(c, held.command, held.argv, held.argc);
-    }
+    run_checked(c, held.command, held.argv, held.argc);
     client_held_free(c, &held);
-    silence(c, mark);
-    take_inbox(c);
+    finish(c, held.command, mark);
 }

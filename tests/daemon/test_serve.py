@@ -494,6 +494,52 @@ def eviction_tells_trackers():
 
 
 @case
+def what_waits_runs_as_if_it_had_not():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--disk", folder) as server:
+            check(server.client().ok("MSET", "n", "41", "m", "7", "o", "8") == "OK")
+        with Serving("--disk", folder, "--threads", "2") as server:
+            client, other = server.client(), server.client()
+            # After a pause the disk is asked, too.
+            client.ok("CLIENT", "PAUSE", "100000", "WRITE")
+            other.send("INCR", "n")
+            check(wait_until(lambda: b"blocked_clients:1" in client.ok("INFO", "clients")))
+            client.ok("CLIENT", "UNPAUSE")
+            check(other.read() == 42)
+            # A reply that is not wanted stays away, however long it takes.
+            for command in (("CLIENT", "REPLY", "SKIP"), ("GET", "m"), ("ECHO", "x")):
+                other.send(*command)
+            check(other.read() == b"x")
+            other.ok("HELLO", "3")
+            other.ok("CLIENT", "TRACKING", "ON", "OPTIN")
+            other.ok("CLIENT", "CACHING", "YES")
+            check(other.ok("GET", "o") == b"8")
+            client.ok("SET", "o", "9")
+            check(other.read() == [b"invalidate", [b"o"]])
+
+
+@case
+def many_keys_at_once_from_disk():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--disk", folder, memory="1MiB") as server:
+            client = server.client()
+            count = 12000
+            for i in range(count):
+                client.send("SET", f"counter:{'x' * 20}:{i}", "1000")
+            for i in range(count):
+                check(client.read() == "OK")
+            keys = [f"counter:{'x' * 20}:{i}" for i in range(0, count, 6)]
+            check(client.ok("MGET", *keys).count(b"1000") == len(keys))
+            client.ok("DEL", *[f"counter:{'x' * 20}:{i}" for i in range(count)])
+            found = 0
+            for i in range(count):
+                client.send("EXISTS", f"counter:{'x' * 20}:{i}")
+            for i in range(count):
+                found += client.read()
+            check(found == 0, f"{found} came back")
+
+
+@case
 def pause_and_unpause():
     with Serving("--threads", "2") as server:
         client, other = server.client(), server.client()
