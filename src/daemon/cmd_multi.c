@@ -22,10 +22,17 @@ typedef struct watchers {
 
 /* --- watching ----------------------------------------------------------------------------- */
 
+/* By the shorter of the two lists: a client may watch many keys, and a key have many watchers. */
 static bool is_watched_by(const client *c, const dict_entry *entry)
 {
-    for (size_t i = 0; i < c->watches.count; i++) {
+    const watchers *w = entry->value;
+    for (size_t i = 0; i < c->watches.count && w->clients.count > c->watches.count; i++) {
         if (c->watches.items[i].key == entry) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < w->clients.count && w->clients.count <= c->watches.count; i++) {
+        if (w->clients.items[i] == c) {
             return true;
         }
     }

@@ -2,7 +2,7 @@
  * conn.c -- reading, sending, backpressure, closing.
  *
  * Invariant: EPOLLIN is asked for exactly while the connection may be worked on; EPOLLOUT exactly
- * while bytes are unsent.  A connection that died stays in memory until the round ends, since the
+ * while bytes are unsent; EPOLLRDHUP while it waits for long.  A connection that died stays in memory until the round ends, since the
  * same wait may have returned another event for it.
  */
 #include "daemon/conn.h"
@@ -34,8 +34,9 @@ static void ask_for_events(conn *c)
     if (c->dead) {
         return;
     }
-    uint32_t events =
-        (may_work(c) ? (uint32_t)EPOLLIN : 0U) | (conn_unsent(c) > 0 ? (uint32_t)EPOLLOUT : 0U);
+    uint32_t events = (may_work(c) ? (uint32_t)EPOLLIN : 0U) |
+                      (conn_unsent(c) > 0 ? (uint32_t)EPOLLOUT : 0U) |
+                      (c->waiting && c->for_long ? (uint32_t)EPOLLRDHUP : 0U);
     if (events != c->events) {
         loop_rewatch(&c->worker->loop, c->fd, events, &c->source);
         c->events = events;
@@ -325,7 +326,8 @@ static void work(conn *c, unsigned char *data, size_t size)
         return;
     }
     BRISK_ASSERT(used <= size);
-    c->waiting = next == PROTOCOL_WAIT && !c->choked;
+    c->waiting = (next == PROTOCOL_WAIT || next == PROTOCOL_WAIT_LONG) && !c->choked;
+    c->for_long = next == PROTOCOL_WAIT_LONG;
     if (next == PROTOCOL_CLOSE || c->closing) {
         drop_in(c);
         conn_finish(c);
@@ -467,7 +469,7 @@ static void ready(loop_source *source, uint32_t events)
         if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
             receive(c);
         }
-    } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+    } else if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) {
         conn_kill(c);
     }
 }

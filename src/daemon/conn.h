@@ -33,9 +33,10 @@ typedef struct conn conn;
 typedef struct worker worker;
 
 typedef enum protocol_next {
-    PROTOCOL_MORE,  /* everything whole was worked on: more bytes are needed */
-    PROTOCOL_WAIT,  /* not now: conn_resume when it may go on */
-    PROTOCOL_CLOSE, /* send what was written, then close */
+    PROTOCOL_MORE,      /* everything whole was worked on: more bytes are needed */
+    PROTOCOL_WAIT,      /* not now: conn_resume when it may go on */
+    PROTOCOL_WAIT_LONG, /* likewise, perhaps for long: a peer that goes meanwhile is noticed */
+    PROTOCOL_CLOSE,     /* send what was written, then close */
 } protocol_next;
 
 typedef struct protocol {
@@ -67,7 +68,8 @@ struct conn {
     uint64_t active_ns; /* monotonic; when something was read last */
     int fd;
     uint32_t events; /* what epoll is asked for */
-    bool waiting;    /* for conn_resume */
+    bool waiting;    /* for conn_resume ... */
+    bool for_long;   /* ... and it is over when the peer goes */
     bool choked;     /* until enough is sent */
     bool closing;    /* when all is sent */
     bool dead;       /* closed; freed after this round */

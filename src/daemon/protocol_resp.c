@@ -10,6 +10,7 @@
  * second time).  What was read too far is read again later.
  */
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/client.h"
 #include "daemon/command.h"
@@ -105,14 +106,17 @@ static void refuse(client *c)
 }
 
 /* What is to become of the client, as seen under the lock. */
-typedef enum verdict { GO_ON, WAIT, END } verdict;
+typedef enum verdict { GO_ON, WAIT, WAIT_LONG, END } verdict;
 
 static verdict judge(const client *c)
 {
     if ((c->flags & CLIENT_CLOSE) != 0) {
         return END;
     }
-    return c->block == CLIENT_READY ? GO_ON : WAIT;
+    if (c->block == CLIENT_READY) {
+        return GO_ON;
+    }
+    return c->block == CLIENT_FETCHING ? WAIT : WAIT_LONG; /* for another, who may never come */
 }
 
 /* The command that waited, when it may go on. */
@@ -131,8 +135,8 @@ static verdict run_held(client *c)
 
 static protocol_next next_of(client *c, verdict v)
 {
-    c->waits = v == WAIT;
-    return v == WAIT ? PROTOCOL_WAIT : PROTOCOL_CLOSE;
+    c->waits = v == WAIT || v == WAIT_LONG;
+    return v == WAIT ? PROTOCOL_WAIT : v == WAIT_LONG ? PROTOCOL_WAIT_LONG : PROTOCOL_CLOSE;
 }
 
 static protocol_next take(conn *connection, unsigned char *data, size_t size, size_t *used)
@@ -187,6 +191,14 @@ static protocol_next take(conn *connection, unsigned char *data, size_t size, si
     }
 }
 
+static bool is_unix(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof address;
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+           address.ss_family == AF_UNIX;
+}
+
 static bool is_stranger(const client *c)
 {
     char text[128];
@@ -212,12 +224,7 @@ static bool open_client(conn *connection)
         refused = c == NULL ? "ERR out of memory" : NULL;
     }
     if (c != NULL) {
-        char local[128];
-        client_local(c, local, sizeof local);
-        c->flags |=
-            s->unix_path[0] != '\0' && strncmp(local, s->unix_path, strlen(s->unix_path)) == 0
-                ? (uint32_t)CLIENT_UNIX
-                : 0U;
+        c->flags |= is_unix(connection->fd) ? (uint32_t)CLIENT_UNIX : 0U;
         if (is_stranger(c)) {
             refused = "DENIED brisk is in protected mode: it has no password and answers only "
                       "this machine. Give it one with --password-file, or set "

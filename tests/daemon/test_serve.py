@@ -382,6 +382,31 @@ def one_flight_per_key():
 
 
 @case
+def who_waits_and_goes_is_gone():
+    with Serving("--threads", "2") as server:
+        first = server.client()
+        check(first.ok("BRISK.LOAD", "k", "LEASE", "600000")[0] == b"LEASE")
+        for _ in range(20):
+            other = server.client()
+            other.send("BRISK.LOAD", "k", "WAIT", "3600000")
+            other.close()
+        check(wait_until(lambda: b"connected_clients:1\r" in first.ok("INFO", "clients")))
+        check(wait_until(lambda: b"blocked_clients:0\r" in first.ok("INFO", "clients")))
+
+
+@case
+def many_watched_keys():
+    with Serving() as server:
+        client, other = server.client(), server.client(3.0 if not SANITIZED else 30.0)
+        client.send("WATCH", *[f"k{i}" for i in range(200000)])
+        check(other.ok("PING") == "PONG")
+        check(client.read() == "OK")
+        other.ok("SET", "k199999", "1")
+        client.ok("MULTI")
+        check(client.ok("EXEC") is None)
+
+
+@case
 def a_lease_ends():
     with Serving() as server:
         first, second = server.client(), server.client()
