@@ -94,7 +94,9 @@ client *client_create(conn *connection)
 static void drop_text(client *c, char **text)
 {
     if (*text != NULL) {
-        c->server->alloc->release(c->server->alloc->ctx, *text, strlen(*text) + 1, 1);
+        size_t size = strlen(*text) + 1;
+        c->server->alloc->release(c->server->alloc->ctx, *text, size, 1);
+        server_let_go(c->server, size);
     }
     *text = NULL;
 }
@@ -103,8 +105,12 @@ bool client_set_text(client *c, char **text, resp_bytes bytes)
 {
     char *copy = NULL;
     if (bytes.size > 0) {
+        if (!server_keep(c->server, bytes.size + 1)) {
+            return false;
+        }
         copy = c->server->alloc->acquire(c->server->alloc->ctx, bytes.size + 1, 1);
         if (copy == NULL) {
+            server_let_go(c->server, bytes.size + 1);
             return false;
         }
         memcpy(copy, bytes.data, bytes.size);
@@ -253,9 +259,13 @@ bool client_hold(client *c, client_held *held, const command *cmd, const resp_by
     for (uint32_t i = 0; i < argc; i++) {
         bytes += argv[i].size;
     }
+    if (!server_keep(c->server, bytes)) {
+        return false;
+    }
     resp_bytes *copy =
         c->server->alloc->acquire(c->server->alloc->ctx, bytes, _Alignof(resp_bytes));
     if (copy == NULL) {
+        server_let_go(c->server, bytes);
         return false;
     }
     unsigned char *at = (unsigned char *)(copy + argc);
@@ -275,6 +285,7 @@ void client_held_free(client *c, client_held *held)
     if (held->argv != NULL) {
         c->server->alloc->release(c->server->alloc->ctx, held->argv, held->bytes,
                                   _Alignof(resp_bytes));
+        server_let_go(c->server, held->bytes);
     }
     *held = (client_held){0};
 }

@@ -27,7 +27,7 @@
 #include "daemon/loads.h"
 #include "daemon/server.h"
 
-enum { WAIT_MS = 5000, LEASE_MS = 10000, MS_MAX = 3600 * 1000, STATS_TEXT_MAX = 65536 };
+enum { LOADS_MAX = 65536, WAIT_MS = 5000, LEASE_MS = 10000, MS_MAX = 3600 * 1000, STATS_TEXT_MAX = 65536 };
 
 typedef struct load {
     dict_entry *entry;
@@ -38,6 +38,7 @@ typedef struct load {
 } load;
 
 struct loads {
+    server *server;
     const brisk_alloc *alloc;
     dict loads; /* key -> load */
     uint64_t next_token;
@@ -46,20 +47,27 @@ struct loads {
     uint64_t timeouts;
 };
 
-brisk_err loads_create(const brisk_alloc *alloc, struct loads **ret)
+brisk_err loads_create(server *s, struct loads **ret)
 {
+    const brisk_alloc *alloc = s->alloc;
     struct loads *own = alloc->acquire(alloc->ctx, sizeof *own, _Alignof(struct loads));
     if (own == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    *own = (struct loads){.alloc = alloc, .next_token = 1};
+    *own = (struct loads){.server = s, .alloc = alloc, .next_token = 1};
     dict_init(&own->loads, alloc);
     *ret = own;
     return BRISK_OK;
 }
 
+static size_t kept_bytes(size_t key_size)
+{
+    return key_size + KEPT_OVERHEAD;
+}
+
 static void free_load(struct loads *own, load *l)
 {
+    server_let_go(own->server, kept_bytes(l->entry->size));
     dict_remove(&own->loads, l->entry);
     own->alloc->release(own->alloc->ctx, l, sizeof *l, _Alignof(load));
 }
@@ -210,10 +218,14 @@ static bool parse_load(client *c, const resp_bytes *argv, uint32_t argc, load_op
     return true;
 }
 
-/* NULL: out of memory. */
+/* NULL: out of memory, or too many. */
 static load *lease(client *c, resp_bytes key, int64_t lease_ms)
 {
     struct loads *own = c->server->own;
+    if (own->loads.count >= LOADS_MAX || !server_keep(c->server, kept_bytes(key.size))) {
+        reply_error(c, "OOM too many loads are under way");
+        return NULL;
+    }
     dict_entry *entry = dict_add(&own->loads, key.data, key.size);
     load *l =
         entry != NULL ? own->alloc->acquire(own->alloc->ctx, sizeof *l, _Alignof(load)) : NULL;
@@ -221,6 +233,7 @@ static load *lease(client *c, resp_bytes key, int64_t lease_ms)
         if (entry != NULL) {
             dict_remove(&own->loads, entry);
         }
+        server_let_go(c->server, kept_bytes(key.size));
         reply_error(c, "OOM out of memory");
         return NULL;
     }

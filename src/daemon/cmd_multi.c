@@ -49,7 +49,13 @@ static void drop_key(server *s, dict_entry *entry)
     dict_remove(&s->watched, entry);
 }
 
-static bool watch(client *c, resp_bytes key)
+static size_t kept_bytes(size_t key_size)
+{
+    return key_size + KEPT_OVERHEAD;
+}
+
+/* False: out of memory. */
+static bool add_watch(client *c, resp_bytes key, bool *ret_new)
 {
     server *s = c->server;
     dict_entry *entry = dict_add(&s->watched, key.data, key.size);
@@ -71,6 +77,7 @@ static bool watch(client *c, resp_bytes key)
     }
     watchers *w = entry->value;
     client_watch own = {.key = entry, .existed = keyspace_has(&s->keys, key)};
+    *ret_new = true;
     if (c->watches.count >= WATCHES_MAX || !BRISK_VEC_PUSH(&w->clients, c)) {
         if (w->clients.count == 0) {
             drop_key(s, entry);
@@ -87,11 +94,25 @@ static bool watch(client *c, resp_bytes key)
     return true;
 }
 
+static bool watch(client *c, resp_bytes key)
+{
+    bool is_new = false;
+    if (!server_keep(c->server, kept_bytes(key.size))) {
+        return false;
+    }
+    bool good = add_watch(c, key, &is_new);
+    if (!good || !is_new) {
+        server_let_go(c->server, kept_bytes(key.size));
+    }
+    return good;
+}
+
 void multi_unwatch(client *c)
 {
     for (size_t i = 0; i < c->watches.count; i++) {
         dict_entry *entry = c->watches.items[i].key;
         watchers *w = entry->value;
+        server_let_go(c->server, kept_bytes(entry->size));
         for (size_t j = 0; j < w->clients.count; j++) {
             if (w->clients.items[j] == c) {
                 w->clients.items[j] = w->clients.items[--w->clients.count];

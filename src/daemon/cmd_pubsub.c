@@ -104,14 +104,16 @@ static void confirm(client *c, enum name_space space, const char *word, const re
     resp_put_integer(out, (int64_t)count);
 }
 
+/* What a subscription costs: its name here and at the client. */
+static size_t kept_bytes(resp_bytes name)
+{
+    return 2 * (name.size + KEPT_OVERHEAD);
+}
+
 /* False: out of memory, and nothing has changed. */
-static bool listen_to(client *c, enum name_space space, resp_bytes name)
+static bool join(client *c, enum name_space space, dict *own, resp_bytes name)
 {
     pubsub *ps = c->server->pubsub;
-    dict *own = own_names(c, space);
-    if (dict_find(own, name.data, name.size) != NULL) {
-        return true;
-    }
     dict_entry *entry = dict_add(&ps->names[space], name.data, name.size);
     if (entry == NULL) {
         return false;
@@ -139,12 +141,29 @@ static bool listen_to(client *c, enum name_space space, resp_bytes name)
     return true;
 }
 
+static bool listen_to(client *c, enum name_space space, resp_bytes name)
+{
+    dict *own = own_names(c, space);
+    if (dict_find(own, name.data, name.size) != NULL) {
+        return true;
+    }
+    if (!server_keep(c->server, kept_bytes(name))) {
+        return false;
+    }
+    bool good = join(c, space, own, name);
+    if (!good) {
+        server_let_go(c->server, kept_bytes(name));
+    }
+    return good;
+}
+
 static void stop_listening(client *c, enum name_space space, resp_bytes name)
 {
     pubsub *ps = c->server->pubsub;
     dict_entry *entry = dict_find(&ps->names[space], name.data, name.size);
     BRISK_ASSERT(entry != NULL);
     listeners *l = entry->value;
+    server_let_go(c->server, kept_bytes(name));
     for (size_t i = 0; i < l->clients.count; i++) {
         if (l->clients.items[i] == c) {
             memmove(&l->clients.items[i], &l->clients.items[i + 1],
@@ -274,9 +293,10 @@ uint32_t pubsub_publish(server *s, resp_bytes channel, resp_bytes message)
 {
     uint32_t count = publish_in(s, CHANNELS, channel, message);
     dict *patterns = &s->pubsub->names[PATTERNS];
+    uint64_t effort = GLOB_EFFORT;
     for (dict_entry *e = dict_next(patterns, NULL); e != NULL; e = dict_next(patterns, e)) {
         resp_bytes pattern = {.data = e->key, .size = e->size};
-        if (!glob_match(pattern, channel, false)) {
+        if (!glob_match_within(pattern, channel, false, &effort)) {
             continue;
         }
         listeners *l = e->value;
@@ -324,9 +344,10 @@ static void list_channels(client *c, enum name_space space, const resp_bytes *pa
     dict *names = &c->server->pubsub->names[space];
     size_t mark = out->size;
     size_t count = 0;
+    uint64_t effort = GLOB_EFFORT;
     for (dict_entry *e = dict_next(names, NULL); e != NULL; e = dict_next(names, e)) {
         resp_bytes name = {.data = e->key, .size = e->size};
-        if (pattern == NULL || glob_match(*pattern, name, false)) {
+        if (pattern == NULL || glob_match_within(*pattern, name, false, &effort)) {
             resp_put_bulk(out, name.data, name.size);
             count++;
         }

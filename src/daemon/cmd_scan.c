@@ -11,6 +11,7 @@ typedef struct walk {
     client *c;
     const resp_bytes *pattern; /* NULL: everything */
     size_t count;
+    uint64_t effort; /* left for matching */
     bool none; /* of a type that there is none of */
 } walk;
 
@@ -18,22 +19,36 @@ static void see(void *ctx, const brisk_memory_visit *visit)
 {
     walk *w = ctx;
     resp_bytes key = keyspace_shown(visit->key, visit->key_size);
-    if (!w->none && (w->pattern == NULL || glob_match(*w->pattern, key, false))) {
+    if (!w->none && (w->pattern == NULL || glob_match_within(*w->pattern, key, false, &w->effort))) {
         resp_put_bulk(&w->c->worker->out, key.data, key.size);
         w->count++;
     }
 }
 
+/* The pattern goes back too often; the error stands in place of what was found. */
+static bool is_too_costly(client *c, const walk *w, size_t mark)
+{
+    if (w->effort > 0) {
+        return false;
+    }
+    c->worker->out.size = mark;
+    reply_error(c, "ERR the pattern takes too long on these keys");
+    return true;
+}
+
 static void cmd_keys(client *c, const resp_bytes *argv, uint32_t argc)
 {
     (void)argc;
-    walk w = {.c = c, .pattern = &argv[1]};
+    walk w = {.c = c, .pattern = &argv[1], .effort = GLOB_EFFORT};
     resp_writer *out = &c->worker->out;
     size_t mark = out->size;
     uint64_t cursor = 0;
     do {
         cursor = brisk_memory_scan(c->server->keys.tier, cursor, KEYS_STEP, see, &w);
-    } while (cursor != 0 && out->err == BRISK_OK);
+    } while (cursor != 0 && out->err == BRISK_OK && w.effort > 0);
+    if (is_too_costly(c, &w, mark)) {
+        return;
+    }
     resp_put_count_before(out, mark, RESP_ARRAY, w.count);
 }
 
@@ -84,7 +99,7 @@ static void cmd_scan(client *c, const resp_bytes *argv, uint32_t argc)
 {
     uint64_t cursor;
     uint32_t count;
-    walk w = {.c = c};
+    walk w = {.c = c, .effort = GLOB_EFFORT};
     if (!parse_cursor(argv[1], &cursor)) {
         reply_error(c, "ERR invalid cursor");
         return;
@@ -95,6 +110,9 @@ static void cmd_scan(client *c, const resp_bytes *argv, uint32_t argc)
     resp_writer *out = &c->worker->out;
     size_t mark = out->size;
     cursor = brisk_memory_scan(c->server->keys.tier, cursor, count, see, &w);
+    if (is_too_costly(c, &w, mark)) {
+        return;
+    }
     resp_put_count_before(out, mark, RESP_ARRAY, w.count);
     /* The cursor stands before the keys and is known after them. */
     char text[RESP_I64_TEXT + 1];

@@ -189,6 +189,27 @@ static bool is_choked(const conn *c)
             atomic_load_explicit(&s->output_bytes, memory_order_relaxed) > s->limits.output_total);
 }
 
+/* All together hold too much, and this one more than its share: pushes wait for nobody. */
+static bool is_over_share(const conn *c)
+{
+    const server *s = c->worker->server;
+    uint64_t total = atomic_load_explicit(&s->output_bytes, memory_order_relaxed);
+    if (total <= s->limits.output_total) {
+        return false;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        count += atomic_load_explicit(&s->workers[i].conn_count, memory_order_relaxed);
+    }
+    return conn_unsent(c) > s->limits.output_total / (count > 0 ? count : 1);
+}
+
+void conn_push(conn *c, const void *data, size_t size)
+{
+    conn_append(c, data, size);
+    c->pushed = true;
+}
+
 void conn_append(conn *c, const void *data, size_t size)
 {
     size_t before = c->pending.capacity;
@@ -218,6 +239,12 @@ void conn_flush(conn *c)
     if (c->sent == c->pending.size) {
         drop_pending(c);
     }
+    if (c->pushed && is_over_share(c)) {
+        atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
+        conn_kill(c);
+        return;
+    }
+    c->pushed = false;
     if (conn_unsent(c) == 0) {
         if (c->closing && !c->working) {
             conn_kill(c);

@@ -71,6 +71,7 @@ struct conn {
     bool waiting;    /* for conn_resume ... */
     bool for_long;   /* ... and it is over when the peer goes */
     bool choked;     /* until enough is sent */
+    bool pushed;     /* something from elsewhere is behind what is pending */
     bool closing;    /* when all is sent */
     bool dead;       /* closed; freed after this round */
     bool killed;     /* while mail is delivered: it is to be closed ... */
@@ -84,8 +85,10 @@ void conn_open(worker *w, const protocol *p, int fd);
 /* Send what is in worker->out, behind what is pending; false: too much is unsent, or the connection
  * is gone, and the protocol should return WAIT. */
 bool conn_send(conn *c);
-/* Bytes from elsewhere (a push), in order behind what is pending; sent by conn_flush. */
+/* Bytes in order behind what is pending; sent by conn_flush. */
 void conn_append(conn *c, const void *data, size_t size);
+/* Likewise from elsewhere (a message): who does not read it must not use up everybody's memory. */
+void conn_push(conn *c, const void *data, size_t size);
 void conn_flush(conn *c);
 /* The reason to WAIT is gone. */
 void conn_resume(conn *c);

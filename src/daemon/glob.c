@@ -3,6 +3,9 @@
  *
  * When something does not match, only the last '*' needs to take one byte more: whatever an earlier
  * one could take, the last one can, too.  So there is no recursion, and no pattern is exponential.
+ *
+ * It can still be quadratic ("*aaaa...b" on "aaaa..."), which long patterns and texts make seconds:
+ * going back costs effort, of which a command has only so much.
  */
 #include "daemon/glob.h"
 
@@ -60,6 +63,15 @@ static bool element_matches(resp_bytes pattern, size_t *at, unsigned char c, boo
 
 bool glob_match(resp_bytes pattern, resp_bytes text, bool ignore_case)
 {
+    uint64_t effort = GLOB_EFFORT;
+    return glob_match_within(pattern, text, ignore_case, &effort);
+}
+
+bool glob_match_within(resp_bytes pattern, resp_bytes text, bool ignore_case, uint64_t *effort)
+{
+    if (pattern.size > GLOB_PATTERN_MAX) {
+        return false;
+    }
     size_t p = 0;
     size_t t = 0;
     size_t star = SIZE_MAX; /* behind the last '*' ... */
@@ -79,6 +91,12 @@ bool glob_match(resp_bytes pattern, resp_bytes text, bool ignore_case)
         if (star == SIZE_MAX) {
             return false;
         }
+        size_t lost = next - star; /* what was compared for nothing */
+        if (lost > *effort) {
+            *effort = 0;
+            return false;
+        }
+        *effort -= lost > GLOB_FREE ? lost : 0;
         p = star;
         t = ++taken;
     }

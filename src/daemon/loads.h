@@ -6,7 +6,7 @@
 
 #include "daemon/server.h"
 
-BRISK_NODISCARD brisk_err loads_create(const brisk_alloc *alloc, struct loads **ret);
+BRISK_NODISCARD brisk_err loads_create(server *s, struct loads **ret);
 void loads_destroy(struct loads *own);
 /* `key` changed: whoever waits for it looks again. */
 void loads_changed(server *s, resp_bytes key);

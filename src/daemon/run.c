@@ -250,6 +250,9 @@ static void silence(client *c, size_t mark)
 /* Pushes that the command caused, behind its reply. */
 static void take_inbox(client *c)
 {
+    if (c->inbox.err != BRISK_OK) {
+        c->worker->out.err = c->inbox.err; /* one was lost: the connection ends */
+    }
     if (c->inbox.size > 0) {
         resp_put_raw(&c->worker->out, c->inbox.data, c->inbox.size);
         resp_writer_reset(&c->inbox, 0);

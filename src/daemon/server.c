@@ -53,6 +53,22 @@ void server_unlock(server *s)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+bool server_keep(server *s, size_t bytes)
+{
+    /* Relaxed: a sum, and nothing that is read after it. */
+    uint64_t total = atomic_load_explicit(&s->input_bytes, memory_order_relaxed);
+    if (total + bytes > s->limits.input_total / 2) { /* so that requests still come in */
+        return false;
+    }
+    atomic_fetch_add_explicit(&s->input_bytes, bytes, memory_order_relaxed);
+    return true;
+}
+
+void server_let_go(server *s, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&s->input_bytes, bytes, memory_order_relaxed);
+}
+
 void server_mail(worker *w, client *c)
 {
     if ((c->flags & CLIENT_MAIL) != 0) {
@@ -83,7 +99,7 @@ static void deliver_mail(worker *w)
         conn *connection = c->conn;
         if (c->inbox.size > 0 || c->inbox.err != BRISK_OK) {
             connection->pending.err = c->inbox.err;
-            conn_append(connection, c->inbox.data, c->inbox.size);
+            conn_push(connection, c->inbox.data, c->inbox.size);
             resp_writer_reset(&c->inbox, 0);
         }
         connection->killed = (c->flags & CLIENT_KILLED) != 0;
@@ -476,7 +492,7 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
         err = config_create(s, &s->config);
     }
     if (err == BRISK_OK) {
-        err = loads_create(s->alloc, &s->own);
+        err = loads_create(s, &s->own);
     }
     return err;
 }

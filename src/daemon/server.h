@@ -34,6 +34,7 @@
 #include "daemon/loop.h"
 
 enum {
+    KEPT_OVERHEAD = 192, /* of a name: what keeping it costs beside its bytes */
     WORKER_IN_BYTES = 65536,
     WORKERS_MAX = 64,
     LISTENERS_MAX = 8,
@@ -208,6 +209,10 @@ void server_ask_to_stop(server *s);
 /* The lock, and the time with it. */
 void server_lock(server *s);
 void server_unlock(server *s);
+/* Count what clients have us keep (queued commands, names, channels, watched keys) with the
+ * unfinished requests, of whose bound it may take half; false: too much in all. */
+BRISK_NODISCARD bool server_keep(server *s, size_t bytes);
+void server_let_go(server *s, size_t bytes);
 /* Give `w` mail to send; under the lock. */
 void server_mail(worker *w, client *c);
 /* CLIENT UNPAUSE. */

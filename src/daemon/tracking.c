@@ -2,7 +2,7 @@
  * tracking.c -- who read what, and telling them.
  *
  * Invariant: a client with CLIENT_TRACKING_BCAST is in every prefix of its own dict and in no other;
- * `items` is the sum of all lists in the table.
+ * `items` is the sum of all lists in the table, `bytes` of its keys.
  */
 #include "daemon/tracking.h"
 
@@ -11,7 +11,7 @@
 #include "base/assert.h"
 #include "daemon/server.h"
 
-enum { KEYS_MAX_DEFAULT = 1000000, EFFORT = 100 };
+enum { KEYS_MAX_DEFAULT = 1000000, BYTES_MAX = 256 << 20, EFFORT = 100 };
 
 typedef struct id_list {
     uint32_t count;
@@ -30,6 +30,7 @@ struct tracking {
     dict table;    /* key -> id_list */
     dict prefixes; /* prefix -> broadcast */
     uint64_t items;
+    uint64_t bytes;
     uint64_t clients;
     uint64_t keys_max;
     uint32_t effort; /* grows while the bound is not kept */
@@ -59,6 +60,7 @@ static size_t list_bytes(uint32_t capacity)
 static void drop_list(tracking *tr, dict_entry *entry)
 {
     id_list *list = entry->value;
+    tr->bytes -= entry->size;
     if (list != NULL) {
         tr->items -= list->count;
         tr->alloc->release(tr->alloc->ctx, list, list_bytes(list->capacity), _Alignof(id_list));
@@ -174,8 +176,12 @@ void tracking_remember(client *c, const command *cmd, const resp_bytes *argv, ui
     int64_t last = cmd->key_last >= 0 ? cmd->key_last : (int64_t)argc + cmd->key_last;
     for (int64_t i = cmd->key_first; i <= last && i < (int64_t)argc; i += cmd->key_step) {
         dict_entry *entry = dict_add(&tr->table, argv[i].data, argv[i].size);
+        tr->bytes += entry != NULL && entry->value == NULL ? entry->size : 0;
         if (entry == NULL || !add_id(tr, entry, c->id)) {
             tell(c, argv[i]); /* no memory to remember it: it must not be kept */
+            if (entry != NULL && entry->value == NULL) {
+                drop_list(tr, entry);
+            }
         }
     }
 }
@@ -281,15 +287,20 @@ void tracking_broadcast(server *s)
     }
 }
 
+static bool is_too_much(const tracking *tr)
+{
+    return (tr->keys_max != 0 && tr->table.count > tr->keys_max) || tr->bytes > BYTES_MAX;
+}
+
 void tracking_limit(server *s)
 {
     tracking *tr = s->tracking;
-    if (tr->keys_max == 0 || tr->table.count <= tr->keys_max) {
+    if (!is_too_much(tr)) {
         tr->effort = 0;
         return;
     }
     tr->effort++;
-    for (uint32_t i = EFFORT * tr->effort; i > 0 && tr->table.count > tr->keys_max; i--) {
+    for (uint32_t i = EFFORT * tr->effort; i > 0 && is_too_much(tr); i--) {
         dict_entry *entry = dict_some(&tr->table, brisk_rng_next(&s->rng));
         tell_readers(s, NULL, entry, (resp_bytes){.data = entry->key, .size = entry->size});
     }
@@ -306,12 +317,15 @@ static void free_broadcast(tracking *tr, dict_entry *entry)
     dict_remove(&tr->prefixes, entry);
 }
 
-bool tracking_add_prefix(client *c, resp_bytes prefix)
+/* What a prefix costs: here and at the client. */
+static size_t kept_bytes(size_t prefix_size)
+{
+    return 2 * (prefix_size + KEPT_OVERHEAD);
+}
+
+static bool join_prefix(client *c, resp_bytes prefix)
 {
     tracking *tr = c->server->tracking;
-    if (dict_find(&c->prefixes, prefix.data, prefix.size) != NULL) {
-        return true;
-    }
     dict_entry *entry = dict_add(&tr->prefixes, prefix.data, prefix.size);
     if (entry == NULL) {
         return false;
@@ -338,12 +352,28 @@ bool tracking_add_prefix(client *c, resp_bytes prefix)
     return true;
 }
 
+bool tracking_add_prefix(client *c, resp_bytes prefix)
+{
+    if (dict_find(&c->prefixes, prefix.data, prefix.size) != NULL) {
+        return true;
+    }
+    if (!server_keep(c->server, kept_bytes(prefix.size))) {
+        return false;
+    }
+    bool good = join_prefix(c, prefix);
+    if (!good) {
+        server_let_go(c->server, kept_bytes(prefix.size));
+    }
+    return good;
+}
+
 static void leave_prefixes(client *c)
 {
     tracking *tr = c->server->tracking;
     for (dict_entry *e = dict_next(&c->prefixes, NULL); e != NULL; e = dict_next(&c->prefixes, e)) {
         dict_entry *entry = dict_find(&tr->prefixes, e->key, e->size);
         BRISK_ASSERT(entry != NULL);
+        server_let_go(c->server, kept_bytes(e->size));
         broadcast *b = entry->value;
         for (size_t i = 0; i < b->clients.count; i++) {
             if (b->clients.items[i] == c) {

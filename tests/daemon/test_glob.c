@@ -80,12 +80,34 @@ static void test_no_pattern_is_exponential(void **state)
     CHECK(!match(pattern, text, false));
 }
 
+static void test_a_quadratic_pattern_gives_up(void **state)
+{
+    (void)state;
+    static unsigned char text[65000];
+    static unsigned char pattern[30002];
+    memset(text, 'a', sizeof text);
+    memset(pattern, 'a', sizeof pattern);
+    pattern[0] = '*';
+    pattern[sizeof pattern - 1] = 'b';
+    resp_bytes p = {.data = pattern, .size = sizeof pattern};
+    uint64_t effort = GLOB_EFFORT;
+    CHECK(!glob_match_within(p, (resp_bytes){.data = text, .size = sizeof text}, false, &effort));
+    CHECK_U64(effort, ==, 0);
+    pattern[sizeof pattern - 1] = 'a';
+    effort = GLOB_EFFORT;
+    CHECK(!glob_match_within(p, (resp_bytes){.data = text, .size = 30000}, false, &effort));
+    effort = GLOB_EFFORT;
+    CHECK(glob_match_within(p, (resp_bytes){.data = text, .size = 30001}, false, &effort));
+    CHECK(effort > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_case_may_be_ignored),
         cmocka_unit_test(test_no_pattern_is_exponential),
+        cmocka_unit_test(test_a_quadratic_pattern_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,6 +224,77 @@ def a_subscriber_that_does_not_read_is_closed():
 
 
 @case
+def all_subscribers_together_are_bounded():
+    import json
+
+    settings = ["serve.output_max=32MiB", "serve.output_total=32MiB"]
+    with Serving("--threads", "2", settings=settings) as server:
+        publisher = server.client()
+        deaf = []
+        for _ in range(16):
+            deaf.append(server.client())
+            deaf[-1].ok("SUBSCRIBE", "c")
+        reader = server.client()
+        reader.ok("SUBSCRIBE", "c")
+        most = 0
+        for _ in range(24):
+            publisher.ok("PUBLISH", "c", b"m" * 1000000)
+            check(reader.read()[2] == b"m" * 1000000)
+            stats = json.loads(publisher.ok("BRISK.STATS"))["server"]
+            most = max(most, stats["output_bytes"])
+        check(most < 100 << 20, most)
+
+
+@case
+def what_clients_have_kept_is_bounded():
+    import json
+
+    def kept():
+        return json.loads(watch.ok("BRISK.STATS"))["server"]["input_bytes"]
+
+    with Serving(settings=["serve.input_max=8MiB", "serve.input_total=16MiB"]) as server:
+        watch = server.client()
+        idle = kept()
+        long = "x" * 60000
+        for command in (("SUBSCRIBE",), ("PSUBSCRIBE",), ("WATCH",), ("BRISK.LOAD",)):
+            client = server.client()
+            refused = None
+            for i in range(600):
+                client.send(*command, f"{i}{long}")
+                reply = client.read()
+                if isinstance(reply, Error):
+                    refused = reply
+                    break
+            check("OOM" in str(refused), command)
+            check(watch.ok("PING") == "PONG")
+            client.close()
+            check(wait_until(lambda: kept() == idle), (command, kept(), idle))
+        many = [server.client() for _ in range(6)]
+        for client in many:
+            client.ok("MULTI")
+        replies = [client.call("SET", "k", long) for client in many for _ in range(80)]
+        check(any(isinstance(reply, Error) for reply in replies))
+        check(isinstance(server.client().call("CLIENT", "SETNAME", "n" * 200000), Error))
+        for client in many:
+            client.close()
+        check(wait_until(lambda: kept() == idle), (kept(), idle))
+
+
+@case
+def patterns_that_go_back_for_ever():
+    with Serving() as server:
+        client, other = server.client(), server.client()
+        for i in range(20):
+            client.ok("SET", f"{i}" + "a" * 60000, "1")
+        check("takes too long" in str(client.call("KEYS", "*" + "a" * 30000 + "b")))
+        check("takes too long" in str(client.call("SCAN", "0", "COUNT", "1000", "MATCH",
+                                                  "*" + "a" * 30000 + "b")))
+        check(len(client.ok("KEYS", "1*a")) == 11)
+        client.ok("PSUBSCRIBE", "*" + "a" * 30000 + "b", "a*")
+        check(other.ok("PUBLISH", "a" * 60000, "x") == 1)
+
+
+@case
 def half_commands_hold_nobody():
     with Serving("--threads", "1") as server:
         halves = []
