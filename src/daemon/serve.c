@@ -206,10 +206,25 @@ static void choose_text(const brisk_invocation *in, int option, const brisk_knob
     }
 }
 
-static uint64_t choose_number(const brisk_invocation *in, int option, const brisk_knobs *knobs,
-                              const char *knob)
+/* False: an option is not what its knob allows, and that was said. */
+static bool choose_number(const brisk_invocation *in, int option, const brisk_knobs *knobs,
+                          const char *name, uint64_t *ret)
 {
-    return in->values[option].set ? in->values[option].number : brisk_knobs_u64(knobs, knob);
+    if (!in->values[option].set) {
+        *ret = brisk_knobs_u64(knobs, name);
+        return true;
+    }
+    const brisk_knob *knob = serve_knobs;
+    while (strcmp(knob->name, name) != 0) {
+        knob++; /* it is one of them */
+    }
+    *ret = in->values[option].number;
+    if (*ret < knob->min || *ret > knob->max) {
+        (void)fprintf(in->err, "brisk: --%s is from %" PRIu64 " to %" PRIu64 ", not %" PRIu64 "\n",
+                      options[option].name, knob->min, knob->max, *ret);
+        return false;
+    }
+    return true;
 }
 
 static bool read_password(const brisk_invocation *in, setup *set)
@@ -267,6 +282,12 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     brisk_knobs_text(knobs, "serve.tls_cert", set->tls[0], sizeof set->tls[0]);
     brisk_knobs_text(knobs, "serve.tls_key", set->tls[1], sizeof set->tls[1]);
     brisk_knobs_text(knobs, "serve.tls_ca", set->tls[2], sizeof set->tls[2]);
+    uint64_t memory;
+    uint64_t threads;
+    if (!choose_number(in, OPTION_MEMORY, knobs, "serve.memory", &memory) ||
+        !choose_number(in, OPTION_THREADS, knobs, "serve.threads", &threads)) {
+        return false;
+    }
     set->opts = (server_opts){
         .tls_cert = set->tls[0],
         .tls_key = set->tls[1],
@@ -276,8 +297,8 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .policy = set->policy[0] != '\0' ? set->policy : NULL,
         .disk_path = set->disk_path,
         .disk_bytes = brisk_knobs_u64(knobs, "serve.disk_bytes"),
-        .memory_bytes = choose_number(in, OPTION_MEMORY, knobs, "serve.memory"),
-        .workers = (uint32_t)choose_number(in, OPTION_THREADS, knobs, "serve.threads"),
+        .memory_bytes = memory,
+        .workers = (uint32_t)threads,
         .spin_ns = brisk_knobs_u64(knobs, "serve.spin_us") * 1000,
         .backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog"),
         .track_use = brisk_knobs_u64(knobs, "serve.track_use") != 0,

@@ -392,8 +392,8 @@ static brisk_err listen_unix(server *s, const char *path, uint32_t backlog, bris
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path) {
-        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: a socket's path has at most %zu bytes",
-                                 path, sizeof address.sun_path - 1);
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "a socket's path has at most %zu bytes: %s",
+                                 sizeof address.sun_path - 1, path);
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -470,6 +470,9 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
                           .track_use = opts->track_use,
                           .alloc = s->alloc};
     brisk_err err = keyspace_open(&s->keys, &keys);
+    if (err == BRISK_ERR_INVALID && opts->policy != NULL) {
+        return brisk_errinfo_set(info, err, "there is no policy '%s'", opts->policy);
+    }
     if (err == BRISK_OK && tier != NULL) {
         err = disk_start(s, tier, &s->disk);
     }

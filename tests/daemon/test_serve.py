@@ -60,7 +60,8 @@ def starts_and_ends_in_order():
 def says_why_it_cannot_start():
     with Serving() as server:
         for args in (["--resp", f"127.0.0.1:{server.port}"], ["--resp", "nonsense"],
-                     ["--memory", "100MiB", "--policy", "nonsense"],
+                     ["--memory", "100MiB", "--policy", "nonsense"], ["--memory", "0"],
+                     ["--threads", "65"], ["--threads", "4294967297"],
                      ["--password-file", "/nonexistent"]):
             try:
                 Server(BRISK, args).stop()
