@@ -29,7 +29,7 @@ HEADERS = {  # layer: the public headers it implements
     "cache": "value cache memory background "
     "flight loader memo warm "
     "predict record ttl "
-    "cache_sim mrc sizer trace_file",
+    "cache_sim mrc sizer sizing trace_file",
     "engine": "engine workload module command shared",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}

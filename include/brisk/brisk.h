@@ -35,6 +35,7 @@
 #include <brisk/rng.h>
 #include <brisk/shared.h>
 #include <brisk/sizer.h>
+#include <brisk/sizing.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>
 #include <brisk/ttl.h>

@@ -27,6 +27,7 @@
 #include <brisk/executor.h>
 #include <brisk/json.h>
 #include <brisk/knob.h>
+#include <brisk/sizing.h>
 #include <brisk/trace.h>
 #include <brisk/workload.h>
 
@@ -58,6 +59,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_engine_create(const brisk_engine_opts 
 BRISK_API void brisk_engine_destroy(brisk_engine *engine);
 /** The cache with all its tiers; opens the disk tier when nobody has yet. */
 BRISK_API brisk_cache *brisk_engine_cache(brisk_engine *engine);
+/** What keeps the memory tier at a size, to read; NULL without cache.target_hit_rate. */
+BRISK_API brisk_sizing *brisk_engine_sizing(brisk_engine *engine);
 BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
 BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
 /** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else

@@ -116,7 +116,8 @@ static void advise_by_curve(const brisk_sizer *sizer, const brisk_sizer_state *s
     double each = state->entries != 0 ? (double)state->bytes_used / (double)state->entries : 1;
     each = each >= 1 ? each : 1;
     double limit = (double)sizer->opts_.bytes_max / each;
-    double everything = (double)brisk_mrc_keys(state->curve) + 1;
+    /* To the end of the curve's last step, which is at most a sixteenth wide. */
+    double everything = (double)brisk_mrc_keys(state->curve) * 17 / 16 + 2;
     double most = limit < everything ? limit : everything;
     double knee = find_knee(state, most);
     advice->best = 1 - brisk_mrc_least(state->curve);

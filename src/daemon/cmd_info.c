@@ -324,6 +324,10 @@ static void write_brisk(server *s, resp_writer *out)
     add(out, "memory_bytes_max:%" PRIu64, stats.bytes_max);
     add(out, "memory_policy:%s", brisk_memory_policy(s->keys.tier));
     add(out, "memory_evictions:%" PRIu64, stats.evictions);
+    char sizing[BRISK_SIZER_TEXT_MAX];
+    sizing_text(s, sizing);
+    add(out, "memory_target_hit_rate:%u", s->target_rate);
+    add(out, "memory_sizing:%s", sizing);
     add(out, "disk:%s", s->disk != NULL ? "on" : "off");
     if (s->disk != NULL) {
         disk_stats(s, &stats);

@@ -47,7 +47,7 @@ static bool limit_tier(server *s)
     bool own = s->evict_volatile || s->evict_never;
     uint64_t bytes = own || s->maxmemory == 0 ? s->keys.bytes_reserve : s->maxmemory;
     s->evict_any = !keyspace_resize(&s->keys, bytes);
-    return !s->evict_any || keyspace_resize(&s->keys, s->keys.bytes_reserve);
+    return (!s->evict_any || keyspace_resize(&s->keys, s->keys.bytes_reserve)) && sizing_follow(s);
 }
 
 static bool apply_maxmemory(server *s, const char *value, char error[CONFIG_ERROR_MAX])
@@ -88,6 +88,38 @@ static bool apply_policy(server *s, const char *value, char error[CONFIG_ERROR_M
     s->evict_volatile = is_volatile;
     s->evict_never = never;
     return limit_tier(s) || fail(error, "too little memory");
+}
+
+static bool apply_target(server *s, const char *value, char error[CONFIG_ERROR_MAX])
+{
+    uint32_t before = s->target_rate;
+    s->target_rate = (uint32_t)strtoul(value, NULL, 10);
+    if (!limit_tier(s)) { /* from its full size */
+        s->target_rate = before;
+        return fail(error, "out of memory");
+    }
+    return true;
+}
+
+static void read_target(const server *s, char value[CONFIG_VALUE_MAX])
+{
+    (void)snprintf(value, CONFIG_VALUE_MAX, "%u", s->target_rate);
+}
+
+static bool apply_size_mode(server *s, const char *value, char error[CONFIG_ERROR_MAX])
+{
+    s->size_rule = strcmp(value, "rule") == 0;
+    return sizing_follow(s) || fail(error, "out of memory");
+}
+
+static void read_size_mode(const server *s, char value[CONFIG_VALUE_MAX])
+{
+    (void)snprintf(value, CONFIG_VALUE_MAX, "%s", s->size_rule ? "rule" : "curve");
+}
+
+static void read_sizing(const server *s, char value[CONFIG_VALUE_MAX])
+{
+    sizing_text(s, value);
 }
 
 static void read_used_policy(const server *s, char value[CONFIG_VALUE_MAX])
@@ -354,6 +386,7 @@ static void read_threads(const server *s, char value[CONFIG_VALUE_MAX])
     (void)snprintf(value, CONFIG_VALUE_MAX, "%u", s->worker_count);
 }
 
+static const char *const size_words[] = {"curve", "rule", NULL};
 static const char *const fsync_words[] = {"everysec", "always", "no", NULL};
 static const char *const log_words[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
 
@@ -376,7 +409,10 @@ const config_entry config_entries[] = {
     {.name = "port", .kind = CONFIG_NUMBER, .max = 65535, .apply = apply_port, .read = read_port},
     {.name = "serve.output_high", .kind = CONFIG_BYTES, .min = 65536, .apply = apply_output_high, .read = read_output_high},
     {.name = "serve.spin_us", .kind = CONFIG_NUMBER, .max = 1000000, .apply = apply_spin, .read = read_spin},
+    {.name = "serve.target_hit_rate", .kind = CONFIG_NUMBER, .max = 99, .apply = apply_target, .read = read_target},
+    {.name = "serve.size_mode", .kind = CONFIG_WORD, .words = size_words, .apply = apply_size_mode, .read = read_size_mode},
     /* They show what is, and cannot be set. */
+    {.name = "serve.sizing", .flags = CONFIG_FIXED | CONFIG_HIDDEN, .read = read_sizing},
     {.name = "serve.policy", .flags = CONFIG_FIXED | CONFIG_HIDDEN, .read = read_used_policy},
     {.name = "unixsocket", .flags = CONFIG_FIXED, .read = read_unix},
     {.name = "io-threads", .flags = CONFIG_FIXED, .read = read_threads},

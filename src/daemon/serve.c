@@ -43,6 +43,21 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "what is dropped first when memory is full",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
+    {.name = "serve.target_hit_rate",
+     .summary =
+         "percent of requests that memory is sized to answer, within serve.memory; 0: all of "
+         "that is used",
+     .max = 99},
+    {.name = "serve.size_mode",
+     .summary = "how that size is found: curve (of miss ratios), or rule (grow below 70 %, shrink "
+                "above 95 %)",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = "curve"},
+    {.name = "serve.curve",
+     .summary = "keep a miss-ratio curve of what is asked for (BRISK.CURVE)",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1,
+     .def = 1},
     {.name = "serve.track_use",
      .summary = "keep when and how often each key was used (OBJECT FREQ): 8 bytes or more a key",
      .type = BRISK_KNOB_BOOL,
@@ -255,6 +270,19 @@ static bool read_password(const brisk_invocation *in, setup *set)
     return good;
 }
 
+static bool read_size_mode(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
+{
+    char text[64];
+    brisk_knobs_text(knobs, "serve.size_mode", text, sizeof text);
+    set->opts.size_rule = strcmp(text, "rule") == 0;
+    bool good = set->opts.size_rule || strcmp(text, "curve") == 0;
+    if (!good) {
+        (void)fprintf(in->err, "brisk: setting 'serve.size_mode': '%s' is neither curve nor rule\n",
+                      text);
+    }
+    return good;
+}
+
 static void read_limits(const brisk_knobs *knobs, server_limits *limits)
 {
     *limits = (server_limits){
@@ -303,9 +331,11 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog"),
         .track_use = brisk_knobs_u64(knobs, "serve.track_use") != 0,
         .unprotected = brisk_knobs_u64(knobs, "serve.protected") == 0,
+        .no_curve = brisk_knobs_u64(knobs, "serve.curve") == 0,
+        .target_rate = (uint32_t)brisk_knobs_u64(knobs, "serve.target_hit_rate"),
     };
     read_limits(knobs, &set->opts.limits);
-    return read_password(in, set);
+    return read_size_mode(in, knobs, set) && read_password(in, set);
 }
 
 /* Descriptors for all connections and some more; what the system gives is enough to go on. */

@@ -2,7 +2,7 @@
  * server.c -- sockets to listen at, workers, the lock, ticks, the end.
  *
  * Worker 0 accepts and hands every connection to the worker that has the fewest.  Ten times a second
- * it tends the memory tier and counts; every worker looks for idle connections once a second.
+ * it tends the memory tier, sizes it and counts; every worker looks for idle connections once a second.
  */
 #include "daemon/server.h"
 
@@ -173,6 +173,7 @@ static void tick_server(server *s)
             (s->stats.commands - s->stats.ops_commands) * UINT64_C(1000000000) / ns;
         s->stats.ops_commands = s->stats.commands;
         s->stats.ops_ns = s->now_ns;
+        sizing_tick(s);
     }
     server_unlock(s);
 }
@@ -477,6 +478,11 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
         err = disk_start(s, tier, &s->disk);
     }
     if (err == BRISK_OK) {
+        s->target_rate = opts->target_rate;
+        s->size_rule = opts->size_rule;
+        err = sizing_start(s, !opts->no_curve);
+    }
+    if (err == BRISK_OK) {
         err = command_table_create(s->alloc, &s->commands);
     }
     if (err == BRISK_OK) {
@@ -699,6 +705,7 @@ void server_destroy(server *s)
     command_table_destroy(s->commands);
     wire_tls_context_destroy(s->tls);
     keyspace_close(&s->keys);
+    brisk_sizing_destroy(s->sizing); /* after the tier, whose tap it is */
     dict_deinit(&s->errors);
     dict_deinit(&s->watched);
     dict_deinit(&s->clients_by_id);

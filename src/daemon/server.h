@@ -25,6 +25,7 @@
 #include <brisk/err.h>
 #include <brisk/knob.h>
 #include <brisk/rng.h>
+#include <brisk/sizing.h>
 
 #include "base/thread.h"
 #include "daemon/client.h"
@@ -69,6 +70,9 @@ typedef struct server_opts {
     uint32_t backlog;
     bool unprotected;     /* answer strangers without a password */
     bool track_use;       /* count uses of each key */
+    bool no_curve;        /* watch nothing while there is no target */
+    bool size_rule;       /* the size by the simple rule */
+    uint32_t target_rate; /* percent; 0: the size stays */
     const char *tls_cert; /* NULL or "": no TLS */
     const char *tls_key;
     const char *tls_ca; /* clients must have a certificate of this authority */
@@ -188,8 +192,11 @@ struct server {
     bool pause_all;
     bool evict_volatile; /* policy of Redis that looks at keys with expiry only */
     bool evict_never;
-    bool evict_any;     /* the limit is too small for the tier: the server drops keys at random */
-    uint64_t maxmemory; /* as shown and set */
+    bool evict_any;       /* the limit is too small for the tier: the server drops keys at random */
+    uint64_t maxmemory;   /* as shown and set */
+    brisk_sizing *sizing; /* NULL: nobody watches the tier */
+    uint32_t target_rate; /* percent; 0: the tier is as large as it may be */
+    bool size_rule;
     server_stats stats;
     brisk_rng rng;
     uint64_t ticks_started; /* ticks_now() at started_ns */
@@ -219,6 +226,17 @@ void server_mail(worker *w, client *c);
 void server_end_pause(server *s);
 /* Listen also at `port` (0: at none but the other addresses); false: it cannot. */
 bool server_set_port(server *s, uint16_t port);
+
+/* --- sizing: cmd_curve.c, under the lock -------------------------------------------------- */
+
+/* Begin to watch the tier, when that is wanted. */
+BRISK_NODISCARD brisk_err sizing_start(server *s, bool curve);
+/* Limit, policy or target have changed.  False: no memory to watch it. */
+bool sizing_follow(server *s);
+/* Once a second. */
+void sizing_tick(server *s);
+/* The sizer's sentence; "" when there is none. */
+void sizing_text(const server *s, char text[BRISK_SIZER_TEXT_MAX]);
 
 /* --- effects of changes: changes.c, under the lock ---------------------------------------- */
 

@@ -26,7 +26,7 @@ static const command_family *const families[] = {
     &family_string,     &family_number, &family_key,    &family_expire,     &family_bit,
     &family_bitfield,   &family_lcs,    &family_scan,   &family_connection, &family_client,
     &family_pubsub,     &family_multi,  &family_server, &family_config,     &family_info,
-    &family_introspect, &family_object, &family_brisk,  &family_tag,
+    &family_introspect, &family_object, &family_brisk,  &family_tag,        &family_curve,
 };
 
 static unsigned char lower(unsigned char c)

@@ -3,15 +3,17 @@
  *
  * A worker of the executor must not wait for a disk or a network, so the cache's background is a
  * thread of the engine's own.  It runs what it is given in order, and once a second lets the tiers
- * tidy up.  A full ring refuses more: whoever asked does without.
+ * tidy up and the memory tier be sized.  A full ring refuses more: whoever asked does without.
  *
  * Threads: run from any; start and stop from the engine's owner.  `lock` is a leaf; tasks run
  * without it.
  */
 #include "engine/internal.h"
 
+#include <inttypes.h>
 #include <time.h>
 
+#include <brisk/log.h>
 #include <brisk/memory.h>
 
 #include "base/assert.h"
@@ -40,6 +42,12 @@ static void tend(const engine_background *background)
     }
     if (background->disk != NULL) {
         (void)brisk_disk_tier_tend(background->disk, TEND_DISK_BYTES);
+    }
+    if (background->sizing != NULL && brisk_sizing_tend(background->sizing)) {
+        brisk_sizing_report report;
+        brisk_sizing_read(background->sizing, &report);
+        brisk_log(BRISK_LOG_INFO, "engine", "memory tier has %" PRIu64 " bytes: %s", report.size,
+                  report.text);
     }
 }
 

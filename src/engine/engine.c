@@ -112,6 +112,11 @@ brisk_cache *brisk_engine_cache(brisk_engine *engine)
     return engine_cache(engine);
 }
 
+brisk_sizing *brisk_engine_sizing(brisk_engine *engine)
+{
+    return engine->sizing;
+}
+
 brisk_executor *brisk_engine_executor(brisk_engine *engine)
 {
     return engine->executor;

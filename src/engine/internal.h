@@ -27,6 +27,7 @@
 #include <brisk/module.h>
 #include <brisk/predict.h>
 #include <brisk/record.h>
+#include <brisk/sizing.h>
 
 #include "base/thread.h"
 
@@ -280,6 +281,7 @@ typedef struct engine_background {
     bool stop;
     brisk_tier *memory; /* to be tended; set before the thread starts, or NULL */
     brisk_tier *disk;
+    brisk_sizing *sizing; /* the memory tier's, or NULL */
     brisk_thread thread;
 } engine_background;
 
@@ -347,6 +349,7 @@ struct brisk_engine {
     char disk_codec[32];
     uint64_t disk_bytes;
     engine_background background;
+    brisk_sizing *sizing;  /* NULL: the memory tier stays as large as it is */
     uint32_t memory_tiers; /* bit of the memory tier; 0: there is none */
     brisk_counter jobs;
     brisk_counter computed;

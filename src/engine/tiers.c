@@ -19,6 +19,14 @@
 
 enum { NS_PER_MS = 1000000 };
 
+/* As far as the memory tier may grow. */
+static uint64_t largest_memory(const brisk_knobs *knobs)
+{
+    uint64_t bytes = brisk_knobs_u64(knobs, "cache.memory.bytes");
+    uint64_t most = brisk_knobs_u64(knobs, "cache.memory.max");
+    return brisk_knobs_u64(knobs, "cache.target_hit_rate") != 0 && most > bytes ? most : bytes;
+}
+
 /* *ret is NULL when there is no memory for it. */
 static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_errinfo *info)
 {
@@ -27,6 +35,7 @@ static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_err
     brisk_knobs_text(engine->config.knobs, "cache.memory.policy", policy, sizeof policy);
     brisk_memory_tier_opts opts = {
         .bytes_max = brisk_knobs_u64(engine->config.knobs, "cache.memory.bytes"),
+        .bytes_reserve = largest_memory(engine->config.knobs),
         .entries_max = brisk_knobs_u64(engine->config.knobs, "cache.memory.entries"),
         .policy = policy,
         .clock = engine->clock,
@@ -40,7 +49,7 @@ static brisk_err create_memory(brisk_engine *engine, brisk_tier **ret, brisk_err
     if (err == BRISK_ERR_NOMEM) {
         brisk_log(BRISK_LOG_WARNING, "engine",
                   "no memory tier: %" PRIu64 " bytes cannot be had; lower cache.memory.bytes",
-                  opts.bytes_max);
+                  opts.bytes_reserve);
         return BRISK_OK;
     }
     return err;
@@ -97,6 +106,40 @@ static brisk_err read_write(const brisk_knobs *knobs, bool *ret_behind, brisk_er
     return BRISK_OK;
 }
 
+static brisk_err read_size_mode(const brisk_knobs *knobs, bool *ret_simple, brisk_errinfo *info)
+{
+    char text[64];
+    brisk_knobs_text(knobs, "cache.size.mode", text, sizeof text);
+    *ret_simple = strcmp(text, "rule") == 0;
+    if (!*ret_simple && strcmp(text, "curve") != 0) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID,
+                                 "setting 'cache.size.mode': '%s' is neither curve nor rule", text);
+    }
+    return BRISK_OK;
+}
+
+/* Without what it needs the tier stays as large as it is. */
+static void start_sizing(brisk_engine *engine, brisk_tier *memory, bool simple)
+{
+    const brisk_knobs *knobs = engine->config.knobs;
+    brisk_sizing_opts opts = {
+        .memory = memory,
+        .target = (double)brisk_knobs_u64(knobs, "cache.target_hit_rate") / 100,
+        .bytes_max = largest_memory(knobs),
+        .entries_max = brisk_knobs_u64(knobs, "cache.memory.entries"),
+        .simple = simple,
+        .alloc = engine->alloc,
+    };
+    if (memory == NULL || opts.target <= 0) {
+        return;
+    }
+    brisk_err err = brisk_sizing_create(&opts, &engine->sizing);
+    if (err != BRISK_OK) {
+        brisk_log(BRISK_LOG_WARNING, "engine", "the memory tier stays as large as it is: %s",
+                  brisk_err_message(err));
+    }
+}
+
 brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opts,
                               brisk_errinfo *info)
 {
@@ -122,7 +165,11 @@ brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opt
         .background = &background,
         .breaker = breaker_of(knobs),
     };
+    bool simple = false;
     err = read_write(knobs, &cache.tiers_behind, info);
+    if (err == BRISK_OK) {
+        err = read_size_mode(knobs, &simple, info);
+    }
     if (err == BRISK_OK) {
         err = brisk_cache_create(&cache, &engine->cache);
     }
@@ -130,7 +177,9 @@ brisk_err engine_cache_create(brisk_engine *engine, const brisk_engine_opts *opt
         brisk_tier_destroy(memory);
         return err;
     }
+    start_sizing(engine, memory, simple);
     engine->background.memory = memory;
+    engine->background.sizing = engine->sizing;
     return BRISK_OK;
 }
 
@@ -139,6 +188,7 @@ void engine_cache_destroy(brisk_engine *engine)
     /* Nothing is tended any more; what the background still has, it ends. */
     engine_background_stop(&engine->background);
     brisk_cache_destroy(engine->cache);
+    brisk_sizing_destroy(engine->sizing); /* after the tier, whose tap it is */
     engine_background_deinit(&engine->background);
 }
 
@@ -152,6 +202,8 @@ static void open_far(brisk_engine *engine)
     }
     if (disk != NULL) {
         engine->background.disk = disk;
+    }
+    if (disk != NULL || engine->sizing != NULL) {
         (void)engine_background_start(&engine->background);
     }
     engine_shared_open(engine);

@@ -670,6 +670,87 @@ def statistics():
         check(b"summary" in client.ok("COMMAND", "DOCS", "get")[b"get"])
 
 
+def ask_around(client, keys, rounds, size=1000):
+    """Cache-aside, round and round."""
+    for _ in range(rounds):
+        for first in range(0, keys, 500):
+            names = [f"key:{i}" for i in range(first, min(first + 500, keys))]
+            for name in names:
+                client.send("GET", name)
+            missing = [name for name in names if client.read() is None]
+            for name in missing:
+                client.send("SET", name, b"v" * size)
+            for name in missing:
+                check(client.read() == "OK")
+
+
+@case
+def memory_of_the_right_size():
+    with Serving("--threads", "1", settings=["serve.target_hit_rate=80"], memory="16MiB") as server:
+        client = server.client()
+
+        def info(name):
+            words = client.ok("INFO", "brisk").decode()
+            return dict(line.split(":", 1) for line in words.splitlines() if ":" in line)[name]
+
+        check(info("memory_sizing") == "" and int(info("memory_bytes_max")) == 16 << 20)
+
+        def shrunk():
+            ask_around(client, 1500, 8)
+            return int(info("memory_bytes_max")) < 4 << 20
+
+        check(wait_until(shrunk), "not smaller")
+        check(info("memory_sizing").startswith("target 80 % reached with "))
+        check(client.ok("CONFIG", "GET", "serve.sizing")[1] == info("memory_sizing").encode())
+        check(client.ok("CONFIG", "GET", "serve.target_hit_rate")[1] == b"80")
+
+        # Without a target it has all of its memory again; a policy of the server's keeps it so.
+        client.ok("CONFIG", "SET", "serve.target_hit_rate", "0")
+        check(int(info("memory_bytes_max")) == 16 << 20 and info("memory_sizing") == "")
+        client.ok("CONFIG", "SET", "serve.target_hit_rate", "80")
+        client.ok("CONFIG", "SET", "maxmemory", "8mb", "serve.size_mode", "rule")
+        check(int(info("memory_bytes_max")) == 8 << 20)
+        check(client.ok("CONFIG", "GET", "serve.size_mode")[1] == b"rule")
+        check(isinstance(client.call("CONFIG", "SET", "serve.target_hit_rate", "100"), Error))
+        check(isinstance(client.call("CONFIG", "SET", "serve.size_mode", "guess"), Error))
+    try:
+        with Serving(settings=["serve.size_mode=guess"]):
+            check(False, "started")
+    except RuntimeError as error:
+        check("neither curve nor rule" in str(error), str(error))
+
+
+@case
+def the_curve():
+    import json
+
+    with Serving("--threads", "1") as server:
+        client = server.client()
+        check("nothing was asked for yet" in str(client.call("BRISK.CURVE")))
+        ask_around(client, 3000, 4)
+        curve = json.loads(client.ok("BRISK.CURVE"))
+        check(curve["schema"] == 1 and 8000 < curve["requests"] < 16000, curve)
+        check(2000 < curve["keys"] < 4000 and curve["entries"] == 3000, curve)
+        check(curve["size"] == curve["bytes_max"] == 64 << 20 and curve["resizes"] == 0)
+        points = curve["curve"]
+        check(points[0]["lru"] > 0.9 and points[0]["entries"] < points[-1]["entries"])
+        check(all(0 <= point[p] <= 1 for point in points for p in ("lru", "s3fifo", "lirs")))
+        check(not curve["reachable"] and abs(curve["best_hit_rate"] - 0.75) < 0.1, curve)
+        check(curve["hit_rate_target"] == 0.94 and curve["text"].startswith("target 94 % unreach"))
+        curve = json.loads(client.ok("BRISK.CURVE", "TARGET", "0.6", "JSON"))
+        check(curve["reachable"] and 1 << 20 <= curve["recommended"]["bytes"] < 8 << 20, curve)
+        words = client.ok("BRISK.CURVE", "TEXT").decode()
+        check("miss ratio, %" in words and "not enough: target 94 %" in words, words)
+        for wrong in (["TARGET"], ["TARGET", "94"], ["TARGET", "nan"], ["TARGET", "0"], ["XML"]):
+            check(isinstance(client.call("BRISK.CURVE", *wrong), Error), wrong)
+    with Serving(settings=["serve.curve=off"]) as server:
+        client = server.client()
+        client.ok("GET", "a")
+        check("serve.curve=off" in str(client.call("BRISK.CURVE")))
+        client.ok("CONFIG", "SET", "serve.target_hit_rate", "90")
+        client.ok("GET", "a")
+
+
 def main():
     failed = 0
     for function in CASES:

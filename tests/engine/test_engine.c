@@ -64,6 +64,7 @@ static void test_flags(void **unused)
         {"engine.wrokers=3", BRISK_ERR_NOT_FOUND, "engine.workers"},
         {"nosuch.thing=1", BRISK_ERR_NOT_FOUND, "nosuch"},
         {"../../etc.x=1", BRISK_ERR_NOT_FOUND, ""},
+        {"cache.size.mode=guess", BRISK_ERR_INVALID, "neither curve nor rule"},
         {"cache.memory.policy=lfu9", BRISK_ERR_INVALID, "lfu9"},
         {"log.level=3", BRISK_OK, ""},
     };

@@ -102,12 +102,54 @@ static void test_looks_ahead(void **unused)
     brisk_engine_destroy(engine);
 }
 
+/* What is asked for would fit in a small part of the tier, and then in no tier of its first size. */
+static void test_finds_its_size(void **unused)
+{
+    (void)unused;
+    const char *settings[] = {"cache.disk.enabled=off", "cache.memory.bytes=8MiB",
+                              "cache.memory.max=16MiB", "cache.target_hit_rate=90"};
+    brisk_engine *engine = open_engine(settings, 4);
+    brisk_sizing *sizing = brisk_engine_sizing(engine);
+    CHECK(sizing != NULL);
+    brisk_sizing_report report;
+    uint64_t size[2] = {0, 0};
+    for (uint64_t phase = 0; phase < 2; phase++) {
+        uint64_t keys = phase == 0 ? 1000 : 12000;
+        for (uint64_t i = 0; i < 200000; i++) {
+            uint64_t number = i % keys;
+            if (!ask(engine, number)) {
+                store(engine, number, 900);
+            }
+            if (i % 1000 == 0) {
+                (void)brisk_sizing_tend(sizing); /* as the background does, every second */
+            }
+        }
+        brisk_sizing_read(sizing, &report);
+        size[phase] = report.size;
+    }
+    CHECK_U64(size[0], <, 3 << 20);
+    CHECK_U64(size[1], >, 10 << 20);
+    CHECK_U64(size[1], <=, 16 << 20);
+    CHECK_U64(report.resizes, >=, 2);
+    CHECK(strstr(report.text, "target 90 % reached with 1") != NULL);
+    brisk_engine_destroy(engine);
+}
+
+static void test_keeps_its_size(void **unused)
+{
+    (void)unused;
+    const char *settings[] = {"cache.disk.enabled=off", "cache.memory.max=1TiB"};
+    brisk_engine *engine = open_engine(settings, 2);
+    CHECK(brisk_engine_sizing(engine) == NULL);
+    brisk_engine_destroy(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_records),
-        cmocka_unit_test(test_cannot_record),
-        cmocka_unit_test(test_looks_ahead),
+        cmocka_unit_test(test_records),        cmocka_unit_test(test_cannot_record),
+        cmocka_unit_test(test_looks_ahead),    cmocka_unit_test(test_finds_its_size),
+        cmocka_unit_test(test_keeps_its_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
