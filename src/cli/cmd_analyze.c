@@ -1,5 +1,5 @@
 /*
- * cmd_analyze.c -- `brisk cache analyze`: what size and policy a recorded load would want.
+ * cmd_analyze.c -- `brisk cache analyze`: what size and policy a recorded load, or a running server's, would want.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 #include "cli/analyze.h"
 #include "cli/commands.h"
+#include "cli/node.h"
 
 enum {
     OPTION_TARGET,
@@ -19,6 +20,9 @@ enum {
     OPTION_EXACT,
     OPTION_SVG,
     OPTION_JSON,
+    OPTION_LIVE,
+    OPTION_NODE,
+    OPTION_PASSWORD,
     OPTION_COUNT,
 };
 
@@ -45,6 +49,15 @@ static const brisk_option options[OPTION_COUNT] = {
                     .metavar = "FILE",
                     .summary = "draw the curves into FILE"},
     [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+    [OPTION_LIVE] = {.name = "live", .summary = "look at a running 'brisk serve' instead"},
+    [OPTION_NODE] = {.name = "node",
+                     .type = BRISK_OPTION_TEXT,
+                     .metavar = "HOST:PORT",
+                     .summary = "which one, also the path of its unix socket (" NODE_DEFAULT ")"},
+    [OPTION_PASSWORD] = {.name = "password-file",
+                         .type = BRISK_OPTION_FILE,
+                         .metavar = "FILE",
+                         .summary = "the server's password is its first line"},
 };
 
 /* What is recommended. */
@@ -399,12 +412,67 @@ static brisk_err report(const brisk_invocation *invocation, analysis *a, const a
     return err;
 }
 
+/* --- live -------------------------------------------------------------------------------- */
+
+/* False after saying what does not go together. */
+static bool live_is_alone(const brisk_invocation *invocation)
+{
+    static const int of_traces[] = {OPTION_EVICTION, OPTION_PREDICTION, OPTION_FORMAT, OPTION_EXACT,
+                                    OPTION_SVG};
+    const brisk_option_value *values = invocation->values;
+    if (!values[OPTION_LIVE].set) {
+        bool good =
+            invocation->argc == 1 && !values[OPTION_NODE].set && !values[OPTION_PASSWORD].set;
+        if (!good) {
+            (void)fputs("brisk: cache analyze: takes one TRACE, or --live [--node HOST:PORT]\n",
+                        invocation->err);
+        }
+        return good;
+    }
+    if (invocation->argc != 0) {
+        (void)fputs("brisk: cache analyze: --live takes no TRACE\n", invocation->err);
+        return false;
+    }
+    for (size_t i = 0; i < sizeof of_traces / sizeof of_traces[0]; i++) {
+        if (values[of_traces[i]].set) {
+            (void)fprintf(invocation->err, "brisk: cache analyze: --%s needs a TRACE\n",
+                          options[of_traces[i]].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The server knows the curve and writes the report; nothing is recorded for it. */
+static brisk_exit look_live(const brisk_invocation *invocation)
+{
+    const brisk_option_value *values = invocation->values;
+    cli_node node = {
+        .address = values[OPTION_NODE].set ? values[OPTION_NODE].text : NODE_DEFAULT,
+        .password_file = values[OPTION_PASSWORD].set ? values[OPTION_PASSWORD].text : NULL,
+    };
+    const char *words[4] = {"BRISK.CURVE", values[OPTION_JSON].set ? "JSON" : "TEXT", "TARGET"};
+    uint32_t count = 2;
+    if (values[OPTION_TARGET].set) {
+        words[3] = values[OPTION_TARGET].text;
+        count = 4;
+    }
+    const char *text = node_ask(invocation, &node, words, count);
+    if (text != NULL) {
+        (void)fputs(text, invocation->out);
+    }
+    return text != NULL ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+}
+
 static brisk_exit run_analyze(const brisk_invocation *invocation)
 {
     const brisk_option_value *values = invocation->values;
     double target = target_default;
     brisk_trace_format format = BRISK_TRACE_AUTO;
     char quoted[CLI_QUOTED_MAX];
+    if (!live_is_alone(invocation)) {
+        return BRISK_EXIT_USAGE;
+    }
     if (values[OPTION_TARGET].set && !parse_target(values[OPTION_TARGET].text, &target)) {
         (void)fprintf(invocation->err,
                       "brisk: --hit-rate-target takes a number up to 1, not '%s'\n",
@@ -418,6 +486,9 @@ static brisk_exit run_analyze(const brisk_invocation *invocation)
             "brisk: no format '%s'; there are auto, oracleGeneral, arc, lirs, plain, recording\n",
             cli_quote(quoted, values[OPTION_FORMAT].text));
         return BRISK_EXIT_USAGE;
+    }
+    if (values[OPTION_LIVE].set) {
+        return look_live(invocation);
     }
     analysis a = {
         .err = invocation->err, .quiet = invocation->quiet, .exact = values[OPTION_EXACT].set};
@@ -433,7 +504,7 @@ static brisk_exit run_analyze(const brisk_invocation *invocation)
 const brisk_command cmd_cache_analyze = {
     .name = "analyze",
     .group = "Cache",
-    .synopsis = "TRACE [--hit-rate-target RATE]",
+    .synopsis = "TRACE | --live [--node HOST:PORT]",
     .summary = "which size and policy a recorded load would want",
     .description =
         "Simulates every policy at eight sizes over the requests in TRACE and prints the miss "
@@ -442,12 +513,16 @@ const brisk_command cmd_cache_analyze = {
         "TRACE may be a recording of 'brisk cache record', or in libCacheSim's oracleGeneral "
         "format, in those of the ARC and LIRS papers, or lines \"key\" or \"key size\"; also "
         "compressed with zstd.  Of more than a million "
-        "requests a sample of the keys is simulated.",
+        "requests a sample of the keys is simulated.\n\n"
+        "With --live a running 'brisk serve' is asked instead: it follows a sample of the keys "
+        "that "
+        "its clients ask for.",
     .examples = "brisk cache analyze day.trace.zst\twhat the load of a day wants\n"
-                "brisk cache analyze day.trace.zst --svg day.svg\tdraw it too\n",
+                "brisk cache analyze day.trace.zst --svg day.svg\tdraw it too\n"
+                "brisk cache analyze --live\tthe server at " NODE_DEFAULT " as it is\n",
     .options = options,
     .option_count = OPTION_COUNT,
-    .args_min = 1,
+    .args_min = 0,
     .args_max = 1,
     .run = run_analyze,
 };

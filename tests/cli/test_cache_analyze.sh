@@ -57,4 +57,51 @@ expect_status 1; expect_err "brisk: $work/cut.zst: zstd data ends too early"
 run --quiet cache analyze --svg /nowhere/a.svg "$work/loop"
 expect_status 1; expect_err_like "brisk: /nowhere/a.svg: cannot write*"
 
+# A running server: the test of daemon/serve asks one; here is none, or something else.
+run cache analyze
+expect_status 2; expect_err "brisk: cache analyze: takes one TRACE, or --live [--node HOST:PORT]"
+run cache analyze --node 127.0.0.1:1 "$work/loop"
+expect_status 2
+run cache analyze --live "$work/loop"
+expect_status 2; expect_err "brisk: cache analyze: --live takes no TRACE"
+run cache analyze --live --svg a.svg
+expect_status 2; expect_err "brisk: cache analyze: --svg needs a TRACE"
+run cache analyze --live --node 127.0.0.1:1
+expect_status 1; expect_out ""
+expect_err "brisk: nothing answers at 127.0.0.1:1: Connection refused; is 'brisk serve' running there?"
+run cache analyze --live --node "$work/none.sock" --json
+expect_status 1; expect_json "'No such file' in d['error']['message']"
+run cache analyze --live --node nonsense
+expect_status 1; expect_err "brisk: nonsense: is neither HOST:PORT nor the path of a unix socket"
+run cache analyze --live --node "/$(printf '%0200d' 0)"
+expect_status 1; expect_err_like "*File name too long*"
+answer() { # one connection gets these bytes, whatever it says
+    python3 -c "
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+c = s.accept()[0]
+c.recv(1000)
+c.sendall(sys.argv[2].encode('latin-1').decode('unicode_escape').encode('latin-1'))
+c.close()" "$work/odd.sock" "$1" &
+    while [ ! -S "$work/odd.sock" ]; do sleep 0.02; done
+    sleep 0.1
+    run cache analyze --live --node "unix:$work/odd.sock"
+    wait $!
+    rm -f "$work/odd.sock"
+}
+answer 'HTTP/1.1 400 Bad Request\r\n\r\n'
+expect_status 1; expect_err_like "*odd.sock: speaks another protocol"
+answer '$5\r\nab'
+expect_status 1; expect_out ""; expect_err_like "*: closed the connection"
+answer '$99999999\r\n'
+expect_status 1; expect_err_like "*: does not know it"
+answer '$2000000\r\n'
+expect_status 1; expect_err_like "*: answers more than can be shown"
+answer '-ERR unknown command \x1b[31m\r\n'
+expect_status 1; expect_err_like "*: unknown command \\\\x1b\[31m"
+answer '$6\r\na\x1b\xffb\n\n\r\n'
+expect_status 0; expect_out "a??b"
+
 finish

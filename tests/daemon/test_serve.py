@@ -7,6 +7,7 @@ Every case starts a server of its own; times are waited for, never asserted.
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -670,6 +671,10 @@ def statistics():
         check(b"summary" in client.ok("COMMAND", "DOCS", "get")[b"get"])
 
 
+def program(*args):
+    return subprocess.run([BRISK, *args], capture_output=True, text=True, check=False, timeout=60)
+
+
 def ask_around(client, keys, rounds, size=1000):
     """Cache-aside, round and round."""
     for _ in range(rounds):
@@ -743,6 +748,21 @@ def the_curve():
         check("miss ratio, %" in words and "not enough: target 94 %" in words, words)
         for wrong in (["TARGET"], ["TARGET", "94"], ["TARGET", "nan"], ["TARGET", "0"], ["XML"]):
             check(isinstance(client.call("BRISK.CURVE", *wrong), Error), wrong)
+        done = program("cache", "analyze", "--live", "--node", f"127.0.0.1:{server.port}")
+        check(done.returncode == 0 and done.stdout == words, done)
+        done = program("cache", "analyze", "--live", "--node", f"127.0.0.1:{server.port}", "--json",
+                       "--hit-rate-target", "0.6")
+        check(json.loads(done.stdout)["reachable"], done)
+    with tempfile.TemporaryDirectory() as folder:
+        secret = os.path.join(folder, "secret")
+        path = os.path.join(folder, "socket")
+        with open(secret, "w", encoding="ascii") as file:
+            file.write("open sesame\n")
+        with Serving("--unix", path, "--password-file", secret):
+            done = program("cache", "analyze", "--live", "--node", path)
+            check(done.returncode == 1 and "asks for a password" in done.stderr, done)
+            done = program("cache", "analyze", "--live", "--node", path, "--password-file", secret)
+            check(done.returncode == 1 and "nothing was asked for yet" in done.stderr, done)
     with Serving(settings=["serve.curve=off"]) as server:
         client = server.client()
         client.ok("GET", "a")
