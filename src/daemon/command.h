@@ -93,7 +93,7 @@ typedef struct command_stats {
 extern const command_family family_string, family_number, family_lcs, family_bitfield, family_key,
     family_expire, family_bit, family_scan, family_connection, family_client, family_pubsub,
     family_multi, family_server, family_config, family_info, family_introspect, family_object,
-    family_brisk, family_tag, family_curve;
+    family_brisk, family_tag, family_curve, family_record;
 
 /* --- table.c ------------------------------------------------------------------------------ */
 

@@ -13,6 +13,7 @@
 #include "daemon/introspect.h"
 #include "daemon/multi.h"
 #include "daemon/pubsub.h"
+#include "daemon/record.h"
 #include "daemon/server.h"
 #include "daemon/ticks.h"
 #include "daemon/tracking.h"
@@ -60,9 +61,16 @@ void command_call(client *c, const command *cmd, const resp_bytes *argv, uint32_
     size_t mark = out->size;
     uint64_t start = ticks_now();
     client *before = s->current;
+    uint64_t dirty = s->dirty;
+    if (record_is_on(s->recording)) {
+        record_before(s, cmd, argv, argc);
+    }
     s->current = c;
     cmd->run(c, argv, argc);
     s->current = before;
+    if (s->dirty != dirty && record_is_on(s->recording)) {
+        record_after(s, cmd, argv, argc);
+    }
     uint64_t ns = (uint64_t)((double)(ticks_now() - start) * s->ns_per_tick);
     bool failed = out->size > mark && out->data[mark] == '-';
     if (failed) {

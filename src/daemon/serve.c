@@ -72,6 +72,10 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .min = MIB,
      .max = UINT64_C(1) << 50,
      .def = 16384 * MIB},
+    {.name = "serve.record_dir",
+     .summary = "folder in which BRISK.RECORD may record; empty: it may not",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
     {.name = "serve.password_file",
      .summary = "file whose first line is the password; empty: none",
      .type = BRISK_KNOB_TEXT,
@@ -203,6 +207,7 @@ typedef struct setup {
     char unix_path[256];
     char policy[64];
     char disk_path[4096];
+    char record_dir[3968]; /* leaves room for a name */
     char password_path[4096];
     char password[PASSWORD_MAX];
     char tls[3][4096]; /* certificate, key, authority */
@@ -307,6 +312,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     choose_text(in, OPTION_DISK, knobs, "serve.disk", set->disk_path, sizeof set->disk_path);
     choose_text(in, OPTION_PASSWORD_FILE, knobs, "serve.password_file", set->password_path,
                 sizeof set->password_path);
+    brisk_knobs_text(knobs, "serve.record_dir", set->record_dir, sizeof set->record_dir);
     brisk_knobs_text(knobs, "serve.tls_cert", set->tls[0], sizeof set->tls[0]);
     brisk_knobs_text(knobs, "serve.tls_key", set->tls[1], sizeof set->tls[1]);
     brisk_knobs_text(knobs, "serve.tls_ca", set->tls[2], sizeof set->tls[2]);
@@ -324,6 +330,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .unix_path = set->unix_path,
         .policy = set->policy[0] != '\0' ? set->policy : NULL,
         .disk_path = set->disk_path,
+        .record_dir = set->record_dir,
         .disk_bytes = brisk_knobs_u64(knobs, "serve.disk_bytes"),
         .memory_bytes = memory,
         .workers = (uint32_t)threads,

@@ -26,6 +26,7 @@
 #include "daemon/introspect.h"
 #include "daemon/loads.h"
 #include "daemon/pubsub.h"
+#include "daemon/record.h"
 #include "daemon/ticks.h"
 #include "daemon/tracking.h"
 
@@ -503,6 +504,9 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
     if (err == BRISK_OK) {
         err = loads_create(s, &s->own);
     }
+    if (err == BRISK_OK) {
+        err = record_create(s->alloc, opts->record_dir, &s->recording);
+    }
     return err;
 }
 
@@ -696,6 +700,7 @@ void server_destroy(server *s)
     if (s->workers != NULL) {
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);
     }
+    record_destroy(s->recording);
     loads_destroy(s->own);
     config_destroy(s->config);
     latency_destroy(s->latency);

@@ -61,8 +61,9 @@ typedef struct server_opts {
     const char *address;   /* "127.0.0.1:6380"; NULL or "": none */
     const char *unix_path; /* NULL or "": none */
     const char *policy;
-    const char *password;  /* NULL: none */
-    const char *disk_path; /* NULL or "": memory alone */
+    const char *password;   /* NULL: none */
+    const char *disk_path;  /* NULL or "": memory alone */
+    const char *record_dir; /* NULL or "": nothing can be recorded */
     uint64_t disk_bytes;
     uint64_t memory_bytes;
     uint64_t spin_ns;
@@ -114,6 +115,7 @@ struct slowlog;
 struct latency;
 struct config;
 struct loads;
+struct recording;
 struct disk;
 
 /* Counters shown by INFO; under the lock. */
@@ -183,6 +185,7 @@ struct server {
     struct latency *latency;
     struct config *config;
     struct loads *own;
+    struct recording *recording;
     struct disk *disk; /* NULL: memory alone */
     client *current;   /* whose command runs */
     uint32_t notify;   /* classes of keyspace events */

@@ -27,6 +27,7 @@ static const command_family *const families[] = {
     &family_bitfield,   &family_lcs,    &family_scan,   &family_connection, &family_client,
     &family_pubsub,     &family_multi,  &family_server, &family_config,     &family_info,
     &family_introspect, &family_object, &family_brisk,  &family_tag,        &family_curve,
+    &family_record,
 };
 
 static unsigned char lower(unsigned char c)

@@ -771,6 +771,58 @@ def the_curve():
         client.ok("GET", "a")
 
 
+@case
+def recordings():
+    import json
+
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--threads", "2", settings=[f"serve.record_dir={folder}"]) as server:
+            client = server.client()
+            check(json.loads(client.ok("BRISK.RECORD", "STATUS"))["recording"] is False)
+            check("nothing is being recorded" in str(client.call("BRISK.RECORD", "STOP")))
+            for name in ("", ".", "..", ".hidden", "../up", "a/b", "/etc/passwd", "a b", "ü", "a" * 101,
+                         b"a\0b"):
+                reply = client.call("BRISK.RECORD", "START", name)
+                check(isinstance(reply, Error) and "no path" in str(reply), (name, reply))
+            for wrong in (["START"], ["START", "a", "BYTES"], ["START", "a", "BYTES", "1"],
+                          ["START", "a", "X"], ["STOP", "a"], ["GO"]):
+                check(isinstance(client.call("BRISK.RECORD", *wrong), Error), wrong)
+            check(os.listdir(folder) == [])
+            client.ok("SET", "before", "1")
+            client.ok("BRISK.RECORD", "START", "day.rec", "KEYS", "BYTES", "1000000")
+            check("is under way: day.rec" in str(client.call("BRISK.RECORD", "START", "b")))
+            client.ok("GET", "one")
+            client.ok("SET", "one", "12345")
+            client.ok("SET", "one", "1", "NX")
+            client.ok("MGET", "one", "two")
+            client.ok("EXISTS", "one")
+            client.ok("EXPIRE", "one", "100")
+            client.ok("DEL", "one")
+            client.ok("MULTI")
+            client.ok("INCR", "n")
+            client.ok("EXEC")
+            status = json.loads(client.ok("BRISK.RECORD", "STATUS"))
+            check(status["name"] == "day.rec" and status["noted"] == 7 and status["keys"], status)
+            client.ok("BRISK.RECORD", "STOP")
+            client.ok("GET", "after")
+            done = program("cache", "record", "--print", os.path.join(folder, "day.rec"))
+            rows = [line.split() for line in done.stdout.splitlines()]
+            rows = [(row[1], row[3], row[-1]) for row in rows]
+            check(rows == [("0", "miss", "one"), ("5", "put", "one"), ("5", "hit", "one"),
+                           ("0", "miss", "two"), ("0", "remove", "one"), ("0", "miss", "n"),
+                           ("1", "put", "n")], done)
+            with open(os.path.join(folder, "other"), "w", encoding="ascii") as file:
+                file.write("no recording at all, and longer than a head would be")
+            check("not touched" in str(client.call("BRISK.RECORD", "START", "other")))
+            client.ok("BRISK.RECORD", "START", "end.rec")
+            ask_around(client, 100, 2)
+        done = program("cache", "analyze", "--json", os.path.join(folder, "end.rec"))
+        check(json.loads(done.stdout)["requests"] == 200, done)
+    with Serving() as server:
+        reply = server.client().call("BRISK.RECORD", "START", "a")
+        check("without serve.record_dir" in str(reply), reply)
+
+
 def main():
     failed = 0
     for function in CASES:
