@@ -1,5 +1,5 @@
 /*
- * cmd_cache_record.c -- `brisk cache record`: record what COMMAND asks the cache for.
+ * cmd_cache_record.c -- `brisk cache record`: record what COMMAND, or a server's clients, ask the cache for.
  *
  * The recording itself is made by every brisk engine that COMMAND runs: here the knobs are set in
  * its environment, and the file is tried before.  COMMAND keeps its streams and its terminal; the
@@ -22,8 +22,21 @@
 
 #include "cli/cache_entry.h"
 #include "cli/commands.h"
+#include "cli/node.h"
 
-enum { RECORD_OUTPUT, RECORD_KEYS, RECORD_BYTES, RECORD_PRINT, RECORD_JSON, RECORD_COUNT };
+enum {
+    RECORD_OUTPUT,
+    RECORD_KEYS,
+    RECORD_BYTES,
+    RECORD_PRINT,
+    RECORD_JSON,
+    RECORD_NODE,
+    RECORD_START,
+    RECORD_STOP,
+    RECORD_STATUS,
+    RECORD_PASSWORD,
+    RECORD_COUNT,
+};
 
 enum { EXIT_NO_COMMAND = 127, EXIT_SIGNAL = 128, NUMBER_MAX = 32, PATH_BYTES = 4096 };
 
@@ -43,6 +56,21 @@ static const brisk_option record_options[RECORD_COUNT] = {
                       .metavar = "FILE",
                       .summary = "show a recording instead"},
     [RECORD_JSON] = {.name = "json", .summary = "with --print: the sums as one JSON object"},
+    [RECORD_NODE] = {.name = "node",
+                     .type = BRISK_OPTION_TEXT,
+                     .metavar = "HOST:PORT",
+                     .summary = "let a running 'brisk serve' record, also the path of its unix "
+                                "socket (" NODE_DEFAULT ")"},
+    [RECORD_START] = {.name = "start",
+                      .type = BRISK_OPTION_TEXT,
+                      .metavar = "NAME",
+                      .summary = "the server begins, in its serve.record_dir"},
+    [RECORD_STOP] = {.name = "stop", .summary = "the server ends its recording"},
+    [RECORD_STATUS] = {.name = "status", .summary = "how the server's recording goes, as JSON"},
+    [RECORD_PASSWORD] = {.name = "password-file",
+                         .type = BRISK_OPTION_FILE,
+                         .metavar = "FILE",
+                         .summary = "the server's password is its first line"},
 };
 
 /* --- print --------------------------------------------------------------------------------- */
@@ -272,9 +300,61 @@ static brisk_exit run_command(const brisk_invocation *invocation)
     return (brisk_exit)(WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
+/* --- a server ------------------------------------------------------------------------------ */
+
+static bool is_for_server(const brisk_option_value *values)
+{
+    return values[RECORD_NODE].set || values[RECORD_START].set || values[RECORD_STOP].set ||
+           values[RECORD_STATUS].set || values[RECORD_PASSWORD].set;
+}
+
+static brisk_exit ask_server(const brisk_invocation *invocation)
+{
+    const brisk_option_value *values = invocation->values;
+    int wishes = values[RECORD_START].set + values[RECORD_STOP].set + values[RECORD_STATUS].set;
+    bool sized = values[RECORD_KEYS].set || values[RECORD_BYTES].set;
+    if (wishes != 1 || invocation->argc != 0 || values[RECORD_OUTPUT].set ||
+        values[RECORD_PRINT].set || values[RECORD_JSON].set ||
+        (sized && !values[RECORD_START].set)) {
+        (void)fputs("brisk: cache record: of a server takes --start NAME [--keys] [--bytes SIZE], "
+                    "--stop or --status\n",
+                    invocation->err);
+        return BRISK_EXIT_USAGE;
+    }
+    cli_node node = {
+        .address = values[RECORD_NODE].set ? values[RECORD_NODE].text : NODE_DEFAULT,
+        .password_file = values[RECORD_PASSWORD].set ? values[RECORD_PASSWORD].text : NULL,
+    };
+    char bytes[NUMBER_MAX];
+    const char *words[7] = {"BRISK.RECORD"};
+    uint32_t count = 1;
+    words[count++] = values[RECORD_START].set  ? "START"
+                     : values[RECORD_STOP].set ? "STOP"
+                                               : "STATUS";
+    if (values[RECORD_START].set) {
+        words[count++] = values[RECORD_START].text;
+    }
+    if (values[RECORD_KEYS].set) {
+        words[count++] = "KEYS";
+    }
+    if (values[RECORD_BYTES].set) {
+        (void)snprintf(bytes, sizeof bytes, "%" PRIu64, values[RECORD_BYTES].number);
+        words[count++] = "BYTES";
+        words[count++] = bytes;
+    }
+    const char *text = node_ask(invocation, &node, words, count);
+    if (text != NULL && values[RECORD_STATUS].set) {
+        (void)fputs(text, invocation->out);
+    }
+    return text != NULL ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+}
+
 static brisk_exit run_record(const brisk_invocation *invocation)
 {
     const brisk_option_value *values = invocation->values;
+    if (is_for_server(values)) {
+        return ask_server(invocation);
+    }
     if (values[RECORD_PRINT].set && !values[RECORD_OUTPUT].set && invocation->argc == 0) {
         return print_recording(invocation, values[RECORD_PRINT].text);
     }
@@ -306,19 +386,21 @@ static brisk_exit run_record(const brisk_invocation *invocation)
 const brisk_command cmd_cache_record = {
     .name = "record",
     .group = "Cache",
-    .synopsis = "-o FILE -- COMMAND [ARGUMENT...] | --print FILE",
+    .synopsis = "-o FILE -- COMMAND [ARGUMENT...] | --print FILE | --start NAME",
     .summary = "record what a command asks the cache for",
     .description =
         "COMMAND is run as it is, with cache.record.path and its neighbours in the environment: "
-        "whatever brisk job or server it starts appends to FILE, several at once too. A recording "
+        "whatever brisk job it starts appends to FILE, several at once too. A recording "
         "has times, hashes, sizes and what answered; with --keys, which may be private, also the "
-        "keys. The exit code is COMMAND's. A server records by itself with the knob "
-        "cache.record.path.\n"
+        "keys. The exit code is COMMAND's.\n"
+        "--start lets a running 'brisk serve' begin a recording NAME in the folder of its knob "
+        "serve.record_dir, --stop end it; --node says which server.\n"
         "--print shows a recording, one request in a line: hash, size, time, what happened, tier, "
         "key.",
     .examples = "brisk cache record -o day.rec -- brisk rom apply game.sfc mod.bps -o out.sfc\t"
                 "record one job\n"
-                "brisk cache record --print day.rec --json\tits sums\n",
+                "brisk cache record --print day.rec --json\tits sums\n"
+                "brisk cache record --start day.rec\tthe server at " NODE_DEFAULT " records\n",
     .options = record_options,
     .option_count = RECORD_COUNT,
     .args_min = 0,

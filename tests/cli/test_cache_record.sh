@@ -54,6 +54,15 @@ expect_status 0; expect_json "d['requests'] == 9 and d['keys'] == 3"
 run cache analyze letter.txt --format recording
 expect_status 1
 
+# A server records; daemon/serve tests it with one.
+run cache record --node "$work/none.sock" --start day.rec
+expect_status 1; expect_err_like "brisk: nothing answers at $work/none.sock: No such file*brisk serve*"
+for words in "--node a" "--stop --status" "--stop --keys" "--start a -o b" "--stop word" "--status --json"; do
+    # shellcheck disable=SC2086 # words on purpose
+    run cache record $words
+    expect_status 2
+done
+
 # Killed: what is there is whole.
 "$BRISK" cache record -q -o d.rec -- sh -c "'$BRISK' cache get one; sleep 30" >/dev/null 2>&1 &
 pid=$!
