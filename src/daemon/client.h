@@ -108,12 +108,12 @@ struct client {
     uint64_t wait_until_ns; /* monotonic; 0: no end */
     client *wait_next;      /* others that wait for the same key */
     client_ended ended;
-    uint32_t leases;  /* loads it promised */
-    uint32_t fetches; /* keys that are to come from disk */
+    uint32_t leases;      /* loads it promised */
+    uint32_t fetches;     /* keys that are to come from disk */
     uint32_t fetch_tries; /* how often the command waited for them */
     bool fetch_found;     /* some of them were there */
-    void *wait_for;   /* what BRISK.LOAD or the fetch waits for */
-    size_t in_size;   /* as of the last batch, for CLIENT LIST */
+    void *wait_for;       /* what BRISK.LOAD or the fetch waits for */
+    size_t in_size;       /* as of the last batch, for CLIENT LIST */
     size_t in_free;
     size_t argv_bytes;
     uint64_t commands;

@@ -27,7 +27,13 @@
 #include "daemon/loads.h"
 #include "daemon/server.h"
 
-enum { LOADS_MAX = 65536, WAIT_MS = 5000, LEASE_MS = 10000, MS_MAX = 3600 * 1000, STATS_TEXT_MAX = 65536 };
+enum {
+    LOADS_MAX = 65536,
+    WAIT_MS = 5000,
+    LEASE_MS = 10000,
+    MS_MAX = 3600 * 1000,
+    STATS_TEXT_MAX = 65536
+};
 
 typedef struct load {
     dict_entry *entry;

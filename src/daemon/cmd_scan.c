@@ -12,14 +12,15 @@ typedef struct walk {
     const resp_bytes *pattern; /* NULL: everything */
     size_t count;
     uint64_t effort; /* left for matching */
-    bool none; /* of a type that there is none of */
+    bool none;       /* of a type that there is none of */
 } walk;
 
 static void see(void *ctx, const brisk_memory_visit *visit)
 {
     walk *w = ctx;
     resp_bytes key = keyspace_shown(visit->key, visit->key_size);
-    if (!w->none && (w->pattern == NULL || glob_match_within(*w->pattern, key, false, &w->effort))) {
+    if (!w->none &&
+        (w->pattern == NULL || glob_match_within(*w->pattern, key, false, &w->effort))) {
         resp_put_bulk(&w->c->worker->out, key.data, key.size);
         w->count++;
     }
