@@ -408,7 +408,10 @@ static void test_warm_with_helpers(void **unused)
     opts.background = &queue.base;
     seen.last_items = 0;
     CHECK_OK(brisk_warm_run(&opts, &report));
-    CHECK(report.present == NUMBERS_MAX && report.parallel == 1 && queue.count == 2);
+    /* An answer is not kept when a key of the same stamp was put while it was loaded. */
+    CHECK_U64(report.present + report.loaded, ==, NUMBERS_MAX);
+    CHECK_U64(report.present, >, NUMBERS_MAX / 10 * 9);
+    CHECK(report.parallel == 1 && queue.count == 2);
     hand_run(&queue);
 }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # `brisk cache analyze`: formats, figures that are known, refusals.
+# shellcheck disable=SC2016 # sizes of the Redis protocol, not variables
 BRISK="$1"
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"

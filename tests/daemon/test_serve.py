@@ -353,6 +353,7 @@ def garbage():
 @case
 def thousands_of_connections():
     with Serving("--threads", "2", settings=["serve.clients_max=300"]) as server:
+        last = server.client()
         for _ in range(10):
             clients = [server.client() for _ in range(200)]
             for client in clients:
@@ -361,8 +362,7 @@ def thousands_of_connections():
                 check(client.read() == "PONG")
             for client in clients:
                 client.close()
-        last = server.client()
-        check(wait_until(lambda: b"connected_clients:1\r" in last.ok("INFO", "clients")))
+            check(wait_until(lambda: b"connected_clients:1\r" in last.ok("INFO", "clients")))
         clients = [server.client() for _ in range(310)]
         refused = 0
         for client in clients:
