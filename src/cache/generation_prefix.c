@@ -100,6 +100,12 @@ typedef struct prefix_search {
     bool one_key; /* those of the key alone, too */
 } prefix_search;
 
+/* Half of all eras are after one, and the others before it. */
+static bool is_later(uint16_t era, uint16_t than)
+{
+    return era != than && (uint16_t)(era - than) < GENERATION_ERAS;
+}
+
 static bool name_is_younger(const generations *table, const prefix_search *search, uint32_t size)
 {
     generation_name name;
@@ -120,8 +126,7 @@ static bool name_is_younger(const generations *table, const prefix_search *searc
     }
     uint16_t era = (uint16_t)atomic_load_explicit(&cell->what, memory_order_relaxed);
     /* An era after `now` has just begun, and has taken the place of one that may have counted. */
-    bool begins = era != search->now && (uint16_t)(era - search->now) < GENERATION_ERAS;
-    return begins || (uint16_t)(search->now - era) < search->age;
+    return is_later(era, search->now) || (uint16_t)(search->now - era) < search->age;
 }
 
 /* Whether the key was invalidated less than `age` eras before `now`. */
@@ -266,7 +271,15 @@ uint16_t generations_begin_era(generations *table, generation_name name)
     return next;
 }
 
-/* Eras come in any order here, and may jump; the current one only goes forward. */
+/* Under the lock: the name began a later era, as is known already. */
+static bool knows_later(const generations *table, generation_name name, uint16_t era)
+{
+    const generation_prefix *cell = cell_of(table->prefixes, name);
+    return cell != NULL && atomic_load_explicit(&cell->hash, memory_order_relaxed) != 0 &&
+           is_later((uint16_t)atomic_load_explicit(&cell->what, memory_order_relaxed), era);
+}
+
+/* Eras come in any order here, and may jump; a name's and the current one only go forward. */
 void generations_learn(generations *table, generation_name name, uint16_t era)
 {
     generation_head *head = table->head;
@@ -276,8 +289,8 @@ void generations_learn(generations *table, generation_name name, uint16_t era)
     bool is_newer = (uint16_t)(era - now) < GENERATION_ERAS;
     uint32_t base = eras >> 16;
     now = is_newer ? era : now;
-    if (name.size == 0 || !remember(table, name, era) ||
-        (uint16_t)(now - (uint16_t)base) >= GENERATION_ERAS) {
+    bool kept = name.size != 0 && (knows_later(table, name, era) || remember(table, name, era));
+    if (!kept || (uint16_t)(now - (uint16_t)base) >= GENERATION_ERAS) {
         forget_all(table);
         base = now;
     }

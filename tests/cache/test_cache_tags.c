@@ -667,6 +667,26 @@ static void test_invalidated_again(void **state)
     }
 }
 
+/* A shared tier tells of prefixes in any order: the latest invalidation of each counts. */
+static void test_eras_are_learned_in_any_order(void **state)
+{
+    (void)state;
+    generations *table = NULL;
+    generation_name name = generation_name_of_prefix("pre", 3);
+    brisk_key key = key_of("prefixed");
+    for (uint32_t first = 7; first <= 65537; first += 65530) { /* and when they turn */
+        CHECK_OK(generations_create(brisk_alloc_libc(), &table));
+        atomic_store(&table->head->eras, (first - 6) << 16 | (first - 6));
+        generations_learn(table, name, (uint16_t)(first + 2));
+        generations_learn(table, name, (uint16_t)(first + 1));
+        for (uint32_t era = first - 5; era < first + 2; era++) {
+            CHECK((uint16_t)era == 0 || generations_prefix_newer(table, &key, (uint16_t)era));
+        }
+        CHECK(!generations_prefix_newer(table, &key, (uint16_t)(first + 2)));
+        generations_close(table);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_damaged_trailers_are_misses),
         cmocka_unit_test(test_invalidation_outlives_the_process),
         cmocka_unit_test(test_invalidated_again),
+        cmocka_unit_test(test_eras_are_learned_in_any_order),
         cmocka_unit_test(test_two_caches_on_one_folder),
         cmocka_unit_test(test_lost_table_empties_the_disk),
     };
