@@ -290,10 +290,11 @@ void generations_learn(generations *table, generation_name name, uint16_t era)
     uint32_t base = eras >> 16;
     now = is_newer ? era : now;
     bool kept = name.size != 0 && (knows_later(table, name, era) || remember(table, name, era));
-    if (!kept || (uint16_t)(now - (uint16_t)base) >= GENERATION_ERAS) {
-        forget_all(table);
-        base = now;
-    }
+    bool forgets = !kept || (uint16_t)(now - (uint16_t)base) >= GENERATION_ERAS;
+    base = forgets ? now : base;
     atomic_store_explicit(&head->eras, base << 16 | now, memory_order_release);
+    if (forgets) { /* after the base has moved: see newer */
+        forget_all(table);
+    }
     (void)pthread_mutex_unlock(&table->lock);
 }
