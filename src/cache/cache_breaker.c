@@ -456,8 +456,14 @@ void cache_lose_key(brisk_cache *cache, cache_slot *slot, const brisk_key *key, 
     generation_era era = {.era = 0};
     lock(breaker);
     if (state_of(breaker) == BRISK_BREAKER_OPEN) {
+        uint64_t tail = generations_ring_tail(cache->table);
+        if (breaker->outdated && tail != breaker->outdated_tail) {
+            breaker->outdated = false; /* another process may have put the key there since */
+            breaker->lost = 0;
+        }
         if (!breaker->outdated && ++breaker->lost > missed_max(cache)) {
             breaker->outdated = true;
+            breaker->outdated_tail = tail;
             name.size = 0;
         } else if (breaker->outdated) {
             name.hash = 0;

@@ -66,9 +66,10 @@ typedef struct cache_breaker {
     _Atomic uint64_t replayed;
     pthread_mutex_t lock; /* the rest */
     uint64_t open_ns;
-    uint32_t lost; /* tier of this machine: keys outdated one by one while open */
-    bool outdated; /* likewise: everything it has is */
-    uint32_t good; /* half open: calls in a row */
+    uint32_t lost;          /* tier of this machine: keys outdated one by one while open */
+    bool outdated;          /* likewise: everything it has is */
+    uint64_t outdated_tail; /* of the ring then: later changes by others may be current there */
+    uint32_t good;          /* half open: calls in a row */
     bool replaying;
     cache_missed missed;
 } cache_breaker;

@@ -15,6 +15,7 @@
 #include "cache/fake_tier.h"
 #include "support/fake_clock.h"
 #include "support/fault_alloc.h"
+#include "support/temp_dir.h"
 
 enum { MS = 1000000 };
 
@@ -410,6 +411,49 @@ static void test_a_probe_that_the_queue_answers(void **state)
     CHECK(sem_destroy(&put_begun) == 0 && sem_destroy(&put_may_end) == 0);
 }
 
+/* Of a tier that others share, what they put while we leave it alone is no less outdated. */
+static void test_another_process_writes_while_it_is_open(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    fixture f[2];
+    for (int i = 0; i < 2; i++) {
+        fake_clock_init(&f[i].clock, 1000);
+        fake_init(&f[i].tiers[0], "near", 0);
+        fake_init(&f[i].tiers[1], "far", 0);
+        brisk_tier *tiers[] = {&f[i].tiers[0].base, &f[i].tiers[1].base};
+        brisk_cache_opts opts = {.tiers = tiers,
+                                 .tier_count = 2,
+                                 .clock = &f[i].clock.base,
+                                 .folder = dir->path,
+                                 .breaker = {.errors = 3,
+                                             .slow_ns = 10 * MS,
+                                             .open_ns = 100 * MS,
+                                             .probes = 2,
+                                             .missed_keys = 4}};
+        CHECK_OK(brisk_cache_create(&opts, &f[i].cache));
+    }
+    break_it(&f[0]);
+    for (int i = 0; i < 6; i++) { /* more than are outdated one by one */
+        char name[8];
+        (void)snprintf(name, sizeof name, "n%d", i);
+        put_in(&f[0], name, "x", 0);
+    }
+    put_in(&f[1], "k", "other", 0); /* far of both is one folder: */
+    CHECK(ask(&f[0], "zz", 0, "") == -1);
+    f[0].tiers[1].entries[0] = f[1].tiers[1].entries[0];
+    (void)brisk_value_ref(f[0].tiers[1].entries[0].value);
+    f[0].tiers[1].entries[0].opts.meta = f[0].tiers[1].entries[0].meta;
+    put_in(&f[0], "k", "newest", 0);
+    CHECK(ask(&f[0], "k", 0, "newest") == 0);
+    brisk_key key = key_of("k");
+    CHECK_OK(fake_remove(&f[0].tiers[0].base, &key));
+    fake_clock_advance(&f[0].clock, 1000 * MS);
+    CHECK(ask(&f[0], "k", 0, "newest") == -1);
+    brisk_cache_destroy(f[0].cache);
+    brisk_cache_destroy(f[1].cache);
+}
+
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -457,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_disabled),
         cmocka_unit_test(test_promotion_in_the_background),
         cmocka_unit_test(test_a_probe_that_the_queue_answers),
+        cmocka_unit_test(test_another_process_writes_while_it_is_open),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
