@@ -83,8 +83,8 @@ void loads_destroy(struct loads *own)
     if (own == NULL) {
         return;
     }
-    dict_entry *entry;
-    while ((entry = dict_next(&own->loads, NULL)) != NULL) {
+    for (dict_entry *entry = dict_next(&own->loads, NULL), *next; entry != NULL; entry = next) {
+        next = dict_next(&own->loads, entry);
         free_load(own, entry->value);
     }
     dict_deinit(&own->loads);

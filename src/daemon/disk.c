@@ -175,14 +175,14 @@ void disk_cleared(server *s)
     while (d->writing) { /* what is being written comes before the clearing */
         (void)pthread_cond_wait(&d->done, &d->lock);
     }
-    dict_entry *entry;
-    while ((entry = dict_next(&d->changes, NULL)) != NULL) {
+    for (dict_entry *entry = dict_next(&d->changes, NULL), *next; entry != NULL; entry = next) {
+        next = dict_next(&d->changes, entry);
         free_change(d, entry->value);
     }
     d->first = NULL;
     d->last = NULL;
     d->clears++;
-    for (entry = dict_next(&d->fetches, NULL); entry != NULL;
+    for (const dict_entry *entry = dict_next(&d->fetches, NULL); entry != NULL;
          entry = dict_next(&d->fetches, entry)) {
         ((fetch *)entry->value)->outdated = true;
     }
@@ -553,11 +553,12 @@ void disk_stop(disk *d)
     for (int i = 0; i < READERS; i++) {
         brisk_thread_join(&d->readers[i]);
     }
-    dict_entry *entry;
-    while ((entry = dict_next(&d->fetches, NULL)) != NULL) {
+    for (dict_entry *entry = dict_next(&d->fetches, NULL), *next; entry != NULL; entry = next) {
+        next = dict_next(&d->fetches, entry);
         free_fetch(d, entry->value);
     }
-    while ((entry = dict_next(&d->changes, NULL)) != NULL) {
+    for (dict_entry *entry = dict_next(&d->changes, NULL), *next; entry != NULL; entry = next) {
+        next = dict_next(&d->changes, entry);
         free_change(d, entry->value);
     }
     dict_deinit(&d->fetches);
