@@ -186,6 +186,7 @@ void client_destroy(client *c)
     drop_text(c, &c->library_name);
     drop_text(c, &c->library_version);
     resp_requests_deinit(&c->requests);
+    server_let_go(s, c->args_bytes);
     resp_writer_deinit(&c->inbox);
     if (c->previous != NULL) {
         c->previous->next = c->next;

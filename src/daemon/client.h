@@ -116,6 +116,7 @@ struct client {
     size_t in_size;       /* as of the last batch, for CLIENT LIST */
     size_t in_free;
     size_t argv_bytes;
+    size_t args_bytes; /* of the table of arguments, as counted; its worker's own */
     uint64_t commands;
     bool waits; /* its worker's own: the last batch ended in a wait */
 };

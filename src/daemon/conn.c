@@ -72,6 +72,18 @@ static void drop_pending(conn *c)
     count_pending(c, before);
 }
 
+static void leave_again(conn *c)
+{
+    conn **at = &c->worker->again;
+    while (c->again && *at != NULL && *at != c) {
+        at = &(*at)->next_again;
+    }
+    if (c->again && *at == c) {
+        *at = c->next_again;
+    }
+    c->again = false;
+}
+
 void conn_kill(conn *c)
 {
     if (c->dead) {
@@ -79,6 +91,7 @@ void conn_kill(conn *c)
     }
     c->dead = true;
     worker *w = c->worker;
+    leave_again(c);
     loop_unwatch(&w->loop, c->fd);
     c->protocol->close(c);
     wire_tls_destroy(c->tls);
@@ -353,7 +366,8 @@ static void work(conn *c, unsigned char *data, size_t size)
         return;
     }
     BRISK_ASSERT(used <= size);
-    c->waiting = (next == PROTOCOL_WAIT || next == PROTOCOL_WAIT_LONG) && !c->choked;
+    c->waiting = (next == PROTOCOL_WAIT || next == PROTOCOL_WAIT_LONG || next == PROTOCOL_AGAIN) &&
+                 !c->choked;
     c->for_long = next == PROTOCOL_WAIT_LONG;
     if (next == PROTOCOL_CLOSE || c->closing) {
         drop_in(c);
@@ -364,7 +378,24 @@ static void work(conn *c, unsigned char *data, size_t size)
         conn_kill(c);
         return;
     }
+    if (next == PROTOCOL_AGAIN && c->waiting && !c->again) {
+        c->again = true;
+        c->next_again = c->worker->again;
+        c->worker->again = c;
+        loop_wake(&c->worker->loop); /* it shall not sleep */
+    }
     ask_for_events(c);
+}
+
+void conn_go_on(worker *w)
+{
+    conn *list = w->again;
+    w->again = NULL;
+    for (conn *next; list != NULL; list = next) {
+        next = list->next_again;
+        list->again = false;
+        conn_resume(list);
+    }
 }
 
 /* Where the next bytes go: behind an unfinished request, or where all read; false: too many. */
@@ -465,6 +496,7 @@ void conn_resume(conn *c)
     if (c->dead || c->working) {
         return;
     }
+    leave_again(c);
     c->waiting = false;
     if (!may_work(c)) {
         ask_for_events(c);

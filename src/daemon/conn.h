@@ -36,6 +36,7 @@ typedef enum protocol_next {
     PROTOCOL_MORE,      /* everything whole was worked on: more bytes are needed */
     PROTOCOL_WAIT,      /* not now: conn_resume when it may go on */
     PROTOCOL_WAIT_LONG, /* likewise, perhaps for long: a peer that goes meanwhile is noticed */
+    PROTOCOL_AGAIN,     /* there is more to do: after the other connections */
     PROTOCOL_CLOSE,     /* send what was written, then close */
 } protocol_next;
 
@@ -77,6 +78,8 @@ struct conn {
     bool killed;     /* while mail is delivered: it is to be closed ... */
     bool ended_wait; /* ... or to go on */
     conn *next_mail;
+    conn *next_again;
+    bool again;   /* on the worker's list */
     bool working; /* its protocol is at work: worker->out is its own */
 };
 
@@ -95,6 +98,8 @@ void conn_resume(conn *c);
 /* Close: when everything is sent, or at once. */
 void conn_finish(conn *c);
 void conn_kill(conn *c);
+/* Those who have more to do; after each round. */
+void conn_go_on(worker *w);
 /* Free what died; after each round. */
 void conn_bury(worker *w);
 /* Close those that were idle for `idle_ns`. */

@@ -6,18 +6,20 @@
  *     read requests ─► find keys, hash, prefetch ─► lock ─► run one by one ─► unlock ─► send
  *
  * A batch ends when nothing whole is left, after BATCH_MAX commands, when a command makes its client
- * wait, or behind an inline command (its quotes were resolved in place, so that it cannot be read a
- * second time).  What was read too far is read again later.
+ * wait, or when its commands took SLICE_NS: then it is the others' turn.  What was read too far is
+ * read again later; an inline command, whose quotes are resolved in place, cannot be read a second
+ * time and is a batch of its own.
  */
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "daemon/client.h"
 #include "daemon/command.h"
 #include "daemon/server.h"
 #include "daemon/tracking.h"
 
-enum { OUT_ENOUGH = 262144 };
+enum { OUT_ENOUGH = 262144, SLICE_NS = 5000000, ARGS_FREE = 16384 };
 
 typedef struct batch {
     uint32_t count;
@@ -42,6 +44,9 @@ static void read_batch(client *c, unsigned char *data, size_t size, batch *b)
     b->size = 0;
     while (b->count < max) {
         bool is_inline = size > b->size && data[b->size] != '*';
+        if (is_inline && b->count > 0) {
+            break;
+        }
         resp_status status = resp_requests_read(requests, data + b->size, size - b->size);
         if (status != RESP_DONE) {
             b->bad = status == RESP_BAD;
@@ -79,14 +84,16 @@ static void prefetch_batch(client *c, batch *b)
     }
 }
 
-/* How many commands were run; fewer than all when the client has to wait or goes. */
+/* How many commands were run: at least one, fewer than all when the client has to wait or goes. */
 static uint32_t run_batch(client *c, const batch *b)
 {
     server *s = c->server;
     uint32_t done = 0;
     keyspace_hint(&s->keys, b->keys, b->key_count);
-    while (done < b->count && c->block == CLIENT_READY && (c->flags & CLIENT_CLOSE) == 0 &&
-           c->worker->out.size < OUT_ENOUGH) {
+    BRISK_ASSERT(c->block == CLIENT_READY && (c->flags & CLIENT_CLOSE) == 0);
+    while (done == 0 || (done < b->count && c->block == CLIENT_READY &&
+                         (c->flags & CLIENT_CLOSE) == 0 && c->worker->out.size < OUT_ENOUGH &&
+                         c->worker->busy_ns < SLICE_NS)) {
         const resp_bytes *argv = c->requests.args.items + b->items[done].first;
         c->argv_bytes = 0;
         c->worker->out.protocol = c->protocol;
@@ -139,11 +146,27 @@ static protocol_next next_of(client *c, verdict v)
     return v == WAIT ? PROTOCOL_WAIT : v == WAIT_LONG ? PROTOCOL_WAIT_LONG : PROTOCOL_CLOSE;
 }
 
+/* The table of a request's arguments may be larger than its bytes: it counts with them. */
+static bool count_args(client *c)
+{
+    server *s = c->server;
+    size_t bytes = c->requests.args.capacity * sizeof(resp_bytes);
+    bytes = bytes > ARGS_FREE ? bytes : 0;
+    if (bytes == c->args_bytes) {
+        return true;
+    }
+    server_let_go(s, c->args_bytes);
+    uint64_t before = atomic_fetch_add_explicit(&s->input_bytes, bytes, memory_order_relaxed);
+    c->args_bytes = bytes;
+    return before + bytes <= s->limits.input_total;
+}
+
 static protocol_next take(conn *connection, unsigned char *data, size_t size, size_t *used)
 {
     client *c = connection->session;
     batch b;
     *used = 0;
+    c->worker->busy_ns = 0;
     verdict v = c->waits ? run_held(c) : GO_ON;
     if (v != GO_ON) {
         return next_of(c, v);
@@ -174,6 +197,9 @@ static protocol_next take(conn *connection, unsigned char *data, size_t size, si
             if (more && !conn_send(connection)) {
                 return PROTOCOL_WAIT;
             }
+            if (*used < size && c->worker->busy_ns >= SLICE_NS) {
+                return PROTOCOL_AGAIN;
+            }
             if (!all) {
                 continue;
             }
@@ -186,7 +212,7 @@ static protocol_next take(conn *connection, unsigned char *data, size_t size, si
             return PROTOCOL_CLOSE;
         }
         if (b.count == 0) {
-            return PROTOCOL_MORE;
+            return count_args(c) ? PROTOCOL_MORE : PROTOCOL_CLOSE;
         }
     }
 }

@@ -72,6 +72,7 @@ void command_call(client *c, const command *cmd, const resp_bytes *argv, uint32_
         record_after(s, cmd, argv, argc);
     }
     uint64_t ns = (uint64_t)((double)(ticks_now() - start) * s->ns_per_tick);
+    c->worker->busy_ns += ns;
     bool failed = out->size > mark && out->data[mark] == '-';
     if (failed) {
         count_error(s, out->data + mark + 1, out->size - mark - 1);

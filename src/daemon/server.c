@@ -132,6 +132,7 @@ static void round_done(void *ctx)
     if (atomic_load_explicit(&w->has_mail, memory_order_acquire)) {
         deliver_mail(w);
     }
+    conn_go_on(w);
     conn_bury(w);
     w->now_ns = brisk_clock_now_ns(w->server->clock);
 }

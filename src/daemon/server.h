@@ -102,6 +102,8 @@ struct worker {
     resp_writer out;
     conn *conns;
     conn *graves;
+    conn *again;      /* have more to do, after the others */
+    uint64_t busy_ns; /* in commands of the connection that is worked on */
     _Atomic uint32_t conn_count;
     uint64_t now_ns; /* monotonic, of this round */
     uint32_t ticks;

@@ -297,6 +297,19 @@ def patterns_that_go_back_for_ever():
 
 
 @case
+def arguments_that_are_tables():
+    settings = ["serve.input_max=4MiB", "serve.input_total=6MiB"]
+    with Serving(settings=settings) as server:
+        client, other = server.client(), server.client()
+        try:
+            client.send_raw(b"*1048576\r\n" + b"$0\r\n\r\n" * 300000)
+            check(client.socket.recv(1) == b"", "not closed")
+        except ConnectionError:
+            pass
+        check(other.ok("PING") == "PONG")
+
+
+@case
 def half_commands_hold_nobody():
     with Serving("--threads", "1") as server:
         halves = []
@@ -614,6 +627,34 @@ def what_waits_runs_as_if_it_had_not():
             check(other.ok("GET", "o") == b"8")
             client.ok("SET", "o", "9")
             check(other.read() == [b"invalidate", [b"o"]])
+
+
+@case
+def what_follows_a_wait():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--disk", folder) as server:
+            check(server.client().ok("MSET", "big", "b" * 1000000, "n", "41") == "OK")
+        with Serving("--disk", folder) as server:
+            client = server.client()
+            client.send_raw(Client.encode("GET", "big") + Client.encode("PING") * 2)
+            check([len(client.read()), client.read(), client.read()] == [1000000, "PONG", "PONG"])
+            # Inline commands are not read a second time.
+            client.send_raw(Client.encode("INCR", "n") + b'SET q "a b\\x41"\r\nGET q\r\n')
+            check([client.read() for _ in range(3)] == [42, "OK", b"a bA"])
+
+
+@case
+def a_long_pipeline_of_slow_commands():
+    with Serving() as server:
+        client, other = server.client(), server.client()
+        client.ok("MSET", "a", "ab" * 1000, "b", "ba" * 1000)
+        count = 200
+        client.send_raw(Client.encode("LCS", "a", "b", "LEN") * count)
+        check(client.read() == 1999)
+        figures = other.ok("INFO", "commandstats")
+        check(int(figures.split(b"cmdstat_lcs:calls=")[1].split(b",")[0]) < count)
+        for _ in range(count - 1):
+            check(client.read() == 1999)
 
 
 @case
