@@ -71,15 +71,17 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_sizing_set(brisk_sizing *sizing, doubl
 /** To be called now and then (every second, say).  True: the size has changed. */
 BRISK_API bool brisk_sizing_tend(brisk_sizing *sizing);
 BRISK_API void brisk_sizing_read(brisk_sizing *sizing, brisk_sizing_report *ret);
-/** What the size should be for any target in 0 .. 1 under a policy (NULL: LRU); changes nothing.
- *  Errors: INVALID. */
+/**
+ * What the size should be for any target in 0 .. 1; changes nothing.  `policy` NULL: by the curve,
+ * which is LRU's; else by the small simulation of a policy.  Errors: INVALID.
+ */
 BRISK_API BRISK_NODISCARD brisk_err brisk_sizing_advise(brisk_sizing *sizing, double target,
                                                         const char *policy,
                                                         brisk_sizer_advice *ret);
-/** Miss ratio with so many entries; -1: this policy is not simulated.  NULL: LRU. */
+/** Miss ratio with so many entries, likewise; -1: this policy is not simulated. */
 BRISK_API double brisk_sizing_miss_ratio(brisk_sizing *sizing, const char *policy,
                                          uint64_t entries);
-/** The policies of the curves, LRU first; NULL: no more. */
+/** The policies that are simulated in small, LRU first; NULL: no more. */
 BRISK_API const char *brisk_sizing_policy(uint32_t index);
 
 BRISK_END_DECLS

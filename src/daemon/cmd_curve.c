@@ -92,8 +92,9 @@ typedef struct curve {
     const char *policies[POLICIES_MAX];
     uint32_t policy_count;
     uint64_t entries[POINTS];
-    double misses[POLICIES_MAX][POINTS];
-    brisk_sizer_advice advice; /* under the policy that needs least */
+    double curve[POINTS];                /* LRU, from many keys */
+    double misses[POLICIES_MAX][POINTS]; /* simulated with few, to be compared */
+    brisk_sizer_advice advice;           /* under the policy that needs least */
     const char *advised;
 } curve;
 
@@ -121,6 +122,7 @@ static bool read_curve(server *s, double target, curve *ret)
     for (uint32_t i = 0; i < POINTS; i++) {
         uint64_t entries = ret->now.keys >> (POINTS - 1 - i);
         ret->entries[i] = entries > 0 ? entries : 1;
+        ret->curve[i] = brisk_sizing_miss_ratio(s->sizing, NULL, ret->entries[i]);
     }
     for (uint32_t p = 0; p < POLICIES_MAX && brisk_sizing_policy(p) != NULL; p++) {
         ret->policies[p] = brisk_sizing_policy(p);
@@ -138,7 +140,9 @@ static bool read_curve(server *s, double target, curve *ret)
             ret->advice = advice;
         }
     }
-    return true;
+    /* Where LRU is best it is known better than from the simulation. */
+    return strcmp(ret->advised, "lru") != 0 ||
+           brisk_sizing_advise(s->sizing, target, NULL, &ret->advice) == BRISK_OK;
 }
 
 static void print_size(char text[SIZE_MAX_TEXT], double bytes)
@@ -178,7 +182,8 @@ static brisk_err write_text(brisk_str *text, const curve *cv)
     enum { BAR = 30 };
     static const char bar[] = "******************************";
     write_now(text, cv);
-    brisk_str_printf(text, "\nmiss ratio, %%\n%10s %10s", "entries", "memory");
+    brisk_str_printf(text, "\nmiss ratio, %%%29s\n%10s %10s %9s", "simulated:", "entries", "memory",
+                     "curve");
     for (uint32_t p = 0; p < cv->policy_count; p++) {
         brisk_str_printf(text, " %9s", cv->policies[p]);
     }
@@ -186,11 +191,12 @@ static brisk_err write_text(brisk_str *text, const curve *cv)
     for (uint32_t i = 0; i < POINTS; i++) {
         char size[SIZE_MAX_TEXT];
         print_size(size, (double)cv->entries[i] * cv->each);
-        brisk_str_printf(text, "%10" PRIu64 " %10s", cv->entries[i], size);
+        brisk_str_printf(text, "%10" PRIu64 " %10s %9.2f", cv->entries[i], size,
+                         100 * cv->curve[i]);
         for (uint32_t p = 0; p < cv->policy_count; p++) {
             brisk_str_printf(text, " %9.2f", 100 * cv->misses[p][i]);
         }
-        int length = (int)(cv->misses[0][i] * BAR + 0.5);
+        int length = (int)(cv->curve[i] * BAR + 0.5);
         brisk_str_printf(text, "%s%.*s\n", length > 0 ? "  " : "", length < BAR ? length : BAR,
                          bar);
     }
@@ -222,6 +228,7 @@ static brisk_err write_json(brisk_str *text, const curve *cv)
         brisk_json_object_begin(&json, NULL);
         brisk_json_u64(&json, "entries", cv->entries[i]);
         brisk_json_u64(&json, "bytes", (uint64_t)((double)cv->entries[i] * cv->each));
+        brisk_json_double(&json, "miss_ratio", cv->curve[i]);
         for (uint32_t p = 0; p < cv->policy_count; p++) {
             brisk_json_double(&json, cv->policies[p], cv->misses[p][i]);
         }

@@ -779,8 +779,8 @@ def the_curve():
         check(2000 < curve["keys"] < 4000 and curve["entries"] == 3000, curve)
         check(curve["size"] == curve["bytes_max"] == 64 << 20 and curve["resizes"] == 0)
         points = curve["curve"]
-        check(points[0]["lru"] > 0.9 and points[0]["entries"] < points[-1]["entries"])
-        check(all(0 <= point[p] <= 1 for point in points for p in ("lru", "s3fifo", "lirs")))
+        check(points[0]["miss_ratio"] > 0.9 and points[0]["entries"] < points[-1]["entries"])
+        check(all(0 <= point[p] <= 1 for point in points for p in ("miss_ratio", "lru", "lirs")))
         check(not curve["reachable"] and abs(curve["best_hit_rate"] - 0.75) < 0.1, curve)
         check(curve["hit_rate_target"] == 0.94 and curve["text"].startswith("target 94 % unreach"))
         curve = json.loads(client.ok("BRISK.CURVE", "TARGET", "0.6", "JSON"))
