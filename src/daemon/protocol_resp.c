@@ -91,9 +91,9 @@ static uint32_t run_batch(client *c, const batch *b)
     uint32_t done = 0;
     keyspace_hint(&s->keys, b->keys, b->key_count);
     BRISK_ASSERT(c->block == CLIENT_READY && (c->flags & CLIENT_CLOSE) == 0);
-    while (done == 0 || (done < b->count && c->block == CLIENT_READY &&
-                         (c->flags & CLIENT_CLOSE) == 0 && c->worker->out.size < OUT_ENOUGH &&
-                         c->worker->busy_ns < SLICE_NS)) {
+    while (done == 0 ||
+           (done < b->count && c->block == CLIENT_READY && (c->flags & CLIENT_CLOSE) == 0 &&
+            c->worker->out.size < OUT_ENOUGH && c->worker->busy_ns < SLICE_NS)) {
         const resp_bytes *argv = c->requests.args.items + b->items[done].first;
         c->argv_bytes = 0;
         c->worker->out.protocol = c->protocol;
