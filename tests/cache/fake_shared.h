@@ -7,6 +7,8 @@
 #ifndef BRISK_TESTS_CACHE_FAKE_SHARED_H
 #define BRISK_TESTS_CACHE_FAKE_SHARED_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "cache/fake_tier.h"
@@ -44,7 +46,8 @@ typedef struct fake_domain {
         size_t key_size;
         const void *by;
     } log[DOMAIN_LOG_MAX];
-    uint32_t log_count;
+    pthread_mutex_t log_lock; /* of who writes; what is below the count does not change */
+    _Atomic uint32_t log_count;
 } fake_domain;
 
 typedef struct fake_shared {
@@ -63,6 +66,7 @@ static inline fake_domain *fake_domain_make(void)
 {
     fake_domain *domain = calloc(1, sizeof *domain);
     CHECK(domain != NULL);
+    CHECK(pthread_mutex_init(&domain->log_lock, NULL) == 0);
     fake_init(&domain->store, "store", 0);
     return domain;
 }
@@ -70,13 +74,15 @@ static inline fake_domain *fake_domain_make(void)
 static inline void fake_domain_free(fake_domain *domain)
 {
     (void)fake_clear(&domain->store.base);
+    (void)pthread_mutex_destroy(&domain->log_lock);
     free(domain);
 }
 
 static inline void fake_log(fake_shared *self, const brisk_bump *bump)
 {
     fake_domain *domain = self->domain;
-    uint32_t at = domain->log_count++;
+    (void)pthread_mutex_lock(&domain->log_lock);
+    uint32_t at = atomic_load_explicit(&domain->log_count, memory_order_relaxed);
     CHECK(at < DOMAIN_LOG_MAX);
     domain->log[at].bump = *bump;
     domain->log[at].bump.token = at + 1;
@@ -86,6 +92,9 @@ static inline void fake_log(fake_shared *self, const brisk_bump *bump)
         memcpy(domain->log[at].key, bump->key->bytes, bump->key->size);
         domain->log[at].key_size = bump->key->size;
     }
+    /* Release: whoever sees the count sees the entry. */
+    atomic_store_explicit(&domain->log_count, at + 1, memory_order_release);
+    (void)pthread_mutex_unlock(&domain->log_lock);
 }
 
 static inline void fake_log_key(fake_shared *self, const brisk_key *key)

@@ -64,18 +64,21 @@ for words in "--node a" "--stop --status" "--stop --keys" "--start a -o b" "--st
 done
 
 # Killed: what is there is whole.
-"$BRISK" cache record -q -o d.rec -- sh -c "'$BRISK' cache get one; sleep 30" >/dev/null 2>&1 &
-pid=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -s d.rec ] && [ "$(stat -c %s d.rec)" -gt 24 ] && break
-    sleep 0.1
-done
-kill -TERM "$pid"
-status=0; wait "$pid" || status=$?
-called="record, told to stop"; out=''; err=''
-[ "$status" -eq 143 ] || fail "wanted exit code 143"
-run cache record --print d.rec --json
-expect_status 0; expect_json "d['records'] == 1"
+# (ThreadSanitizer holds signals back while a program waits for its child.)
+if ! grep -q __tsan_init "$BRISK"; then
+    "$BRISK" cache record -q -o d.rec -- sh -c "'$BRISK' cache get one; sleep 30" >/dev/null 2>&1 &
+    pid=$!
+    for _ in $(seq 200); do
+        [ -s d.rec ] && [ "$(stat -c %s d.rec)" -gt 24 ] && break
+        sleep 0.1
+    done
+    kill -TERM "$pid"
+    status=0; wait "$pid" || status=$?
+    called="record, told to stop"; out=''; err=''
+    [ "$status" -eq 143 ] || fail "wanted exit code 143"
+    run cache record --print d.rec --json
+    expect_status 0; expect_json "d['records'] == 1"
+fi
 
 # A damaged block is left out, a cut one is told.
 size=$(stat -c %s a.rec)

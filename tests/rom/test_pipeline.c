@@ -75,7 +75,12 @@ static int teardown(void **state)
 
 static brisk_engine *make_engine(const brisk_alloc *alloc)
 {
-    brisk_engine_opts opts = {.no_files = true, .no_disk = true, .alloc = alloc};
+    static const char *const settings[] = {"cache.memory.bytes=4MiB"};
+    brisk_engine_opts opts = {.no_files = true,
+                              .no_disk = true,
+                              .settings = settings,
+                              .setting_count = 1,
+                              .alloc = alloc};
     brisk_engine *engine = NULL;
     brisk_errinfo info = {0};
     if (brisk_engine_create(&opts, &engine, &info) != BRISK_OK) {
