@@ -8,7 +8,6 @@
 #define BRISK_TESTS_CACHE_FAKE_SHARED_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "cache/fake_tier.h"
@@ -46,8 +45,8 @@ typedef struct fake_domain {
         size_t key_size;
         const void *by;
     } log[DOMAIN_LOG_MAX];
-    pthread_mutex_t log_lock; /* of who writes; what is below the count does not change */
-    _Atomic uint32_t log_count;
+    uint32_t log_count;
+    pthread_mutex_t lock; /* of all above, and of the views; recursive */
 } fake_domain;
 
 typedef struct fake_shared {
@@ -58,7 +57,7 @@ typedef struct fake_shared {
     brisk_bump_fn fn;
     void *ctx;
     uint64_t since;
-    brisk_err fail; /* every call, when not OK */
+    _Atomic brisk_err fail; /* every call, when not OK */
     uint32_t bumps;
 } fake_shared;
 
@@ -66,7 +65,11 @@ static inline fake_domain *fake_domain_make(void)
 {
     fake_domain *domain = calloc(1, sizeof *domain);
     CHECK(domain != NULL);
-    CHECK(pthread_mutex_init(&domain->log_lock, NULL) == 0);
+    pthread_mutexattr_t recursive;
+    CHECK(pthread_mutexattr_init(&recursive) == 0 &&
+          pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE) == 0 &&
+          pthread_mutex_init(&domain->lock, &recursive) == 0);
+    (void)pthread_mutexattr_destroy(&recursive);
     fake_init(&domain->store, "store", 0);
     return domain;
 }
@@ -74,15 +77,15 @@ static inline fake_domain *fake_domain_make(void)
 static inline void fake_domain_free(fake_domain *domain)
 {
     (void)fake_clear(&domain->store.base);
-    (void)pthread_mutex_destroy(&domain->log_lock);
+    (void)pthread_mutex_destroy(&domain->lock);
     free(domain);
 }
 
 static inline void fake_log(fake_shared *self, const brisk_bump *bump)
 {
     fake_domain *domain = self->domain;
-    (void)pthread_mutex_lock(&domain->log_lock);
-    uint32_t at = atomic_load_explicit(&domain->log_count, memory_order_relaxed);
+    (void)pthread_mutex_lock(&domain->lock);
+    uint32_t at = domain->log_count++;
     CHECK(at < DOMAIN_LOG_MAX);
     domain->log[at].bump = *bump;
     domain->log[at].bump.token = at + 1;
@@ -92,9 +95,7 @@ static inline void fake_log(fake_shared *self, const brisk_bump *bump)
         memcpy(domain->log[at].key, bump->key->bytes, bump->key->size);
         domain->log[at].key_size = bump->key->size;
     }
-    /* Release: whoever sees the count sees the entry. */
-    atomic_store_explicit(&domain->log_count, at + 1, memory_order_release);
-    (void)pthread_mutex_unlock(&domain->log_lock);
+    (void)pthread_mutex_unlock(&domain->lock);
 }
 
 static inline void fake_log_key(fake_shared *self, const brisk_key *key)
@@ -105,7 +106,11 @@ static inline void fake_log_key(fake_shared *self, const brisk_key *key)
 static inline brisk_err fake_shared_get(brisk_tier *base, const brisk_key *key, brisk_hit *ret)
 {
     fake_shared *self = (fake_shared *)base;
-    return self->fail != BRISK_OK ? self->fail : fake_get(&self->domain->store.base, key, ret);
+    (void)pthread_mutex_lock(&self->domain->lock);
+    brisk_err err =
+        self->fail != BRISK_OK ? self->fail : fake_get(&self->domain->store.base, key, ret);
+    (void)pthread_mutex_unlock(&self->domain->lock);
+    return err;
 }
 
 static inline brisk_err fake_shared_put(brisk_tier *base, const brisk_key *key, brisk_value *value,
@@ -115,8 +120,11 @@ static inline brisk_err fake_shared_put(brisk_tier *base, const brisk_key *key, 
     if (self->fail != BRISK_OK) {
         return self->fail;
     }
+    (void)pthread_mutex_lock(&self->domain->lock);
     fake_log_key(self, key);
-    return fake_put(&self->domain->store.base, key, value, opts);
+    brisk_err err = fake_put(&self->domain->store.base, key, value, opts);
+    (void)pthread_mutex_unlock(&self->domain->lock);
+    return err;
 }
 
 static inline brisk_err fake_shared_remove(brisk_tier *base, const brisk_key *key)
@@ -125,23 +133,31 @@ static inline brisk_err fake_shared_remove(brisk_tier *base, const brisk_key *ke
     if (self->fail != BRISK_OK) {
         return self->fail;
     }
+    (void)pthread_mutex_lock(&self->domain->lock);
     fake_log_key(self, key);
-    return fake_remove(&self->domain->store.base, key);
+    brisk_err err = fake_remove(&self->domain->store.base, key);
+    (void)pthread_mutex_unlock(&self->domain->lock);
+    return err;
 }
 
 static inline brisk_err fake_shared_clear(brisk_tier *base)
 {
     fake_shared *self = (fake_shared *)base;
-    return self->fail != BRISK_OK ? self->fail : fake_clear(&self->domain->store.base);
+    (void)pthread_mutex_lock(&self->domain->lock);
+    brisk_err err = self->fail != BRISK_OK ? self->fail : fake_clear(&self->domain->store.base);
+    (void)pthread_mutex_unlock(&self->domain->lock);
+    return err;
 }
 
 static inline brisk_err fake_shared_generations(brisk_tier *base, const uint32_t *slots,
                                                 uint32_t count, uint64_t *ret)
 {
     fake_shared *self = (fake_shared *)base;
+    (void)pthread_mutex_lock(&self->domain->lock);
     for (uint32_t i = 0; i < count; i++) {
         ret[i] = *fake_counter_at(&self->view, slots[i]);
     }
+    (void)pthread_mutex_unlock(&self->domain->lock);
     return BRISK_OK;
 }
 
@@ -152,6 +168,7 @@ static inline brisk_err fake_shared_bump(brisk_tier *base, const brisk_bump *bum
     if (self->fail != BRISK_OK) {
         return self->fail;
     }
+    (void)pthread_mutex_lock(&self->domain->lock);
     self->bumps++;
     brisk_bump logged = *bump;
     if (bump->kind != BRISK_BUMP_ALL) {
@@ -163,29 +180,35 @@ static inline brisk_err fake_shared_bump(brisk_tier *base, const brisk_bump *bum
         (void)fake_clear(&self->domain->store.base);
     }
     fake_log(self, &logged);
+    (void)pthread_mutex_unlock(&self->domain->lock);
     return BRISK_OK;
 }
 
-/* What others did reaches this machine: first its listener, then its view. */
+/*
+ * What others did reaches this machine: first its listener, without the lock, then its view.  What
+ * is below the count does not change any more.
+ */
 static inline void fake_shared_sync(fake_shared *self)
 {
     fake_domain *domain = self->domain;
-    for (; self->synced < domain->log_count; self->synced++) {
-        brisk_bump bump = domain->log[self->synced].bump;
-        if (domain->log[self->synced].by == self) {
-            continue;
-        }
+    (void)pthread_mutex_lock(&domain->lock);
+    while (self->synced < domain->log_count) {
+        uint32_t at = self->synced++;
+        brisk_bump bump = domain->log[at].bump;
         brisk_key key;
         if (bump.kind == BRISK_BUMP_KEY) {
-            key = brisk_key_of(domain->log[self->synced].key, domain->log[self->synced].key_size);
+            key = brisk_key_of(domain->log[at].key, domain->log[at].key_size);
             bump.key = &key;
         }
         bool told = bump.token > self->since || bump.kind == BRISK_BUMP_PREFIX;
-        if (told && self->fn != NULL) {
+        if (domain->log[at].by != self && told && self->fn != NULL) {
+            (void)pthread_mutex_unlock(&domain->lock);
             self->fn(self->ctx, &bump);
+            (void)pthread_mutex_lock(&domain->lock);
         }
     }
     self->view = domain->counters;
+    (void)pthread_mutex_unlock(&domain->lock);
 }
 
 static inline void fake_shared_listen(brisk_tier *base, brisk_bump_fn fn, void *ctx, uint64_t since)

@@ -4,6 +4,7 @@
 #ifndef BRISK_TESTS_CACHE_FAKE_TIER_H
 #define BRISK_TESTS_CACHE_FAKE_TIER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum { FAKE_ENTRIES = 64, FAKE_KEY_MAX = 64 };
 
 typedef struct fake_tier {
     brisk_tier base;
+    pthread_mutex_t lock; /* of entries and counts; recursive, not held in on_get */
     struct {
         char key[FAKE_KEY_MAX];
         size_t key_size;
@@ -24,10 +26,10 @@ typedef struct fake_tier {
         brisk_entry_opts opts;
         unsigned char meta[BRISK_TIER_META_MAX];
     } entries[FAKE_ENTRIES];
-    brisk_err get_err, put_err, remove_err, clear_err; /* answered when not OK */
+    _Atomic brisk_err get_err, put_err, remove_err, clear_err; /* answered when not OK */
     uint32_t asked, puts, removes, destroyed;
     fake_clock *clock; /* advanced by delay_ns in get */
-    uint64_t delay_ns;
+    _Atomic uint64_t delay_ns;
     void (*on_get)(struct fake_tier *self); /* runs before the answer leaves */
     void *ctx;
 } fake_tier;
@@ -46,12 +48,14 @@ static inline int fake_find(const fake_tier *self, const brisk_key *key)
 static inline brisk_err fake_get(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     fake_tier *self = (fake_tier *)tier;
+    (void)pthread_mutex_lock(&self->lock);
     self->asked++;
     if (self->clock != NULL) {
         fake_clock_advance(self->clock, self->delay_ns);
     }
     int i = fake_find(self, key);
     if (self->get_err != BRISK_OK || i < 0) {
+        (void)pthread_mutex_unlock(&self->lock);
         return self->get_err != BRISK_OK ? self->get_err : BRISK_ERR_NOT_FOUND;
     }
     *ret = (brisk_hit){
@@ -64,6 +68,7 @@ static inline brisk_err fake_get(brisk_tier *tier, const brisk_key *key, brisk_h
         .meta_size = self->entries[i].opts.meta_size,
     };
     memcpy(ret->meta, self->entries[i].meta, ret->meta_size);
+    (void)pthread_mutex_unlock(&self->lock);
     if (self->on_get != NULL) {
         self->on_get(self);
     }
@@ -73,12 +78,14 @@ static inline brisk_err fake_get(brisk_tier *tier, const brisk_key *key, brisk_h
 static inline brisk_err fake_remove(brisk_tier *tier, const brisk_key *key)
 {
     fake_tier *self = (fake_tier *)tier;
+    (void)pthread_mutex_lock(&self->lock);
     self->removes++;
     int i = fake_find(self, key);
     if (self->remove_err == BRISK_OK && i >= 0) {
         brisk_value_unref(self->entries[i].value);
         self->entries[i].value = NULL;
     }
+    (void)pthread_mutex_unlock(&self->lock);
     return self->remove_err;
 }
 
@@ -86,8 +93,10 @@ static inline brisk_err fake_put(brisk_tier *tier, const brisk_key *key, brisk_v
                                  const brisk_entry_opts *opts)
 {
     fake_tier *self = (fake_tier *)tier;
+    (void)pthread_mutex_lock(&self->lock);
     self->puts++;
     if (self->put_err != BRISK_OK) {
+        (void)pthread_mutex_unlock(&self->lock);
         return self->put_err; /* a bad tier: the old value is still there */
     }
     int i = fake_find(self, key);
@@ -103,16 +112,19 @@ static inline brisk_err fake_put(brisk_tier *tier, const brisk_key *key, brisk_v
     if (self->entries[i].opts.meta_size != 0) {
         memcpy(self->entries[i].meta, self->entries[i].opts.meta, self->entries[i].opts.meta_size);
     }
+    (void)pthread_mutex_unlock(&self->lock);
     return BRISK_OK;
 }
 
 static inline brisk_err fake_clear(brisk_tier *tier)
 {
     fake_tier *self = (fake_tier *)tier;
+    (void)pthread_mutex_lock(&self->lock);
     for (int i = 0; i < FAKE_ENTRIES && self->clear_err == BRISK_OK; i++) {
         brisk_value_unref(self->entries[i].value);
         self->entries[i].value = NULL;
     }
+    (void)pthread_mutex_unlock(&self->lock);
     return self->clear_err;
 }
 
@@ -140,7 +152,8 @@ static const brisk_tier_ops fake_ops = {
 
 static inline void fake_init(fake_tier *self, const char *name, uint32_t flags)
 {
-    *self = (fake_tier){.base = {.ops = &fake_ops, .flags = flags}};
+    *self = (fake_tier){.base = {.ops = &fake_ops, .flags = flags},
+                        .lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
     (void)snprintf(self->base.name, sizeof self->base.name, "%s", name);
 }
 
