@@ -34,7 +34,9 @@ static void check_head(const uint8_t *data, size_t size)
     if (disk_index_header_ok(&header, file_size, seed, &shape)) {
         BRISK_ASSERT(shape.size == file_size && shape.slots_at < shape.size);
         BRISK_ASSERT((shape.slot_count & (shape.slot_count - 1)) == 0 && shape.slot_count >= 16);
-        BRISK_ASSERT((shape.size - shape.slots_at) / sizeof(uint64_t) == shape.slot_count);
+        BRISK_ASSERT((shape.hot_at - shape.slots_at) / sizeof(uint64_t) == shape.slot_count);
+        BRISK_ASSERT((shape.size - shape.hot_at) / sizeof(uint16_t) ==
+                     shape.slot_count / DISK_BUCKET_SLOTS);
         BRISK_ASSERT((shape.slots_at - DISK_INDEX_PAGE) / sizeof(disk_entry) >=
                      shape.segment_count);
     }

@@ -115,7 +115,7 @@ void keyspace_drops(keyspace *keys, void (*fn)(void *ctx, resp_bytes key, brisk_
 
 brisk_err keyspace_open(keyspace *keys, const keyspace_opts *opts)
 {
-    *keys = (keyspace){.alloc = opts->alloc, .bytes_max = opts->bytes_max};
+    *keys = (keyspace){.alloc = opts->alloc};
     keys->drops.alloc = opts->alloc;
     keys->clock = (brisk_clock){.now_ns = mono_now, .wall_ns = wall_now, .ctx = keys};
     keyspace_set_time(keys, brisk_clock_wall_ns(NULL), brisk_clock_now_ns(NULL));
@@ -530,9 +530,5 @@ uint64_t keyspace_count(keyspace *keys)
 
 bool keyspace_resize(keyspace *keys, uint64_t bytes_max)
 {
-    if (brisk_memory_resize(keys->tier, bytes_max, 0) != BRISK_OK) {
-        return false;
-    }
-    keys->bytes_max = bytes_max;
-    return true;
+    return brisk_memory_resize(keys->tier, bytes_max, 0) == BRISK_OK;
 }

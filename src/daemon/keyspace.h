@@ -45,7 +45,6 @@ typedef struct keyspace {
     brisk_clock clock; /* what the tier is given: the time of the batch */
     _Atomic uint64_t wall_ns;
     _Atomic uint64_t mono_ns;
-    uint64_t bytes_max;     /* as it is now */
     uint64_t bytes_reserve; /* as far as it may grow */
     unsigned char *scratch[2];
     uint32_t scratch_next;

@@ -402,7 +402,7 @@ static void wait_for_end(int signal_fd, int stop_fd)
     }
 }
 
-static void announce(const brisk_invocation *in, const server *s)
+static void announce(const brisk_invocation *in, const server *s, uint64_t memory_bytes)
 {
     if (in->quiet) {
         return;
@@ -419,7 +419,7 @@ static void announce(const brisk_invocation *in, const server *s)
         }
     }
     (void)fprintf(in->err, " (%u loop%s, %" PRIu64 " MiB, disk %s)\n", s->worker_count,
-                  s->worker_count == 1 ? "" : "s", s->keys.bytes_max / MIB,
+                  s->worker_count == 1 ? "" : "s", memory_bytes / MIB,
                   s->disk != NULL ? "on" : "off");
     (void)fflush(in->err);
 }
@@ -445,7 +445,7 @@ static brisk_exit serve(const brisk_invocation *in, const setup *set)
         err = server_start(s, &info);
     }
     if (err == BRISK_OK) {
-        announce(in, s);
+        announce(in, s, set->opts.memory_bytes);
         wait_for_end(signal_fd, stop.fds[0]);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* a second signal ends it at once */
     } else {

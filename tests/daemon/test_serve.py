@@ -43,6 +43,8 @@ class Serving:
         if kind is None:
             check(code == 0, f"exit code {code}: {words}")
             check("ERROR: " not in words and "runtime error" not in words, words)
+        elif code != 0:
+            print(f"the server ended with {code}: {words}", file=sys.stderr)
 
 
 @case
