@@ -36,6 +36,7 @@
 #include <brisk/shared.h>
 #include <brisk/sizer.h>
 #include <brisk/sizing.h>
+#include <brisk/stats.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>
 #include <brisk/ttl.h>

@@ -1,0 +1,146 @@
+/*
+ * brisk/stats.h -- statistics for measurements: is it different, when did it change, is it normal
+ * now, where is it going.
+ *
+ * Measurements are not normal: they have outliers, two modes, and neighbours that resemble each
+ * other.  Everything here works on ranks, medians and resampling; where a figure is uncertain its
+ * interval stands beside it, and where the data do not suffice the answer is a refusal.
+ *
+ * Threads: functions keep nothing; an object belongs to one thread at a time.
+ * Values that are not finite are refused with BRISK_ERR_INVALID.
+ */
+#ifndef BRISK_STATS_H
+#define BRISK_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <brisk/alloc.h>
+#include <brisk/base.h>
+#include <brisk/err.h>
+
+BRISK_BEGIN_DECLS
+
+/* ------------------------------------------------------------------------------------------------
+ * Part 1: comparing samples (compare*.c).
+ * --------------------------------------------------------------------------------------------- */
+
+/*
+ * Estimates are medians and Hodges-Lehmann shifts; intervals come from ranks (exact for up to 50
+ * values) or from a bootstrap.  No value is ever thrown away as an outlier.  Functions that say so
+ * sort the caller's array.  `alloc` NULL means libc.
+ *
+ * Sources: M. Hollander, D. A. Wolfe, Nonparametric Statistical Methods (ranks, Hodges-Lehmann);
+ *          B. Efron, Better Bootstrap Confidence Intervals, 1987 (BCa);
+ *          S. Holm 1979; Y. Benjamini, Y. Hochberg 1995 (many tests).
+ */
+
+enum {
+    BRISK_STATS_VALUES_MAX = 1000000, /**< Of one sample. */
+    BRISK_STATS_EXACT_MAX = 50,       /**< Up to here the signed-rank interval is exact. */
+};
+
+/** What is known of one sample.  All in the unit of the values. */
+typedef struct brisk_sample_figures {
+    uint32_t count;
+    double min;
+    double mean;
+    double median;
+    double p95;
+    double max;
+    double sd;               /**< Standard deviation, of n - 1; 0 for one value. */
+    double mad;              /**< Median absolute deviation from the median, unscaled. */
+    uint32_t outliers_high;  /**< Farther than 3.5 scaled MADs above the median. */
+    uint32_t outliers_low;   /**< Likewise below. */
+    double autocorrelation1; /**< Lag 1, in the order given; 0 for fewer than 4 values. */
+} brisk_sample_figures;
+
+/** An estimate with an interval that holds the truth with the confidence that was asked for. */
+typedef struct brisk_interval {
+    double estimate;
+    double low;  /**< -INFINITY when there are too few values to say. */
+    double high; /**< INFINITY likewise. */
+    double p;    /**< Two-sided probability of as much by chance, were there no shift. */
+} brisk_interval;
+
+/** Sorts `values`, ascending. */
+BRISK_API void brisk_sample_sort(double *values, uint32_t count);
+/** Of sorted values, count > 0. */
+BRISK_API double brisk_sample_median(const double *sorted, uint32_t count);
+/** 0 <= q <= 1, linear between neighbours (type 7); sorted values, count > 0. */
+BRISK_API double brisk_sample_quantile(const double *sorted, uint32_t count, double q);
+/** `values` in the order of measurement, left as they are.  Errors: INVALID, LIMIT, NOMEM. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_sample_describe(const double *values, uint32_t count,
+                                                          const brisk_alloc *alloc,
+                                                          brisk_sample_figures *ret);
+
+/**
+ * Paired shift: the median of all pairwise means of `differences` (Hodges-Lehmann), the interval
+ * and p of the Wilcoxon signed-rank test that belongs to it.  Exact distribution for up to
+ * BRISK_STATS_EXACT_MAX values (p also only without ties and zeros), else normal with correction
+ * for ties.  `confidence` is in 0.5 .. 0.9999.  Errors: INVALID, LIMIT, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_compare_paired(const double *differences, uint32_t count,
+                                                         double confidence,
+                                                         const brisk_alloc *alloc,
+                                                         brisk_interval *ret);
+
+/** Two samples that have nothing to do with each other. */
+typedef struct brisk_two_samples {
+    const double *a;
+    const double *b;
+    uint32_t a_count;
+    uint32_t b_count;
+} brisk_two_samples;
+
+/**
+ * How much larger b is than a: the median of all differences (Hodges-Lehmann), interval and p of
+ * the Mann-Whitney test, normal with corrections for ties and continuity.
+ * Errors: INVALID, LIMIT, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_compare_unpaired(const brisk_two_samples *samples,
+                                                           double confidence,
+                                                           const brisk_alloc *alloc,
+                                                           brisk_interval *ret);
+
+typedef struct brisk_bootstrap_opts {
+    double confidence;  /**< 0 means 0.95. */
+    uint32_t resamples; /**< 0 means 10,000; at most 1,000,000. */
+    uint32_t block;     /**< Neighbours drawn together; 0: 1, or by autocorrelation. */
+    bool paired;        /**< a[i] and b[i] were measured side by side: drawn together. */
+    uint64_t seed;      /**< Any; the same seed gives the same interval. */
+    const brisk_alloc *alloc;
+} brisk_bootstrap_opts;
+
+/**
+ * median(b) / median(a) with a BCa bootstrap interval; values > 0, in the order of measurement.
+ * With block 0 and a lag-1 autocorrelation above 0.2 blocks of neighbours are drawn, so that the
+ * interval does not shrink by values that repeat each other.  p is NaN.
+ * Errors: INVALID, LIMIT, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_compare_medians(const brisk_two_samples *samples,
+                                                          const brisk_bootstrap_opts *opts,
+                                                          brisk_interval *ret);
+
+/**
+ * Adjust `count` p values in place for having looked at all of them: Holm keeps the probability of
+ * any false alarm, Benjamini-Hochberg the share of false ones among the alarms.
+ * Errors: NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_adjust_holm(double *p, uint32_t count,
+                                                      const brisk_alloc *alloc);
+BRISK_API BRISK_NODISCARD brisk_err brisk_adjust_bh(double *p, uint32_t count,
+                                                    const brisk_alloc *alloc);
+
+/** Standard normal distribution: P(Z <= z), and its inverse for 0 < p < 1. */
+BRISK_API double brisk_normal_cdf(double z);
+BRISK_API double brisk_normal_quantile(double p);
+
+/* ------------------------------------------------------------------------------------------------
+ * Part 2: series in the order of time (series*.c).
+ * --------------------------------------------------------------------------------------------- */
+
+BRISK_END_DECLS
+
+#endif /* BRISK_STATS_H */
