@@ -14,7 +14,7 @@
  *
  * Puts and removals of keys change them too, but nearly all keys are nobody's dependency.  So a
  * bit says whether a slot is armed, that is, whether some entry depends on a key in it, and other
- * keys only leave a stamp, in a small table that stays in the processor's cache:
+ * keys only leave a stamp, in a table of 2^17:
  *
  *     change   begin (stamp, and slot if armed: under way); the tiers change; fence;
  *              stamp = epoch; bump the slot if it is armed now
@@ -24,6 +24,18 @@
  * stamp is not newer than tokens taken after the change, since tokens count up too; and it is newer
  * than all taken before, since the epoch is read after the fence and a token's reader reads its
  * sources after taking it.
+ *
+ * A stamp also tells a load that its key was changed meanwhile, so keys that share one must not be
+ * taken for each other.  It says which key (a mark of 16 bits) changed last and when, and when
+ * any other did; a load is lost to others only when two of them changed:
+ *
+ *     end      rest is raised to the epoch of the last, if that was another key's; last = key, epoch;
+ *              then one change less is under way, which is counted in rest too
+ *     look     rest, last, rest: a change that ended before the first look is in last, or somebody
+ *              took its place and left its epoch in rest before
+ *
+ * All keys of a slot have one stamp, and arming takes the newest of everybody: later somebody else's
+ * key in the slot finds the bit and needs nothing more.
  *
  * Invalidated prefixes: generation_prefix.c.  The table is mapped by all processes of a folder;
  * every access is one atomic word, so they see each other's bumps at once.
@@ -57,9 +69,15 @@ static _Atomic uint64_t *slot_of(const generations *table, uint32_t slot)
     return slot == GENERATION_ANY ? &table->head->any : &table->slots[slot];
 }
 
-static _Atomic uint64_t *stamp_of(const generations *table, const brisk_key *key)
+static generation_stamp *stamp_of(const generations *table, const brisk_key *key)
 {
-    return &table->stamps[(uint32_t)(key->hash.hi >> 8) & (GENERATION_STAMPS - 1)];
+    return &table->stamps[generation_slot_of_key(key) & (GENERATION_STAMPS - 1)];
+}
+
+/* Not of the bits that choose slot and stamp. */
+static uint64_t mark_of(const brisk_key *key)
+{
+    return key->hash.hi >> 8 & 0xffff;
 }
 
 static bool is_armed(const generations *table, uint32_t slot)
@@ -80,6 +98,44 @@ static void word_raise(_Atomic uint64_t *word, uint64_t epoch, bool ends)
         /* Release: who finds the new epoch finds what changed before. */
     } while (!atomic_compare_exchange_weak_explicit(word, &seen, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
+}
+
+typedef struct stamp_seen {
+    uint64_t own;     /* epoch of the key's last change, or 0: in `any` if there was one */
+    uint64_t any;     /* of everybody's */
+    uint64_t pending; /* changes under way */
+} stamp_seen;
+
+/* The first look counts what is under way; acquire: pairs with word_raise. */
+static stamp_seen stamp_look(const generations *table, const brisk_key *key)
+{
+    generation_stamp *stamp = stamp_of(table, key);
+    uint64_t first = atomic_load_explicit(&stamp->rest, memory_order_acquire);
+    uint64_t last = atomic_load_explicit(&stamp->last, memory_order_acquire);
+    uint64_t rest = atomic_load_explicit(&stamp->rest, memory_order_acquire) & EPOCH_MASK;
+    uint64_t epoch = last & EPOCH_MASK;
+    uint64_t own = last >> PENDING_SHIFT == mark_of(key) && epoch > rest ? epoch : rest;
+    return (stamp_seen){
+        .own = own, .any = epoch > rest ? epoch : rest, .pending = first >> PENDING_SHIFT};
+}
+
+/* The key changed at `epoch`; a change less is under way when one was counted. */
+static void stamp_end(generation_stamp *stamp, uint64_t mark, uint64_t epoch, bool counted)
+{
+    uint64_t seen = atomic_load_explicit(&stamp->last, memory_order_relaxed);
+    uint64_t next;
+    do {
+        uint64_t before = seen & EPOCH_MASK;
+        bool same = seen >> PENDING_SHIFT == mark;
+        if (!same && before != 0) {
+            word_raise(&stamp->rest, before, false);
+        }
+        next = mark << PENDING_SHIFT | (same && before > epoch ? before : epoch);
+    } while (!atomic_compare_exchange_weak_explicit(&stamp->last, &seen, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (counted) {
+        word_raise(&stamp->rest, 0, true);
+    }
 }
 
 uint32_t generation_slot_of_tag(const void *tag, size_t size)
@@ -206,9 +262,9 @@ brisk_err generations_arm(generations *table, const brisk_key *key)
                                    memory_order_seq_cst);
     /* The bit before the stamp; changes write the stamp before they read the bit. */
     atomic_thread_fence(memory_order_seq_cst);
-    uint64_t stamp = atomic_load_explicit(stamp_of(table, key), memory_order_acquire);
-    word_raise(slot_of(table, slot), stamp & EPOCH_MASK, false);
-    generations_slot_end(table, slot, stamp > EPOCH_MASK);
+    stamp_seen stamp = stamp_look(table, key);
+    word_raise(slot_of(table, slot), stamp.any, false);
+    generations_slot_end(table, slot, stamp.pending != 0);
     return BRISK_OK;
 }
 
@@ -225,13 +281,14 @@ bool generations_newer(const generations *table, uint32_t slot, uint64_t epoch)
 
 bool generations_key_newer(const generations *table, const brisk_key *key, uint64_t epoch)
 {
-    return word_newer(atomic_load_explicit(stamp_of(table, key), memory_order_acquire), epoch);
+    stamp_seen stamp = stamp_look(table, key);
+    return stamp.own > epoch || stamp.pending != 0;
 }
 
 bool generations_key_overtaken(const generations *table, const brisk_key *key, uint64_t epoch)
 {
-    uint64_t word = atomic_load_explicit(stamp_of(table, key), memory_order_acquire);
-    return (word & EPOCH_MASK) > epoch || word >> PENDING_SHIFT > 1;
+    stamp_seen stamp = stamp_look(table, key);
+    return stamp.own > epoch || stamp.pending > 1;
 }
 
 generation_change generations_change_begin(generations *table, const brisk_key *key)
@@ -241,7 +298,7 @@ generation_change generations_change_begin(generations *table, const brisk_key *
     if (change.slotted && generations_mark(table) != BRISK_OK) {
         brisk_log(BRISK_LOG_WARNING, "cache", "a power loss now could bring outdated entries back");
     }
-    (void)atomic_fetch_add_explicit(stamp_of(table, key), PENDING_ONE, memory_order_acq_rel);
+    (void)atomic_fetch_add_explicit(&stamp_of(table, key)->rest, PENDING_ONE, memory_order_acq_rel);
     if (change.slotted) {
         (void)atomic_fetch_add_explicit(slot_of(table, slot), PENDING_ONE, memory_order_acq_rel);
         (void)atomic_fetch_add_explicit(&table->head->any, PENDING_ONE, memory_order_acq_rel);
@@ -254,7 +311,7 @@ void generations_change_end(generations *table, const brisk_key *key, generation
     /* What changed is there before the epoch is read: pairs with the fence in token. */
     atomic_thread_fence(memory_order_seq_cst);
     uint64_t now = atomic_load_explicit(&table->head->epoch, memory_order_seq_cst);
-    word_raise(stamp_of(table, key), now, change.stamped);
+    stamp_end(stamp_of(table, key), mark_of(key), now, change.stamped);
     /* The stamp before the bit: see arm. */
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t slot = generation_slot_of_key(key);

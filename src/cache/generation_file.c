@@ -48,7 +48,7 @@ enum {
     WAIT_MS_MAX = 1000,
     OPEN_TRIES = 8,
     PATH_BYTES_MAX = 4096,
-    VERSION = 1,
+    VERSION = 2,
     WORDS_A_PAGE = GENERATION_PAGE / 8,
 };
 
@@ -200,7 +200,8 @@ static void end_changes(generations *table)
 {
     generation_head *head = table->head;
     for (size_t i = 0; i < GENERATION_STAMPS; i++) {
-        atomic_store_explicit(&table->stamps[i], 0, memory_order_relaxed);
+        atomic_store_explicit(&table->stamps[i].last, 0, memory_order_relaxed);
+        atomic_store_explicit(&table->stamps[i].rest, 0, memory_order_relaxed);
     }
     for (size_t page = 0; page < BRISK_GENERATION_SLOTS / WORDS_A_PAGE; page++) {
         size_t bit = GENERATION_SLOTS_AT / GENERATION_PAGE + page;
