@@ -7,7 +7,12 @@
  * miss ratio / LRU's.  Transforms of the traces (reversed, two interleaved, one after the other,
  * with scans) show that auto does not know the traces by heart.
  *
- *     bench_policy FOLDER [--requests N] [--only TEXT] [--transforms] [--policy NAME]
+ *     bench_policy FOLDER [--requests N] [--only TEXT] [--policy NAME] [--piece K/N]
+ *                         [--transforms [--seed N]]
+ *
+ * Five transforms of each trace.  Seed 0 is a fixed set; with another one partners, lengths of
+ * bursts, places of the changes, number and length of the scans are drawn from it.  A piece is
+ * every N-th trace from the K-th (0 ..) on.
  *
  * FOLDER holds traces (see brisk/trace_file.h).  Without it: a message and exit 77.
  */
@@ -28,7 +33,7 @@ typedef struct trace {
     char name[NAME_SIZE];
     uint64_t *keys;
     uint64_t count;
-    uint64_t unique;
+    uint64_t unique; /* 0: not counted yet */
 } trace;
 
 typedef struct bench {
@@ -37,6 +42,11 @@ typedef struct bench {
     uint64_t requests_max;
     const char *only;
     const char *policy;
+    uint64_t seed; /* of the transforms; 0: the fixed set */
+    uint64_t drawn;
+    uint32_t piece;
+    uint32_t pieces;
+    uint32_t measured; /* traces of the piece */
     double logs[SIZES][POLICIES]; /* sums of log(ratio to LRU) */
     double best[SIZES];
     double worst[SIZES]; /* largest auto / LRU */
@@ -87,6 +97,7 @@ static trace *add_trace(bench *b, const char *name, uint64_t capacity)
     (void)snprintf(t->name, sizeof t->name, "%.*s", (int)strcspn(name, "."), name);
     t->keys = get_memory(capacity * sizeof *t->keys);
     t->count = 0;
+    t->unique = 0;
     return t;
 }
 
@@ -124,16 +135,76 @@ static void load(bench *b, const char *folder, const char *name)
 
 /* --- transforms -------------------------------------------------------------------------- */
 
-static void add_reversed(bench *b, const trace *from)
+/* What is done to one trace; all of it follows from the seed. */
+typedef struct recipe {
+    const trace *with; /* interleaved */
+    const trace *then; /* one after the other */
+    uint64_t burst;    /* requests of one before it is the other's turn */
+    uint64_t turn;     /* requests before what is reversed */
+    uint64_t cut;      /* requests before the other trace comes */
+    uint64_t scans;
+    uint64_t scanned; /* keys of one scan */
+} recipe;
+
+/* 0 .. 1 */
+static double draw(bench *b)
 {
-    char name[NAME_SIZE * 3];
-    (void)snprintf(name, sizeof name, "reversed %s", from->name);
-    trace *t = add_trace(b, name, from->count);
-    for (uint64_t i = 0; i < from->count; i++) {
-        t->keys[i] = from->keys[from->count - 1 - i];
+    uint64_t number = b->drawn++;
+    return (double)(brisk_hash64(&number, sizeof number, b->seed) >> 11) * 0x1p-53;
+}
+
+/* from .. to, small ones as often as large ones */
+static double draw_scale(bench *b, double from, double to)
+{
+    return from * exp(draw(b) * log(to / from));
+}
+
+static const trace *draw_other(bench *b, uint32_t i, uint32_t count)
+{
+    uint32_t step = count > 1 ? 1 + (uint32_t)(draw(b) * (count - 1)) : 0;
+    return &b->traces[(i + step) % count];
+}
+
+static recipe choose_recipe(bench *b, uint32_t i, uint32_t count)
+{
+    const trace *x = &b->traces[i];
+    if (b->seed == 0) {
+        return (recipe){.with = &b->traces[(i + 1) % count],
+                        .then = &b->traces[(i + 2) % count],
+                        .burst = 1,
+                        .cut = x->count,
+                        .scans = 20,
+                        .scanned = x->unique / 10 + 1};
     }
-    t->count = from->count;
-    t->unique = from->unique;
+    recipe r = {.with = draw_other(b, i, count), .then = draw_other(b, i, count)};
+    r.burst = (uint64_t)draw_scale(b, 1, 20000);
+    r.turn = (uint64_t)((double)x->count * draw(b) / 2);
+    r.cut = (uint64_t)((double)x->count * (0.1 + 0.8 * draw(b)));
+    r.scans = (uint64_t)draw_scale(b, 4, 40);
+    r.scanned = (uint64_t)((double)x->unique * draw_scale(b, 0.02, 0.5)) + 1;
+    return r;
+}
+
+static trace *add_named(bench *b, uint64_t capacity, const char *what, const trace *x)
+{
+    char name[NAME_SIZE * 2];
+    (void)snprintf(name, sizeof name, "%s %s", what, x->name);
+    return add_trace(b, name, capacity);
+}
+
+static void name_pair(trace *t, const trace *x, const char *between, const char *y)
+{
+    (void)snprintf(t->name, sizeof t->name, "%.24s %s %.24s", x->name, between, y);
+}
+
+static void add_reversed(bench *b, const trace *x, const recipe *r)
+{
+    trace *t = add_named(b, x->count, "reversed", x);
+    memcpy(t->keys, x->keys, r->turn * sizeof *t->keys);
+    for (uint64_t i = r->turn; i < x->count; i++) {
+        t->keys[i] = x->keys[x->count - 1 - (i - r->turn)];
+    }
+    t->count = x->count;
 }
 
 static uint64_t other_key(uint64_t key)
@@ -141,64 +212,77 @@ static uint64_t other_key(uint64_t key)
     return (key ^ UINT64_C(0x5bd1e995)) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static void add_interleaved(bench *b, const trace *x, const trace *y)
+static void add_interleaved(bench *b, const trace *x, const recipe *r)
 {
-    char name[NAME_SIZE * 3];
-    (void)snprintf(name, sizeof name, "%s with %s", x->name, y->name);
-    trace *t = add_trace(b, name, x->count + y->count);
+    const trace *y = r->with;
+    trace *t = add_named(b, x->count + y->count, "", x);
+    name_pair(t, x, "with", y->name);
     uint64_t i = 0;
     uint64_t j = 0;
     while (i < x->count || j < y->count) {
-        bool from_x = j == y->count || (i < x->count && i * y->count <= j * x->count);
-        t->keys[t->count++] = from_x ? x->keys[i++] : other_key(y->keys[j++]);
+        bool from_x = i * y->count <= j * x->count;
+        for (uint64_t n = 0; n < r->burst && from_x && i < x->count; n++) {
+            t->keys[t->count++] = x->keys[i++];
+        }
+        for (uint64_t n = 0; n < r->burst && !from_x && j < y->count; n++) {
+            t->keys[t->count++] = other_key(y->keys[j++]);
+        }
+        if (i == x->count || j == y->count) { /* what is left */
+            while (i < x->count) {
+                t->keys[t->count++] = x->keys[i++];
+            }
+            while (j < y->count) {
+                t->keys[t->count++] = other_key(y->keys[j++]);
+            }
+        }
     }
-    t->unique = count_unique(t);
 }
 
-static void add_phases(bench *b, const trace *x, const trace *y)
+static void add_phases(bench *b, const trace *x, const recipe *r)
 {
-    char name[NAME_SIZE * 3];
-    (void)snprintf(name, sizeof name, "%s then %s", x->name, y->name);
-    trace *t = add_trace(b, name, x->count + y->count);
-    memcpy(t->keys, x->keys, x->count * sizeof *t->keys);
+    const trace *y = r->then;
+    trace *t = add_named(b, x->count + y->count, "", x);
+    name_pair(t, x, "then", y->name);
+    for (uint64_t i = 0; i < r->cut; i++) {
+        t->keys[t->count++] = x->keys[i];
+    }
     for (uint64_t i = 0; i < y->count; i++) {
-        t->keys[x->count + i] = other_key(y->keys[i]);
+        t->keys[t->count++] = other_key(y->keys[i]);
     }
-    t->count = x->count + y->count;
-    t->unique = count_unique(t);
+    for (uint64_t i = r->cut; i < x->count; i++) {
+        t->keys[t->count++] = x->keys[i];
+    }
 }
 
-/* Twenty scans of a tenth of the keys; of new keys, or of the same ones each time. */
-static void add_scans(bench *b, const trace *x, bool again)
+/* Scans of new keys, or of the same ones each time. */
+static void add_scans(bench *b, const trace *x, const recipe *r, bool again)
 {
-    enum { SCANS = 20 };
-    char name[NAME_SIZE * 3];
-    (void)snprintf(name, sizeof name, "%s and %s", x->name, again ? "one scan again" : "scans");
-    uint64_t length = x->unique / 10 + 1;
-    uint64_t every = x->count / SCANS + 1;
-    trace *t = add_trace(b, name, x->count + (SCANS + 1) * length);
+    uint64_t every = x->count / r->scans + 1;
+    trace *t = add_named(b, x->count + (r->scans + 1) * r->scanned, "", x);
+    name_pair(t, x, "and", again ? "one scan again" : "scans");
     uint64_t scanned = 0;
     for (uint64_t i = 0; i < x->count; i++) {
         if (i % every == every - 1) {
-            for (uint64_t s = 0; s < length; s++) {
+            for (uint64_t s = 0; s < r->scanned; s++) {
                 uint64_t number = again ? s : scanned++;
                 t->keys[t->count++] = other_key(brisk_hash64(&number, sizeof number, 1));
             }
         }
         t->keys[t->count++] = x->keys[i];
     }
-    t->unique = count_unique(t);
 }
 
 static void add_transforms(bench *b)
 {
     uint32_t count = b->trace_count;
     for (uint32_t i = 0; i < count; i++) {
-        add_reversed(b, &b->traces[i]);
-        add_interleaved(b, &b->traces[i], &b->traces[(i + 1) % count]);
-        add_phases(b, &b->traces[i], &b->traces[(i + 2) % count]);
-        add_scans(b, &b->traces[i], false);
-        add_scans(b, &b->traces[i], true);
+        const trace *x = &b->traces[i];
+        recipe r = choose_recipe(b, i, count);
+        add_reversed(b, x, &r);
+        add_interleaved(b, x, &r);
+        add_phases(b, x, &r);
+        add_scans(b, x, &r, false);
+        add_scans(b, x, &r, true);
     }
     for (uint32_t i = 0; i < count; i++) {
         free(b->traces[i].keys);
@@ -285,10 +369,10 @@ static void print_means(bench *b)
         brisk_json_object_begin(&b->json, NULL);
         brisk_json_double(&b->json, "size", sizes[s]);
         for (uint32_t p = 0; p < POLICIES; p++) {
-            double mean = exp(b->logs[s][p] / (double)b->trace_count);
+            double mean = exp(b->logs[s][p] / (double)b->measured);
             brisk_json_double(&b->json, brisk_policy_name(p), mean);
         }
-        brisk_json_double(&b->json, "best_of_nine", exp(b->best[s] / (double)b->trace_count));
+        brisk_json_double(&b->json, "best_of_nine", exp(b->best[s] / (double)b->measured));
         brisk_json_double(&b->json, "worst_auto_to_lru", b->worst[s]);
         brisk_json_object_end(&b->json);
     }
@@ -321,19 +405,54 @@ static void load_folder(bench *b, const char *folder)
     }
 }
 
+static bool read_option(bench *b, const char *name, const char *text)
+{
+    if (strcmp(name, "--requests") == 0) {
+        b->requests_max = strtoull(text, NULL, 10);
+    } else if (strcmp(name, "--only") == 0) {
+        b->only = text;
+    } else if (strcmp(name, "--policy") == 0) {
+        b->policy = text;
+    } else if (strcmp(name, "--seed") == 0) {
+        b->seed = strtoull(text, NULL, 10);
+    } else if (strcmp(name, "--piece") == 0) {
+        return sscanf(text, "%" SCNu32 "/%" SCNu32, &b->piece, &b->pieces) == 2 &&
+               b->piece < b->pieces;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void run_all(bench *b)
+{
+    brisk_json_init(&b->json, brisk_out_file(stdout), 2);
+    brisk_json_object_begin(&b->json, NULL);
+    brisk_json_array_begin(&b->json, "runs");
+    for (uint32_t i = b->piece; i < b->trace_count; i += b->pieces) {
+        trace *t = &b->traces[i];
+        t->unique = t->unique != 0 ? t->unique : count_unique(t);
+        b->measured++;
+        for (uint32_t s = 0; s < SIZES; s++) {
+            run_size(b, t, s);
+        }
+    }
+    brisk_json_array_end(&b->json);
+    if (b->policy == NULL && b->measured != 0) {
+        print_means(b);
+    }
+    brisk_json_object_end(&b->json);
+}
+
 int main(int argc, char **argv)
 {
-    static bench b = {.requests_max = UINT64_MAX};
+    static bench b = {.requests_max = UINT64_MAX, .pieces = 1};
     bool transforms = false;
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--transforms") == 0) {
             transforms = true;
-        } else if (i + 1 < argc && strcmp(argv[i], "--requests") == 0) {
-            b.requests_max = strtoull(argv[++i], NULL, 10);
-        } else if (i + 1 < argc && strcmp(argv[i], "--only") == 0) {
-            b.only = argv[++i];
-        } else if (i + 1 < argc && strcmp(argv[i], "--policy") == 0) {
-            b.policy = argv[++i];
+        } else if (i + 1 < argc && read_option(&b, argv[i], argv[i + 1])) {
+            i++;
         } else {
             fail("bad option");
         }
@@ -348,18 +467,6 @@ int main(int argc, char **argv)
     if (transforms) {
         add_transforms(&b);
     }
-    brisk_json_init(&b.json, brisk_out_file(stdout), 2);
-    brisk_json_object_begin(&b.json, NULL);
-    brisk_json_array_begin(&b.json, "runs");
-    for (uint32_t i = 0; i < b.trace_count; i++) {
-        for (uint32_t s = 0; s < SIZES; s++) {
-            run_size(&b, &b.traces[i], s);
-        }
-    }
-    brisk_json_array_end(&b.json);
-    if (b.policy == NULL) {
-        print_means(&b);
-    }
-    brisk_json_object_end(&b.json);
+    run_all(&b);
     return brisk_json_finish(&b.json) == BRISK_OK ? 0 : 1;
 }
