@@ -11,6 +11,7 @@
 #ifndef BRISK_HIST_H
 #define BRISK_HIST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <brisk/alloc.h>
@@ -55,8 +56,56 @@ BRISK_API uint64_t brisk_hist_min(const brisk_hist *hist);
 BRISK_API uint64_t brisk_hist_max(const brisk_hist *hist);
 BRISK_API double brisk_hist_mean(const brisk_hist *hist);
 
+/**
+ * Standard deviation of all that was recorded, from the buckets' middles; each value is at most
+ * half a bucket off.  0 when nothing was recorded.
+ */
+BRISK_API double brisk_hist_stddev(const brisk_hist *hist);
+
+/** Recorded values <= `value`, those in its bucket included: at most one bucket too many. */
+BRISK_API uint64_t brisk_hist_count_to(const brisk_hist *hist, uint64_t value);
+
+/** `count` values between `low` and `top`, both included. */
+typedef struct brisk_hist_bucket {
+    uint64_t low;
+    uint64_t top;
+    uint64_t count;
+} brisk_hist_bucket;
+
+/**
+ * The first bucket at or after *cursor (0 begins) that holds something; false after the last.
+ * Buckets come in order of their values.
+ */
+BRISK_API bool brisk_hist_next(const brisk_hist *hist, uint32_t *cursor, brisk_hist_bucket *ret);
+
 /** Add all counts of `src` to `dst`.  Errors: BRISK_ERR_MISMATCH (precisions differ). */
 BRISK_API BRISK_NODISCARD brisk_err brisk_hist_merge(brisk_hist *dst, const brisk_hist *src);
+
+/**
+ * Take an earlier state of the same histogram away: what is left was recorded since.
+ * Errors: MISMATCH (precisions differ, or `earlier` has more in a bucket; `hist` is untouched).
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_hist_subtract(brisk_hist *hist,
+                                                        const brisk_hist *earlier);
+
+/** Forget everything recorded. */
+BRISK_API void brisk_hist_reset(brisk_hist *hist);
+
+/** Number of the bucket of `value`; the one arithmetic of all histograms here. */
+static inline uint32_t brisk_hist_index(uint32_t precision_bits, uint64_t value)
+{
+    uint32_t shift = 0;
+#if defined(__GNUC__)
+    if (value >> precision_bits != 0) {
+        shift = 63 - (uint32_t)__builtin_clzll(value) - precision_bits;
+    }
+#else
+    while (value >> precision_bits >> shift > 1) {
+        shift++;
+    }
+#endif
+    return (shift << precision_bits) + (uint32_t)(value >> shift);
+}
 
 BRISK_END_DECLS
 

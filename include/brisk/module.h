@@ -3,8 +3,8 @@
  *
  * A module exports `BRISK_API const brisk_module brisk_module_descriptor`.  It is looked for as
  * NAME.so in the folders of the knob-independent search path, in this order: $BRISK_MODULE_PATH
- * (colon-separated; ignored in setuid programs), `brisk/` beside libbrisk, `workload/NAME/` and
- * `daemon/` beside libbrisk (a build tree).  It is never unloaded.  NAME is [a-z][a-z0-9_]*.
+ * (colon-separated; ignored in setuid programs), `brisk/` beside libbrisk, `workload/NAME/`,
+ * `daemon/` and `observe/modules/` beside libbrisk (a build tree).  It is never unloaded.  NAME is [a-z][a-z0-9_]*.
  *
  * Beside it may lie NAME.manifest, YAML made by brisk_module_write_manifest, so that help,
  * completion and configuration checks need not load it:

@@ -394,7 +394,10 @@ brisk_err brisk_manifests_load(const brisk_alloc *alloc, brisk_manifests **ret)
     static const struct {
         const char *place;
         brisk_err (*scan)(brisk_manifests *manifests, const char *folder);
-    } beside[] = {{"brisk", scan}, {"workload", scan_build_tree}, {"daemon", scan}};
+    } beside[] = {{"brisk", scan},
+                  {"workload", scan_build_tree},
+                  {"daemon", scan},
+                  {"observe/modules", scan}};
     char library[MODULE_PATH_MAX];
     bool found = module_library_folder(library);
     for (size_t i = 0; found && err == BRISK_OK && i < sizeof beside / sizeof beside[0]; i++) {

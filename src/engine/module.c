@@ -102,8 +102,8 @@ static bool candidate(uint32_t index, const char *name, char path[MODULE_PATH_MA
     int length = 0;
     if (index < env && module_env_folder(index, folder)) {
         length = snprintf(path, MODULE_PATH_MAX, "%s/%s.so", folder, name);
-    } else if (index >= env && index < env + 3 && module_library_folder(folder)) {
-        static const char *const places[] = {"brisk", "workload", "daemon"};
+    } else if (index >= env && index < env + 4 && module_library_folder(folder)) {
+        static const char *const places[] = {"brisk", "workload", "daemon", "observe/modules"};
         const char *place = places[index - env];
         length = place == places[1]
                      ? snprintf(path, MODULE_PATH_MAX, "%s/%s/%s/%s.so", folder, place, name, name)

@@ -106,6 +106,78 @@ static void test_quantile_error_is_bounded(void **state)
     }
 }
 
+static void test_buckets_in_order_and_what_lies_below(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *hist = NULL;
+    CHECK_OK(brisk_hist_create(&(brisk_hist_opts){.precision_bits = 1}, &hist));
+    static const uint64_t values[] = {0, 1, 4, 5, 23, 24, UINT64_MAX};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        brisk_hist_record(hist, values[i]);
+    }
+    static const brisk_hist_bucket expected[] = {{0, 0, 1},   {1, 1, 1},
+                                                 {4, 5, 2},   {16, 23, 1},
+                                                 {24, 31, 1}, {UINT64_C(3) << 62, UINT64_MAX, 1}};
+    uint32_t cursor = 0;
+    brisk_hist_bucket bucket;
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        CHECK(brisk_hist_next(hist, &cursor, &bucket));
+        CHECK_U64(bucket.low, ==, expected[i].low);
+        CHECK_U64(bucket.top, ==, expected[i].top);
+        CHECK_U64(bucket.count, ==, expected[i].count);
+    }
+    CHECK(!brisk_hist_next(hist, &cursor, &bucket));
+    CHECK(!brisk_hist_next(hist, &cursor, &bucket));
+    CHECK_U64(brisk_hist_count_to(hist, 0), ==, 1);
+    CHECK_U64(brisk_hist_count_to(hist, 3), ==, 2);
+    CHECK_U64(brisk_hist_count_to(hist, 4), ==, 4); /* 5 shares its bucket */
+    CHECK_U64(brisk_hist_count_to(hist, UINT64_MAX), ==, 7);
+}
+
+static void test_stddev(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *hist = NULL;
+    CHECK_OK(brisk_hist_create(NULL, &hist));
+    CHECK(brisk_hist_stddev(hist) == 0.0);
+    for (uint64_t i = 0; i < 100; i++) {
+        brisk_hist_record(hist, i); /* below 2^7: exact */
+    }
+    CHECK(fabs(brisk_hist_stddev(hist) - sqrt(833.25)) < 1e-9);
+    for (uint64_t i = 0; i < 100; i++) {
+        brisk_hist_record(hist, 1000000);
+    }
+    CHECK(fabs(brisk_hist_stddev(hist) - 499975.25) < 499975.25 * 0.004);
+}
+
+static void test_subtract_and_reset(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *hist = NULL;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *earlier = NULL;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *coarse = NULL;
+    CHECK_OK(brisk_hist_create(NULL, &hist));
+    CHECK_OK(brisk_hist_create(NULL, &earlier));
+    CHECK_OK(brisk_hist_create(&(brisk_hist_opts){.precision_bits = 3}, &coarse));
+    brisk_hist_record(earlier, UINT64_MAX);
+    brisk_hist_record(earlier, 7);
+    CHECK_OK(brisk_hist_merge(hist, earlier));
+    brisk_hist_record(hist, 100);
+    brisk_hist_record(hist, UINT64_MAX); /* carries */
+    CHECK(brisk_hist_subtract(hist, coarse) == BRISK_ERR_MISMATCH);
+    CHECK(brisk_hist_subtract(earlier, hist) == BRISK_ERR_MISMATCH);
+    CHECK_U64(brisk_hist_count(earlier), ==, 2);
+    CHECK_OK(brisk_hist_subtract(hist, earlier));
+    CHECK_U64(brisk_hist_count(hist), ==, 2);
+    CHECK(brisk_hist_mean(hist) == (100.0 + 0x1p64) / 2);
+    CHECK_U64(brisk_hist_quantile(hist, 0.5), ==, 100);
+    brisk_hist_reset(hist);
+    CHECK_U64(brisk_hist_count(hist), ==, 0);
+    CHECK(brisk_hist_mean(hist) == 0.0);
+    CHECK_OK(brisk_hist_subtract(earlier, earlier));
+    CHECK_U64(brisk_hist_count(earlier), ==, 0);
+}
+
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -151,6 +223,9 @@ int main(void)
         cmocka_unit_test(test_zero_quantile_is_the_minimum),
         cmocka_unit_test(test_mean_is_exact_beyond_64_bits),
         cmocka_unit_test(test_quantile_error_is_bounded),
+        cmocka_unit_test(test_buckets_in_order_and_what_lies_below),
+        cmocka_unit_test(test_stddev),
+        cmocka_unit_test(test_subtract_and_reset),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_merge_needs_equal_precision),
         cmocka_unit_test(test_precision_has_a_limit),
