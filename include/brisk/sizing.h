@@ -37,8 +37,8 @@ typedef struct brisk_sizing_opts {
     uint64_t bytes_max;    /**< How large the tier may become; 0: as large as it is now. */
     uint64_t entries_max;  /**< The tier's, which stays. */
     uint64_t requests_min; /**< Between two looks, beside once per entry; 0 means 4096. */
-    uint32_t one_in;       /**< Of how many keys one is seen; 0: 16, or 1 for a small tier. */
-    bool simple;           /**< The simple rule instead of the curve. */
+    uint32_t one_in; /**< Of how many keys one is seen; 0: 16; 1 below 32 MiB, 64 from 1 GiB on. */
+    bool simple;     /**< The simple rule instead of the curve. */
     /** Makes the size so; NULL: brisk_memory_resize.  INVALID: too small, a larger one is tried. */
     brisk_err (*resize)(void *ctx, uint64_t bytes);
     void *ctx;

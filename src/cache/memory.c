@@ -70,11 +70,6 @@ __attribute__((noinline)) static void tell_tap(const memory_tier *memory, const 
     }
 }
 
-PEEK_INLINE bool is_tapped(const memory_tier *memory)
-{
-    return __builtin_expect(atomic_load_explicit(&memory->tap, memory_order_relaxed) != NULL, 0);
-}
-
 __attribute__((noinline)) static void record_time(memory_tier *memory, uint64_t begin_ns)
 {
     uint64_t elapsed = brisk_clock_now_ns(memory->clock) - begin_ns;
@@ -181,7 +176,7 @@ brisk_err memory_hit_watched(brisk_tier *tier, const brisk_key *key, uint32_t li
 {
     memory_tier *memory = memory_of(tier);
     memory_shard *shard = shard_of(memory, key);
-    if (is_tapped(memory)) {
+    if (shard_is_tapped(shard, key->hash.lo)) {
         tell_tap(memory, key, true);
     }
     note_hit(memory, shard, memory_thread_number(), line, key);
@@ -195,7 +190,7 @@ brisk_err memory_get_slow(brisk_tier *tier, const brisk_key *key, brisk_hit *ret
     memory_count count = count_begin(memory);
     shard_answer answer =
         count_samples(&count) ? ask_timed(memory, &count, key, ret) : ask(memory, &count, key, ret);
-    if (is_tapped(memory)) {
+    if (__builtin_expect(shard_is_tapped(shard_of(memory, key), key->hash.lo), 0)) {
         tell_tap(memory, key, answer == SHARD_HIT);
     }
     if (answer != SHARD_HIT) {
@@ -285,7 +280,7 @@ brisk_err memory_read_slow(memory_tier *memory, const brisk_key *key, void *buff
     if (begin != 0) {
         record_time(memory, begin);
     }
-    if (is_tapped(memory)) {
+    if (__builtin_expect(shard_is_tapped(shard_of(memory, key), key->hash.lo), 0)) {
         tell_tap(memory, key, answer == SHARD_HIT);
     }
     if (answer != SHARD_HIT) {

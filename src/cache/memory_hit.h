@@ -242,9 +242,12 @@ PEEK_INLINE void hit_fill(const brisk_tier *tier, const hit_found *f, brisk_valu
     ret->meta_size = 0;
 }
 
-PEEK_INLINE bool hit_is_watched(const hit_found *f)
+/* A tap is for few keys: what it does not want ends here. */
+PEEK_INLINE bool hit_is_watched(const hit_found *f, const brisk_key *key)
 {
-    return __builtin_expect(atomic_load_explicit(&f->shard->watch, memory_order_relaxed) != 0, 0);
+    uint32_t watch = atomic_load_explicit(&f->shard->watch, memory_order_relaxed);
+    return __builtin_expect(watch != 0, 0) &&
+           ((watch & SHARD_NOTES) != 0 || (shard_policy_hash(key->hash.lo) & ~1U) <= watch);
 }
 
 PEEK_INLINE bool hit_is_usual_value(uint64_t head)
@@ -274,7 +277,7 @@ PEEK_INLINE brisk_err hit_get(brisk_tier *tier, const brisk_key *key, brisk_hit 
     value_take_peeked(value, size);
     hit_fill(tier, &f, value, ret);
     hit_count(memory, thread);
-    return hit_is_watched(&f) ? memory_hit_watched(tier, key, f.line) : BRISK_OK;
+    return hit_is_watched(&f, key) ? memory_hit_watched(tier, key, f.line) : BRISK_OK;
 }
 
 PEEK_INLINE brisk_err hit_read(memory_tier *memory, const brisk_key *key, void *buffer,
@@ -297,7 +300,7 @@ PEEK_INLINE brisk_err hit_read(memory_tier *memory, const brisk_key *key, void *
         .era = (uint16_t)(f.head >> 32),
     };
     hit_count(memory, thread);
-    return hit_is_watched(&f) ? memory_hit_watched(&memory->base, key, f.line) : BRISK_OK;
+    return hit_is_watched(&f, key) ? memory_hit_watched(&memory->base, key, f.line) : BRISK_OK;
 }
 
 #endif /* BRISK_SRC_CACHE_MEMORY_HIT_H */

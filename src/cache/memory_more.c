@@ -164,6 +164,8 @@ void brisk_memory_set_tap(brisk_tier *tier, uint32_t one_in,
                           void (*tap)(void *ctx, uint32_t hash, bool hit), void *ctx)
 {
     memory_tier *memory = memory_of(tier);
+    uint32_t below =
+        tap == NULL || one_in == 0 ? 0 : (UINT32_MAX / one_in) & ~(uint32_t)SHARD_NOTES;
     memory_tap *old = atomic_load_explicit(&memory->tap, memory_order_relaxed);
     memory_tap *made =
         memory->alloc->acquire(memory->alloc->ctx, sizeof *made, _Alignof(memory_tap));
@@ -171,13 +173,19 @@ void brisk_memory_set_tap(brisk_tier *tier, uint32_t one_in,
         return; /* sampling is a luxury */
     }
     *made = (memory_tap){.fn = tap, .ctx = ctx, .one_in = tap != NULL ? one_in : 0, .older = old};
-    /* Release: pairs with the acquire of the readers.  Several callers: the last one wins. */
+    pthread_mutex_lock(&memory->hist_lock); /* several callers: bounds and tap are of one of them */
+    /* Release: pairs with the acquire of the readers. */
     while (!atomic_compare_exchange_weak_explicit(&memory->tap, &made->older, made,
                                                   memory_order_release, memory_order_relaxed)) {
     }
     for (uint32_t i = 0; i < memory->shard_count; i++) {
-        atomic_fetch_or_explicit(&memory->shards[i].watch, SHARD_TAP, memory_order_relaxed);
+        _Atomic uint32_t *watch = &memory->shards[i].watch;
+        uint32_t seen = atomic_load_explicit(watch, memory_order_relaxed);
+        while (!atomic_compare_exchange_weak_explicit(watch, &seen, (seen & SHARD_NOTES) | below,
+                                                      memory_order_relaxed, memory_order_relaxed)) {
+        }
     }
+    pthread_mutex_unlock(&memory->hist_lock);
 }
 
 void memory_taps_free(memory_tier *memory)

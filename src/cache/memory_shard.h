@@ -41,7 +41,7 @@ enum {
 /* Whom hits concern. */
 enum {
     SHARD_NOTES = 1, /* they are noted in rings */
-    SHARD_TAP = 2,   /* the tier's tap */
+    /* The other bits: the tier's tap, if the hash without its last bit is not above them. */
 };
 
 /* A hit that the policy does not know yet. */
@@ -91,7 +91,7 @@ typedef struct memory_shard {
     _Alignas(64) memory_table table;
     uint32_t lines_end;         /* lines below are in the region; never changes */
     bool recycles;              /* copies may be made of the thread's kept blocks; never changes */
-    _Atomic uint32_t watch;     /* SHARD_NOTES, SHARD_TAP: whom hits concern; never 0 again */
+    _Atomic uint32_t watch;     /* whom hits concern */
     _Atomic uint64_t value_max; /* largest value that is kept: a share of bytes_budget */
     const brisk_alloc *alloc;
     const brisk_clock *clock;
@@ -153,6 +153,13 @@ void shard_take_hits(memory_shard *shard);
 static inline uint32_t shard_policy_hash(uint64_t hash)
 {
     return (uint32_t)(hash >> 32);
+}
+
+/* Whether the tap may want the key: it says so for certain. */
+static inline bool shard_is_tapped(const memory_shard *shard, uint64_t hash)
+{
+    uint32_t below = atomic_load_explicit(&shard->watch, memory_order_relaxed) & ~1U;
+    return below != 0 && (shard_policy_hash(hash) & ~1U) <= below;
 }
 
 /* A hit of the ring's thread. */

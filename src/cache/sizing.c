@@ -22,11 +22,13 @@ enum {
     KEYS_MAX = 4096,
     PANEL_KEYS_MAX = 512, /* eight times as many cost 70 ns a get of a busy server */
     ONE_IN = 16,
-    LOOKS_IDLE = 1, /* before the first change */
+    ONE_IN_LARGE = 64, /* 4096 keys are followed of 262,144 or more: one in 64 is no coarser */
+    LOOKS_IDLE = 1,    /* before the first change */
     REQUESTS_MIN = 4096,
 };
 
 static const uint64_t small_bytes = UINT64_C(32) << 20;
+static const uint64_t large_bytes = UINT64_C(1) << 30;
 static const uint64_t bytes_min = UINT64_C(1) << 20;
 static const uint64_t half_life = UINT64_C(1) << 22;
 
@@ -116,6 +118,11 @@ static void release(brisk_sizing *sizing)
     sizing->alloc->release(sizing->alloc->ctx, sizing, sizeof *sizing, _Alignof(brisk_sizing));
 }
 
+static uint32_t sample_of(uint64_t bytes_max)
+{
+    return bytes_max < small_bytes ? 1 : bytes_max < large_bytes ? ONE_IN : ONE_IN_LARGE;
+}
+
 brisk_err brisk_sizing_create(const brisk_sizing_opts *opts, brisk_sizing **ret)
 {
     BRISK_ASSERT(opts->memory != NULL);
@@ -130,7 +137,7 @@ brisk_err brisk_sizing_create(const brisk_sizing_opts *opts, brisk_sizing **ret)
     sizing->misses_before = stats.misses;
     brisk_sizing_opts *o = &sizing->opts;
     o->bytes_max = o->bytes_max != 0 ? o->bytes_max : stats.bytes_max;
-    o->one_in = o->one_in != 0 ? o->one_in : o->bytes_max < small_bytes ? 1 : ONE_IN;
+    o->one_in = o->one_in != 0 ? o->one_in : sample_of(o->bytes_max);
     o->requests_min = o->requests_min != 0 ? o->requests_min : REQUESTS_MIN;
     brisk_err err = init_sizer(&sizing->sizer, o->target, o->bytes_max, o->simple);
     if (err == BRISK_OK) {
