@@ -46,7 +46,7 @@ typedef struct bench {
     uint64_t drawn;
     uint32_t piece;
     uint32_t pieces;
-    uint32_t measured; /* traces of the piece */
+    uint32_t measured;            /* traces of the piece */
     double logs[SIZES][POLICIES]; /* sums of log(ratio to LRU) */
     double best[SIZES];
     double worst[SIZES]; /* largest auto / LRU */

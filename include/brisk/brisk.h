@@ -23,6 +23,7 @@
 #include <brisk/hash.h>
 #include <brisk/hist.h>
 #include <brisk/histogram.h>
+#include <brisk/history.h>
 #include <brisk/json.h>
 #include <brisk/knob.h>
 #include <brisk/loader.h>
