@@ -141,6 +141,46 @@ BRISK_API double brisk_normal_quantile(double p);
  * Part 2: series in the order of time (series*.c).
  * --------------------------------------------------------------------------------------------- */
 
+enum { BRISK_SERIES_COUNT_MAX = 1 << 24 };
+
+/* Change points ------------------------------------------------------------------------------- */
+
+/** A zeroed struct asks for every default. */
+typedef struct brisk_change_opts {
+    double significance;      /**< Chance of any false alarm in a steady series; 0 means 0.03. */
+    double min_effect;        /**< Smaller relative changes of the median are left out; 0: none. */
+    double penalty;           /**< Of the search, in log(count); 0 means 9. */
+    uint32_t min_segment;     /**< Fewest values between two changes; 0 means 5. */
+    const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
+} brisk_change_opts;
+
+typedef struct brisk_change_point {
+    size_t at;      /**< Index of the first value after the change. */
+    double before;  /**< Median of the values since the previous change. */
+    double after;   /**< Median up to the next one. */
+    double p_value; /**< Chance of so large a step anywhere in a steady stretch. */
+} brisk_change_point;
+
+typedef struct brisk_change_points {
+    brisk_change_point *items; /**< In the order of time. */
+    size_t count;
+    double autocorrelation; /**< Of neighbours, 0..1, around the changes found. */
+    size_t capacity_;
+    const brisk_alloc *alloc_;
+} brisk_change_points;
+
+/**
+ * Where the level of a series changed for good (one outlier is no change).  Candidates come from
+ * ED-PELT; each must then be a significant step against the noise and the autocorrelation of its
+ * neighbourhood.  Near O(count log count).  *ret is the caller's, see brisk_change_points_deinit.
+ * Errors: INVALID (a value that is not finite, options), LIMIT (count), NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_change_points_find(const double *values, size_t count,
+                                                             const brisk_change_opts *opts,
+                                                             brisk_change_points *ret);
+/** Free the items.  A zeroed struct is accepted. */
+BRISK_API void brisk_change_points_deinit(brisk_change_points *changes);
+
 BRISK_END_DECLS
 
 #endif /* BRISK_STATS_H */
