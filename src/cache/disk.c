@@ -73,6 +73,11 @@
  * 14. A dictionary's number is used once under a seed, is in the record's checksum and in its file's:
  *     a record is expanded with the very bytes that it was squeezed with, or is a miss.
  *
+ * 15. Records are appended and read through mappings of the same pages that calls read and write
+ *     (disk_window.c, disk_fd.c): all of the above holds for both alike.  A record's bytes are stored
+ *     before its slot is swapped; a store that kill -9 cuts leaves a last record of an unclosed segment
+ *     that no slot names (rules 4 and 7), with zeros behind it, which are no record.
+ *
  * No sequence numbers: the newest record is the one that is not dead.  Not on network file systems,
  * where neither mappings nor locks are shared.
  *
@@ -279,8 +284,9 @@ static void learn_size(disk_tier *tier, uint64_t size)
     atomic_store_explicit(&tier->read_less, (uint32_t)(READ_MAX - wanted), memory_order_relaxed);
 }
 
-static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const brisk_key *key,
-                               brisk_hit *hit)
+/* The same with calls: where nothing is mapped, and where a mapping shows no good record. */
+static disk_answer read_with_calls(disk_tier *tier, int fd, disk_slot slot, const brisk_key *key,
+                                   brisk_hit *hit)
 {
     unsigned char first[READ_MAX];
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
@@ -312,6 +318,25 @@ static disk_answer read_pinned(disk_tier *tier, int fd, disk_slot slot, const br
     return answer;
 }
 
+/* Bytes of a record never change, so what was summed is what is copied, unless its page went: then
+ * the mapping is not whole any more. */
+static disk_answer read_pinned(disk_tier *tier, const disk_pin *pin, disk_slot slot,
+                               const brisk_key *key, brisk_hit *hit)
+{
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    disk_record record;
+    if (disk_pin_record(pin, &place, &record)) {
+        disk_answer answer = use_record(tier, &record, key, hit);
+        if (disk_pin_is_whole(pin)) {
+            return answer;
+        }
+        if (answer == DISK_HIT && hit != NULL) {
+            brisk_value_unref(hit->value);
+        }
+    }
+    return read_with_calls(tier, pin->fd, slot, key, hit);
+}
+
 /* Ask the record behind `word` for the key; with `hit` NULL only whether it is there. */
 static disk_answer read_entry(disk_tier *tier, uint64_t word, const brisk_key *key, brisk_hit *hit)
 {
@@ -321,7 +346,7 @@ static disk_answer read_entry(disk_tier *tier, uint64_t word, const brisk_key *k
     if (err != BRISK_OK) {
         return err == BRISK_ERR_NOT_FOUND ? DISK_MISS : answer_of(tier, err);
     }
-    disk_answer answer = read_pinned(tier, pin.fd, slot, key, hit);
+    disk_answer answer = read_pinned(tier, &pin, slot, key, hit);
     disk_fd_unpin(&pin);
     return answer;
 }

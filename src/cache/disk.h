@@ -42,6 +42,7 @@ typedef struct disk_sys {
     ssize_t (*pwrite)(int fd, const void *data, size_t size, off_t offset);
     int (*fallocate)(int fd, off_t offset, off_t size); /* as posix_fallocate */
     int (*fdatasync)(int fd);
+    bool maps; /* segments may be mapped: what these calls would have seen is then not seen */
 } disk_sys;
 
 /* As brisk_disk_tier_open; NULL means the system's calls. */
@@ -192,10 +193,14 @@ typedef struct disk_trainer {
     uint32_t gain_permille; /* at its making: of the size without it */
 } disk_trainer;
 
-/* An open segment: word is id << 32 | BUSY | pins. */
+/* An open segment: word is id << 32 | BUSY | pins.  What else stands here changes only while BUSY. */
 typedef struct disk_fd {
     _Atomic uint64_t word;
     _Atomic int fd;
+    _Atomic uint32_t guard;       /* of the mapping */
+    _Atomic(unsigned char *) map; /* of `map_size` bytes; NULL: to be read with calls */
+    _Atomic uint64_t map_size;    /* more than the file has, perhaps */
+    _Atomic uint64_t seen_size;   /* what the file had when it was last asked */
 } disk_fd;
 
 typedef struct disk_pin {
@@ -238,6 +243,9 @@ typedef struct disk_active {
     uint64_t end;
     uint64_t limit;
     uint64_t synced_end; /* of a durable folder: what published_end says */
+    unsigned char *map;  /* of `limit` bytes; NULL: records are written with calls */
+    uint32_t guard;      /* of the mapping */
+    uint64_t room_end;   /* up to here the file has room on the disk, to be stored to */
     bool odd;            /* something failed: never say that it was closed in order */
 } disk_active;
 
@@ -392,8 +400,17 @@ void disk_dict_name(char name[static DISK_NAME_MAX], uint32_t number);
 /* A descriptor of segment `id`, for reading and writing.  NOT_FOUND: dropped. */
 BRISK_NODISCARD brisk_err disk_fd_pin(disk_tier *tier, uint32_t id, disk_pin *ret);
 void disk_fd_unpin(const disk_pin *pin);
+/* The bytes at `offset` in the segment's mapping: how many there are, at least `want` or none: then
+ * ask the file.  What was read is good if disk_pin_is_whole afterwards. */
+size_t disk_pin_bytes(const disk_pin *pin, uint64_t offset, size_t want, const unsigned char **ret);
+/* Whether no page of the mapping went meanwhile. */
+bool disk_pin_is_whole(const disk_pin *pin);
+/* The record at `place` in the mapping, whole and undamaged; false: ask the file. */
+bool disk_pin_record(const disk_pin *pin, const disk_place *place, disk_record *ret);
 /* Close what was dropped, by whichever process: open files keep their room. */
 void disk_fd_refresh(disk_tier *tier);
+/* At the end, when nobody reads any more. */
+void disk_fd_close_all(disk_tier *tier);
 /* Close what was dropped (`all`: everything that nobody uses). */
 void disk_fd_sweep(disk_tier *tier, bool all);
 BRISK_NODISCARD brisk_err disk_pwrite_all(const disk_tier *tier, int fd, const void *data,
@@ -544,6 +561,16 @@ uint64_t disk_files_remove(const disk_tier *tier, uint32_t id);
 /* Bytes in it. */
 uint64_t disk_files_bytes(const disk_tier *tier, uint32_t id);
 uint64_t disk_bytes_held(const disk_tier *tier);
+
+/* --- disk_window.c: the caller holds write_lock ----------------------------------------------- */
+
+/* Map the segment to append to it; without success it is written with calls. */
+void disk_window_open(const disk_tier *tier, disk_active *active);
+/* Write a record at active->end.  Errors: FULL, IO; part of it may be there. */
+BRISK_NODISCARD brisk_err disk_window_write(const disk_tier *tier, disk_active *active,
+                                            const void *record, size_t size);
+/* The file ends where its records do; may be called again. */
+void disk_window_close(disk_active *active);
 
 /* --- disk_large.c ------------------------------------------------------------------------------ */
 

@@ -287,6 +287,15 @@ bool disk_is_other_key(disk_tier *tier, uint64_t word, const brisk_key *key)
     if (disk_fd_pin(tier, slot.segment, &pin) != BRISK_OK) {
         return false;
     }
+    disk_record mapped;
+    if (disk_pin_record(&pin, &place, &mapped)) {
+        bool other = is_live_other(&mapped, key);
+        bool whole = disk_pin_is_whole(&pin);
+        if (whole) {
+            disk_fd_unpin(&pin);
+            return other;
+        }
+    }
     ssize_t have = tier->sys->pread(pin.fd, bytes, sizeof bytes, (off_t)slot.offset);
     disk_fd_unpin(&pin);
     if (have < 0) {

@@ -65,6 +65,7 @@ static const disk_sys system_calls = {
     .pwrite = pwrite,
     .fallocate = sys_fallocate,
     .fdatasync = fdatasync,
+    .maps = true,
 };
 
 /* Mappings and locks that other machines share are none. */
@@ -155,11 +156,7 @@ static void close_fd(int fd)
 static void tier_free(disk_tier *tier)
 {
     const brisk_alloc *alloc = tier->alloc;
-    for (uint32_t i = 0; i < DISK_FDS; i++) {
-        if (atomic_load_explicit(&tier->fds[i].word, memory_order_acquire) >> 32 != 0) {
-            (void)close(atomic_load_explicit(&tier->fds[i].fd, memory_order_relaxed));
-        }
-    }
+    disk_fd_close_all(tier);
     disk_scratch_free_all(tier);
     disk_dict_free_all(tier);
     brisk_hist_destroy(tier->get_hist);

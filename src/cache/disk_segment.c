@@ -390,6 +390,7 @@ disk_active *disk_active_find(disk_tier *tier, uint32_t id)
 
 static void forget_active(disk_tier *tier, disk_active *active)
 {
+    disk_window_close(active);
     (void)close(active->fd);
     disk_owner_leave(tier, active->id);
     *active = (disk_active){.fd = -1};
@@ -406,6 +407,7 @@ void disk_active_close(disk_tier *tier, disk_active *active)
     if (active->id == 0) {
         return;
     }
+    disk_window_close(active);
     uint64_t word = disk_clean_end_make(active->id, (uint32_t)active->end, tier->seed);
     uint64_t ends[2] = {word, word}; /* and all of them are published */
     enum disk_segment_state state = DISK_SEALED;
@@ -436,6 +438,7 @@ static void set_active(disk_tier *tier, uint32_t bucket, uint32_t id, int fd, ui
     disk_entry *entry = &tier->entries[id % tier->header->segment_count];
     tier->actives[bucket] =
         (disk_active){.id = id, .fd = fd, .entry = entry, .end = end, .limit = tier->segment_bytes};
+    disk_window_open(tier, &tier->actives[bucket]);
     atomic_store_explicit(&entry->log_bytes, end, memory_order_relaxed);
     atomic_store_explicit(&entry->reserved, tier->segment_bytes, memory_order_relaxed);
     entry_set(entry, id, bucket, DISK_ACTIVE);
@@ -634,7 +637,7 @@ brisk_err disk_append(disk_tier *tier, disk_active *active, unsigned char *recor
     disk_place place = {.seed = tier->seed, .segment = active->id, .offset = (uint32_t)active->end};
     disk_record_seal(record, size, &place);
     disk_entry_note(active->entry, need->expires_at_ns); /* before it is there: never too early */
-    brisk_err err = disk_pwrite_all(tier, active->fd, record, (size_t)size, active->end);
+    brisk_err err = disk_window_write(tier, active, record, (size_t)size);
     if (err != BRISK_OK) {
         /* What reached the file is its last record, and those of the unclosed are not believed. */
         active->odd = true;

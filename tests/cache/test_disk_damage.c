@@ -426,6 +426,47 @@ static void test_large_file_is_damaged(void **state)
     CHECK(check_folder(dir->path) == ENTRIES - 1);
 }
 
+/* Segments are mapped while they are used; who cuts one costs entries, not the process. */
+static void test_cut_while_open(void **state)
+{
+    (void)state;
+    enum { COUNT = 400 };
+    disk_count_log(NULL);
+    for (int cut = 0; cut < 4; cut++) {
+        BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+        brisk_tier *tier = disk_open_opts(&(brisk_disk_tier_opts){
+            .path = dir->path, .bytes_max = 64 << 20, .codec = cut % 2 == 0 ? "plain" : "lz4"});
+        static char value[1000];
+        char key[16];
+        char file[512];
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < COUNT; i++) {
+                memset(value, 'a' + (i + round) % 26, sizeof value);
+                (void)snprintf(key, sizeof key, "%d", i);
+                /* Behind the end of a cut file a record is nowhere: a miss. */
+                brisk_err err = disk_put_bytes(tier, key, value, sizeof value);
+                CHECK(disk_misses(tier, key) ||
+                      (err == BRISK_OK && disk_holds(tier, key, value, sizeof value)));
+                CHECK(round != 0 || err == BRISK_OK);
+            }
+            disk_join(file, dir->path, segment_name);
+            if (round == 0) {
+                CHECK(truncate(file, cut < 2 ? 100 : 9000) == 0);
+            }
+            int held = 0;
+            for (int i = 0; i < COUNT; i++) {
+                memset(value, 'a' + (i + round) % 26, sizeof value);
+                (void)snprintf(key, sizeof key, "%d", i);
+                held += disk_misses(tier, key) ? 0 : 1;
+                CHECK(disk_misses(tier, key) || disk_holds(tier, key, value, sizeof value));
+            }
+            CHECK(round != 0 || held < COUNT);
+        }
+        brisk_tier_destroy(tier);
+    }
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
 /* The state file as another boot of the system would find it. */
 static void set_state(const char *path, uint32_t flags, uint64_t boot)
 {
@@ -631,6 +672,7 @@ int main(void)
         cmocka_unit_test(test_every_bit_of_the_index),
         cmocka_unit_test(test_hidden_record_stays_hidden),
         cmocka_unit_test(test_truncated_at_every_byte),
+        cmocka_unit_test(test_cut_while_open),
         cmocka_unit_test(test_tails),
         cmocka_unit_test(test_swapped_segments),
         cmocka_unit_test(test_large_file_is_damaged),
