@@ -405,6 +405,8 @@ void disk_fd_unpin(const disk_pin *pin);
 size_t disk_pin_bytes(const disk_pin *pin, uint64_t offset, size_t want, const unsigned char **ret);
 /* Whether no page of the mapping went meanwhile. */
 bool disk_pin_is_whole(const disk_pin *pin);
+/* The first `size` bytes of a mapping that is there will be read in order. */
+void disk_pin_will_scan(const disk_pin *pin, uint64_t size);
 /* The record at `place` in the mapping, whole and undamaged; false: ask the file. */
 bool disk_pin_record(const disk_pin *pin, const disk_place *place, disk_record *ret);
 /* Close what was dropped, by whichever process: open files keep their room. */
@@ -677,6 +679,8 @@ typedef struct disk_scan {
     size_t buffer_size;
     uint64_t buffer_at;
     size_t buffer_have;
+    const unsigned char *map; /* the segment, up to `end`; NULL: to be read with calls */
+    bool glances;             /* undamaged is what looks so: see disk_scan.c */
 } disk_scan;
 
 enum { DISK_SCAN_BYTES = 4 << 20 };

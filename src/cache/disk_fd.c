@@ -243,6 +243,16 @@ bool disk_pin_is_whole(const disk_pin *pin)
            !brisk_map_guard_hit(atomic_load_explicit(&pin->shared->guard, memory_order_relaxed));
 }
 
+void disk_pin_will_scan(const disk_pin *pin, uint64_t size)
+{
+    unsigned char *map = atomic_load_explicit(&pin->shared->map, memory_order_relaxed);
+    /* Both are wishes: readahead of all of it, then its page tables in one go. */
+    (void)madvise(map, (size_t)size, MADV_WILLNEED);
+#ifdef MADV_POPULATE_READ
+    (void)madvise(map, (size_t)size, MADV_POPULATE_READ);
+#endif
+}
+
 bool disk_pin_record(const disk_pin *pin, const disk_place *place, disk_record *ret)
 {
     const unsigned char *bytes;

@@ -8,7 +8,9 @@
  * poisoned until the end of the rebuild, so that a third one goes the same way.  Only if they say the
  * same, as after a power loss during a move, one is kept.
  *
- * Some threads scan a segment each, which is where the time goes: reading and summing.  What they
+ * Segments that were closed in order are only glanced at (disk_scan.c), the others are summed.
+ *
+ * Some threads scan a segment each, which is where the time goes.  What they
  * find they insert in batches under one lock, with the buckets on their way into the cache before
  * they are needed.  A key itself is needed only if its tag is there already, and is then read again.
  */
@@ -105,6 +107,45 @@ static _Atomic uint64_t *choose(disk_tier *tier, const disk_ways *ways, bool *re
     return empty != NULL ? empty : oldest;
 }
 
+/* The record at `place`, whole and summed, in the scratch buffer.  CORRUPT: it is none. */
+static brisk_err read_whole(disk_tier *tier, const disk_pin *pin, const disk_place *place,
+                            disk_scratch *scratch, disk_record *ret)
+{
+    disk_verdict verdict = DISK_RECORD_MORE;
+    size_t size = READ_FIRST;
+    for (int tries = 0; tries < 2 && verdict == DISK_RECORD_MORE; tries++) {
+        brisk_err err = disk_scratch_reserve(tier, scratch, size);
+        if (err != BRISK_OK) {
+            return err;
+        }
+        disk_span to = {scratch->buffer, size};
+        size_t have = disk_pread_some(tier, pin->fd, to, place->offset, &err);
+        if (err != BRISK_OK) {
+            return err;
+        }
+        verdict = disk_record_check(scratch->buffer, have, place, ret);
+        size = (size_t)ret->size;
+    }
+    return verdict == DISK_RECORD_OK ? BRISK_OK : BRISK_ERR_CORRUPT;
+}
+
+/* Whether a whole, undamaged record is behind `word`: what was only glanced at may be none. */
+static bool is_good(disk_tier *tier, uint64_t word)
+{
+    disk_slot slot = disk_slot_unpack(word);
+    disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
+    disk_pin pin;
+    if (disk_fd_pin(tier, slot.segment, &pin) != BRISK_OK) {
+        return false;
+    }
+    disk_scratch *scratch = disk_scratch_take(tier);
+    disk_record record;
+    bool good = scratch != NULL && read_whole(tier, &pin, &place, scratch, &record) == BRISK_OK;
+    disk_scratch_give(tier, scratch);
+    disk_fd_unpin(&pin);
+    return good;
+}
+
 static bool is_same_entry(const disk_record *a, const disk_record *b)
 {
     return a->live && b->live && a->key_size == b->key_size && a->meta_size == b->meta_size &&
@@ -147,14 +188,15 @@ static brisk_err insert_same_tag(disk_tier *tier, uint64_t word, const disk_reco
     _Atomic uint64_t *place = choose(tier, &ways, &same);
     uint64_t before = atomic_load_explicit(place, memory_order_relaxed);
     brisk_err err = BRISK_OK;
-    if (same && disk_slot_unpack(before).segment != 0 && is_copy(tier, before, record)) {
+    bool is_twice = same && (disk_slot_unpack(before).segment == 0 || is_good(tier, before));
+    if (is_twice && disk_slot_unpack(before).segment != 0 && is_copy(tier, before, record)) {
         return disk_kill(tier, word);
     }
     if (before != 0) {
         if (disk_slot_unpack(before).segment != 0) {
             err = disk_kill(tier, before);
         }
-        if (err == BRISK_OK && same) {
+        if (err == BRISK_OK && same && is_twice) {
             err = disk_kill(tier, word);
             word = poison_of(tier, ways.tag);
         }
@@ -174,21 +216,13 @@ static brisk_err insert_slowly(disk_tier *tier, uint64_t word)
         return err;
     }
     disk_scratch *scratch = disk_scratch_take(tier);
-    disk_record record = {.size = READ_FIRST};
-    disk_verdict verdict = DISK_RECORD_MORE;
-    err = scratch != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
-    for (int tries = 0; tries < 2 && err == BRISK_OK && verdict == DISK_RECORD_MORE; tries++) {
-        size_t size = (size_t)record.size;
-        err = disk_scratch_reserve(tier, scratch, size);
-        if (err == BRISK_OK) {
-            size_t have = disk_pread_some(tier, pin.fd, (disk_span){scratch->buffer, size},
-                                          slot.offset, &err);
-            verdict = disk_record_check(scratch->buffer, have, &place, &record);
-        }
-    }
+    disk_record record;
+    err = scratch != NULL ? read_whole(tier, &pin, &place, scratch, &record) : BRISK_ERR_NOMEM;
     disk_fd_unpin(&pin);
     if (err == BRISK_OK) {
-        err = verdict == DISK_RECORD_OK ? insert_same_tag(tier, word, &record) : BRISK_ERR_IO;
+        err = insert_same_tag(tier, word, &record);
+    } else if (err == BRISK_ERR_CORRUPT) {
+        err = disk_kill(tier, word); /* it looked like one */
     }
     disk_scratch_give(tier, scratch);
     return err;
@@ -285,6 +319,17 @@ static void enter_table(disk_tier *tier, uint32_t id, uint64_t size, bool is_clo
                           memory_order_release);
 }
 
+/* Scan the pin's mapping if it has one. */
+static void look_through_map(disk_scan *scan, const disk_pin *pin, bool is_clean)
+{
+    const unsigned char *map;
+    if (scan->end > DISK_SEGMENT_HEAD && disk_pin_bytes(pin, 0, (size_t)scan->end, &map) != 0) {
+        scan->map = map;
+        scan->glances = is_clean;
+        disk_pin_will_scan(pin, scan->end);
+    }
+}
+
 static brisk_err rebuild_segment(worker *w, uint32_t id)
 {
     disk_tier *tier = w->job->tier;
@@ -316,6 +361,7 @@ static brisk_err rebuild_segment(worker *w, uint32_t id)
                           .buffer = w->buffer,
                           .buffer_size = DISK_SCAN_BYTES};
         scan.end = scan.end < DISK_SEGMENT_BYTES_MAX ? scan.end : DISK_SEGMENT_BYTES_MAX;
+        look_through_map(&scan, &pin, is_clean);
         enter_table(tier, id, size, is_clean && size == clean_end);
         w->segment = id;
         w->count = 0;

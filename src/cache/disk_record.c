@@ -142,8 +142,8 @@ static void read_optional(const unsigned char *at, uint64_t has, disk_record *re
     }
 }
 
-disk_verdict disk_record_check(const unsigned char *bytes, size_t size, const disk_place *place,
-                               disk_record *ret)
+disk_verdict disk_record_glance(const unsigned char *bytes, size_t size, uint32_t offset,
+                                disk_record *ret)
 {
     *ret = (disk_record){.size = DISK_RECORD_HEAD_MAX};
     if (size < DISK_RECORD_FIXED) {
@@ -166,7 +166,7 @@ disk_verdict disk_record_check(const unsigned char *bytes, size_t size, const di
     uint64_t head = head_bytes_of(has);
     uint64_t whole = whole_size(head, ret);
     if (has > LOW(4) || !sizes_agree(ret) || whole == 0 ||
-        whole > DISK_SEGMENT_BYTES_MAX - (uint64_t)place->offset) {
+        whole > DISK_SEGMENT_BYTES_MAX - (uint64_t)offset) {
         return DISK_RECORD_BAD;
     }
     ret->size = whole;
@@ -177,10 +177,17 @@ disk_verdict disk_record_check(const unsigned char *bytes, size_t size, const di
         return DISK_RECORD_MORE;
     }
     read_optional(bytes + DISK_RECORD_FIXED, has, ret);
-    if (has_of(ret) != has) {
-        return DISK_RECORD_BAD; /* says nothing, and says so */
+    return has_of(ret) == has ? DISK_RECORD_OK : DISK_RECORD_BAD; /* says nothing, and says so */
+}
+
+disk_verdict disk_record_check(const unsigned char *bytes, size_t size, const disk_place *place,
+                               disk_record *ret)
+{
+    disk_verdict verdict = disk_record_glance(bytes, size, place->offset, ret);
+    if (verdict != DISK_RECORD_OK) {
+        return verdict;
     }
-    uint64_t sum = brisk_hash64(bytes + SUM_FROM, (size_t)whole - SUM_FROM, seed_of(place));
+    uint64_t sum = brisk_hash64(bytes + SUM_FROM, (size_t)ret->size - SUM_FROM, seed_of(place));
     return sum == read_u64(bytes + SUM_AT) ? DISK_RECORD_OK : DISK_RECORD_BAD;
 }
 

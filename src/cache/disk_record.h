@@ -99,6 +99,10 @@ uint64_t disk_record_bytes(const disk_record *record);
 disk_verdict disk_record_check(const unsigned char *bytes, size_t size, const disk_place *place,
                                disk_record *ret);
 
+/* The same without the sum: whether there could be a record.  Nobody answers with such a one. */
+disk_verdict disk_record_glance(const unsigned char *bytes, size_t size, uint32_t offset,
+                                disk_record *ret);
+
 /* Write the head of `record` at `bytes`; key, meta data, value and padding are the caller's. */
 void disk_record_write_head(unsigned char *bytes, const disk_record *record);
 /* Set state and checksum of a complete record of `size` bytes. */

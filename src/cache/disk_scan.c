@@ -1,8 +1,18 @@
 /*
  * disk_scan.c -- reading a segment from its beginning, and what is in a folder.
  *
- * Segments are read in chunks that stay in the second cache while their records are summed; only a
- * record larger than that takes the whole buffer.
+ * Segments are looked at through a mapping, or read in chunks that stay in the second cache while
+ * their records are summed; only a record larger than that takes the whole buffer.
+ *
+ * A scan that glances sums nothing: a record is one if its head makes sense and the next one begins
+ * where it ends, or the segment ends there.  Only where that is not so the record is summed, and if it
+ * is damaged the next one is searched from there on.  So damage to a head is found, as its state word
+ * or its size leads nowhere, and damage to a key or value is not: the index then names a record that
+ * every get refuses, since gets sum (a miss, as it should be).  What the bytes of a damaged record
+ * or of a value could feign is no more than that, at worst instead of a good record of the same key
+ * (a miss too).  Glancing is for segments that were closed in order: up to their noted end every
+ * record was complete and published.  In others the last record matters (disk.c, rule 7), so there
+ * all are summed.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,13 +21,17 @@
 
 #include "cache/disk.h"
 
-enum { CHUNK_BYTES = 256 << 10 };
+enum { CHUNK_BYTES = 256 << 10, AHEAD = 8, LINE_BYTES = 64 };
 
 /* --- scanning -------------------------------------------------------------------------------- */
 
 /* Bytes from scan->at on, at least `want` of them if the file has them; returns how many. */
 static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
 {
+    if (scan->map != NULL) {
+        *ret = scan->map + scan->at;
+        return (size_t)(scan->end - scan->at);
+    }
     uint64_t skip = scan->at - scan->buffer_at;
     if (scan->at < scan->buffer_at || skip > scan->buffer_have ||
         scan->buffer_have - (size_t)skip < want) {
@@ -35,18 +49,53 @@ static size_t window(disk_scan *scan, size_t want, const unsigned char **ret)
     return scan->buffer_have - (size_t)skip;
 }
 
+/* Whether a head could begin behind the `size` bytes of a record, or the segment ends there. */
+static bool is_followed(const disk_scan *scan, const unsigned char *bytes, uint64_t size)
+{
+    uint64_t left = scan->end - scan->at - size;
+    if (left < DISK_RECORD_FIXED) {
+        return left == 0;
+    }
+    uint32_t state = disk_record_state(bytes + size);
+    return state == DISK_RECORD_LIVE || state == DISK_RECORD_DEAD;
+}
+
+/* A record that need not be summed. */
+static bool glance(disk_scan *scan, disk_record *ret)
+{
+    if (!scan->glances || scan->map == NULL) {
+        return false;
+    }
+    const unsigned char *bytes = scan->map + scan->at;
+    size_t left = (size_t)(scan->end - scan->at);
+    if (disk_record_glance(bytes, left, (uint32_t)scan->at, ret) != DISK_RECORD_OK ||
+        !is_followed(scan, bytes, ret->size)) {
+        return false;
+    }
+    if (ret->size < left / AHEAD) { /* records of one kind are of about one size */
+        __builtin_prefetch(bytes + AHEAD * ret->size);
+        __builtin_prefetch(bytes + AHEAD * ret->size + LINE_BYTES);
+    }
+    return true;
+}
+
 bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret)
 {
     disk_place place = {.seed = scan->tier->seed, .segment = scan->segment};
     while (scan->at < scan->end && scan->end - scan->at >= DISK_RECORD_FIXED) {
         const unsigned char *bytes;
+        if (glance(scan, ret)) {
+            *ret_offset = scan->at;
+            scan->at += ret->size;
+            return true;
+        }
         size_t have = window(scan, DISK_RECORD_FIXED, &bytes);
         if (have < DISK_RECORD_FIXED) {
             return false;
         }
         place.offset = (uint32_t)scan->at;
         disk_verdict verdict = disk_record_check(bytes, have, &place, ret);
-        if (verdict == DISK_RECORD_MORE && ret->size <= scan->buffer_size) {
+        if (verdict == DISK_RECORD_MORE && scan->map == NULL && ret->size <= scan->buffer_size) {
             have = window(scan, (size_t)ret->size, &bytes);
             verdict = disk_record_check(bytes, have, &place, ret);
         }
