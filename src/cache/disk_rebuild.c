@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ enum {
     THREADS_FROM = 8 << 20, /* bytes; with fewer, starting them takes longer than the work */
     IDS_FIRST = 64,
     READ_FIRST = 4096,
+    RECORD_GUESS = 512,
 };
 
 /* A live record that waits for its slot. */
@@ -52,6 +54,7 @@ typedef struct rebuild {
     _Atomic uint32_t next; /* of them, to be scanned */
     pthread_mutex_t lock;  /* slots, kills, the table and what follows */
     brisk_err err;         /* the first that ends it all */
+    bool has_poison;
 } rebuild;
 
 typedef struct worker {
@@ -180,8 +183,9 @@ static bool is_copy(disk_tier *tier, uint64_t word, const disk_record *record)
 }
 
 /* The key is needed: perhaps it is in the index already. */
-static brisk_err insert_same_tag(disk_tier *tier, uint64_t word, const disk_record *record)
+static brisk_err insert_same_tag(rebuild *job, uint64_t word, const disk_record *record)
 {
+    disk_tier *tier = job->tier;
     brisk_key key = brisk_key_of(record->key, record->key_size);
     disk_ways ways = disk_ways_of(tier, &key);
     bool same = false;
@@ -199,6 +203,7 @@ static brisk_err insert_same_tag(disk_tier *tier, uint64_t word, const disk_reco
         if (err == BRISK_OK && same && is_twice) {
             err = disk_kill(tier, word);
             word = poison_of(tier, ways.tag);
+            job->has_poison = true;
         }
     }
     atomic_store_explicit(place, word, memory_order_relaxed);
@@ -206,8 +211,9 @@ static brisk_err insert_same_tag(disk_tier *tier, uint64_t word, const disk_reco
 }
 
 /* Read the record of `word` again for its key. */
-static brisk_err insert_slowly(disk_tier *tier, uint64_t word)
+static brisk_err insert_slowly(rebuild *job, uint64_t word)
 {
+    disk_tier *tier = job->tier;
     disk_slot slot = disk_slot_unpack(word);
     disk_place place = {.seed = tier->seed, .segment = slot.segment, .offset = slot.offset};
     disk_pin pin;
@@ -220,7 +226,7 @@ static brisk_err insert_slowly(disk_tier *tier, uint64_t word)
     err = scratch != NULL ? read_whole(tier, &pin, &place, scratch, &record) : BRISK_ERR_NOMEM;
     disk_fd_unpin(&pin);
     if (err == BRISK_OK) {
-        err = insert_same_tag(tier, word, &record);
+        err = insert_same_tag(job, word, &record);
     } else if (err == BRISK_ERR_CORRUPT) {
         err = disk_kill(tier, word); /* it looked like one */
     }
@@ -234,8 +240,9 @@ static disk_ways ways_of(const disk_tier *tier, const pending *p)
     return disk_ways_of(tier, &key);
 }
 
-static brisk_err insert(disk_tier *tier, uint32_t segment, const pending *p)
+static brisk_err insert(rebuild *job, uint32_t segment, const pending *p)
 {
+    disk_tier *tier = job->tier;
     disk_ways ways = ways_of(tier, p);
     disk_slot slot = {.segment = segment, .offset = p->offset, .large = p->large, .tag = ways.tag};
     uint64_t word = disk_slot_pack(tier, slot);
@@ -251,7 +258,7 @@ static brisk_err insert(disk_tier *tier, uint32_t segment, const pending *p)
         }
     }
     if (same_tag || empty == NULL) {
-        return insert_slowly(tier, word);
+        return insert_slowly(job, word);
     }
     atomic_store_explicit(empty, word, memory_order_relaxed);
     return BRISK_OK;
@@ -268,7 +275,7 @@ static brisk_err flush(worker *w)
             disk_ways ahead = ways_of(tier, &w->batch[i + PREFETCH_AHEAD]);
             disk_ways_prefetch(&ahead);
         }
-        err = insert(tier, w->segment, &w->batch[i]);
+        err = insert(w->job, w->segment, &w->batch[i]);
     }
     pthread_mutex_unlock(&w->job->lock);
     w->count = 0;
@@ -526,6 +533,49 @@ static brisk_err scan_all(rebuild *job)
     return job->err;
 }
 
+/* The part of the index that is slots, and where it is mapped. */
+typedef struct slots_part {
+    unsigned char *map;
+    uint64_t at;
+    size_t size; /* 0: filled in place */
+} slots_part;
+
+/*
+ * If most pages of the empty index will be written to, they are filled in memory of the process at
+ * the same address, in large pages, and written with one call: a first store to each page of a file
+ * takes ten times as long as its part of that.
+ */
+static slots_part take_slots(const rebuild *job)
+{
+    const disk_tier *tier = job->tier;
+    uint64_t at =
+        disk_index_shape_of(tier->header->slot_count, tier->header->segment_count).slots_at;
+    slots_part part = {(unsigned char *)tier->map + at, at, (size_t)(tier->map_size - at)};
+    if (!tier->sys->maps || job->bytes / RECORD_GUESS < part.size / DISK_INDEX_PAGE ||
+        mmap(part.map, part.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+             -1, 0) == MAP_FAILED) {
+        return (slots_part){0};
+    }
+    (void)madvise(part.map, part.size, MADV_HUGEPAGE);
+    return part;
+}
+
+/* Write them, and map the file again. */
+static brisk_err give_slots(const disk_tier *tier, const slots_part *part, brisk_err err)
+{
+    if (part->size == 0) {
+        return err;
+    }
+    if (err == BRISK_OK) {
+        err = disk_pwrite_all(tier, tier->index_fd, part->map, part->size, part->at);
+    }
+    if (mmap(part->map, part->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, tier->index_fd,
+             (off_t)part->at) == MAP_FAILED) {
+        err = err != BRISK_OK ? err : BRISK_ERR_NOMEM;
+    }
+    return err;
+}
+
 brisk_err disk_rebuild(disk_tier *tier)
 {
     DIR *dir = disk_folder_open(tier);
@@ -537,8 +587,12 @@ brisk_err disk_rebuild(disk_tier *tier)
     brisk_err err = list_segments(&job, dir);
     (void)closedir(dir);
     if (err == BRISK_OK && job.count != 0) {
+        slots_part part = take_slots(&job);
         err = scan_all(&job);
-        clear_poison(tier);
+        if (job.has_poison) {
+            clear_poison(tier);
+        }
+        err = give_slots(tier, &part, err);
     }
     if (job.ids != NULL) {
         tier->alloc->release(tier->alloc->ctx, job.ids, job.room * sizeof *job.ids,
