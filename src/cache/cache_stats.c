@@ -122,6 +122,15 @@ void cache_record(cache_slot *slot, uint64_t elapsed_ns)
 
 static const uint64_t hour_ns = UINT64_C(3600000000000);
 
+/* What was counted since the last look.  Who read the counters before another and looks after him has
+ * older ones: those count for nothing, here and in the next difference. */
+static uint64_t grown(uint64_t *last, uint64_t now)
+{
+    uint64_t more = now > *last ? now - *last : 0;
+    *last += more;
+    return more;
+}
+
 /* The hours between two looks at the tier's counters are as many empty ones: what was counted since
  * the last look belongs to the hour of that look. */
 static void hours_look(cache_slot *slot, uint64_t wall_ns, const brisk_tier_stats *now)
@@ -132,10 +141,8 @@ static void hours_look(cache_slot *slot, uint64_t wall_ns, const brisk_tier_stat
         hours->hour = hour;
     }
     uint32_t at = (uint32_t)(hours->hour % BRISK_STATS_HOURS);
-    hours->evicted_by[at] += now->evictions - hours->evictions;
-    hours->expired_by[at] += now->expired - hours->expired;
-    hours->evictions = now->evictions;
-    hours->expired = now->expired;
+    hours->evicted_by[at] += grown(&hours->evictions, now->evictions);
+    hours->expired_by[at] += grown(&hours->expired, now->expired);
     uint64_t passed = hour > hours->hour ? hour - hours->hour : 0; /* the clock may jump back */
     for (uint64_t i = 1; i <= passed && i <= BRISK_STATS_HOURS; i++) {
         at = (uint32_t)((hours->hour + i) % BRISK_STATS_HOURS);

@@ -101,6 +101,7 @@ enum {
     SAMPLE_EVERY = 64,
     CHECK_EVERY_NS = 100000,
     SLOT_TRIES = 4,
+    DROPS_MAX = 8, /* for one put */
 };
 
 static const uint64_t backoff_ns = UINT64_C(2000000000);
@@ -484,6 +485,24 @@ static bool is_declined(brisk_err err)
     return err == BRISK_ERR_DECLINED || err == BRISK_ERR_LIMIT || err == BRISK_ERR_NOMEM;
 }
 
+/* The record in `draft`.  The file system may be full of others' files before the tier is: then its
+ * own oldest segments make room, as they do within its bound. */
+static brisk_err make_draft(disk_tier *tier, const brisk_key *key, brisk_value *value,
+                            const brisk_entry_opts *opts, disk_draft *draft)
+{
+    brisk_err err = disk_draft_make(tier, key, value, opts, draft);
+    for (int drops = 0; err == BRISK_ERR_FULL && drops < DROPS_MAX; drops++) {
+        pthread_mutex_lock(&tier->write_lock);
+        bool more = brisk_value_size(value) < tier->data_max && disk_room_drop(tier);
+        pthread_mutex_unlock(&tier->write_lock);
+        if (!more) {
+            break;
+        }
+        err = disk_draft_make(tier, key, value, opts, draft);
+    }
+    return err;
+}
+
 /* All that needs write_lock.  Whatever fails, the old value is withdrawn. */
 static brisk_err store_or_forget(disk_tier *tier, const disk_ways *ways, disk_draft *draft,
                                  brisk_err err)
@@ -491,6 +510,10 @@ static brisk_err store_or_forget(disk_tier *tier, const disk_ways *ways, disk_dr
     pthread_mutex_lock(&tier->write_lock);
     if (err == BRISK_OK) {
         err = is_backing_off(tier) ? BRISK_ERR_DECLINED : store(tier, ways, draft);
+        for (int drops = 0; err == BRISK_ERR_FULL && drops < DROPS_MAX && disk_room_drop(tier);
+             drops++) {
+            err = store(tier, ways, draft);
+        }
     }
     if (err != BRISK_OK) {
         if (!is_declined(err)) {
@@ -525,7 +548,7 @@ static brisk_err disk_put(brisk_tier *base, const brisk_key *key, brisk_value *v
     disk_draft draft = {.scratch = disk_scratch_take(tier)};
     brisk_err err = BRISK_ERR_NOMEM;
     if (draft.scratch != NULL) {
-        err = disk_draft_make(tier, key, value, opts != NULL ? opts : &no_opts, &draft);
+        err = make_draft(tier, key, value, opts != NULL ? opts : &no_opts, &draft);
     }
     if (err == BRISK_OK) {
         disk_record_set_store(draft.bytes, brisk_clock_now_ns(tier->clock) - begin);
@@ -631,7 +654,8 @@ static void disk_read_stats(brisk_tier *base, brisk_tier_stats *ret)
         .compacted_bytes = read_counter(&counters->compacted_bytes),
         .syncs = read_counter(&counters->syncs),
         .dictionary = disk_dict_newest(tier),
-        .dictionary_gain_permille = tier->trainer.gain_permille,
+        .dictionary_gain_permille =
+            atomic_load_explicit(&tier->trainer.gain_permille, memory_order_relaxed),
     };
     pthread_mutex_lock(&tier->hist_lock);
     if (brisk_hist_count(tier->get_hist) != 0) {

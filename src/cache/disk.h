@@ -189,8 +189,8 @@ typedef struct disk_trainer {
     uint64_t spacing;           /* doubled when training was in vain */
     _Atomic uint64_t raw_bytes; /* with the present dictionary, in this window ... */
     _Atomic uint64_t stored_bytes;
-    uint64_t permille;      /* ... and in the first one; 0: not known yet */
-    uint32_t gain_permille; /* at its making: of the size without it */
+    uint64_t permille;              /* ... and in the first one; 0: not known yet */
+    _Atomic uint32_t gain_permille; /* at its making: of the size without it */
 } disk_trainer;
 
 /* An open segment: word is id << 32 | BUSY | pins.  What else stands here changes only while BUSY. */
@@ -532,6 +532,8 @@ disk_entry *disk_entry_find(const disk_tier *tier, uint32_t id);
 void disk_entry_note(disk_entry *entry, uint64_t expires_at_ns);
 /* Drop old segments until `bytes` more fit.  FULL: they never will. */
 BRISK_NODISCARD brisk_err disk_room_make(disk_tier *tier, uint64_t bytes);
+/* The file system is full: drop the oldest segment.  False: there is none that may go. */
+bool disk_room_drop(disk_tier *tier);
 /* See that there is an active segment with room for such a record. */
 BRISK_NODISCARD brisk_err disk_active_ready(disk_tier *tier, const disk_need *need,
                                             disk_active **ret);

@@ -353,7 +353,8 @@ static bool gains(disk_tier *tier, disk_scratch *scratch, uint64_t new_size, uin
     if (new_size == 0 || new_size > now_size - now_size / 10) {
         return false;
     }
-    tier->trainer.gain_permille = (uint32_t)(1000 - 1000 * new_size / raw_size);
+    atomic_store_explicit(&tier->trainer.gain_permille,
+                          (uint32_t)(1000 - 1000 * new_size / raw_size), memory_order_relaxed);
     return true;
 }
 

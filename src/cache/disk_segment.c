@@ -320,6 +320,22 @@ brisk_err disk_room_make(disk_tier *tier, uint64_t bytes)
     return err;
 }
 
+bool disk_room_drop(disk_tier *tier)
+{
+    if (disk_structure_enter(tier) != BRISK_OK) {
+        return false;
+    }
+    disk_entry *oldest = disk_oldest_droppable(tier);
+    if (oldest == NULL && has_active(tier)) {
+        disk_active_close_all(tier); /* our own are all that is left */
+        oldest = disk_oldest_droppable(tier);
+    }
+    bool dropped = oldest != NULL && disk_segment_drop(tier, oldest, DISK_DROP_ROOM) == BRISK_OK;
+    disk_fd_refresh(tier);
+    disk_structure_leave(tier);
+    return dropped;
+}
+
 brisk_err disk_drop_all(disk_tier *tier)
 {
     brisk_err err = disk_structure_enter(tier);

@@ -268,6 +268,31 @@ static void test_no_room_for_the_index(void **state)
     brisk_tier_destroy(tier);
 }
 
+/* Without room an old segment goes, and the put succeeds; one that needs no room goes on. */
+static void test_full_once(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    fake_clock clock;
+    fake_clock_init(&clock, 1);
+    plan.at = 0;
+    brisk_tier *tier = NULL;
+    brisk_errinfo info = {0};
+    brisk_disk_tier_opts opts = {.path = dir->path, .clock = &clock.base};
+    CHECK_OK(disk_tier_open_with(&opts, &faulty_calls, &tier, &info));
+    CHECK_OK(disk_put_text(tier, "k", "old"));
+    plan.kind = PWRITE;
+    plan.at = 1;
+    plan.count = 0;
+    plan.for_good = false;
+    plan.os_errno = ENOSPC;
+    CHECK_OK(disk_put_text(tier, "new", "value"));
+    CHECK(disk_holds_text(tier, "new", "value") && disk_misses(tier, "k"));
+    CHECK_U64(disk_stats(tier).evicted_room, ==, 1);
+    CHECK_U64(disk_stats(tier).rejects, ==, 0);
+    brisk_tier_destroy(tier);
+}
+
 /* After a failed write nothing is tried for a while, and one line is logged. */
 static void test_backs_off(void **state)
 {
@@ -287,8 +312,8 @@ static void test_backs_off(void **state)
     plan.at = 1;
     plan.count = 0;
     plan.for_good = false;
-    plan.os_errno = ENOSPC;
-    CHECK(disk_put_text(tier, "new", "value") == BRISK_ERR_FULL);
+    plan.os_errno = EIO;
+    CHECK(disk_put_text(tier, "new", "value") == BRISK_ERR_IO);
     CHECK(disk_put_text(tier, "new", "value") == BRISK_ERR_DECLINED);
     CHECK(disk_put_text(tier, "k", "newer") == BRISK_ERR_DECLINED);
     CHECK(disk_misses(tier, "k") && disk_misses(tier, "new"));
@@ -347,14 +372,14 @@ static void test_full_file_system(void **state)
     brisk_tier *tier = disk_open_opts(&(brisk_disk_tier_opts){.path = dir->path,
                                                               .bytes_max = 64 << 20,
                                                               .segment_bytes = 1 << 20,
-                                                              .zstd_level = -1,
+                                                              .codec = "plain",
                                                               .clock = &clock.base});
     static char value[100000];
     int stored = 0;
     int refused = 0;
     for (int i = 0; i < 600; i++) {
         char key[16];
-        (void)snprintf(key, sizeof key, "%d", i % 200);
+        (void)snprintf(key, sizeof key, "%d", i % 450);
         memset(value, 'a' + i % 26, sizeof value);
         size_t size = i % 7 == 0 ? 100000 : 30000;
         if (disk_put_bytes(tier, key, value, size) == BRISK_OK) {
@@ -366,7 +391,8 @@ static void test_full_file_system(void **state)
             fake_clock_advance(&clock, FAKE_CLOCK_SECOND);
         }
     }
-    CHECK(stored > 100 && refused > 100);
+    CHECK(stored > 500 && refused < 100); /* old segments go, as at the bound */
+    CHECK_U64(disk_stats(tier).evicted_room, >, 0);
     CHECK_OK(tier->ops->clear(tier));
     fake_clock_advance(&clock, 10 * FAKE_CLOCK_SECOND);
     CHECK_OK(disk_put_text(tier, "k", "there is room again"));
@@ -384,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_pwrite_short),
         cmocka_unit_test(test_sync),
         cmocka_unit_test(test_no_room_for_the_index),
+        cmocka_unit_test(test_full_once),
         cmocka_unit_test(test_backs_off),
         cmocka_unit_test(test_reserved_room_is_given_back),
         cmocka_unit_test(test_full_file_system),
