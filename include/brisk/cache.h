@@ -304,6 +304,29 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_disk_tier_open(const brisk_disk_tier_o
  */
 BRISK_API bool brisk_disk_tier_tend(brisk_tier *tier, uint64_t budget_bytes);
 
+/** An entry on disk seen by a walk; the key's bytes are borrowed for the call. */
+typedef struct brisk_disk_visit {
+    const void *key;
+    size_t key_size;
+    uint64_t expires_at_ns; /**< Wall clock; 0: never. */
+} brisk_disk_visit;
+
+/**
+ * One step of a walk through the keys of a disk tier: begin with cursor 0, go on with what comes
+ * back until that is 0 again.  About `count` entries are looked at; values are not read.  What is
+ * there during the whole walk is visited, once unless two processes store it at the same time; what
+ * comes or goes may be visited or not; what has expired is not.  The callback runs without a lock.
+ */
+BRISK_API uint64_t brisk_disk_tier_scan(brisk_tier *tier, uint64_t cursor, uint32_t count,
+                                        void (*visit)(void *ctx, const brisk_disk_visit *entry),
+                                        void *ctx);
+/** Some entry on disk, chosen by a random `number`, about uniformly.  False: none. */
+BRISK_API bool brisk_disk_tier_random(brisk_tier *tier, uint64_t number,
+                                      void (*visit)(void *ctx, const brisk_disk_visit *entry),
+                                      void *ctx);
+/** How many entries there are, with what has expired and was not asked for since.  O(capacity). */
+BRISK_API uint64_t brisk_disk_tier_count(brisk_tier *tier);
+
 /* --- the stack --------------------------------------------------------------------------- */
 
 typedef struct brisk_cache brisk_cache;

@@ -7,6 +7,7 @@
  *     disk_fd.c       open segments, and the marks set in them
  *     disk_lock.c     locks between processes, the state file
  *     disk_open.c     open, recovery, close
+ *     disk_walk.c     the keys, a few at a time
  *     disk_scan.c     reading segments and folders from the beginning
  *     disk_rebuild.c  a new index from the segments
  *     disk_draft.c    a record before it has a place

@@ -173,10 +173,12 @@ disk_verdict disk_record_glance(const unsigned char *bytes, size_t size, uint32_
     ret->key = bytes + head;
     ret->meta = ret->key + ret->key_size;
     ret->value = ret->meta + ret->meta_size;
+    if (head <= size) {
+        read_optional(bytes + DISK_RECORD_FIXED, has, ret);
+    }
     if (whole > size) {
         return DISK_RECORD_MORE;
     }
-    read_optional(bytes + DISK_RECORD_FIXED, has, ret);
     return has_of(ret) == has ? DISK_RECORD_OK : DISK_RECORD_BAD; /* says nothing, and says so */
 }
 

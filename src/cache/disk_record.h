@@ -93,8 +93,8 @@ uint64_t disk_record_bytes(const disk_record *record);
 
 /*
  * Check `size` bytes read from `place`: with OK they begin with a whole, undamaged record, live or
- * dead, and *ret is it.  With MORE ret->size is set, and key and key_size too if the bytes have the
- * head: unchecked.
+ * dead, and *ret is it.  With MORE ret->size is set, and what the head says if the bytes have it:
+ * unchecked.
  */
 disk_verdict disk_record_check(const unsigned char *bytes, size_t size, const disk_place *place,
                                disk_record *ret);

@@ -13,7 +13,7 @@
 
 #include "base/assert.h"
 #include "daemon/command.h"
-#include "daemon/disk.h"
+#include "daemon/disk_walk.h"
 #include "daemon/loads.h"
 #include "daemon/multi.h"
 #include "daemon/pubsub.h"
@@ -171,6 +171,7 @@ void client_destroy(client *c)
 {
     server *s = c->server;
     leave_wait(c);
+    disk_walk_end(c);
     client_reset(c);
     loads_release(c);
     if ((c->flags & CLIENT_MAIL) != 0) {

@@ -112,6 +112,7 @@ struct client {
     uint32_t fetches;     /* keys that are to come from disk */
     uint32_t fetch_tries; /* how often the command waited for them */
     bool fetch_found;     /* some of them were there */
+    void *walk;           /* what was found on disk for the command: disk_walk.h */
     void *wait_for;       /* what BRISK.LOAD or the fetch waits for */
     size_t in_size;       /* as of the last batch, for CLIENT LIST */
     size_t in_free;

@@ -181,30 +181,6 @@ static void cmd_flush(client *c, const resp_bytes *argv, uint32_t argc)
     reply_ok(c);
 }
 
-static void cmd_dbsize(client *c, const resp_bytes *argv, uint32_t argc)
-{
-    (void)argv;
-    (void)argc;
-    resp_put_integer(&c->worker->out, (int64_t)keyspace_count(&c->server->keys));
-}
-
-static void write_key(void *ctx, const brisk_memory_visit *visit)
-{
-    client *c = ctx;
-    resp_bytes key = keyspace_shown(visit->key, visit->key_size);
-    resp_put_bulk(&c->worker->out, key.data, key.size);
-}
-
-static void cmd_randomkey(client *c, const resp_bytes *argv, uint32_t argc)
-{
-    (void)argv;
-    (void)argc;
-    server *s = c->server;
-    if (!brisk_memory_random(s->keys.tier, &s->rng, write_key, c)) {
-        resp_put_null(&c->worker->out);
-    }
-}
-
 static void cmd_select(client *c, const resp_bytes *argv, uint32_t argc)
 {
     (void)argc;
@@ -272,10 +248,6 @@ static const command rows[] = {
             CAT_KEYSPACE | CAT_WRITE | CAT_SLOW | CAT_DANGEROUS),
     ALL_ROW("flushdb", "Removes everything", "1.0.0", cmd_flush, "[ASYNC|SYNC]", -1, CMD_WRITE,
             CAT_KEYSPACE | CAT_WRITE | CAT_SLOW | CAT_DANGEROUS),
-    ALL_ROW("dbsize", "How many keys there are", "1.0.0", cmd_dbsize, NULL, 1,
-            CMD_READONLY | CMD_FAST, CAT_KEYSPACE | CAT_READ | CAT_FAST),
-    ALL_ROW("randomkey", "Some key", "1.0.0", cmd_randomkey, NULL, 1, CMD_READONLY,
-            CAT_KEYSPACE | CAT_READ | CAT_SLOW),
     ALL_ROW("select", "Chooses the database; there is one, 0", "1.0.0", cmd_select, "index", 2,
             CMD_LOADING | CMD_STALE | CMD_FAST, CAT_FAST | CAT_CONNECTION),
     ALL_ROW("swapdb", "Exchanges two databases; there is one, 0", "4.0.0", cmd_swapdb,

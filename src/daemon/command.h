@@ -53,6 +53,7 @@ enum command_category {
     CAT_COUNT = 13,
 };
 
+struct disk_ask;
 typedef void command_fn(client *c, const resp_bytes *argv, uint32_t argc);
 
 struct command {
@@ -63,6 +64,8 @@ struct command {
     const char *group;
     const char *synopsis; /* arguments, as Redis's documentation writes them */
     command_fn *run;
+    /* What it wants to know of the disk first; NULL: of its keys. */
+    void (*asks)(client *c, const resp_bytes *argv, uint32_t argc, struct disk_ask *ret);
     const command *subcommands;
     uint32_t subcommand_count;
     const command *parent; /* set by the table, as is `number` */

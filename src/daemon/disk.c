@@ -16,7 +16,7 @@
  *
  * Locks: the server's, then disk.lock; never the other way round.  The tier is called without both.
  */
-#include "daemon/disk.h"
+#include "daemon/disk_walk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -36,6 +36,7 @@ typedef struct change {
     struct change *next; /* in the order of writing */
     dict_entry *entry;
     uint64_t version;
+    uint64_t number; /* in the order of writing, of all */
     bool queued;
     bool gone; /* removed */
     brisk_hit hit;
@@ -60,13 +61,16 @@ struct disk {
     change *last;
     size_t pending_bytes;
     uint32_t clears; /* asked for and not done: before all changes that are queued */
-    bool writing;    /* the writer is inside the tier */
+    bool writing;    /* the writer is inside the tier ... */
+    uint64_t writes; /* ... with this number; 0: clearing */
+    uint64_t asked;  /* number of the last change */
     dict fetches;    /* also under the server's lock */
     fetch *fetch_first;
     fetch *fetch_last;
     bool stop;
     brisk_thread writer;
     brisk_thread readers[READERS];
+    disk_walker *walker;
 };
 
 /* --- pending changes ---------------------------------------------------------------------- */
@@ -91,6 +95,7 @@ static void enqueue_change(disk *d, change *ch)
 {
     ch->next = NULL;
     ch->queued = true;
+    ch->number = ++d->asked;
     if (d->last != NULL) {
         d->last->next = ch;
     } else {
@@ -228,6 +233,7 @@ static void write_first(disk *d)
     }
     brisk_key key = brisk_key_of(ch->entry->key, ch->entry->size);
     d->writing = true;
+    d->writes = ch->number;
     (void)pthread_mutex_unlock(&d->lock);
     brisk_err err = write_one(d, &key, gone ? NULL : &hit);
     brisk_value_unref(hit.value);
@@ -250,6 +256,7 @@ static void clear_tier(disk *d)
 {
     uint32_t count = d->clears;
     d->writing = true;
+    d->writes = 0;
     (void)pthread_mutex_unlock(&d->lock);
     brisk_err err = d->tier->ops->clear(d->tier);
     (void)pthread_mutex_lock(&d->lock);
@@ -369,6 +376,9 @@ bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t 
 {
     disk *d = c->server->disk;
     bool waits = false;
+    if (cmd->asks != NULL) {
+        return disk_walk(c, cmd, argv, argc);
+    }
     /* Again, when what came pushed something else out that is needed; not for what is nowhere. */
     if (c->fetch_tries == TRIES_MAX || (c->fetch_tries > 0 && !c->fetch_found)) {
         return false;
@@ -398,7 +408,7 @@ bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t 
 
 void disk_forget(client *c)
 {
-    c->fetches = 0; /* readers look for its number in vain */
+    c->fetches = 0; /* readers look for its number in vain, and so does who walks */
 }
 
 /* Under the server's lock: what was found goes to memory, unless something newer is known. */
@@ -532,6 +542,9 @@ brisk_err disk_start(server *s, brisk_tier *tier, disk **ret)
     failed |= pthread_cond_init(&d->done, NULL);
     BRISK_ASSERT(failed == 0); /* cannot fail on Linux without attributes */
     brisk_err err = start_threads(d);
+    if (err == BRISK_OK) {
+        err = disk_walker_start(s, d, &d->walker);
+    }
     if (err != BRISK_OK) {
         disk_stop(d);
         return err;
@@ -548,7 +561,9 @@ void disk_stop(disk *d)
     (void)pthread_mutex_lock(&d->lock);
     d->stop = true;
     (void)pthread_cond_broadcast(&d->work);
+    (void)pthread_cond_broadcast(&d->done);
     (void)pthread_mutex_unlock(&d->lock);
+    disk_walker_stop(d->walker);
     brisk_thread_join(&d->writer); /* after everything is written */
     for (int i = 0; i < READERS; i++) {
         brisk_thread_join(&d->readers[i]);
@@ -567,6 +582,46 @@ void disk_stop(disk *d)
     (void)pthread_cond_destroy(&d->work);
     (void)pthread_mutex_destroy(&d->lock);
     d->server->alloc->release(d->server->alloc->ctx, d, sizeof *d, _Alignof(disk));
+}
+
+disk_walker *disk_walker_of(const disk *d)
+{
+    return d->walker;
+}
+
+brisk_tier *disk_tier_of(const disk *d)
+{
+    return d->tier;
+}
+
+uint64_t disk_asked(disk *d)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    uint64_t asked = d->asked;
+    (void)pthread_mutex_unlock(&d->lock);
+    return asked;
+}
+
+bool disk_wait_written(disk *d, uint64_t number)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    while (!d->stop && (d->clears > 0 || (d->first != NULL && d->first->number <= number) ||
+                        (d->writing && d->writes <= number))) {
+        (void)pthread_cond_wait(&d->done, &d->lock);
+    }
+    bool written = !d->stop;
+    (void)pthread_mutex_unlock(&d->lock);
+    return written;
+}
+
+bool disk_is_gone(disk *d, const brisk_key *stored)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    dict_entry *entry = dict_find(&d->changes, stored->bytes, stored->size);
+    const change *ch = entry != NULL ? entry->value : NULL;
+    bool gone = d->clears > 0 || (ch != NULL && ch->gone);
+    (void)pthread_mutex_unlock(&d->lock);
+    return gone;
 }
 
 void disk_stats(server *s, brisk_tier_stats *ret)

@@ -28,4 +28,15 @@ void disk_cleared(server *s);
 void disk_forget(client *c);
 void disk_stats(server *s, brisk_tier_stats *ret);
 
+/* --- for disk_walk.c ---------------------------------------------------------------------- */
+
+struct disk_walker *disk_walker_of(const disk *d);
+brisk_tier *disk_tier_of(const disk *d);
+/* The number of the last change; under the server's lock. */
+uint64_t disk_asked(disk *d);
+/* All changes up to that number are on disk; false: the end came first. */
+bool disk_wait_written(disk *d, uint64_t number);
+/* The key is being removed from disk. */
+bool disk_is_gone(disk *d, const brisk_key *stored);
+
 #endif /* BRISK_SRC_DAEMON_DISK_H */

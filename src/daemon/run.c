@@ -9,7 +9,7 @@
 
 #include "base/assert.h"
 #include "daemon/command.h"
-#include "daemon/disk.h"
+#include "daemon/disk_walk.h"
 #include "daemon/introspect.h"
 #include "daemon/multi.h"
 #include "daemon/pubsub.h"
@@ -288,6 +288,7 @@ static void run_checked(client *c, const command *cmd, const resp_bytes *argv, u
         return; /* held until its keys are here */
     }
     command_call(c, cmd, argv, argc);
+    disk_walk_end(c);
 }
 
 /* CLIENT CACHING is for one command, or one transaction. */

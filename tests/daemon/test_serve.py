@@ -552,7 +552,7 @@ def warm_restart():
             client.ok("BRISK.TAG", "tagged", "t")
         with Serving("--disk", folder, "--threads", "2") as server:
             client = server.client()
-            check(client.ok("DBSIZE") == 0)
+            check(client.ok("DBSIZE") == 2003, client.ok("DBSIZE"))
             for i in range(2000):
                 client.send("GET", f"k{i}")
             for i in range(2000):
@@ -589,6 +589,70 @@ def more_than_fits_in_memory_is_on_disk():
             for i in range(0, count, 7):
                 check(client.ok("GET", f"k{i}") == b"%d" % i * 2000, i)
             check(SANITIZED or server.rss() < 300 << 20, server.rss())
+
+
+def scanned(client, *more):
+    """What SCAN shows, and how many steps that took."""
+    keys, cursor, steps = [], b"0", 0
+    while steps == 0 or cursor != b"0":
+        cursor, some = client.ok("SCAN", cursor, *more)
+        keys += some
+        steps += 1
+    return keys, steps
+
+
+@case
+def walks_see_what_is_on_disk():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serving("--disk", folder, memory="1MiB") as server:
+            client, other = server.client(), server.client()
+            count = 6000
+            names = {b"key:%d" % i for i in range(count)}
+            for name in names:
+                client.send("SET", name, b"x" * 1000)
+            for _ in names:
+                check(client.read() == "OK")
+            check(b"keys=6000" not in client.ok("INFO", "keyspace"), "memory has not all of them")
+            check(client.ok("DBSIZE") == count, client.ok("DBSIZE"))
+            keys = client.ok("KEYS", "*")
+            check(len(keys) == count and set(keys) == names, len(keys))
+            check(len(client.ok("KEYS", "key:1?")) == 10)
+            keys, steps = scanned(client, "COUNT", "100")
+            check(len(keys) == count and set(keys) == names and steps > 20, (len(keys), steps))
+            keys, _ = scanned(client, "MATCH", "key:59*", "COUNT", "1000")
+            check(len(keys) == 111, len(keys))
+            check(scanned(client, "TYPE", "list", "COUNT", "1000")[0] == [])
+            check(len({client.ok("RANDOMKEY") for _ in range(200)} & names) > 150)
+            # Everything is seen that is there all the time, while keys come from disk and go there.
+            seen, cursor, turn = set(), b"0", 0
+            while turn == 0 or cursor != b"0":
+                cursor, some = client.ok("SCAN", cursor, "COUNT", "50")
+                seen.update(some)
+                other.ok("MGET", *[f"key:{(turn * 131 + i * 7) % count}" for i in range(40)])
+                other.ok("SET", f"key:{turn * 977 % count}", b"y" * 1500)
+                other.ok("SET", f"new:{turn}", "1")
+                turn += 1
+            check(names <= seen, len(names - seen))
+            # What was said is seen at once, what was removed is not.
+            for i in range(0, count, 2):
+                client.send("DEL", f"key:{i}")
+            client.send("KEYS", "key:*")
+            client.send("DBSIZE")
+            for i in range(0, count, 2):
+                check(client.read() == 1)
+            check(set(client.read()) == {b"key:%d" % i for i in range(1, count, 2)})
+            check(client.read() == count // 2 + turn)
+            client.ok("MULTI")
+            client.ok("DBSIZE")
+            client.ok("SCAN", "0")
+            check(len(client.ok("EXEC")) == 2)
+            check("invalid cursor" in str(client.call("SCAN", "x")))
+            check("syntax" in str(client.call("SCAN", "0", "COUNT", "0")))
+            other.send("SCAN", "0", "COUNT", "1000000")
+            other.close()  # while it waits, or not: nobody else is concerned
+            client.ok("FLUSHALL")
+            check(client.ok("DBSIZE") == 0 and client.ok("KEYS", "*") == [])
+            check(scanned(client)[0] == [] and client.ok("RANDOMKEY") is None)
 
 
 @case
