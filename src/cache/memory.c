@@ -205,6 +205,12 @@ brisk_err memory_get_slow(brisk_tier *tier, const brisk_key *key, brisk_hit *ret
     return BRISK_OK;
 }
 
+brisk_err memory_get_again(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
+{
+    brisk_value_unref(ret->value);
+    return memory_get_slow(tier, key, ret);
+}
+
 /* --- the hit into a buffer ------------------------------------------------------------------ */
 
 static void fill_info(const peek *p, brisk_entry_info *ret)
@@ -260,6 +266,8 @@ brisk_err memory_read_slow(memory_tier *memory, const brisk_key *key, void *buff
                            brisk_entry_info *ret)
 {
     BRISK_ASSERT(is_key(key));
+    brisk_entry_info unwanted;
+    ret = ret != NULL ? ret : &unwanted;
     memory_count count = count_begin(memory);
     uint64_t begin = count_samples(&count) ? brisk_clock_now_ns(memory->clock) | 1 : 0;
     memory_shard *shard = shard_of(memory, key);
@@ -292,41 +300,13 @@ brisk_err memory_read_slow(memory_tier *memory, const brisk_key *key, void *buff
 
 /* --- many ----------------------------------------------------------------------------------- */
 
-/* Buckets first, then what their tags say: two rounds of misses instead of two for each key. */
-void brisk_memory_prefetch(const brisk_tier *tier, const brisk_key *keys, uint32_t count)
-{
-    BRISK_ASSERT(count <= BRISK_MEMORY_BATCH_MAX);
-    const memory_tier *memory = (const memory_tier *)tier;
-    const memory_bucket *homes[BRISK_MEMORY_BATCH_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        const memory_table *table = &shard_of(memory, &keys[i])->table;
-        homes[i] = peek_segment(table, keys[i].hash.lo) +
-                   (table_bucket_bits(keys[i].hash.lo) & table->bucket_mask);
-        __builtin_prefetch(homes[i]);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const memory_shard *shard = shard_of(memory, &keys[i]);
-        uint64_t more = atomic_load_explicit(&homes[i]->more, memory_order_relaxed);
-        uint64_t tags = atomic_load_explicit(&homes[i]->tags, memory_order_relaxed);
-        uint32_t slots = table_match(tags, more, table_tag(keys[i].hash.lo));
-        if (slots != 0) {
-            uint32_t slot = (uint32_t)__builtin_ctz(slots);
-            uint32_t line = atomic_load_explicit(&homes[i]->lines[slot], memory_order_relaxed);
-            const unsigned char *cell = shard->table.base + (size_t)line * WORD_BYTES;
-            __builtin_prefetch(cell); /* of whatever: a prefetch cannot fail */
-            __builtin_prefetch(cell + BUCKET_BYTES);
-            __builtin_prefetch(cell + BUCKET_BYTES + BUCKET_BYTES - WORD_BYTES);
-        }
-    }
-}
-
-uint32_t brisk_memory_get_batch(brisk_tier *tier, const brisk_key *keys, uint32_t count,
-                                brisk_hit *hits, brisk_err *errs)
+uint32_t memory_batch_slow(brisk_tier *tier, const brisk_key *keys, uint32_t count, brisk_hit *hits,
+                           brisk_err *errs)
 {
     brisk_memory_prefetch(tier, keys, count);
     uint32_t found = 0;
     for (uint32_t i = 0; i < count; i++) {
-        errs[i] = tier->ops->get(tier, &keys[i], &hits[i]);
+        errs[i] = memory_get_slow(tier, &keys[i], &hits[i]);
         found += errs[i] == BRISK_OK;
     }
     return found;

@@ -61,7 +61,7 @@ static size_t align_line(size_t bytes)
 static void place_parts(layout *l)
 {
     l->shards_at = align_line(sizeof(memory_tier));
-    l->readers_at = l->shards_at + l->shards * sizeof(memory_shard);
+    l->readers_at = l->shards_at + l->shards * sizeof(memory_shard) + sizeof(memory_reader);
     l->rings_at = l->readers_at + (l->threads + 1) * sizeof(memory_reader);
     l->regions_at = l->rings_at + (size_t)l->threads * l->shards * sizeof(hits_ring);
     l->block_bytes = align_line(l->regions_at + l->regions * sizeof(space_region));
@@ -195,11 +195,15 @@ static void choose_hit(memory_tier *memory)
 {
     memory->base.ops = memory->recycles ? &memory_ops_plain : &memory_ops_slow;
     memory->read = memory_read_plain;
+    memory->prefetch = memory_prefetch_plain;
+    memory->batch = memory->recycles ? memory_batch_plain : memory_batch_slow;
 #if MEMORY_HAS_WIDE
     if (memory->recycles && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2")) {
         memory->base.ops = &memory_ops_wide;
         memory->read = memory_read_wide;
+        memory->prefetch = memory_prefetch_wide;
+        memory->batch = memory_batch_wide;
     }
 #endif
 }

@@ -13,7 +13,7 @@
  * file is compiled twice; memory_create.c chooses).
  *
  * Correctness is that of memory_peek.h: what was read counts only if `more` of the bucket and
- * `changes` of the table are the same afterwards.  Loads of shared memory are by assembler, in
+ * `view` of the table are the same afterwards.  Loads of shared memory are by assembler, in
  * order.
  */
 #ifndef BRISK_SRC_CACHE_MEMORY_HIT_H
@@ -34,9 +34,11 @@
 
 enum {
     HIT_KEY_MIN = 8,
+    HIT_KEY_WORDS = 16, /* up to here a key is compared as two words */
     HIT_KEY_MAX = 64,
     HIT_VALUE_MIN = 16,
     HIT_VALUE_MAX = 512,
+    HIT_LINE_BYTES = 64, /* a value of more, up to two lines, is copied as two */
     HIT_SAMPLE_EVERY = 1024,
 };
 
@@ -62,8 +64,8 @@ static inline hit_64 *hit_to(void *to)
     return to;
 }
 
-/* The key of the cell, at its byte 6, is the one of `size` bytes. */
-PEEK_INLINE bool hit_same_key(const unsigned char *cell, const void *key, size_t size)
+/* The key of the cell, at its byte 6, is the one of `size` bytes, at most 64. */
+PEEK_INLINE bool hit_same_bytes(const unsigned char *cell, const void *key, size_t size)
 {
     uint64_t mask = _bzhi_u64(UINT64_MAX, (uint32_t)size); /* what is beyond is not touched */
     bool differs;
@@ -111,22 +113,60 @@ PEEK_INLINE void hit_copy(unsigned char *to, const unsigned char *from, size_t s
     hit_copy64(to + size - 64, from + size - 64);
 }
 
-PEEK_INLINE uint32_t hit_slots(const memory_bucket *bucket, uint64_t hash)
+/* More than one line, at most two. */
+PEEK_INLINE void hit_copy_lines(unsigned char *to, const unsigned char *from, size_t size)
 {
-    const void *at = bucket;
-    uint32_t slots;
-    __asm__ volatile("vpbroadcastb %[tag], %%xmm16\n\t"
-                     "vpcmpeqb %[tags], %%xmm16, %%k1\n\t"
-                     "kmovd %%k1, %[slots]"
-                     : [slots] "=r"(slots)
-                     : [tag] "r"((uint32_t)(hash >> 17)), [tags] "m"(*(const cell_16 *)at)
-                     : "k1", "xmm16");
-    return slots & ((1u << BUCKET_SLOTS) - 1);
+    hit_copy64(to, from);
+    hit_copy64(to + size - 64, from + size - 64);
+}
+
+/* All zero but the first word. */
+PEEK_INLINE void hit_clear(void *to, uint64_t first)
+{
+    __asm__ volatile("vmovq %[first], %%xmm16\n\t"
+                     "vmovdqu64 %%zmm16, %[to]"
+                     : [to] "=m"(*hit_to(to))
+                     : [first] "r"(first)
+                     : "xmm16");
+}
+
+/* Four words of zeros. */
+PEEK_INLINE void hit_clear_half(uint64_t *to)
+{
+    __asm__ volatile("vpxord %%xmm16, %%xmm16, %%xmm16\n\t"
+                     "vmovdqu64 %%ymm16, %[to]"
+                     : [to] "=m"(*(uint64_t(*)[4])to)
+                     :
+                     : "xmm16");
+}
+
+/*
+ * The line in the first slot with the hash's tag; false: there is none.  tzcnt carries when it finds
+ * no bit; what is then read is some other bucket's, or the region's slack.
+ */
+PEEK_INLINE bool hit_slot_line(const memory_bucket *bucket, uint64_t hash, size_t *ret)
+{
+    uint64_t slot;
+    bool none;
+    __asm__ volatile(
+        "vpbroadcastb %[tag], %%xmm16\n\t"
+        "vpcmpeqb (%[bucket]), %%xmm16, %%k1\n\t"
+        "kmovd %%k1, %k[slot]\n\t"
+        "andl %[all], %k[slot]\n\t"
+        "tzcntl %k[slot], %k[slot]\n\t"
+        "movl %c[lines](%[bucket],%[slot],4), %k[slot]"
+        : [slot] "=&r"(slot), "=@ccc"(none)
+        : [tag] "r"((uint32_t)(hash >> 17)), [bucket] "r"(bucket),
+          [all] "i"((1 << BUCKET_SLOTS) - 1), [lines] "i"(offsetof(memory_bucket, lines)),
+          "m"(*bucket)
+        : "k1", "xmm16");
+    *ret = slot;
+    return !none;
 }
 
 #else
 
-PEEK_INLINE bool hit_same_key(const unsigned char *cell, const void *key, size_t size)
+PEEK_INLINE bool hit_same_bytes(const unsigned char *cell, const void *key, size_t size)
 {
     return cell_equals(cell + CELL_SHORT_HEAD, key, size);
 }
@@ -136,171 +176,385 @@ PEEK_INLINE void hit_copy(unsigned char *to, const unsigned char *from, size_t s
     cell_copy_out(to, from, size);
 }
 
-PEEK_INLINE uint32_t hit_slots(const memory_bucket *bucket, uint64_t hash)
+PEEK_INLINE void hit_copy_lines(unsigned char *to, const unsigned char *from, size_t size)
+{
+#    if CELL_ATOMIC_WORDS
+    cell_copy_out(to, from, size);
+#    else
+    for (size_t at = 0; at < HIT_LINE_BYTES; at += 16) {
+        cell_copy16(to + at, from + at);
+    }
+    for (size_t at = size - HIT_LINE_BYTES; at < size; at += 16) {
+        cell_copy16(to + at, from + at);
+    }
+#    endif
+}
+
+PEEK_INLINE void hit_clear(void *to, uint64_t first)
+{
+    memset(to, 0, HIT_LINE_BYTES);
+    memcpy(to, &first, sizeof first);
+}
+
+PEEK_INLINE void hit_clear_half(uint64_t *to)
+{
+    memset(to, 0, 4 * sizeof *to);
+}
+
+PEEK_INLINE bool hit_slot_line(const memory_bucket *bucket, uint64_t hash, size_t *ret)
 {
     uint64_t more = atomic_load_explicit(&bucket->more, memory_order_acquire);
     uint64_t tags = atomic_load_explicit(&bucket->tags, memory_order_acquire);
-    return table_match(tags, more, table_tag(hash));
+    uint32_t slots = table_match(tags, more, table_tag(hash));
+    if (__builtin_expect(slots == 0, 0)) {
+        return false;
+    }
+    *ret = atomic_load_explicit(&bucket->lines[__builtin_ctz(slots)], memory_order_acquire);
+    return true;
 }
 
 #endif
 
-/* What the usual hit found. */
-typedef struct hit_found {
+/* Where to look for a key. */
+typedef struct hit_spot {
     const memory_shard *shard;
     const memory_bucket *bucket;
-    uint64_t more;
-    uint32_t changes;
-    uint32_t line;
+    uint64_t view;
+} hit_spot;
+
+/* What is there. */
+typedef struct hit_found {
     const unsigned char *cell;
+    uint64_t more; /* of the bucket, made even: was it odd, then it changes or is not this */
     uint64_t head;
 } hit_found;
 
-/* False: not a usual hit. */
-PEEK_INLINE bool hit_find(const memory_tier *memory, const brisk_key *key, hit_found *f)
+PEEK_INLINE hit_spot hit_home(const memory_tier *memory, uint64_t hash)
 {
-    uint64_t hash = key->hash.lo;
     const memory_shard *shard = &memory->shards[hash & memory->shard_mask];
-    const memory_table *table = &shard->table;
-    uint32_t changes = atomic_load_explicit(&table->changes, memory_order_acquire);
-    const memory_bucket *bucket =
-        peek_segment(table, hash) + (table_bucket_bits(hash) & table->bucket_mask);
-    uint64_t more = atomic_load_explicit(&bucket->more, memory_order_acquire);
-    uint32_t slots = hit_slots(bucket, hash);
-    if (__builtin_expect(slots == 0, 0)) {
+    uint64_t view = peek_view(&shard->table);
+    const memory_bucket *bucket = peek_segment(&shard->table, view, hash) +
+                                  (table_bucket_bits(hash) & shard->table.bucket_mask);
+    return (hit_spot){.shard = shard, .bucket = bucket, .view = view};
+}
+
+/* The cell of the first slot with the tag; false: there is none. */
+PEEK_INLINE bool hit_cell(const hit_spot *spot, uint64_t hash, hit_found *f)
+{
+    const memory_bucket *bucket = spot->bucket;
+    f->more = atomic_load_explicit(&bucket->more, memory_order_acquire) & ~(UINT64_C(1) << 32);
+    size_t line;
+    if (__builtin_expect(!hit_slot_line(bucket, hash, &line), 0) ||
+        __builtin_expect((uint32_t)line >= spot->shard->lines_end, 0)) {
         return false;
     }
-    uint32_t line =
-        atomic_load_explicit(&bucket->lines[__builtin_ctz(slots)], memory_order_acquire);
-    if (__builtin_expect(line >= shard->lines_end, 0)) {
-        return false;
-    }
-    const unsigned char *cell = table->base + (size_t)line * WORD_BYTES;
-    uint64_t head = cell_head(cell);
-    __builtin_prefetch(cell + BUCKET_BYTES);
-    /* A short cell with a key of this size; the size fits, so the shift loses nothing. */
-    if (__builtin_expect((head & (0xff00 | CELL_LONG)) != key->size << 8, 0) ||
-        __builtin_expect(!hit_same_key(cell, key->bytes, key->size), 0)) {
-        return false;
-    }
-    *f = (hit_found){
-        .shard = shard,
-        .bucket = bucket,
-        .more = more & ~(UINT64_C(1) << 32), /* odd: then it changes, or is not this */
-        .changes = changes,
-        .line = line,
-        .cell = cell,
-        .head = head,
-    };
+    f->cell = spot->shard->table.base + line * WORD_BYTES;
     return true;
 }
 
-PEEK_INLINE bool hit_is_good(const hit_found *f)
+/* Is `word` at `at`?  By assembler for the order of loads, and compared where it lies. */
+PEEK_INLINE bool hit_is_word(const void *at, uint64_t word)
+{
+#if CELL_ATOMIC_WORDS
+    return cell_read8(at) == word;
+#else
+    bool differs;
+    __asm__ volatile("cmpq %[at], %[word]"
+                     : "=@ccne"(differs)
+                     : [word] "r"(word), [at] "m"(*(const cell_8 *)at));
+    return __builtin_expect(!differs, 1);
+#endif
+}
+
+PEEK_INLINE bool hit_same_word(const unsigned char *cell, const unsigned char *key)
+{
+    uint64_t word;
+    memcpy(&word, key, sizeof word);
+    return hit_is_word(cell, word);
+}
+
+/* The key of the cell, at its byte 6, is `key`, and that is a usual one. */
+PEEK_INLINE bool hit_same_key(const unsigned char *cell, const brisk_key *key)
+{
+    const unsigned char *bytes = key->bytes;
+    size_t size = key->size;
+    const unsigned char *at = cell + CELL_SHORT_HEAD;
+    if (__builtin_expect(size - HIT_KEY_MIN <= HIT_KEY_WORDS - HIT_KEY_MIN, 1)) {
+        return hit_same_word(at, bytes) && hit_same_word(at + size - 8, bytes + size - 8);
+    }
+    return size - HIT_KEY_MIN <= HIT_KEY_MAX - HIT_KEY_MIN && hit_same_bytes(cell, bytes, size);
+}
+
+/* It is a short cell with this key. */
+PEEK_INLINE bool hit_matches(hit_found *f, const brisk_key *key)
+{
+    f->head = cell_head(f->cell);
+    return __builtin_expect((uint8_t)(f->head >> 8) == (uint8_t)key->size, 1) &&
+           __builtin_expect((f->head & CELL_LONG) == 0, 1) &&
+           __builtin_expect(hit_same_key(f->cell, key), 1);
+}
+
+PEEK_INLINE bool hit_is_good(const hit_spot *spot, const hit_found *f)
 {
     __asm__ volatile("" ::: "memory");
-    return atomic_load_explicit(&f->bucket->more, memory_order_relaxed) == f->more &&
-           atomic_load_explicit(&f->shard->table.changes, memory_order_relaxed) == f->changes;
+    return hit_is_word(&spot->bucket->more, f->more) &&
+           hit_is_word(&spot->shard->table.view, spot->view);
 }
 
-/* The thread has counters of its own, the key is usual, and this get is not to be timed. */
-PEEK_INLINE bool hit_begin(const memory_tier *memory, const brisk_key *key, uint32_t thread)
+/*
+ * The thread has counters of its own, *ret, and none of the next `count` gets is to be timed.
+ * Number 0, of threads that were not asked yet, has counters that stay 0.
+ */
+PEEK_INLINE bool hit_begin(const memory_tier *memory, uint32_t count, memory_reader **ret)
 {
-    return __builtin_expect(thread < memory->thread_count, 1) &&
-           __builtin_expect(key->size - HIT_KEY_MIN <= HIT_KEY_MAX - HIT_KEY_MIN, 1) &&
-           __builtin_expect(
-               atomic_load_explicit(&memory->readers[thread].hits, memory_order_relaxed) %
-                       HIT_SAMPLE_EVERY !=
-                   0,
-               1);
+    uint32_t own = memory_thread_own;
+    if (__builtin_expect(own > memory->thread_count, 0)) {
+        return false;
+    }
+    *ret = memory->readers + own - 1;
+    uint64_t hits = atomic_load_explicit(&(*ret)->hits, memory_order_relaxed);
+    return __builtin_expect((hits + count - 1) % HIT_SAMPLE_EVERY >= count, 1);
 }
 
-PEEK_INLINE void hit_count(const memory_tier *memory, uint32_t thread)
+/* Only this thread writes there. */
+PEEK_INLINE void hit_count(memory_reader *reader, uint32_t count)
 {
-    _Atomic uint64_t *hits = &memory->readers[thread].hits;
-    uint64_t now = atomic_load_explicit(hits, memory_order_relaxed);
-    atomic_store_explicit(hits, now + 1, memory_order_relaxed);
+#if CELL_ATOMIC_WORDS
+    uint64_t now = atomic_load_explicit(&reader->hits, memory_order_relaxed);
+    atomic_store_explicit(&reader->hits, now + count, memory_order_relaxed);
+#else
+    __asm__ volatile("addq %[count], %[hits]"
+                     : [hits] "+m"(reader->hits)
+                     : [count] "er"((uint64_t)count)
+                     : "cc");
+#endif
 }
 
-PEEK_INLINE uint32_t hit_value_size(uint64_t head)
+PEEK_INLINE uint32_t hit_value_size(const hit_found *f)
 {
-    return (uint32_t)(head >> 16) & 65535;
+    return (uint32_t)f->head >> 16;
 }
+
+/* The most usual size: two copies of a line. */
+PEEK_INLINE bool hit_is_two_lines(uint32_t size)
+{
+    return __builtin_expect(size - HIT_LINE_BYTES - 1 < HIT_LINE_BYTES, 1);
+}
+
+PEEK_INLINE bool hit_is_usual_size(uint32_t size)
+{
+    return size - HIT_VALUE_MIN <= HIT_VALUE_MAX - HIT_VALUE_MIN;
+}
+
+PEEK_INLINE const unsigned char *hit_value_at(const hit_found *f, const brisk_key *key)
+{
+    return f->cell + CELL_SHORT_HEAD + key->size;
+}
+
+static_assert(offsetof(brisk_hit, tier) == offsetof(brisk_hit, flags) + 4, "one word");
+static_assert(offsetof(brisk_hit, expires_at_ns) == offsetof(brisk_hit, elapsed_ns) + 24, "four");
+static_assert(offsetof(brisk_hit, era) == offsetof(brisk_hit, has_content) + 2 &&
+                  offsetof(brisk_hit, meta_size) == offsetof(brisk_hit, has_content) + 4,
+              "one word");
 
 PEEK_INLINE void hit_fill(const brisk_tier *tier, const hit_found *f, brisk_value *value,
                           brisk_hit *ret)
 {
+    /* By words: flags and tier; the times; has_content, stale, era, meta_size. */
+    uint64_t flags = f->head >> CELL_ENTRY_SHIFT & CELL_ENTRY_FLAGS;
+    uint64_t rest = f->head >> 16 & UINT64_C(0xffff0000);
     ret->value = value;
-    ret->flags = (uint32_t)f->head >> CELL_ENTRY_SHIFT & CELL_ENTRY_FLAGS;
-    ret->tier = 0;
+    memcpy(&ret->flags, &flags, sizeof flags);
     ret->tier_name = tier->name;
-    ret->elapsed_ns = 0;
-    ret->cost_ns = 0;
-    ret->store_ns = 0;
-    ret->expires_at_ns = 0;
-    ret->has_content = false;
+    hit_clear_half(&ret->elapsed_ns);
+    memcpy(&ret->has_content, &rest, sizeof rest);
+}
+
+static_assert(sizeof(brisk_entry_info) == HIT_LINE_BYTES && offsetof(brisk_entry_info, size) == 0,
+              "cleared at once");
+
+PEEK_INLINE void hit_fill_info(const hit_found *f, uint32_t size, brisk_entry_info *ret)
+{
+    hit_clear(ret, size);
+    ret->flags = (uint32_t)f->head >> CELL_ENTRY_SHIFT & CELL_ENTRY_FLAGS;
     ret->era = (uint16_t)(f->head >> 32);
-    ret->meta_size = 0;
 }
 
 /* A tap is for few keys: what it does not want ends here. */
-PEEK_INLINE bool hit_is_watched(const hit_found *f, const brisk_key *key)
+PEEK_INLINE bool hit_is_watched(const hit_spot *spot, const brisk_key *key)
 {
-    uint32_t watch = atomic_load_explicit(&f->shard->watch, memory_order_relaxed);
+    uint32_t watch = atomic_load_explicit(&spot->shard->watch, memory_order_relaxed);
     return __builtin_expect(watch != 0, 0) &&
            ((watch & SHARD_NOTES) != 0 || (shard_policy_hash(key->hash.lo) & ~1U) <= watch);
 }
 
-PEEK_INLINE bool hit_is_usual_value(uint64_t head)
+PEEK_INLINE uint32_t hit_line(const hit_spot *spot, const hit_found *f)
 {
-    return __builtin_expect(hit_value_size(head) - HIT_VALUE_MIN <= HIT_VALUE_MAX - HIT_VALUE_MIN,
-                            1);
+    return (uint32_t)((size_t)(f->cell - spot->shard->table.base) / WORD_BYTES);
+}
+
+/*
+ * Fill *ret with what was found, to be proved; false: there is no block for the value.  The answer
+ * is written before the bytes are copied, since fewer registers are needed so.
+ */
+PEEK_INLINE bool hit_take(const brisk_tier *tier, const hit_found *f, const brisk_key *key,
+                          bool two_lines, brisk_hit *ret)
+{
+    uint32_t size = hit_value_size(f);
+    brisk_value *value = value_take_kept(size);
+    if (__builtin_expect(value == NULL, 0)) {
+        return false;
+    }
+    hit_fill(tier, f, value, ret);
+    if (two_lines) {
+        hit_copy_lines(value->bytes, hit_value_at(f, key), size);
+    } else {
+        hit_copy(value->bytes, hit_value_at(f, key), size);
+    }
+    return true;
+}
+
+/* The same if the cell has the key and a usual value; false: ask memory_get_slow. */
+PEEK_INLINE bool hit_take_usual(const brisk_tier *tier, hit_found *f, const brisk_key *key,
+                                brisk_hit *ret)
+{
+    if (__builtin_expect(!hit_matches(f, key), 0)) {
+        return false;
+    }
+    uint32_t size = hit_value_size(f);
+    /* One after the other: as one condition both would be asked. */
+    if (hit_is_two_lines(size)) {
+        return hit_take(tier, f, key, true, ret);
+    }
+    return hit_is_usual_size(size) && hit_take(tier, f, key, false, ret);
 }
 
 PEEK_INLINE brisk_err hit_get(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     const memory_tier *memory = (const memory_tier *)tier;
-    uint32_t thread = memory_thread_own - 1; /* one that was not asked yet is very large */
+    memory_reader *reader;
+    if (__builtin_expect(!hit_begin(memory, 1, &reader), 0)) {
+        return memory_get_slow(tier, key, ret);
+    }
     hit_found f;
-    if (!hit_begin(memory, key, thread) || !hit_find(memory, key, &f) ||
-        !hit_is_usual_value(f.head)) {
+    hit_spot spot = hit_home(memory, key->hash.lo);
+    if (__builtin_expect(!hit_cell(&spot, key->hash.lo, &f), 0) ||
+        __builtin_expect(!hit_take_usual(tier, &f, key, ret), 0)) {
         return memory_get_slow(tier, key, ret);
     }
-    uint32_t size = hit_value_size(f.head);
-    brisk_value *value = value_peek_kept(size);
-    if (__builtin_expect(value == NULL, 0)) {
-        return memory_get_slow(tier, key, ret);
+    if (__builtin_expect(!hit_is_good(&spot, &f), 0)) {
+        return memory_get_again(tier, key, ret);
     }
-    hit_copy(value->bytes, f.cell + CELL_SHORT_HEAD + key->size, size);
-    if (__builtin_expect(!hit_is_good(&f), 0)) {
-        return memory_get_slow(tier, key, ret);
-    }
-    value_take_peeked(value, size);
-    hit_fill(tier, &f, value, ret);
-    hit_count(memory, thread);
-    return hit_is_watched(&f, key) ? memory_hit_watched(tier, key, f.line) : BRISK_OK;
+    hit_count(reader, 1);
+    return hit_is_watched(&spot, key) ? memory_hit_watched(tier, key, hit_line(&spot, &f))
+                                      : BRISK_OK;
 }
 
 PEEK_INLINE brisk_err hit_read(memory_tier *memory, const brisk_key *key, void *buffer,
                                size_t capacity, brisk_entry_info *ret)
 {
-    uint32_t thread = memory_thread_own - 1;
+    memory_reader *reader;
+    if (__builtin_expect(!hit_begin(memory, 1, &reader), 0)) {
+        return memory_read_slow(memory, key, buffer, capacity, ret);
+    }
     hit_found f;
-    if (!hit_begin(memory, key, thread) || !hit_find(memory, key, &f) ||
-        !hit_is_usual_value(f.head) || __builtin_expect(hit_value_size(f.head) > capacity, 0)) {
+    hit_spot spot = hit_home(memory, key->hash.lo);
+    if (__builtin_expect(!hit_cell(&spot, key->hash.lo, &f), 0) ||
+        __builtin_expect(!hit_matches(&f, key), 0)) {
         return memory_read_slow(memory, key, buffer, capacity, ret);
     }
-    uint32_t size = hit_value_size(f.head);
-    hit_copy(buffer, f.cell + CELL_SHORT_HEAD + key->size, size);
-    if (__builtin_expect(!hit_is_good(&f), 0)) {
+    uint32_t size = hit_value_size(&f);
+    if (__builtin_expect(size > capacity, 0)) {
         return memory_read_slow(memory, key, buffer, capacity, ret);
     }
-    *ret = (brisk_entry_info){
-        .size = size,
-        .flags = (uint32_t)f.head >> CELL_ENTRY_SHIFT & CELL_ENTRY_FLAGS,
-        .era = (uint16_t)(f.head >> 32),
-    };
-    hit_count(memory, thread);
-    return hit_is_watched(&f, key) ? memory_hit_watched(&memory->base, key, f.line) : BRISK_OK;
+    if (hit_is_two_lines(size)) {
+        hit_copy_lines(buffer, hit_value_at(&f, key), size);
+    } else if (hit_is_usual_size(size)) {
+        hit_copy(buffer, hit_value_at(&f, key), size);
+    } else {
+        return memory_read_slow(memory, key, buffer, capacity, ret);
+    }
+    if (__builtin_expect(!hit_is_good(&spot, &f), 0)) {
+        return memory_read_slow(memory, key, buffer, capacity, ret);
+    }
+    if (__builtin_expect(ret != NULL, 1)) {
+        hit_fill_info(&f, size, ret);
+    }
+    hit_count(reader, 1);
+    return hit_is_watched(&spot, key) ? memory_hit_watched(&memory->base, key, hit_line(&spot, &f))
+                                      : BRISK_OK;
+}
+
+/* --- many ----------------------------------------------------------------------------------- */
+
+PEEK_INLINE void hit_prefetch_homes(const memory_tier *memory, const brisk_key *keys,
+                                    uint32_t count, hit_spot *spots)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        spots[i] = hit_home(memory, keys[i].hash.lo);
+        __builtin_prefetch(spots[i].bucket);
+    }
+}
+
+/* The line the cell may go on into, and that of its end if it is one of 120 bytes. */
+PEEK_INLINE void hit_prefetch_cell(const unsigned char *cell)
+{
+    __builtin_prefetch(cell); /* of whatever: a prefetch cannot fail */
+    __builtin_prefetch(cell + BUCKET_BYTES);
+    __builtin_prefetch(cell + BUCKET_BYTES + BUCKET_BYTES - WORD_BYTES);
+}
+
+/* Buckets first, then what their tags say: two rounds of misses instead of two for each key. */
+PEEK_INLINE void hit_prefetch(const memory_tier *memory, const brisk_key *keys, uint32_t count)
+{
+    hit_spot spots[BRISK_MEMORY_BATCH_MAX];
+    hit_prefetch_homes(memory, keys, count, spots);
+    for (uint32_t i = 0; i < count; i++) {
+        hit_found f;
+        if (hit_cell(&spots[i], keys[i].hash.lo, &f)) {
+            hit_prefetch_cell(f.cell);
+        }
+    }
+}
+
+/* As hit_get for each key, which waits for all of them at once. */
+PEEK_INLINE uint32_t hit_batch(brisk_tier *tier, const brisk_key *keys, uint32_t count,
+                               brisk_hit *hits, brisk_err *errs)
+{
+    const memory_tier *memory = (const memory_tier *)tier;
+    hit_spot spots[BRISK_MEMORY_BATCH_MAX];
+    hit_found found[BRISK_MEMORY_BATCH_MAX];
+    hit_prefetch_homes(memory, keys, count, spots);
+    for (uint32_t i = 0; i < count; i++) {
+        if (__builtin_expect(hit_cell(&spots[i], keys[i].hash.lo, &found[i]), 1)) {
+            hit_prefetch_cell(found[i].cell);
+        } else {
+            found[i].cell = NULL;
+        }
+    }
+    memory_reader *reader = NULL;
+    bool begun = hit_begin(memory, count, &reader);
+    uint32_t usual = 0;
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool taken =
+            begun && found[i].cell != NULL && hit_take_usual(tier, &found[i], &keys[i], &hits[i]);
+        if (__builtin_expect(!taken || !hit_is_good(&spots[i], &found[i]), 0)) {
+            errs[i] = taken ? memory_get_again(tier, &keys[i], &hits[i])
+                            : memory_get_slow(tier, &keys[i], &hits[i]);
+            all += errs[i] == BRISK_OK;
+            continue;
+        }
+        errs[i] = BRISK_OK;
+        usual++;
+        if (hit_is_watched(&spots[i], &keys[i])) {
+            (void)memory_hit_watched(tier, &keys[i], hit_line(&spots[i], &found[i]));
+        }
+    }
+    if (begun) {
+        hit_count(reader, usual);
+    }
+    return usual + all;
 }
 
 #endif /* BRISK_SRC_CACHE_MEMORY_HIT_H */

@@ -15,3 +15,14 @@ brisk_err memory_read_wide(memory_tier *memory, const brisk_key *key, void *buff
 {
     return hit_read(memory, key, buffer, capacity, ret);
 }
+
+void memory_prefetch_wide(const memory_tier *memory, const brisk_key *keys, uint32_t count)
+{
+    hit_prefetch(memory, keys, count);
+}
+
+uint32_t memory_batch_wide(brisk_tier *tier, const brisk_key *keys, uint32_t count, brisk_hit *hits,
+                           brisk_err *errs)
+{
+    return hit_batch(tier, keys, count, hits, errs);
+}

@@ -10,14 +10,6 @@
 
 enum { CURSOR_SHARD_SHIFT = 40, CURSOR_BUCKET_SHIFT = 32, CURSOR_BUCKETS = 255 };
 
-brisk_err brisk_memory_read(brisk_tier *tier, const brisk_key *key, void *buffer, size_t capacity,
-                            brisk_entry_info *ret)
-{
-    brisk_entry_info info;
-    memory_tier *memory = memory_of(tier);
-    return memory->read(memory, key, buffer, capacity, ret != NULL ? ret : &info);
-}
-
 brisk_err brisk_memory_info(brisk_tier *tier, const brisk_key *key, brisk_entry_info *ret)
 {
     return shard_info(shard_of(memory_of(tier), key), key, ret) ? BRISK_OK : BRISK_ERR_NOT_FOUND;

@@ -28,8 +28,8 @@ typedef struct peek {
     const memory_shard *shard;
     const memory_bucket *segment;
     const memory_bucket *bucket;
-    uint64_t more;    /* of the bucket */
-    uint32_t changes; /* of the directory */
+    uint64_t more; /* of the bucket */
+    uint64_t view; /* of the directory */
     uint32_t line;
     const unsigned char *cell;
     cell_shape shape;
@@ -41,15 +41,21 @@ PEEK_INLINE bool peek_is_good(const peek *p)
 {
     __asm__ volatile("" ::: "memory");
     return atomic_load_explicit(&p->bucket->more, memory_order_relaxed) == p->more &&
-           atomic_load_explicit(&p->shard->table.changes, memory_order_relaxed) == p->changes;
+           atomic_load_explicit(&p->shard->table.view, memory_order_relaxed) == p->view;
+}
+
+/* What is known of the directory; acquire: what was published before it is seen after it. */
+PEEK_INLINE uint64_t peek_view(const memory_table *table)
+{
+    return atomic_load_explicit(&table->view, memory_order_acquire);
 }
 
 /* The segment of `hash`. */
-PEEK_INLINE const memory_bucket *peek_segment(const memory_table *table, uint64_t hash)
+PEEK_INLINE const memory_bucket *peek_segment(const memory_table *table, uint64_t view,
+                                              uint64_t hash)
 {
-    /* Acquire, both: what was published before the depth, the word, is seen after them. */
-    uint32_t shift = atomic_load_explicit(&table->shift, memory_order_acquire);
-    const _Atomic uint64_t *word = &table->directory[table_word_index(table_spread(hash), shift)];
+    const _Atomic uint64_t *word = &table->directory[table_view_index(view, hash)];
+    /* Acquire: as for the view. */
     return table_segment(table, atomic_load_explicit(word, memory_order_acquire));
 }
 
@@ -108,8 +114,8 @@ PEEK_INLINE shard_answer shard_peek(const memory_shard *shard, const brisk_key *
 {
     p->shard = shard;
     p->line = 0;
-    p->changes = atomic_load_explicit(&shard->table.changes, memory_order_acquire);
-    p->segment = peek_segment(&shard->table, key->hash.lo);
+    p->view = peek_view(&shard->table);
+    p->segment = peek_segment(&shard->table, p->view, key->hash.lo);
     p->bucket = p->segment + (table_bucket_bits(key->hash.lo) & shard->table.bucket_mask);
     shard_answer answer = peek_bucket(p, key);
     for (uint32_t probes = 1; __builtin_expect(answer == SHARD_MISS, 0); probes++) {

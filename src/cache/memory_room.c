@@ -130,7 +130,7 @@ uint32_t room_take_cell(memory_shard *shard, uint32_t cell_class, bool evict, ga
 
 static uint32_t depth_of(const memory_shard *shard)
 {
-    return 32 - atomic_load_explicit(&shard->table.shift, memory_order_relaxed);
+    return table_view_depth(atomic_load_explicit(&shard->table.view, memory_order_relaxed));
 }
 
 /* Charged for directories of depths 0 .. depth. */
@@ -218,7 +218,7 @@ void room_reset_table(memory_shard *shard)
 {
     memory_table *table = &shard->table;
     uint32_t first = UINT32_MAX;
-    if (atomic_load_explicit(&table->changes, memory_order_relaxed) != 0) {
+    if (table_view_changes(atomic_load_explicit(&table->view, memory_order_relaxed)) != 0) {
         uint32_t depth = depth_of(shard);
         size_t words = (size_t)1 << depth;
         for (size_t i = 0; i < words;) {

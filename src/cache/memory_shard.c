@@ -418,7 +418,8 @@ static bool add_chunk(const memory_shard *shard, uint32_t at, uint64_t *entries,
 bool shard_is_valid_locked(const memory_shard *shard)
 {
     uint64_t entries = 0;
-    uint32_t depth = 32 - atomic_load_explicit(&shard->table.shift, memory_order_relaxed);
+    uint32_t depth =
+        table_view_depth(atomic_load_explicit(&shard->table.view, memory_order_relaxed));
     uint64_t used = (UINT64_C(16) << depth) + shard->space.chunks_held * shard->chunk_charge;
     if (shard->order.state != ORDER_ASLEEP) {
         used += shard->space.cells_held * shard->order.id_bytes;

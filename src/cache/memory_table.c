@@ -91,13 +91,13 @@ static void set_slot(memory_bucket *bucket, uint32_t slot, uint8_t tag, uint32_t
 
 static uint32_t current_depth(const memory_table *table)
 {
-    return 32 - atomic_load_explicit(&table->shift, memory_order_relaxed);
+    return table_view_depth(atomic_load_explicit(&table->view, memory_order_relaxed));
 }
 
 static uint64_t word_of(const memory_table *table, uint64_t hash)
 {
-    uint32_t shift = atomic_load_explicit(&table->shift, memory_order_relaxed);
-    return load_word(&table->directory[table_word_index(table_spread(hash), shift)]);
+    uint64_t view = atomic_load_explicit(&table->view, memory_order_relaxed);
+    return load_word(&table->directory[table_view_index(view, hash)]);
 }
 
 static uint16_t *count_of(const memory_table *table, uint32_t first)
@@ -167,24 +167,33 @@ static void publish(memory_table *table, uint32_t spread, uint32_t depth, uint32
     }
 }
 
+/* Release: whoever sees the view sees its directory. */
+static void set_view(memory_table *table, uint32_t changes, uint32_t depth)
+{
+    atomic_store_explicit(&table->view, table_view_of(changes, depth), memory_order_release);
+}
+
 /* What the directory showed until now may be used for something else after this. */
 static void count_change(memory_table *table)
 {
-    uint32_t changes = atomic_load_explicit(&table->changes, memory_order_relaxed) + 1;
-    /* Release: whoever sees the number sees the directory, and what comes after it comes after. */
-    atomic_store_explicit(&table->changes, changes != 0 ? changes : 1, memory_order_release);
+    uint32_t changes =
+        table_view_changes(atomic_load_explicit(&table->view, memory_order_relaxed)) + 1;
+    /* What comes after it comes after: see set_view. */
+    set_view(table, changes != 0 ? changes : 1, current_depth(table));
 }
 
 void table_begin(memory_table *table, uint32_t first)
 {
-    atomic_store_explicit(&table->shift, 32, memory_order_release);
+    uint64_t view = atomic_load_explicit(&table->view, memory_order_relaxed);
+    set_view(table, table_view_changes(view), 0);
     publish(table, 0, 0, first);
     count_change(table);
 }
 
 static bool deepen(memory_table *table)
 {
-    uint32_t depth = current_depth(table);
+    uint64_t view = atomic_load_explicit(&table->view, memory_order_relaxed);
+    uint32_t depth = table_view_depth(view);
     if (depth == table->depth_max) {
         return false;
     }
@@ -194,8 +203,7 @@ static bool deepen(memory_table *table)
         store_word(&table->directory[2 * (words + i)], word);
         store_word(&table->directory[2 * (words + i) + 1], word);
     }
-    /* Release: whoever sees the new depth sees its directory. */
-    atomic_store_explicit(&table->shift, 32 - (depth + 1), memory_order_release);
+    set_view(table, table_view_changes(view), depth + 1);
     return true;
 }
 

@@ -14,16 +14,16 @@
  * segments of all loads between full and half full exist at any time, and the table is about two
  * thirds full at any number of entries: 8 bytes for each.
  *
- * Readers take no lock.  They read `changes`, the directory, a bucket's number (even), slots and
+ * Readers take no lock.  They read `view`, the directory, a bucket's number (even), slots and
  * cells, and then look whether both are still the same.  A writer makes the number odd, changes the
  * bucket (or the cell of one of its slots), makes it even again; segments are filled before the
- * directory shows them, and after it has changed `changes` is counted up, before the old segment's
+ * directory shows them, and after it has changed its changes are counted up, before the old segment's
  * memory is used for something else.  So two unchanged values prove every word read between.  All
  * words that readers see are atomic: written with release and read with acquire, which costs
  * nothing on x86 and makes "new word seen" imply "new number seen" without fences.
  *
  * Directories of all depths have places of their own (that of depth d begins at word 2^d), so an
- * old one can still be read; `changes` then tells that it was old.
+ * old one can still be read; `view` then tells that it was old.
  *
  * The hash is not stored: it is computed from the key when a segment splits, once for each
  * doubling of an entry's segment.  A key's hash must therefore be what brisk_key_of says.
@@ -67,8 +67,7 @@ static_assert(sizeof(memory_bucket) == BUCKET_BYTES, "a bucket is a cache line")
 typedef struct memory_table {
     unsigned char *base;         /* the region: bucket n of all is at n * BUCKET_BYTES */
     _Atomic uint64_t *directory; /* words 2^d .. 2^(d + 1) - 1 are that of depth d */
-    _Atomic uint32_t shift;      /* 32 - depth of the directory */
-    _Atomic uint32_t changes;    /* of the directory; 0: there is none yet */
+    _Atomic uint64_t view;       /* changes of the directory 32, 0: there is none | 33 - depth 32 */
     uint32_t bucket_mask;        /* buckets of a segment - 1 */
     uint32_t depth_max;
     uint16_t *counts; /* entries of each segment */
@@ -95,11 +94,38 @@ static inline uint8_t table_tag(uint64_t hash)
     return (uint8_t)(hash >> 17);
 }
 
-/* (x + x x) / 2 */
-static inline uint32_t table_spread(uint64_t hash)
+/* x + x x, of 2^33 */
+static inline uint64_t table_twice_spread(uint64_t hash)
 {
     uint64_t x = hash >> 32;
-    return (uint32_t)(x * (x | UINT64_C(1) << 32) >> 33);
+    return x + (x * x >> 32);
+}
+
+static inline uint32_t table_spread(uint64_t hash)
+{
+    return (uint32_t)(table_twice_spread(hash) >> 1);
+}
+
+/* The depth of the directory when it is seen as `view`. */
+static inline uint32_t table_view_depth(uint64_t view)
+{
+    return 33 - (uint32_t)view;
+}
+
+static inline uint32_t table_view_changes(uint64_t view)
+{
+    return (uint32_t)(view >> 32);
+}
+
+static inline uint64_t table_view_of(uint32_t changes, uint32_t depth)
+{
+    return (uint64_t)changes << 32 | (33 - depth);
+}
+
+/* The word for `hash` in the directory seen as `view`: table_word_index in fewer steps. */
+static inline size_t table_view_index(uint64_t view, uint64_t hash)
+{
+    return (size_t)((table_twice_spread(hash) | UINT64_C(1) << 33) >> (view & 63));
 }
 
 /* The word for a spread hash, in the directory whose depth is 32 - `shift`. */

@@ -38,10 +38,13 @@ typedef struct memory_tier {
     uint32_t thread_count; /* threads with a reader and rings; one more reader for the rest */
     bool recycles;         /* copies may be made of the thread's kept blocks */
     memory_shard *shards;
-    memory_reader *readers;
+    memory_reader *readers; /* one more before them is nobody's, all zero */
     hits_ring *rings;
     brisk_err (*read)(struct memory_tier *memory, const brisk_key *key, void *buffer,
                       size_t capacity, brisk_entry_info *ret);
+    void (*prefetch)(const struct memory_tier *memory, const brisk_key *keys, uint32_t count);
+    uint32_t (*batch)(brisk_tier *tier, const brisk_key *keys, uint32_t count, brisk_hit *hits,
+                      brisk_err *errs);
     _Atomic(memory_tap *) tap; /* the head of all there ever were; they end with the tier */
     const brisk_alloc *alloc;
     const brisk_clock *clock;
@@ -94,12 +97,22 @@ typedef struct memory_count {
 brisk_err memory_get_plain(brisk_tier *tier, const brisk_key *key, brisk_hit *ret);
 brisk_err memory_get_wide(brisk_tier *tier, const brisk_key *key, brisk_hit *ret);
 brisk_err memory_get_slow(brisk_tier *tier, const brisk_key *key, brisk_hit *ret);
+/* The same after a usual hit that proved wrong: *ret holds a value that is none. */
+brisk_err memory_get_again(brisk_tier *tier, const brisk_key *key, brisk_hit *ret);
 brisk_err memory_read_plain(memory_tier *memory, const brisk_key *key, void *buffer,
                             size_t capacity, brisk_entry_info *ret);
 brisk_err memory_read_wide(memory_tier *memory, const brisk_key *key, void *buffer, size_t capacity,
                            brisk_entry_info *ret);
 brisk_err memory_read_slow(memory_tier *memory, const brisk_key *key, void *buffer, size_t capacity,
                            brisk_entry_info *ret);
+void memory_prefetch_plain(const memory_tier *memory, const brisk_key *keys, uint32_t count);
+void memory_prefetch_wide(const memory_tier *memory, const brisk_key *keys, uint32_t count);
+uint32_t memory_batch_plain(brisk_tier *tier, const brisk_key *keys, uint32_t count,
+                            brisk_hit *hits, brisk_err *errs);
+uint32_t memory_batch_wide(brisk_tier *tier, const brisk_key *keys, uint32_t count, brisk_hit *hits,
+                           brisk_err *errs);
+uint32_t memory_batch_slow(brisk_tier *tier, const brisk_key *keys, uint32_t count, brisk_hit *hits,
+                           brisk_err *errs);
 /* A usual hit, counted, of the thread's own: tell whom it may concern.  Always OK. */
 brisk_err memory_hit_watched(brisk_tier *tier, const brisk_key *key, uint32_t line);
 

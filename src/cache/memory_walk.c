@@ -160,8 +160,8 @@ static bool visit_line(const memory_shard *shard, uint32_t line, shard_visit vis
 static uint64_t word_for(const memory_shard *shard, uint32_t spread)
 {
     const memory_table *table = &shard->table;
-    uint32_t shift = atomic_load_explicit(&table->shift, memory_order_relaxed);
-    size_t at = table_word_index(spread, shift);
+    uint32_t depth = table_view_depth(atomic_load_explicit(&table->view, memory_order_relaxed));
+    size_t at = table_word_index(spread, 32 - depth);
     return atomic_load_explicit(&table->directory[at], memory_order_relaxed);
 }
 

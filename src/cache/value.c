@@ -227,6 +227,20 @@ brisk_value *brisk_value_ref(brisk_value *value)
     return value;
 }
 
+/* There are other owners, or were a moment ago. */
+__attribute__((noinline)) static void unref_shared(brisk_value *value)
+{
+    uint32_t refs = atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel);
+    BRISK_ASSERT(refs != 0);
+    if (refs != 1) {
+        return;
+    }
+    atomic_store_explicit(&value->refs, 1, memory_order_relaxed); /* as the last owner left it */
+    if (value->kind != VALUE_RECYCLED || !keep_block(value)) {
+        value_free(value);
+    }
+}
+
 void brisk_value_unref(brisk_value *value)
 {
     if (value == NULL) {
@@ -235,11 +249,8 @@ void brisk_value_unref(brisk_value *value)
     /* Acquire: pairs with the release half of the subtractions by the other former owners. */
     uint32_t refs = atomic_load_explicit(&value->refs, memory_order_acquire);
     if (__builtin_expect(refs != 1, 0)) {
-        BRISK_ASSERT(refs != 0);
-        refs = atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel);
-        BRISK_ASSERT(refs != 0);
-    }
-    if (refs == 1 && (value->kind != VALUE_RECYCLED || !keep_block(value))) {
+        unref_shared(value); /* asserts that there is an owner at all */
+    } else if (__builtin_expect(value->kind != VALUE_RECYCLED, 0) || !keep_block(value)) {
         value_free(value);
     }
 }

@@ -7,7 +7,7 @@
  * header too: kind, class, alloc and data of a recycled value never change.
  *
  * Invariant: a list holds at most VALUE_BLOCKS_KEPT values of VALUE_RECYCLED and its class, with
- * no owner.
+ * no owner, whose count of owners says one nevertheless: it is the next owner's.
  *
  * Threads: lists belong to their thread; a value may end in another thread's list than the one
  * it began in.
@@ -113,7 +113,6 @@ static inline void value_take_peeked(brisk_value *value, size_t size)
     value_block_list *list = &value_kept.lists[value_block_class(size)];
     list->head = value->u.next;
     list->room++;
-    atomic_store_explicit(&value->refs, 1, memory_order_relaxed);
     value->size = size;
 }
 
