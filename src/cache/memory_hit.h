@@ -3,12 +3,13 @@
  *
  * The usual hit is of a short cell (no expiry, cost, meta data), with a key of 8 to 64 bytes and a
  * value of 16 to 512, found in the first slot that has its tag, by a thread with counters of its
- * own.  Everything else is left to memory_get_slow.
+ * own.  One in twenty is in another slot or bucket (hit_get_other); everything else is left to
+ * memory_get_slow.
  *
  * Why short: a get waits for main memory twice, bucket then cell, some 460 ns here.  Gets of
  * different keys do not depend on each other, so the processor works on as many as its window of
- * about 450 instructions holds: with 300 instructions each it waits 300 ns for each, with 100 less
- * than 110.  Measured: every instruction here costs a nanosecond.  So there are no calls but tail
+ * about 450 instructions holds: with 300 instructions each it waits 300 ns for each, with 110 about
+ * 100.  Measured: two instructions here cost one nanosecond or two.  So there are no calls but tail
  * calls, no loops, few branches, and where the processor has them the 64-byte instructions (this
  * file is compiled twice; memory_create.c chooses).
  *
@@ -40,6 +41,7 @@ enum {
     HIT_VALUE_MAX = 512,
     HIT_LINE_BYTES = 64, /* a value of more, up to two lines, is copied as two */
     HIT_SAMPLE_EVERY = 1024,
+    HIT_PROBES_MAX = 8,
 };
 
 static_assert(HIT_VALUE_MAX + sizeof(brisk_value) <= VALUE_BLOCKS_MAX, "a class for every copy");
@@ -414,13 +416,10 @@ PEEK_INLINE bool hit_take(const brisk_tier *tier, const hit_found *f, const bris
     return true;
 }
 
-/* The same if the cell has the key and a usual value; false: ask memory_get_slow. */
-PEEK_INLINE bool hit_take_usual(const brisk_tier *tier, hit_found *f, const brisk_key *key,
+/* The same if the value has a usual size. */
+PEEK_INLINE bool hit_take_usual(const brisk_tier *tier, const hit_found *f, const brisk_key *key,
                                 brisk_hit *ret)
 {
-    if (__builtin_expect(!hit_matches(f, key), 0)) {
-        return false;
-    }
     uint32_t size = hit_value_size(f);
     /* One after the other: as one condition both would be asked. */
     if (hit_is_two_lines(size)) {
@@ -429,60 +428,155 @@ PEEK_INLINE bool hit_take_usual(const brisk_tier *tier, hit_found *f, const bris
     return hit_is_usual_size(size) && hit_take(tier, f, key, false, ret);
 }
 
+/* What was found, and where the thread counts it. */
+typedef struct hit_proof {
+    hit_spot spot;
+    hit_found f;
+    memory_reader *reader;
+} hit_proof;
+
+PEEK_INLINE brisk_err hit_end(brisk_tier *tier, const brisk_key *key, const hit_proof *p)
+{
+    hit_count(p->reader, 1);
+    return hit_is_watched(&p->spot, key) ? memory_hit_watched(tier, key, hit_line(&p->spot, &p->f))
+                                         : BRISK_OK;
+}
+
+/*
+ * The key in any slot with its tag, of the bucket or those that took its newcomers; spot->bucket is
+ * then where it was.  False: it is not there, or there is something unusual.
+ */
+PEEK_INLINE bool hit_search(hit_spot *spot, const brisk_key *key, hit_found *f)
+{
+    uint64_t hash = key->hash.lo;
+    const memory_shard *shard = spot->shard;
+    uint32_t mask = shard->table.bucket_mask;
+    uint32_t at = table_bucket_bits(hash) & mask;
+    const memory_bucket *segment = spot->bucket - at;
+    for (uint32_t probes = 0; probes < HIT_PROBES_MAX; probes++) {
+        const memory_bucket *bucket = segment + ((at + probes) & mask);
+        uint64_t more = atomic_load_explicit(&bucket->more, memory_order_acquire);
+        uint64_t tags = atomic_load_explicit(&bucket->tags, memory_order_acquire);
+        uint32_t slots = table_match(tags, more, table_tag(hash));
+        for (; slots != 0; slots &= slots - 1) {
+            uint32_t line =
+                atomic_load_explicit(&bucket->lines[__builtin_ctz(slots)], memory_order_acquire);
+            f->cell = shard->table.base + (size_t)line * WORD_BYTES;
+            if (line < shard->lines_end && hit_matches(f, key)) {
+                f->more = more & ~(UINT64_C(1) << 32);
+                spot->bucket = bucket;
+                return true;
+            }
+        }
+        if (table_passed(more) == 0) {
+            return false;
+        }
+    }
+    return false;
+}
+
+PEEK_INLINE bool hit_find_first(const memory_tier *memory, const brisk_key *key, hit_proof *p)
+{
+    p->spot = hit_home(memory, key->hash.lo);
+    return __builtin_expect(hit_cell(&p->spot, key->hash.lo, &p->f), 1) &&
+           __builtin_expect(hit_matches(&p->f, key), 1);
+}
+
+PEEK_INLINE bool hit_find_other(const memory_tier *memory, const brisk_key *key, hit_proof *p)
+{
+    if (!hit_begin(memory, 1, &p->reader)) {
+        return false;
+    }
+    p->spot = hit_home(memory, key->hash.lo);
+    return hit_search(&p->spot, key, &p->f);
+}
+
+PEEK_INLINE brisk_err hit_get_found(brisk_tier *tier, const brisk_key *key, const hit_proof *p,
+                                    brisk_hit *ret)
+{
+    if (__builtin_expect(!hit_take_usual(tier, &p->f, key, ret), 0)) {
+        return memory_get_slow(tier, key, ret);
+    }
+    if (__builtin_expect(!hit_is_good(&p->spot, &p->f), 0)) {
+        return memory_get_again(tier, key, ret);
+    }
+    return hit_end(tier, key, p);
+}
+
+/* Not in the first slot with the tag: one hit in twenty. */
+__attribute__((noinline)) static brisk_err hit_get_other(brisk_tier *tier, const brisk_key *key,
+                                                         brisk_hit *ret)
+{
+    hit_proof p;
+    return hit_find_other((const memory_tier *)tier, key, &p) ? hit_get_found(tier, key, &p, ret)
+                                                              : memory_get_slow(tier, key, ret);
+}
+
 PEEK_INLINE brisk_err hit_get(brisk_tier *tier, const brisk_key *key, brisk_hit *ret)
 {
     const memory_tier *memory = (const memory_tier *)tier;
-    memory_reader *reader;
-    if (__builtin_expect(!hit_begin(memory, 1, &reader), 0)) {
+    hit_proof p;
+    if (__builtin_expect(!hit_begin(memory, 1, &p.reader), 0)) {
         return memory_get_slow(tier, key, ret);
     }
-    hit_found f;
-    hit_spot spot = hit_home(memory, key->hash.lo);
-    if (__builtin_expect(!hit_cell(&spot, key->hash.lo, &f), 0) ||
-        __builtin_expect(!hit_take_usual(tier, &f, key, ret), 0)) {
-        return memory_get_slow(tier, key, ret);
+    if (__builtin_expect(!hit_find_first(memory, key, &p), 0)) {
+        return hit_get_other(tier, key, ret);
     }
-    if (__builtin_expect(!hit_is_good(&spot, &f), 0)) {
-        return memory_get_again(tier, key, ret);
+    return hit_get_found(tier, key, &p, ret);
+}
+
+/* Where a value goes that is copied out. */
+typedef struct hit_buffer {
+    void *bytes;
+    size_t capacity;
+    brisk_entry_info *info;
+} hit_buffer;
+
+PEEK_INLINE brisk_err hit_read_found(memory_tier *memory, const brisk_key *key, const hit_proof *p,
+                                     hit_buffer to)
+{
+    uint32_t size = hit_value_size(&p->f);
+    if (__builtin_expect(size > to.capacity, 0)) {
+        return memory_read_slow(memory, key, to.bytes, to.capacity, to.info);
     }
-    hit_count(reader, 1);
-    return hit_is_watched(&spot, key) ? memory_hit_watched(tier, key, hit_line(&spot, &f))
-                                      : BRISK_OK;
+    if (hit_is_two_lines(size)) {
+        hit_copy_lines(to.bytes, hit_value_at(&p->f, key), size);
+    } else if (hit_is_usual_size(size)) {
+        hit_copy(to.bytes, hit_value_at(&p->f, key), size);
+    } else {
+        return memory_read_slow(memory, key, to.bytes, to.capacity, to.info);
+    }
+    if (__builtin_expect(!hit_is_good(&p->spot, &p->f), 0)) {
+        return memory_read_slow(memory, key, to.bytes, to.capacity, to.info);
+    }
+    if (__builtin_expect(to.info != NULL, 1)) {
+        hit_fill_info(&p->f, size, to.info);
+    }
+    return hit_end(&memory->base, key, p);
+}
+
+__attribute__((noinline)) static brisk_err hit_read_other(memory_tier *memory, const brisk_key *key,
+                                                          void *buffer, size_t capacity,
+                                                          brisk_entry_info *ret)
+{
+    hit_proof p;
+    hit_buffer to = {.bytes = buffer, .capacity = capacity, .info = ret};
+    return hit_find_other(memory, key, &p) ? hit_read_found(memory, key, &p, to)
+                                           : memory_read_slow(memory, key, buffer, capacity, ret);
 }
 
 PEEK_INLINE brisk_err hit_read(memory_tier *memory, const brisk_key *key, void *buffer,
                                size_t capacity, brisk_entry_info *ret)
 {
-    memory_reader *reader;
-    if (__builtin_expect(!hit_begin(memory, 1, &reader), 0)) {
+    hit_proof p;
+    if (__builtin_expect(!hit_begin(memory, 1, &p.reader), 0)) {
         return memory_read_slow(memory, key, buffer, capacity, ret);
     }
-    hit_found f;
-    hit_spot spot = hit_home(memory, key->hash.lo);
-    if (__builtin_expect(!hit_cell(&spot, key->hash.lo, &f), 0) ||
-        __builtin_expect(!hit_matches(&f, key), 0)) {
-        return memory_read_slow(memory, key, buffer, capacity, ret);
+    if (__builtin_expect(!hit_find_first(memory, key, &p), 0)) {
+        return hit_read_other(memory, key, buffer, capacity, ret);
     }
-    uint32_t size = hit_value_size(&f);
-    if (__builtin_expect(size > capacity, 0)) {
-        return memory_read_slow(memory, key, buffer, capacity, ret);
-    }
-    if (hit_is_two_lines(size)) {
-        hit_copy_lines(buffer, hit_value_at(&f, key), size);
-    } else if (hit_is_usual_size(size)) {
-        hit_copy(buffer, hit_value_at(&f, key), size);
-    } else {
-        return memory_read_slow(memory, key, buffer, capacity, ret);
-    }
-    if (__builtin_expect(!hit_is_good(&spot, &f), 0)) {
-        return memory_read_slow(memory, key, buffer, capacity, ret);
-    }
-    if (__builtin_expect(ret != NULL, 1)) {
-        hit_fill_info(&f, size, ret);
-    }
-    hit_count(reader, 1);
-    return hit_is_watched(&spot, key) ? memory_hit_watched(&memory->base, key, hit_line(&spot, &f))
-                                      : BRISK_OK;
+    hit_buffer to = {.bytes = buffer, .capacity = capacity, .info = ret};
+    return hit_read_found(memory, key, &p, to);
 }
 
 /* --- many ----------------------------------------------------------------------------------- */
@@ -537,18 +631,19 @@ PEEK_INLINE uint32_t hit_batch(brisk_tier *tier, const brisk_key *keys, uint32_t
     uint32_t usual = 0;
     uint32_t all = 0;
     for (uint32_t i = 0; i < count; i++) {
-        bool taken =
-            begun && found[i].cell != NULL && hit_take_usual(tier, &found[i], &keys[i], &hits[i]);
-        if (__builtin_expect(!taken || !hit_is_good(&spots[i], &found[i]), 0)) {
+        hit_found *f = &found[i];
+        bool taken = begun && f->cell != NULL && hit_matches(f, &keys[i]) &&
+                     hit_take_usual(tier, f, &keys[i], &hits[i]);
+        if (__builtin_expect(!taken || !hit_is_good(&spots[i], f), 0)) {
             errs[i] = taken ? memory_get_again(tier, &keys[i], &hits[i])
-                            : memory_get_slow(tier, &keys[i], &hits[i]);
+                            : hit_get_other(tier, &keys[i], &hits[i]);
             all += errs[i] == BRISK_OK;
             continue;
         }
         errs[i] = BRISK_OK;
         usual++;
         if (hit_is_watched(&spots[i], &keys[i])) {
-            (void)memory_hit_watched(tier, &keys[i], hit_line(&spots[i], &found[i]));
+            (void)memory_hit_watched(tier, &keys[i], hit_line(&spots[i], f));
         }
     }
     if (begun) {
