@@ -29,7 +29,11 @@ typedef enum brisk_option_type {
     BRISK_OPTION_U64,
     BRISK_OPTION_BYTES,    /**< "64MiB" */
     BRISK_OPTION_DURATION, /**< "10s", kept in nanoseconds */
-    BRISK_OPTION_LIST,     /**< As TEXT; may be given several times, see brisk_option_list. */
+    /**
+     * As TEXT; may be given several times, see brisk_option_list.  With a metavar of two words
+     * ("NAME VALUES") it takes two, unless the first has a '=' in it; both stand in the list.
+     */
+    BRISK_OPTION_LIST,
 } brisk_option_type;
 
 typedef struct brisk_option {
@@ -73,6 +77,7 @@ typedef struct brisk_invocation {
     brisk_err (*engine)(const struct brisk_invocation *invocation, brisk_engine **ret);
     void *private_;
     const brisk_option_list *lists; /**< Parallel to command->options; empty for other types. */
+    int argc_before_dashes;         /**< How many of the arguments stood before a `--`. */
 } brisk_invocation;
 
 struct brisk_command {

@@ -168,12 +168,12 @@ static brisk_err read_manifests(brisk_arena *arena, const brisk_manifests *manif
             continue;
         }
         modules[module_count++] = groups[used].name;
-        const brisk_command *only = cli_only_command(&groups[used]);
-        if (only != NULL) {
-            top[groups[0].command_count++] = only;
-        } else {
-            used++;
+        const brisk_command *own = cli_own_command(&groups[used]);
+        groups[used].callable = own != NULL;
+        if (own != NULL) {
+            top[groups[0].command_count++] = own;
         }
+        used += own == NULL || groups[used].command_count > 1 ? 1 : 0;
     }
     if (err == BRISK_ERR_NOMEM) {
         return err;

@@ -32,11 +32,12 @@ typedef struct cli_group {
     const brisk_command *const *commands;
     uint32_t command_count;
     bool module;
+    bool callable; /* has a command of its own name, too, which stands at the top level */
 } cli_group;
 
 /**
- * Every group there is, the top level first.  A module whose only command has the module's name
- * (`brisk serve`) is no group: its command stands at the top level.
+ * Every group there is, the top level first.  A module's command with the module's name stands at
+ * the top level; when it is the only one (`brisk serve`), the module is no group.
  */
 typedef struct cli_catalog {
     const cli_group *groups;
@@ -73,8 +74,8 @@ enum cli_global {
     CLI_GLOBAL_QUIET,
     CLI_GLOBAL_COUNT,
 };
-/** The command that a group of a module consists of, or NULL. */
-const brisk_command *cli_only_command(const cli_group *group);
+/** The command of a module's group that has the module's name (`brisk bench`), or NULL. */
+const brisk_command *cli_own_command(const cli_group *group);
 const cli_group *cli_find_group(cli_catalog catalog, const char *name);
 const brisk_command *cli_find_command(const cli_group *group, const char *name);
 

@@ -21,11 +21,14 @@ static void print_names(FILE *out, cli_catalog catalog)
 {
     for (uint32_t g = 0; g < catalog.count; g++) {
         const cli_group *group = &catalog.groups[g];
-        if (group->name != NULL) {
+        if (group->name != NULL && !group->callable) {
             (void)fprintf(out, "%s\t\n", group->name);
         }
         for (uint32_t c = 0; c < group->command_count; c++) {
             const brisk_command *command = group->commands[c];
+            if (group->callable && strcmp(command->name, group->name) == 0) {
+                continue; /* listed at the top level */
+            }
             (void)fprintf(out, "%s%s%s\t", group->name != NULL ? group->name : "",
                           group->name != NULL ? " " : "", command->name);
             for (uint32_t o = 0; o < command->option_count; o++) {

@@ -6,7 +6,6 @@
 
 #include "cli/cli.h"
 
-extern const brisk_command cmd_bench;            /* cmd_bench.c */
 extern const brisk_command cmd_cache_analyze;    /* cmd_analyze.c */
 extern const brisk_command cmd_cache_clear;      /* cmd_cache.c */
 extern const brisk_command cmd_cache_get;        /* cmd_cache_entry.c */

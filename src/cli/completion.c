@@ -47,14 +47,16 @@ static void bash_words(FILE *out, cli_catalog catalog)
                       is_hidden(command) ? "" : " ");
     }
     for (uint32_t g = 1; g < catalog.count; g++) {
-        (void)fprintf(out, "%s%s", catalog.groups[g].name, g + 1 < catalog.count ? " " : "");
+        bool listed = catalog.groups[g].callable; /* as a command */
+        (void)fprintf(out, "%s%s", listed ? "" : catalog.groups[g].name, listed ? "" : " ");
     }
     (void)fputs("' ;;\n", out);
     for (uint32_t g = 1; g < catalog.count; g++) {
         const cli_group *group = &catalog.groups[g];
         (void)fprintf(out, "    '%s')\n        words='", group->name);
         for (uint32_t i = 0; i < group->command_count; i++) {
-            (void)fprintf(out, "%s%s", i > 0 ? " " : "", group->commands[i]->name);
+            bool own = group->callable && strcmp(group->commands[i]->name, group->name) == 0;
+            (void)fprintf(out, "%s%s", own ? "" : group->commands[i]->name, own ? "" : " ");
         }
         (void)fputs("' ;;\n", out);
     }
@@ -135,6 +137,7 @@ static void print_bash(FILE *out, cli_catalog catalog)
                 "    case $path in\n",
                 out);
     bash_words(out, catalog);
+    (void)fputs("    esac\n    case $path in\n", out);
     for (uint32_t g = 0; g < catalog.count; g++) {
         for (uint32_t i = 0; i < catalog.groups[g].command_count; i++) {
             if (!is_hidden(catalog.groups[g].commands[i])) {
@@ -170,12 +173,16 @@ static void zsh_words(FILE *out, const cli_group *group, cli_catalog catalog)
 {
     (void)fputs("        words_=(", out);
     for (uint32_t i = 0; i < group->command_count; i++) {
-        if (!is_hidden(group->commands[i])) {
+        bool own = group->callable && strcmp(group->commands[i]->name, group->name) == 0;
+        if (!is_hidden(group->commands[i]) && !own) {
             (void)fprintf(out, "\n            %s:", group->commands[i]->name);
             put_quoted(out, group->commands[i]->summary, true);
         }
     }
     for (uint32_t g = 1; g < catalog.count && group->name == NULL; g++) {
+        if (catalog.groups[g].callable) {
+            continue;
+        }
         (void)fprintf(out, "\n            %s:", catalog.groups[g].name);
         put_quoted(out, catalog.groups[g].summary, true);
     }
@@ -220,6 +227,10 @@ static void print_zsh(FILE *out, cli_catalog catalog)
         const cli_group *group = &catalog.groups[g];
         (void)fprintf(out, "    '%s')\n", group->name != NULL ? group->name : "");
         zsh_words(out, group, catalog);
+    }
+    (void)fputs("    esac\n    case $path_ in\n", out);
+    for (uint32_t g = 0; g < catalog.count; g++) {
+        const cli_group *group = &catalog.groups[g];
         for (uint32_t i = 0; i < group->command_count; i++) {
             if (is_hidden(group->commands[i])) {
                 continue;
@@ -300,14 +311,15 @@ static void print_fish(FILE *out, cli_catalog catalog)
     }
     for (uint32_t g = 0; g < catalog.count; g++) {
         const cli_group *group = &catalog.groups[g];
-        if (group->name != NULL) {
+        if (group->name != NULL && !group->callable) {
             (void)fprintf(out, "complete -c brisk -f -n __fish_use_subcommand -a %s -d ",
                           group->name);
             put_quoted(out, group->summary, false);
             (void)fputc('\n', out);
         }
         for (uint32_t i = 0; i < group->command_count; i++) {
-            if (!is_hidden(group->commands[i])) {
+            bool own = group->callable && strcmp(group->commands[i]->name, group->name) == 0;
+            if (!is_hidden(group->commands[i]) && !own) {
                 fish_command(out, group, group->commands[i]);
             }
         }

@@ -174,7 +174,7 @@ static void print_groups(FILE *out, cli_catalog catalog, bool modules, const cha
 {
     bool titled = false;
     for (uint32_t i = 1; i < catalog.count; i++) {
-        if (catalog.groups[i].module == modules) {
+        if (catalog.groups[i].module == modules && !catalog.groups[i].callable) {
             (void)fprintf(out, "%s%s%s", titled ? "" : "\n", titled ? "" : title,
                           titled ? "" : "\n");
             titled = true;
@@ -242,6 +242,23 @@ static const cli_group *group_of_module(cli_state *cli, const char *name)
     return group;
 }
 
+/** What else a module with a command of its own name can do. */
+static void print_more_commands(FILE *out, const cli_group *group, const brisk_command *own)
+{
+    bool titled = false;
+    for (uint32_t i = 0; group != NULL && i < group->command_count; i++) {
+        const brisk_command *command = group->commands[i];
+        if (is_hidden(command) || strcmp(command->name, own->name) == 0) {
+            continue;
+        }
+        char left[64];
+        (void)snprintf(left, sizeof left, "%s %s", group->name, command->name);
+        (void)fputs(titled ? "" : "\nMore commands\n", out);
+        print_row(out, left, OPTION_COLUMN, command->summary);
+        titled = true;
+    }
+}
+
 brisk_exit cli_help(cli_state *cli, FILE *out, int count, char *const *words)
 {
     cli_catalog catalog = cli_builtin();
@@ -261,10 +278,11 @@ brisk_exit cli_help(cli_state *cli, FILE *out, int count, char *const *words)
     top = cli_find_command(&catalog.groups[0], words[0]);
     if (group == NULL && top == NULL) {
         group = group_of_module(cli, words[0]);
-        top = group != NULL ? cli_only_command(group) : NULL;
+        top = group != NULL ? cli_own_command(group) : NULL;
     }
-    if (top != NULL) {
+    if (top != NULL && (count == 1 || group == NULL)) {
         cli_print_command(out, NULL, top);
+        print_more_commands(out, group, top);
         return BRISK_EXIT_OK;
     }
     if (group == NULL) {

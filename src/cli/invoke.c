@@ -79,7 +79,8 @@ brisk_exit cli_invoke(cli_state *cli, const char *group, const brisk_command *co
                                    .quiet = cli->verbosity < 0,
                                    .engine = engine_of,
                                    .private_ = cli,
-                                   .lists = lists};
+                                   .lists = lists,
+                                   .argc_before_dashes = parse.words_before_dashes};
     return cli_settings_are_good(cli) ? cli_run(cli, &invocation) : BRISK_EXIT_USAGE;
 }
 

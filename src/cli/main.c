@@ -84,9 +84,13 @@ static brisk_exit run_module(cli_state *cli, int argc, char **argv)
                        .commands = module->commands,
                        .command_count = module->command_count,
                        .module = true};
-    const brisk_command *only = cli_only_command(&group);
-    return only != NULL ? cli_invoke(cli, NULL, only, argc - 1, argv + 1)
-                        : run_group(cli, &group, argc, argv);
+    const brisk_command *own = cli_own_command(&group);
+    if (own == NULL) {
+        return run_group(cli, &group, argc, argv);
+    }
+    const brisk_command *other = argc > 1 ? cli_find_command(&group, argv[1]) : NULL;
+    return other != NULL && other != own ? cli_invoke(cli, group.name, other, argc - 2, argv + 2)
+                                         : cli_invoke(cli, NULL, own, argc - 1, argv + 1);
 }
 
 static brisk_exit dispatch(cli_state *cli, int argc, char **argv)

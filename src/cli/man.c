@@ -120,7 +120,8 @@ void cli_print_man(FILE *out, cli_catalog catalog)
         const cli_group *group = &catalog.groups[g];
         for (uint32_t c = 0; c < group->command_count; c++) {
             const brisk_command *command = group->commands[c];
-            if (command->group != NULL && command->group[0] != '\0') {
+            bool own = group->callable && strcmp(command->name, group->name) == 0;
+            if (command->group != NULL && command->group[0] != '\0' && !own) {
                 put_command(out, group->name, command);
             }
         }

@@ -152,9 +152,12 @@ static int store(cli_parse *parse, const brisk_option *option, const char *text)
     return fail(parse, "option of an unknown type:", option->name, "");
 }
 
-/** The value behind an option that needs one: `rest` if there is text, else the next argument. */
+/**
+ * The value behind an option that needs one: `rest` if there is text, else the next argument; the
+ * `second` one of a pair likewise.
+ */
 static int store_with_value(cli_parse *parse, cursor *c, const brisk_option *option,
-                            const char *rest)
+                            const char *rest, bool second)
 {
     if (rest == NULL && c->at + 1 >= c->argc) {
         char more[CLI_QUOTED_MAX];
@@ -164,7 +167,14 @@ static int store_with_value(cli_parse *parse, cursor *c, const brisk_option *opt
         (void)snprintf(given, sizeof given, "--%s", option->name);
         return fail(parse, "option", given, more);
     }
-    return store(parse, option, rest != NULL ? rest : c->argv[++c->at]);
+    const char *value = rest != NULL ? rest : c->argv[++c->at];
+    int stored = store(parse, option, value);
+    bool pair = option->type == BRISK_OPTION_LIST && option->metavar != NULL &&
+                strchr(option->metavar, ' ') != NULL && strchr(value, '=') == NULL;
+    if (stored == 0 && pair && !second) {
+        return store_with_value(parse, c, option, NULL, true);
+    }
+    return stored;
 }
 
 static int parse_long(cli_parse *parse, cursor *c)
@@ -180,7 +190,7 @@ static int parse_long(cli_parse *parse, cursor *c)
         return unknown_long(parse, copy);
     }
     if (option->type != BRISK_OPTION_FLAG) {
-        return store_with_value(parse, c, option, equals != NULL ? equals + 1 : NULL);
+        return store_with_value(parse, c, option, equals != NULL ? equals + 1 : NULL, false);
     }
     if (equals != NULL) {
         return fail(parse, "this option takes no value:", c->argv[c->at], "");
@@ -197,7 +207,7 @@ static int parse_short(cli_parse *parse, cursor *c)
             return fail(parse, "unknown option", given, "");
         }
         if (option->type != BRISK_OPTION_FLAG) {
-            return store_with_value(parse, c, option, letter[1] != '\0' ? letter + 1 : NULL);
+            return store_with_value(parse, c, option, letter[1] != '\0' ? letter + 1 : NULL, false);
         }
         int stored = store(parse, option, NULL);
         if (stored != 0 || parse->cli->help) {
@@ -222,6 +232,7 @@ int cli_parse_args(cli_parse *parse, int argc, char **argv)
             argv[parse->word_count++] = argv[c.at];
         } else if (strcmp(arg, "--") == 0) {
             options_ended = true;
+            parse->words_before_dashes = parse->word_count;
         } else if (arg[1] == '-') {
             parsed = parse_long(parse, &c);
         } else {
@@ -234,5 +245,6 @@ int cli_parse_args(cli_parse *parse, int argc, char **argv)
             return argc;
         }
     }
+    parse->words_before_dashes = options_ended ? parse->words_before_dashes : parse->word_count;
     return argc;
 }

@@ -22,6 +22,7 @@ typedef struct cli_parse {
     const char *listed[CLI_LISTED_MAX]; /**< What `lists` point into: one run for each option. */
     uint32_t listed_count;
     int word_count;                /**< Words found; argv begins with them. */
+    int words_before_dashes;       /**< Of them, those before a `--`. */
     char message[CLI_MESSAGE_MAX]; /**< After a failure: what is wrong. */
 } cli_parse;
 

@@ -6,7 +6,10 @@
 #include "cli/commands.h"
 
 static const brisk_command *const top_commands[] = {
-    &cmd_bench, &cmd_config, &cmd_help, &cmd_version, &cmd_module_manifest,
+    &cmd_config,
+    &cmd_help,
+    &cmd_version,
+    &cmd_module_manifest,
 };
 
 static const brisk_command *const cache_commands[] = {
@@ -55,11 +58,9 @@ const cli_group *cli_find_group(cli_catalog catalog, const char *name)
     return NULL;
 }
 
-const brisk_command *cli_only_command(const cli_group *group)
+const brisk_command *cli_own_command(const cli_group *group)
 {
-    bool only = group->module && group->command_count == 1 &&
-                strcmp(group->commands[0]->name, group->name) == 0;
-    return only ? group->commands[0] : NULL;
+    return group->module ? cli_find_command(group, group->name) : NULL;
 }
 
 const brisk_command *cli_find_command(const cli_group *group, const char *name)

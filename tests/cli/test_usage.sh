@@ -17,9 +17,9 @@ expect_err "brisk: version: takes at most 0 arguments, got 1
 usage: brisk version [--json]"
 
 run
-expect_status 2; expect_out ""; expect_err_like "usage: brisk *bench*version*"
+expect_status 2; expect_out ""; expect_err_like "usage: brisk *version*bench*"
 run help
-expect_status 0; expect_err ""; expect_out_like "usage: brisk *cache*bench*config*Global options*"
+expect_status 0; expect_err ""; expect_out_like "usage: brisk *cache*config*bench*Global options*"
 case "$out" in *module-manifest*) fail "a hidden command is listed" ;; esac
 help="$out"
 run --help

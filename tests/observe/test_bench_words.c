@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "cli/bench.h"
+#include "observe/bench/bench.h"
 
 BRISK_DEFINE_CLEANUP(brisk_arena, brisk_arena_destroy)
 

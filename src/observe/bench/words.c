@@ -1,9 +1,9 @@
 /*
- * bench_words.c -- a command line in one string, as words.  No shell, hence no expansion.
+ * words.c -- a command line in one string, as words.  No shell, hence no expansion.
  */
 #include <string.h>
 
-#include "cli/bench.h"
+#include "observe/bench/bench.h"
 
 /** One word at *at into `out`, quotes taken off.  Returns its length, or SIZE_MAX when unclosed. */
 static size_t read_word(const char **at, char *out)
@@ -58,4 +58,54 @@ brisk_err bench_split(brisk_arena *arena, const char *text, char ***ret, uint32_
     *ret = words;
     *ret_count = count;
     return BRISK_OK;
+}
+
+/** Does `word` need quotes to be one word again? */
+static bool is_plain(const char *word)
+{
+    return word[0] != '\0' && strpbrk(word, " \t\n'\"\\") == NULL;
+}
+
+/** Bytes of `word` in single quotes, a quote itself as '\''. */
+static size_t put_quoted(char *out, const char *word)
+{
+    size_t used = 0;
+    out[used++] = '\'';
+    for (; *word != '\0'; word++) {
+        if (*word == '\'') {
+            memcpy(out + used, "'\\''", 4);
+            used += 4;
+        } else {
+            out[used++] = *word;
+        }
+    }
+    out[used++] = '\'';
+    return used;
+}
+
+char *bench_join(brisk_arena *arena, char *const *words, uint32_t count)
+{
+    size_t size = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        size += 4 * strlen(words[i]) + 3;
+    }
+    char *text = brisk_arena_alloc(arena, size);
+    if (text == NULL) {
+        return NULL;
+    }
+    size_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0) {
+            text[used++] = ' ';
+        }
+        if (is_plain(words[i])) {
+            size_t length = strlen(words[i]);
+            memcpy(text + used, words[i], length);
+            used += length;
+        } else {
+            used += put_quoted(text + used, words[i]);
+        }
+    }
+    text[used] = '\0';
+    return text;
 }

@@ -1,0 +1,463 @@
+/*
+ * store.c -- named measurements as JSON files, read back as YAML, of which JSON is a part.
+ *
+ * The one place that knows where and how measurements are kept.  A file that is read may come from
+ * anybody: sizes are bounded, and every value is checked.  Besides our own files (schema 2, and 1 of
+ * old) those of hyperfine and Google Benchmark are read, told apart by what their root holds.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <brisk/file.h>
+#include <brisk/yaml.h>
+
+#include "base/cleanup.h"
+#include "observe/bench/bench.h"
+
+BRISK_DEFINE_CLEANUP(brisk_yaml_doc, brisk_yaml_destroy)
+
+enum { FILE_BYTES_MAX = 16 << 20 };
+
+static const double ns_max = 1e18; /* thirty years */
+
+bool bench_name_is_valid(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789._-");
+    return length > 0 && length <= BENCH_NAME_MAX && name[length] == '\0' && name[0] != '.';
+}
+
+char *bench_path(brisk_arena *arena, const char *name, const char *suffix)
+{
+    /* A relative XDG_DATA_HOME is to be ignored, says the specification. */
+    const char *data = getenv("XDG_DATA_HOME");
+    if (data != NULL && data[0] == '/') {
+        return brisk_arena_printf(arena, "%s/brisk/bench/%s.%s", data, name, suffix);
+    }
+    const char *home = getenv("HOME");
+    if (home != NULL && home[0] == '/') {
+        return brisk_arena_printf(arena, "%s/.local/share/brisk/bench/%s.%s", home, name, suffix);
+    }
+    return NULL;
+}
+
+static brisk_err no_memory(brisk_errinfo *info)
+{
+    return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s", brisk_err_message(BRISK_ERR_NOMEM));
+}
+
+static brisk_err no_place(brisk_errinfo *info)
+{
+    return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND,
+                             "there is no place for measurements: neither XDG_DATA_HOME nor HOME "
+                             "is set");
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static brisk_err write_fd(void *ctx, const char *data, size_t size)
+{
+    return brisk_file_write_all(*(const int *)ctx, data, size);
+}
+
+static void write_series(brisk_json *json, const char *key, const double *values, uint32_t count)
+{
+    brisk_json_array_begin(json, key);
+    for (uint32_t i = 0; i < count; i++) {
+        brisk_json_u64(json, NULL, (uint64_t)values[i]);
+    }
+    brisk_json_array_end(json);
+}
+
+static brisk_err write_record(int fd, const bench_record *record)
+{
+    brisk_json json;
+    brisk_json_init(&json, (brisk_out){.write = write_fd, .ctx = &fd}, 1);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_u64(&json, "schema", 2);
+    brisk_json_str(&json, "name", record->name);
+    brisk_json_str(&json, "version", record->version);
+    brisk_json_u64(&json, "when_s", record->when_s);
+    brisk_json_str(&json, "machine", record->machine);
+    brisk_json_str(&json, "fingerprint", record->fingerprint);
+    brisk_json_array_begin(&json, "benchmarks");
+    for (uint32_t i = 0; i < record->subject_count; i++) {
+        const bench_subject *s = &record->subjects[i];
+        brisk_json_object_begin(&json, NULL);
+        brisk_json_str(&json, "name", s->name);
+        brisk_json_str(&json, "command", s->text);
+        brisk_json_u64(&json, "peak_bytes", s->peak_bytes);
+        brisk_json_u64(&json, "instructions", s->instructions);
+        write_series(&json, "runs_ns", s->wall_ns, s->run_count);
+        write_series(&json, "cpu_ns", s->cpu_ns, s->run_count);
+        brisk_json_object_end(&json);
+    }
+    brisk_json_array_end(&json);
+    brisk_json_object_end(&json);
+    return brisk_json_finish(&json);
+}
+
+brisk_err bench_save(brisk_arena *arena, const bench_record *record, brisk_errinfo *info)
+{
+    char *path = bench_path(arena, record->name, "json");
+    if (path == NULL) {
+        return no_place(info);
+    }
+    char *folder = brisk_arena_copy(arena, path, (size_t)(strrchr(path, '/') - path));
+    if (folder == NULL) {
+        return no_memory(info);
+    }
+    brisk_file_replace *replace = NULL;
+    brisk_err err = brisk_file_make_dirs(folder, info);
+    if (err == BRISK_OK) {
+        err = brisk_file_replace_open(path, NULL, &replace, info);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    err = write_record(brisk_file_replace_fd(replace), record);
+    if (err != BRISK_OK) {
+        brisk_file_replace_abort(replace);
+        return brisk_errinfo_set(info, err, "%s: %s", path, brisk_err_message(err));
+    }
+    return brisk_file_replace_commit(replace, false, info);
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+/** One file being read. */
+typedef struct reader {
+    brisk_arena *arena;
+    const brisk_yaml_doc *doc;
+    brisk_errinfo *info;
+} reader;
+
+static brisk_err refuse(const reader *r, const brisk_yaml_node *node, const char *what)
+{
+    return brisk_errinfo_set(r->info, BRISK_ERR_INVALID, "%s:%u: %s", brisk_yaml_name(r->doc),
+                             (unsigned)(node != NULL ? node->line : 1), what);
+}
+
+static brisk_err read_text(const reader *r, const brisk_yaml_node *parent, const char *key,
+                           const char **ret)
+{
+    const brisk_yaml_node *node = brisk_yaml_get(parent, key);
+    if (node == NULL || node->text == NULL) {
+        return brisk_errinfo_set(r->info, BRISK_ERR_INVALID, "%s:%u: '%s' is missing",
+                                 brisk_yaml_name(r->doc), (unsigned)parent->line, key);
+    }
+    *ret = brisk_arena_copy(r->arena, node->text, strlen(node->text));
+    return *ret != NULL ? BRISK_OK : no_memory(r->info);
+}
+
+/** 0 when there is none. */
+static brisk_err read_count(const reader *r, const brisk_yaml_node *parent, const char *key,
+                            uint64_t *ret)
+{
+    const brisk_yaml_node *node = brisk_yaml_get(parent, key);
+    return node != NULL ? brisk_yaml_u64(r->doc, node, ret, r->info) : BRISK_OK;
+}
+
+/** A time, in `unit_ns`, as JSON writes numbers; above 0. */
+static brisk_err read_time(const reader *r, const brisk_yaml_node *node, double unit_ns,
+                           double *ret)
+{
+    const char *text = node->text != NULL && !node->quoted ? node->text : "";
+    size_t length = strspn(text, "0123456789.eE+-");
+    char *end = NULL;
+    double value = length > 0 && text[length] == '\0' ? strtod(text, &end) * unit_ns : -1.0;
+    if (end == NULL || *end != '\0' || !(value > 0.0 && value <= ns_max)) {
+        return refuse(r, node, "not a time above 0");
+    }
+    *ret = value;
+    return BRISK_OK;
+}
+
+static brisk_err read_series(const reader *r, const brisk_yaml_node *list, double unit_ns,
+                             double *values)
+{
+    uint32_t used = 0;
+    brisk_err err = BRISK_OK;
+    for (const brisk_yaml_node *n = list->child; n != NULL && err == BRISK_OK; n = n->next) {
+        err = read_time(r, n, unit_ns, &values[used++]);
+    }
+    return err;
+}
+
+/** Room for as many runs as `list` has, none of them with a known processor time. */
+static brisk_err read_runs(const reader *r, const brisk_yaml_node *parent, const char *key,
+                           double unit_ns, bench_subject *subject)
+{
+    const brisk_yaml_node *list = brisk_yaml_get(parent, key);
+    if (list == NULL || list->kind != BRISK_YAML_SEQUENCE || list->count == 0 ||
+        list->count > BENCH_RUNS_MAX) {
+        return refuse(r, list != NULL ? list : parent, "holds no runs, or too many");
+    }
+    if (!bench_measure_room(r->arena, subject, list->count)) {
+        return no_memory(r->info);
+    }
+    subject->run_count = list->count;
+    for (uint32_t i = 0; i < list->count; i++) {
+        subject->user_ns[i] = 0.0;
+        subject->system_ns[i] = 0.0;
+        subject->cpu_ns[i] = 1.0;
+    }
+    return read_series(r, list, unit_ns, subject->wall_ns);
+}
+
+static brisk_err read_subject(const reader *r, const brisk_yaml_node *node, bench_subject *ret)
+{
+    static const char *const keys[] = {"name",    "command", "peak_bytes", "instructions",
+                                       "runs_ns", "cpu_ns",  NULL};
+    brisk_err err = brisk_yaml_check_keys(r->doc, node, keys, r->info);
+    if (err == BRISK_OK) {
+        err = read_text(r, node, "name", &ret->name);
+    }
+    if (err == BRISK_OK) {
+        err = read_text(r, node, "command", &ret->text);
+    }
+    if (err == BRISK_OK) {
+        err = read_count(r, node, "peak_bytes", &ret->peak_bytes);
+    }
+    if (err == BRISK_OK) {
+        err = read_count(r, node, "instructions", &ret->instructions);
+    }
+    if (err == BRISK_OK) {
+        err = read_runs(r, node, "runs_ns", 1.0, ret);
+    }
+    const brisk_yaml_node *cpu = brisk_yaml_get(node, "cpu_ns");
+    if (err != BRISK_OK || cpu == NULL) {
+        return err;
+    }
+    if (cpu->kind != BRISK_YAML_SEQUENCE || cpu->count != ret->run_count) {
+        return refuse(r, cpu, "not as many as runs");
+    }
+    return read_series(r, cpu, 1.0, ret->cpu_ns);
+}
+
+/** Every element of `list` by `read`, into ret->subjects. */
+static brisk_err read_list(const reader *r, const brisk_yaml_node *list,
+                           brisk_err (*read)(const reader *r, const brisk_yaml_node *node,
+                                             bench_subject *ret),
+                           bench_record *ret)
+{
+    if (list == NULL || list->kind != BRISK_YAML_SEQUENCE || list->count == 0 ||
+        list->count > BENCH_COMMANDS_MAX) {
+        return refuse(r, list, "holds no benchmarks, or too many");
+    }
+    ret->subjects = brisk_arena_calloc(r->arena, list->count, sizeof *ret->subjects);
+    if (ret->subjects == NULL) {
+        return no_memory(r->info);
+    }
+    brisk_err err = BRISK_OK;
+    for (const brisk_yaml_node *n = list->child; n != NULL && err == BRISK_OK; n = n->next) {
+        err = n->kind == BRISK_YAML_MAPPING ? read(r, n, &ret->subjects[ret->subject_count++])
+                                            : refuse(r, n, "not a benchmark");
+    }
+    return err;
+}
+
+static brisk_err read_own(const reader *r, const brisk_yaml_node *root, bench_record *ret)
+{
+    static const char *const keys[] = {"schema",  "name",        "version",    "when_s",
+                                       "machine", "fingerprint", "benchmarks", NULL};
+    brisk_err err = brisk_yaml_check_keys(r->doc, root, keys, r->info);
+    if (err == BRISK_OK) {
+        err = read_text(r, root, "name", &ret->name);
+    }
+    if (err == BRISK_OK) {
+        err = read_text(r, root, "version", &ret->version);
+    }
+    if (err == BRISK_OK) {
+        err = read_text(r, root, "machine", &ret->machine);
+    }
+    if (err == BRISK_OK) {
+        err = read_text(r, root, "fingerprint", &ret->fingerprint);
+    }
+    if (err == BRISK_OK) {
+        err = read_count(r, root, "when_s", &ret->when_s);
+    }
+    return err == BRISK_OK ? read_list(r, brisk_yaml_get(root, "benchmarks"), read_subject, ret)
+                           : err;
+}
+
+/** One command, runs only: as brisk wrote them before there were several. */
+static brisk_err read_old(const reader *r, const brisk_yaml_node *root, bench_record *ret)
+{
+    static const char *const keys[] = {"schema", "command", "version", "when_s", "runs_ns", NULL};
+    brisk_err err = brisk_yaml_check_keys(r->doc, root, keys, r->info);
+    ret->subjects = brisk_arena_calloc(r->arena, 1, sizeof *ret->subjects);
+    if (err != BRISK_OK || ret->subjects == NULL) {
+        return err != BRISK_OK ? err : no_memory(r->info);
+    }
+    const char *command = NULL;
+    ret->subject_count = 1;
+    ret->machine = "?";
+    ret->fingerprint = "";
+    err = read_text(r, root, "command", &command);
+    if (err == BRISK_OK) {
+        err = read_text(r, root, "version", &ret->version);
+    }
+    if (err == BRISK_OK) {
+        err = read_count(r, root, "when_s", &ret->when_s);
+    }
+    if (err == BRISK_OK) {
+        err = read_runs(r, root, "runs_ns", 1.0, &ret->subjects[0]);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    const char *text = brisk_arena_printf(r->arena, "brisk %s", command);
+    ret->subjects[0].name = text;
+    ret->subjects[0].text = text;
+    ret->name = text;
+    return text != NULL ? BRISK_OK : no_memory(r->info);
+}
+
+/* --- of others ------------------------------------------------------------------------------ */
+
+static brisk_err read_hyperfine_result(const reader *r, const brisk_yaml_node *node,
+                                       bench_subject *ret)
+{
+    brisk_err err = read_text(r, node, "command", &ret->text);
+    ret->name = ret->text;
+    return err == BRISK_OK ? read_runs(r, node, "times", 1e9, ret) : err;
+}
+
+static double google_unit(const brisk_yaml_node *node)
+{
+    static const struct {
+        const char *name;
+        double ns;
+    } units[] = {{"ns", 1.0}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+    const brisk_yaml_node *unit = brisk_yaml_get(node, "time_unit");
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (unit != NULL && unit->text != NULL && strcmp(unit->text, units[i].name) == 0) {
+            return units[i].ns;
+        }
+    }
+    return unit == NULL ? 1.0 : 0.0;
+}
+
+static bool is_aggregate(const brisk_yaml_node *node)
+{
+    const brisk_yaml_node *type = brisk_yaml_get(node, "run_type");
+    return type != NULL && type->text != NULL && strcmp(type->text, "aggregate") == 0;
+}
+
+/** Repetitions are entries of one name; each gives a run.  Aggregates are left out. */
+static brisk_err read_google_entry(const reader *r, const brisk_yaml_node *node, uint32_t total,
+                                   bench_record *ret)
+{
+    const char *name = NULL;
+    brisk_err err = read_text(r, node, "name", &name);
+    if (err != BRISK_OK || is_aggregate(node)) {
+        return err;
+    }
+    bench_subject *subject = NULL;
+    for (uint32_t i = 0; i < ret->subject_count && subject == NULL; i++) {
+        subject = strcmp(ret->subjects[i].name, name) == 0 ? &ret->subjects[i] : NULL;
+    }
+    if (subject == NULL) {
+        if (ret->subject_count == BENCH_COMMANDS_MAX) {
+            return refuse(r, node, "too many benchmarks");
+        }
+        subject = &ret->subjects[ret->subject_count++];
+        subject->name = name;
+        subject->text = name;
+        if (!bench_measure_room(r->arena, subject, total)) {
+            return no_memory(r->info);
+        }
+    }
+    const brisk_yaml_node *real = brisk_yaml_get(node, "real_time");
+    const brisk_yaml_node *cpu = brisk_yaml_get(node, "cpu_time");
+    double unit = google_unit(node);
+    if (real == NULL || unit <= 0.0 || subject->run_count == total) {
+        return refuse(r, node, "has no real_time in a known unit");
+    }
+    uint32_t run = subject->run_count++;
+    subject->user_ns[run] = 0.0;
+    subject->system_ns[run] = 0.0;
+    subject->cpu_ns[run] = 1.0;
+    err = read_time(r, real, unit, &subject->wall_ns[run]);
+    return err == BRISK_OK && cpu != NULL ? read_time(r, cpu, unit, &subject->cpu_ns[run]) : err;
+}
+
+static brisk_err read_google(const reader *r, const brisk_yaml_node *list, bench_record *ret)
+{
+    ret->subjects = brisk_arena_calloc(r->arena, BENCH_COMMANDS_MAX, sizeof *ret->subjects);
+    if (ret->subjects == NULL) {
+        return no_memory(r->info);
+    }
+    uint32_t total = list->count < BENCH_RUNS_MAX ? list->count : BENCH_RUNS_MAX;
+    brisk_err err = BRISK_OK;
+    for (const brisk_yaml_node *n = list->child; n != NULL && err == BRISK_OK; n = n->next) {
+        err = n->kind == BRISK_YAML_MAPPING ? read_google_entry(r, n, total, ret)
+                                            : refuse(r, n, "not a benchmark");
+    }
+    return err == BRISK_OK && ret->subject_count == 0 ? refuse(r, list, "holds no benchmarks")
+                                                      : err;
+}
+
+static brisk_err read_root(const reader *r, bench_record *ret)
+{
+    const brisk_yaml_node *root = brisk_yaml_root(r->doc);
+    const brisk_yaml_node *schema = brisk_yaml_get(root, "schema");
+    const brisk_yaml_node *results = brisk_yaml_get(root, "results");
+    const brisk_yaml_node *benchmarks = brisk_yaml_get(root, "benchmarks");
+    ret->version = "?";
+    ret->machine = "?";
+    ret->fingerprint = "";
+    if (schema != NULL && schema->text != NULL && strcmp(schema->text, "2") == 0) {
+        return read_own(r, root, ret);
+    }
+    if (schema != NULL && schema->text != NULL && strcmp(schema->text, "1") == 0) {
+        return read_old(r, root, ret);
+    }
+    if (schema == NULL && results != NULL && results->kind == BRISK_YAML_SEQUENCE) {
+        return read_list(r, results, read_hyperfine_result, ret);
+    }
+    if (schema == NULL && benchmarks != NULL && benchmarks->kind == BRISK_YAML_SEQUENCE) {
+        return read_google(r, benchmarks, ret);
+    }
+    return brisk_errinfo_set(r->info, BRISK_ERR_INVALID,
+                             "%s: not a measurement of brisk bench, hyperfine or Google Benchmark",
+                             brisk_yaml_name(r->doc));
+}
+
+brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *ret,
+                          brisk_errinfo *info)
+{
+    brisk_file_view view = {0};
+    brisk_err err = brisk_file_view_open(path, FILE_BYTES_MAX, &view, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    BRISK_CLEANUP(brisk_yaml_destroy) brisk_yaml_doc *doc = NULL;
+    err = brisk_yaml_parse(path, view.data, view.size, NULL, &doc, info);
+    brisk_file_view_close(&view);
+    bench_record record = {.name = path};
+    if (err == BRISK_OK) {
+        err = read_root(&(reader){.arena = arena, .doc = doc, .info = info}, &record);
+    }
+    for (uint32_t i = 0; i < record.subject_count && err == BRISK_OK; i++) {
+        err = bench_describe(&record.subjects[i]);
+        err = err != BRISK_OK ? no_memory(info) : err;
+    }
+    if (err == BRISK_OK) {
+        *ret = record;
+    }
+    return err;
+}
+
+brisk_err bench_load(brisk_arena *arena, const char *name, bench_record *ret, brisk_errinfo *info)
+{
+    char *path = bench_path(arena, name, "json");
+    brisk_err err = path != NULL ? bench_load_file(arena, path, ret, info) : no_place(info);
+    if (err == BRISK_OK) {
+        ret->name = name; /* not what a copied file says */
+    }
+    return err;
+}
