@@ -99,7 +99,7 @@ static brisk_exit read_plan(bench_ask *ask)
     return status;
 }
 
-static brisk_exit read_limits(bench_ask *ask)
+brisk_exit bench_ask_read_limits(bench_ask *ask)
 {
     const brisk_option_value *min_effect = &ask->invocation->values[OPTION_MIN_EFFECT];
     ask->limits = (bench_limits){
@@ -122,7 +122,7 @@ brisk_exit bench_ask_read(bench_ask *ask)
     const brisk_option_list *lists = invocation->lists;
     brisk_exit status = read_plan(ask);
     if (status == BRISK_EXIT_OK) {
-        status = read_limits(ask);
+        status = bench_ask_read_limits(ask);
     }
     if (status != BRISK_EXIT_OK) {
         return status;

@@ -117,6 +117,8 @@ typedef struct bench_ask {
 /** Arena and signals.  Says what is wrong; close it in any case. */
 brisk_exit bench_ask_open(bench_ask *ask);
 void bench_ask_close(bench_ask *ask);
+/** Read --min-effect and what has no option. */
+brisk_exit bench_ask_read_limits(bench_ask *ask);
 /** Read the shared options, and the commands. */
 brisk_exit bench_ask_read(bench_ask *ask);
 /** Is it good as a name of something kept? */

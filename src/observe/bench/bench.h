@@ -80,6 +80,7 @@ typedef struct bench_outcome {
     double wall_ns;
     double user_ns;
     double system_ns;
+    double delay_ns;     /* ready to run, waiting for a processor: of the main thread */
     uint64_t peak_bytes; /* of resident memory; at least what this program had when it started it */
     int status;          /* as from wait(2) */
     int stopped_by;      /* the signal that asked us to stop, or 0 */
@@ -106,6 +107,7 @@ typedef struct bench_subject {
     double *user_ns;
     double *system_ns;
     double *cpu_ns;        /* user and system together, never 0 */
+    double *busy_ns;       /* on a processor, or waiting for one; never 0 */
     uint64_t peak_bytes;   /* the largest of all runs; 0: unknown */
     bool peak_is_bound;    /* it is no more than this, perhaps less */
     uint64_t instructions; /* 0: not counted */
@@ -284,6 +286,14 @@ brisk_err bench_machine(brisk_arena *arena, const char **ret_text, const char **
 
 /* --- report.c, json.c, export.c, gate.c --------------------------------------------------- */
 
+/** A gate over comparisons: what fails a build. */
+typedef struct bench_gate {
+    double fail_on; /* share of more time */
+    bool *failed;   /* one for each subject */
+    uint32_t failed_count;
+    bool measured_twice;
+} bench_gate;
+
 /** A measurement with everything that is said about it. */
 typedef struct bench_report {
     brisk_arena *arena;
@@ -297,6 +307,7 @@ typedef struct bench_report {
     bool shell;
     int stopped_by;
     const char *kept_as;
+    const bench_gate *gate; /* of `brisk bench compare`, or NULL */
 } bench_report;
 
 /** The subject of the baseline that subject `index` is compared with, or NULL. */
@@ -313,13 +324,6 @@ typedef enum bench_format {
     BENCH_FORMAT_JUNIT,
     BENCH_FORMAT_GITHUB,
 } bench_format;
-
-/** A gate over comparisons: what fails a build. */
-typedef struct bench_gate {
-    double fail_on; /* share of more time */
-    bool *failed;   /* one for each subject */
-    uint32_t failed_count;
-} bench_gate;
 
 /** Write the report to `path` ("-": standard output).  `gate` may be NULL.  Errors: with `info`. */
 brisk_err bench_export(const bench_report *report, bench_format format, const bench_gate *gate,

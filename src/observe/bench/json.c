@@ -164,6 +164,23 @@ static bool put_first(brisk_json *json, const bench_report *report)
     return true;
 }
 
+static void put_gate(brisk_json *json, const bench_report *report)
+{
+    const bench_gate *gate = report->gate;
+    brisk_json_object_begin(json, "gate");
+    brisk_json_double(json, "fail_on", gate->fail_on);
+    brisk_json_bool(json, "passed", gate->failed_count == 0);
+    brisk_json_bool(json, "measured_twice", gate->measured_twice);
+    brisk_json_array_begin(json, "failed");
+    for (uint32_t i = 0; i < report->now->subject_count; i++) {
+        if (gate->failed[i]) {
+            brisk_json_str(json, NULL, report->now->subjects[i].name);
+        }
+    }
+    brisk_json_array_end(json);
+    brisk_json_object_end(json);
+}
+
 brisk_exit bench_print_json(FILE *out, const bench_report *report)
 {
     brisk_json json;
@@ -193,6 +210,9 @@ brisk_exit bench_print_json(FILE *out, const bench_report *report)
         }
     }
     brisk_json_array_end(&json);
+    if (report->gate != NULL) {
+        put_gate(&json, report);
+    }
     if (report->target_ns > 0) {
         brisk_json_object_begin(&json, "target");
         brisk_json_u64(&json, "ns", report->target_ns);

@@ -37,7 +37,7 @@ typedef struct loop {
 bool bench_measure_room(brisk_arena *arena, bench_subject *subject, uint32_t runs)
 {
     double **series[] = {&subject->wall_ns, &subject->user_ns, &subject->system_ns,
-                         &subject->cpu_ns};
+                         &subject->cpu_ns, &subject->busy_ns};
     for (size_t i = 0; i < sizeof series / sizeof series[0]; i++) {
         *series[i] = brisk_arena_alloc(arena, (size_t)runs * sizeof(double));
         if (*series[i] == NULL) {
@@ -137,6 +137,7 @@ static void note_run(bench_subject *subject, const bench_outcome *outcome)
     subject->user_ns[i] = outcome->user_ns;
     subject->system_ns[i] = outcome->system_ns;
     subject->cpu_ns[i] = cpu > 0.0 ? cpu : 1.0;
+    subject->busy_ns[i] = cpu + outcome->delay_ns > 0.0 ? cpu + outcome->delay_ns : 1.0;
     subject->last_status = outcome->status;
     bool well = WIFEXITED(outcome->status) && WEXITSTATUS(outcome->status) == 0;
     subject->failed_count += well ? 0 : 1;

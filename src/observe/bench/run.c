@@ -9,6 +9,9 @@
  * Nothing stands between clock and program: no shell, no search in PATH, posix_spawn (a vfork),
  * and the second clock reading directly behind the poll that saw the end.
  *
+ * Of its wall time a run may have waited for a processor that others had: that is read from the
+ * scheduler's figures between the child's end and its collection.
+ *
  * Peak memory is what wait4 says; Linux counts in what the child's memory was before its exec,
  * which is ours.  So a small figure is a bound, not a measurement: see peak_is_bound.
  */
@@ -17,6 +20,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
@@ -216,8 +220,28 @@ static double timeval_ns(struct timeval t)
     return (double)t.tv_sec * 1e9 + (double)t.tv_usec * 1e3;
 }
 
+/**
+ * How long it waited for a processor, which the kernel tells as long as the child is not collected;
+ * 0 where it does not.
+ */
+static double read_delay(pid_t pid)
+{
+    char path[32];
+    char text[96];
+    (void)snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    text[size > 0 ? size : 0] = '\0';
+    const char *second = strchr(text, ' '); /* "RUNNING WAITING SLICES" */
+    return second != NULL ? strtod(second, NULL) : 0.0;
+}
+
 static int collect(pid_t pid, bench_outcome *outcome)
 {
+    outcome->delay_ns = read_delay(pid);
     struct rusage usage = {0};
     pid_t got;
     do {

@@ -92,6 +92,7 @@ static brisk_err write_record(int fd, const bench_record *record)
         brisk_json_u64(&json, "instructions", s->instructions);
         write_series(&json, "runs_ns", s->wall_ns, s->run_count);
         write_series(&json, "cpu_ns", s->cpu_ns, s->run_count);
+        write_series(&json, "busy_ns", s->busy_ns, s->run_count);
         brisk_json_object_end(&json);
     }
     brisk_json_array_end(&json);
@@ -203,14 +204,29 @@ static brisk_err read_runs(const reader *r, const brisk_yaml_node *parent, const
         subject->user_ns[i] = 0.0;
         subject->system_ns[i] = 0.0;
         subject->cpu_ns[i] = 1.0;
+        subject->busy_ns[i] = 1.0;
     }
     return read_series(r, list, unit_ns, subject->wall_ns);
+}
+
+/** A series beside the runs, which may be missing. */
+static brisk_err read_more(const reader *r, const brisk_yaml_node *node, const char *key,
+                           uint32_t count, double *values)
+{
+    const brisk_yaml_node *list = brisk_yaml_get(node, key);
+    if (list == NULL) {
+        return BRISK_OK;
+    }
+    if (list->kind != BRISK_YAML_SEQUENCE || list->count != count) {
+        return refuse(r, list, "not as many as runs");
+    }
+    return read_series(r, list, 1.0, values);
 }
 
 static brisk_err read_subject(const reader *r, const brisk_yaml_node *node, bench_subject *ret)
 {
     static const char *const keys[] = {"name",    "command", "peak_bytes", "instructions",
-                                       "runs_ns", "cpu_ns",  NULL};
+                                       "runs_ns", "cpu_ns",  "busy_ns",    NULL};
     brisk_err err = brisk_yaml_check_keys(r->doc, node, keys, r->info);
     if (err == BRISK_OK) {
         err = read_text(r, node, "name", &ret->name);
@@ -227,14 +243,10 @@ static brisk_err read_subject(const reader *r, const brisk_yaml_node *node, benc
     if (err == BRISK_OK) {
         err = read_runs(r, node, "runs_ns", 1.0, ret);
     }
-    const brisk_yaml_node *cpu = brisk_yaml_get(node, "cpu_ns");
-    if (err != BRISK_OK || cpu == NULL) {
-        return err;
+    if (err == BRISK_OK) {
+        err = read_more(r, node, "cpu_ns", ret->run_count, ret->cpu_ns);
     }
-    if (cpu->kind != BRISK_YAML_SEQUENCE || cpu->count != ret->run_count) {
-        return refuse(r, cpu, "not as many as runs");
-    }
-    return read_series(r, cpu, 1.0, ret->cpu_ns);
+    return err == BRISK_OK ? read_more(r, node, "busy_ns", ret->run_count, ret->busy_ns) : err;
 }
 
 /** Every element of `list` by `read`, into ret->subjects. */
@@ -381,6 +393,7 @@ static brisk_err read_google_entry(const reader *r, const brisk_yaml_node *node,
     subject->user_ns[run] = 0.0;
     subject->system_ns[run] = 0.0;
     subject->cpu_ns[run] = 1.0;
+    subject->busy_ns[run] = 1.0;
     err = read_time(r, real, unit, &subject->wall_ns[run]);
     return err == BRISK_OK && cpu != NULL ? read_time(r, cpu, unit, &subject->cpu_ns[run]) : err;
 }

@@ -31,7 +31,7 @@ static const double mad_to_sd = 1.4826; /* of a normal distribution */
 static const double hodges_lehmann = 1.02333; /* sqrt(pi / 3): its standard error there */
 static const double power_z = 0.8416;         /* of the normal distribution at 0.8 */
 static const double autocorrelation_limit = 0.2;
-static const double busy_share = 0.6; /* of wall time on the processor, to trust processor time */
+static const double busy_share = 0.6;      /* of wall time, to trust processor time */
 static const double unpaired_floor = 0.01; /* a machine an hour later is another machine */
 
 const char *bench_verdict_name(bench_verdict verdict)
@@ -168,12 +168,12 @@ static double smallest_found(const brisk_interval *shift, double confidence, dou
     return fmax(expm1(fmax(found, floor)), min_effect);
 }
 
-/** Median share of wall time that the command spends on processors. */
+/** Median share of wall time that the command spends on processors, or waiting for one. */
 static double busy(const bench_subject *subject)
 {
     double shares[BENCH_RUNS_MAX];
     for (uint32_t i = 0; i < subject->run_count; i++) {
-        shares[i] = subject->cpu_ns[i] / subject->wall_ns[i];
+        shares[i] = subject->busy_ns[i] / subject->wall_ns[i];
     }
     brisk_sample_sort(shares, subject->run_count);
     return brisk_sample_median(shares, subject->run_count);
