@@ -43,6 +43,7 @@
 #include <brisk/stats.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>
+#include <brisk/track.h>
 #include <brisk/ttl.h>
 #include <brisk/value.h>
 #include <brisk/version.h>
