@@ -17,8 +17,10 @@
 #include <brisk/err.h>
 #include <brisk/events.h>
 #include <brisk/executor.h>
+#include <brisk/expose.h>
 #include <brisk/file.h>
 #include <brisk/flight.h>
+#include <brisk/grade.h>
 #include <brisk/graph.h>
 #include <brisk/hash.h>
 #include <brisk/hist.h>
@@ -37,6 +39,7 @@
 #include <brisk/predict.h>
 #include <brisk/record.h>
 #include <brisk/rng.h>
+#include <brisk/service.h>
 #include <brisk/shared.h>
 #include <brisk/sizer.h>
 #include <brisk/sizing.h>

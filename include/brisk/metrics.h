@@ -47,6 +47,7 @@ enum {
     BRISK_METRICS_NAMES_MAX = 4096, /**< Of one registry. */
     BRISK_METRICS_SERIES_DEFAULT = 256,
     BRISK_METRIC_WINDOWS = 3, /**< Rates over 1, 10 and 60 seconds. */
+    BRISK_RATIO_PARTS_MAX = 4,
 };
 
 typedef enum brisk_metric_kind {
@@ -134,6 +135,23 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_metrics_histogram(brisk_metrics *metri
                                                             const brisk_metric_desc *desc,
                                                             brisk_histogram **ret);
 
+/** Counters, totals and gauges by name and labels; of histograms the count. */
+typedef struct brisk_ratio {
+    const brisk_metric_desc *over; /**< Summed. */
+    uint32_t over_count;           /**< 1 .. BRISK_RATIO_PARTS_MAX */
+    const brisk_metric_desc *under;
+    uint32_t under_count;
+} brisk_ratio;
+
+/**
+ * A gauge that is `over` divided by `under` whenever it is read: hits of hits and misses, orders of visits,
+ * revenue for each request.  NaN while `under` is 0.  The same name again is fine (its first parts stay).
+ * Errors: as above, and NOT_FOUND (a part is no metric yet, or is itself a ratio).
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_metrics_ratio(brisk_metrics *metrics,
+                                                        const brisk_metric_desc *desc,
+                                                        const brisk_ratio *ratio);
+
 /** Called before each snapshot and tick, to set gauges and totals.  May make instruments. */
 typedef void (*brisk_metrics_collector)(void *ctx, brisk_metrics *metrics);
 
@@ -203,6 +221,15 @@ BRISK_API const brisk_metric_value *brisk_snapshot_find(const brisk_snapshot *sn
  */
 BRISK_API uint64_t brisk_metric_quantile(const brisk_metric_value *value,
                                          const brisk_metric_value *earlier, double q);
+
+/**
+ * Apdex of a histogram of times: (values <= target + half of those <= 4 * target) / all, less `failed` of
+ * them, which please nobody; since `earlier`, as above.  NaN when nothing was recorded.
+ * Source: Apdex Alliance, Application Performance Index, technical specification 1.1.
+ */
+BRISK_API double brisk_metric_apdex(const brisk_metric_value *value,
+                                    const brisk_metric_value *earlier, uint64_t failed,
+                                    uint64_t target);
 
 BRISK_END_DECLS
 

@@ -260,7 +260,8 @@ brisk_err registry_key(const char *name, const brisk_label *labels, uint32_t cou
 static brisk_metric_kind kind_of(registry_source source)
 {
     switch (source) {
-    case REGISTRY_GAUGE: return BRISK_METRIC_GAUGE;
+    case REGISTRY_GAUGE:
+    case REGISTRY_RATIO: return BRISK_METRIC_GAUGE;
     case REGISTRY_HISTOGRAM: return BRISK_METRIC_HISTOGRAM;
     case REGISTRY_COUNTER:
     case REGISTRY_TOTAL:
@@ -331,6 +332,9 @@ static brisk_err make_instrument(brisk_metrics *metrics, registry_series *series
     case REGISTRY_GAUGE:
         series->of.gauge = brisk_arena_calloc(arena, 1, sizeof(brisk_gauge));
         return series->of.gauge != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+    case REGISTRY_RATIO:
+        series->of.ratio = brisk_arena_calloc(arena, 1, sizeof(registry_ratio));
+        return series->of.ratio != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
     case REGISTRY_HISTOGRAM:
     default: return brisk_histogram_create(metrics->alloc, &series->of.histogram);
     }
@@ -402,8 +406,8 @@ static brisk_err need_overflow(brisk_metrics *metrics, registry_family *family,
     return BRISK_OK;
 }
 
-static brisk_err need_locked(brisk_metrics *metrics, const brisk_metric_desc *desc,
-                             registry_source source, registry_series **ret)
+brisk_err registry_need(brisk_metrics *metrics, const brisk_metric_desc *desc,
+                        registry_source source, registry_series **ret)
 {
     brisk_label sorted[BRISK_LABELS_MAX];
     char key[REGISTRY_KEY_MAX];
@@ -435,7 +439,7 @@ static brisk_err need(brisk_metrics *metrics, const brisk_metric_desc *desc, reg
 {
     BRISK_ASSERT(desc != NULL);
     registry_lock(&metrics->lock);
-    brisk_err err = need_locked(metrics, desc, source, ret);
+    brisk_err err = registry_need(metrics, desc, source, ret);
     registry_unlock(&metrics->lock);
     return err;
 }

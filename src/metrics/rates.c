@@ -80,6 +80,7 @@ uint64_t registry_total(const registry_series *series)
         (void)metrics_histogram_walk(series->of.histogram, count_nothing, NULL, &sums);
         return sums.count;
     case REGISTRY_GAUGE:
+    case REGISTRY_RATIO:
     default: return 0;
     }
 }
@@ -128,7 +129,7 @@ void registry_rates(const brisk_metrics *metrics, const registry_series *series,
 {
     static const uint64_t windows_s[BRISK_METRIC_WINDOWS] = {1, 10, 60};
     for (uint32_t i = 0; i < BRISK_METRIC_WINDOWS; i++) {
-        ret[i] = series->family->source == REGISTRY_GAUGE
+        ret[i] = registry_kind(series) == BRISK_METRIC_GAUGE
                      ? (double)NAN
                      : rate_over(metrics, series, now_ns, total, windows_s[i] * second_ns);
     }

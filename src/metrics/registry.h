@@ -27,7 +27,16 @@ typedef enum registry_source {
     REGISTRY_TOTAL,
     REGISTRY_GAUGE,
     REGISTRY_HISTOGRAM,
+    REGISTRY_RATIO,
 } registry_source;
+
+/* A number that is made of others when it is read: the sum of `over` divided by the sum of `under`. */
+typedef struct registry_ratio {
+    const struct registry_series *over[BRISK_RATIO_PARTS_MAX];
+    const struct registry_series *under[BRISK_RATIO_PARTS_MAX];
+    uint32_t over_count;
+    uint32_t under_count;
+} registry_ratio;
 
 typedef struct registry_series {
     const struct registry_family *family;
@@ -39,6 +48,7 @@ typedef struct registry_series {
         brisk_total *total;
         brisk_gauge *gauge;
         brisk_histogram *histogram;
+        registry_ratio *ratio;
     } of;
     uint64_t totals[REGISTRY_TICKS]; /* at each tick; 0 before the series was made */
 } registry_series;
@@ -78,6 +88,13 @@ void registry_unlock(pthread_mutex_t *lock);
 
 /* Run the collectors. */
 void registry_collect(brisk_metrics *metrics);
+
+/* The series of `desc`, made if it is not there.  Under `lock`.  Errors: as brisk_metrics_counter. */
+BRISK_NODISCARD brisk_err registry_need(brisk_metrics *metrics, const brisk_metric_desc *desc,
+                                        registry_source source, registry_series **ret);
+
+/* NaN while nothing is divided by. */
+double registry_read_ratio(const registry_ratio *ratio);
 
 brisk_metric_kind registry_kind(const registry_series *series);
 

@@ -165,6 +165,7 @@ static brisk_err copy_series(const brisk_metrics *metrics, brisk_snapshot *snaps
         err = copy_histogram(snapshot->arena, series->of.histogram, s, value);
         break;
     case REGISTRY_GAUGE: value->value = brisk_gauge_read(series->of.gauge); break;
+    case REGISTRY_RATIO: value->value = registry_read_ratio(series->of.ratio); break;
     case REGISTRY_COUNTER:
     case REGISTRY_TOTAL:
     default:
@@ -318,4 +319,27 @@ uint64_t brisk_metric_quantile(const brisk_metric_value *value, const brisk_metr
         }
     }
     return 0;
+}
+
+double brisk_metric_apdex(const brisk_metric_value *value, const brisk_metric_value *earlier,
+                          uint64_t failed, uint64_t target)
+{
+    uint64_t satisfied = 0;
+    uint64_t tolerating = 0;
+    uint64_t count = 0;
+    uint64_t tolerable = target > UINT64_MAX / 4 ? UINT64_MAX : target * 4;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < value->bucket_count; i++) {
+        const brisk_hist_bucket *bucket = &value->buckets[i];
+        uint64_t more = bucket->count - earlier_count(earlier, &at, bucket);
+        count += more;
+        satisfied += bucket->low <= target ? more : 0;
+        tolerating += bucket->low > target && bucket->low <= tolerable ? more : 0;
+    }
+    if (count == 0) {
+        return (double)NAN;
+    }
+    /* A failure pleases nobody however quick it was; which buckets failures are in is not known. */
+    double pleased = (double)satisfied + (double)tolerating / 2 - (double)failed;
+    return pleased > 0 ? pleased / (double)count : 0.0;
 }
