@@ -30,6 +30,7 @@
 #include <brisk/knob.h>
 #include <brisk/loader.h>
 #include <brisk/log.h>
+#include <brisk/machine.h>
 #include <brisk/memo.h>
 #include <brisk/memory.h>
 #include <brisk/metrics.h>
