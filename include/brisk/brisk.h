@@ -45,6 +45,7 @@
 #include <brisk/sizer.h>
 #include <brisk/sizing.h>
 #include <brisk/stats.h>
+#include <brisk/statsd.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>
 #include <brisk/track.h>

@@ -97,6 +97,7 @@ typedef struct brisk_track_record {
     const char *name;
     uint64_t id;     /**< From 1, in the process. */
     uint64_t parent; /**< 0 at the top. */
+    uint64_t root;   /**< The outermost one around it; itself at the top. */
     uint32_t thread; /**< Small number per thread, as in brisk/trace.h. */
     brisk_outcome outcome;
     uint64_t start_ns; /**< Of brisk_clock_system. */

@@ -29,6 +29,7 @@ typedef struct brisk_track_detail_ {
     struct brisk_track_detail_ *outer; /* the one around it; or the next that is free */
     uint64_t id;
     uint64_t parent;
+    uint64_t root;
     uint64_t start_ns;
     uint64_t start_wall_ns;
     uint64_t start_cpu_ns;
@@ -203,6 +204,7 @@ struct brisk_track_detail_ *brisk_track_open_(brisk_operation *operation)
     d->left_out = 0;
     d->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     d->parent = d->outer != NULL ? d->outer->id : 0;
+    d->root = d->outer != NULL ? d->outer->root : d->id;
     d->start_memory = (operation->flags & BRISK_TRACK_MEMORY) != 0 ? resident_bytes() : 0;
     d->start_ns = brisk_clock_now_ns(NULL);
     d->start_wall_ns = brisk_clock_wall_ns(NULL);
@@ -255,6 +257,7 @@ static void add_detail(const brisk_operation *operation, const detail *d,
 {
     record->id = d->id;
     record->parent = d->parent;
+    record->root = d->root;
     record->start_ns = d->start_ns;
     record->start_wall_ns = d->start_wall_ns;
     record->context = d->context;

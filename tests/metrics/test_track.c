@@ -122,6 +122,7 @@ static void test_listeners_see_nesting_context_and_markers(void **state)
     const brisk_track_record *last = &h.at[2].record;
     CHECK(strcmp(last->name, "track.outer") == 0 && strcmp(inner->name, "track.inner") == 0);
     CHECK(last->parent == 0 && middle->parent == last->id && inner->parent == middle->id);
+    CHECK(last->root == last->id && middle->root == last->id && inner->root == last->id);
     CHECK(last->outcome == BRISK_OUTCOME_FAILED && inner->outcome == BRISK_OUTCOME_OK);
     CHECK(last->thread == inner->thread && last->thread != 0);
     CHECK_U64(last->time_ns, >=, inner->time_ns);
