@@ -53,9 +53,11 @@ typedef struct fetch {
 struct disk {
     server *server;
     brisk_tier *tier;
-    pthread_mutex_t lock; /* everything below */
-    pthread_cond_t work;  /* for writer and readers */
-    pthread_cond_t done;  /* something was written */
+    pthread_mutex_t lock;  /* everything below */
+    pthread_cond_t work;   /* for the writer, if it ... */
+    bool idle;             /* ... waits: who wakes it says so, once for many changes */
+    pthread_cond_t wanted; /* for readers */
+    pthread_cond_t done;   /* something was written */
     dict changes;
     change *first;
     change *last;
@@ -89,6 +91,14 @@ static void free_change(disk *d, change *ch)
     }
     dict_remove(&d->changes, ch->entry);
     alloc->release(alloc->ctx, ch, sizeof *ch, _Alignof(change));
+}
+
+static void wake_writer(disk *d)
+{
+    if (d->idle) {
+        d->idle = false;
+        (void)pthread_cond_signal(&d->work);
+    }
 }
 
 static void enqueue_change(disk *d, change *ch)
@@ -169,7 +179,7 @@ void disk_changed(server *s, resp_bytes key)
     if (!ch->queued) {
         enqueue_change(d, ch);
     }
-    (void)pthread_cond_broadcast(&d->work);
+    wake_writer(d);
     (void)pthread_mutex_unlock(&d->lock);
 }
 
@@ -191,7 +201,7 @@ void disk_cleared(server *s)
          entry = dict_next(&d->fetches, entry)) {
         ((fetch *)entry->value)->outdated = true;
     }
-    (void)pthread_cond_broadcast(&d->work);
+    wake_writer(d);
     (void)pthread_mutex_unlock(&d->lock);
 }
 
@@ -284,7 +294,10 @@ static void run_writer(void *ctx)
             struct timespec until;
             (void)clock_gettime(CLOCK_REALTIME, &until);
             until.tv_sec++;
-            if (pthread_cond_timedwait(&d->work, &d->lock, &until) == ETIMEDOUT) {
+            d->idle = true;
+            int ended = pthread_cond_timedwait(&d->work, &d->lock, &until);
+            d->idle = false;
+            if (ended == ETIMEDOUT) {
                 (void)pthread_mutex_unlock(&d->lock);
                 (void)brisk_disk_tier_tend(d->tier, tend_bytes);
                 (void)pthread_mutex_lock(&d->lock);
@@ -351,7 +364,7 @@ static bool need_key(disk *d, client *c, resp_bytes name)
     }
     if (waits) {
         c->fetches++;
-        (void)pthread_cond_broadcast(&d->work);
+        (void)pthread_cond_signal(&d->wanted);
     }
     (void)pthread_mutex_unlock(&d->lock);
     return waits;
@@ -482,7 +495,7 @@ static void run_reader(void *ctx)
     while (!d->stop) {
         fetch *f = d->fetch_first;
         if (f == NULL) {
-            (void)pthread_cond_wait(&d->work, &d->lock);
+            (void)pthread_cond_wait(&d->wanted, &d->lock);
             continue;
         }
         d->fetch_first = f->next;
@@ -539,6 +552,7 @@ brisk_err disk_start(server *s, brisk_tier *tier, disk **ret)
     dict_init(&d->fetches, s->alloc);
     int failed = pthread_mutex_init(&d->lock, NULL);
     failed |= pthread_cond_init(&d->work, NULL);
+    failed |= pthread_cond_init(&d->wanted, NULL);
     failed |= pthread_cond_init(&d->done, NULL);
     BRISK_ASSERT(failed == 0); /* cannot fail on Linux without attributes */
     brisk_err err = start_threads(d);
@@ -561,6 +575,7 @@ void disk_stop(disk *d)
     (void)pthread_mutex_lock(&d->lock);
     d->stop = true;
     (void)pthread_cond_broadcast(&d->work);
+    (void)pthread_cond_broadcast(&d->wanted);
     (void)pthread_cond_broadcast(&d->done);
     (void)pthread_mutex_unlock(&d->lock);
     disk_walker_stop(d->walker);
@@ -579,6 +594,7 @@ void disk_stop(disk *d)
     dict_deinit(&d->fetches);
     dict_deinit(&d->changes);
     (void)pthread_cond_destroy(&d->done);
+    (void)pthread_cond_destroy(&d->wanted);
     (void)pthread_cond_destroy(&d->work);
     (void)pthread_mutex_destroy(&d->lock);
     d->server->alloc->release(d->server->alloc->ctx, d, sizeof *d, _Alignof(disk));
