@@ -27,8 +27,10 @@
 #include <brisk/executor.h>
 #include <brisk/json.h>
 #include <brisk/knob.h>
+#include <brisk/loader.h>
 #include <brisk/sizing.h>
 #include <brisk/trace.h>
+#include <brisk/ttl.h>
 #include <brisk/workload.h>
 
 BRISK_BEGIN_DECLS
@@ -61,6 +63,15 @@ BRISK_API void brisk_engine_destroy(brisk_engine *engine);
 BRISK_API brisk_cache *brisk_engine_cache(brisk_engine *engine);
 /** What keeps the memory tier at a size, to read; NULL without cache.target_hit_rate. */
 BRISK_API brisk_sizing *brisk_engine_sizing(brisk_engine *engine);
+/** What chooses how long answers live, by the knobs cache.ttl.*; NULL with cache.ttl.mode=off. */
+BRISK_API brisk_ttl *brisk_engine_ttl(brisk_engine *engine);
+/**
+ * A loader over the engine's cache: as brisk_loader_create, with `cache` set, and `ttl` too where
+ * `opts` has neither ttl nor ttl_ns.  Destroy it before the engine.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_engine_loader(brisk_engine *engine,
+                                                        const brisk_loader_opts *opts,
+                                                        brisk_loader **ret);
 BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
 BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
 /** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else

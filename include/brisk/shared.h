@@ -130,8 +130,11 @@ typedef struct brisk_http_tier_opts {
  * than Cache-Control and Age allow.  Small answers with an ETag are kept and asked for with
  * If-None-Match.  HEAD tells before a large put whether the same bytes are there.
  *
- * clear cannot empty the server: what was put before is a miss from then on, by the wall clock, for
- * this tier.
+ * clear cannot empty the server, which keeps all it has, and nobody else hears of it: what was put
+ * before is a miss from then on, by the wall clock, for this tier of this process alone.  Other
+ * processes, and this program started anew, find it again.  To be rid of it everywhere give all of
+ * them another folder in `url`, or empty the server; single keys are removed there (DELETE, or PURGE with
+ * `purge`), and invalidated tags and prefixes are part of the names that entries have there.
  * Errors, with `info`: INVALID (an option), UNSUPPORTED (no libcurl), NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_http_tier_open(const brisk_http_tier_opts *opts,

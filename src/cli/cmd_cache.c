@@ -259,9 +259,12 @@ const brisk_command cmd_cache_clear = {
     .group = "Cache",
     .synopsis = "",
     .summary = "drop every entry, and say what was dropped",
-    .description = "Does not ask.  Nothing but time is lost: what is asked for again is computed "
-                   "again.  Fails when the folder of the disk tier holds something and the tier "
-                   "cannot be opened.",
+    .description =
+        "Does not ask.  Nothing but time is lost: what is asked for again is computed "
+        "again.  Fails when the folder of the disk tier holds something and the tier "
+        "cannot be opened.\n\nWhat a shared tier on a web server (http:, https:) "
+        "holds stays there: it cannot be emptied, and other processes go on finding it.  "
+        "Give all of them another folder in cache.shared.url, or empty the server itself.",
     .run = run_clear,
 };
 

@@ -25,7 +25,10 @@ static brisk_err create_rest(brisk_engine *engine, const brisk_engine_opts *opts
         return err;
     }
     engine_config_cache_path(&engine->config, engine->cache_path);
-    err = engine_cache_create(engine, opts, info);
+    err = engine_ttl_create(engine, info);
+    if (err == BRISK_OK) {
+        err = engine_cache_create(engine, opts, info);
+    }
     if (err == BRISK_OK) {
         brisk_executor_opts executor = {
             .workers = (uint32_t)brisk_knobs_u64(engine->config.knobs, "engine.workers"),
@@ -91,6 +94,7 @@ void brisk_engine_destroy(brisk_engine *engine)
     brisk_executor_destroy(engine->executor);
     engine_taps_stop(engine);
     engine_cache_destroy(engine);
+    brisk_ttl_destroy(engine->ttl);
     engine_pipeline *pipeline = atomic_load_explicit(&engine->pipelines, memory_order_acquire);
     while (pipeline != NULL) {
         engine_pipeline *next = pipeline->next;

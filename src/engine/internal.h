@@ -328,6 +328,11 @@ typedef struct engine_taps {
 void engine_taps_start(brisk_engine *engine);
 void engine_taps_stop(brisk_engine *engine);
 
+/* --- ttl.c --------------------------------------------------------------------------------- */
+
+/* From cache.ttl.*.  Errors: INVALID, NOMEM. */
+BRISK_NODISCARD brisk_err engine_ttl_create(brisk_engine *engine, brisk_errinfo *info);
+
 /* --- engine.c ----------------------------------------------------------------------------- */
 
 struct brisk_engine {
@@ -336,6 +341,7 @@ struct brisk_engine {
     engine_config config;
     brisk_cache *cache; /* only through engine_cache */
     engine_taps taps;
+    brisk_ttl *ttl; /* NULL: cache.ttl.mode=off */
     brisk_executor *executor;
     engine_recycle recycle;
     brisk_flights *flights;
