@@ -21,9 +21,17 @@ enum {
     TICKS = 5,
 };
 
-static const char *const colors[ANALYZE_POLICIES] = {
-    "#444444", "#8c564b", "#9e9e9e", "#c49c94", "#bcbd22",
-    "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#d62728",
+/* Told apart by who sees colours differently (after Okabe and Ito), by dashes where lines lie on each
+ * other, and by width: `auto` lies over all. */
+static const struct {
+    const char *color;
+    const char *dashes;
+    const char *width;
+} looks[ANALYZE_POLICIES] = {
+    {"#000000", "none", "1.8"}, {"#999999", "none", "1.8"}, {"#56b4e9", "8 3 2 3", "1.8"},
+    {"#882255", "2 3", "1.8"},  {"#0072b2", "none", "1.8"}, {"#e69f00", "none", "1.8"},
+    {"#009e73", "6 3", "1.8"},  {"#cc79a7", "10 4", "1.8"}, {"#332288", "3 2", "1.8"},
+    {"#d55e00", "7 5", "3.2"},
 };
 
 /* The size at a share 0 .. 1 of the axis. */
@@ -80,6 +88,13 @@ static double svg_y(double ratio)
     return TOP + (1 - ratio) * (HEIGHT - TOP - BOTTOM);
 }
 
+/* To two digits, as one says it. */
+static double rounded(double entries)
+{
+    double unit = pow(10, floor(log10(entries)) - 1);
+    return unit > 1 ? round(entries / unit) * unit : round(entries);
+}
+
 static void svg_axes(FILE *out, const analysis *a)
 {
     for (int i = 0; i <= TICKS; i++) {
@@ -90,6 +105,7 @@ static void svg_axes(FILE *out, const analysis *a)
                       LEFT, WIDTH - RIGHT, svg_y(ratio), svg_y(ratio), LEFT - 8, svg_y(ratio) + 4,
                       100 * ratio);
         double entries = entries_at(a, ratio);
+        entries = i == 0 || i == TICKS ? entries : rounded(entries);
         (void)fprintf(out,
                       "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\" stroke=\"#dddddd\"/>"
                       "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
@@ -104,19 +120,21 @@ static void svg_axes(FILE *out, const analysis *a)
 
 static void svg_curve(FILE *out, const analysis *a, uint32_t p)
 {
-    bool automatic = p + 1 == ANALYZE_POLICIES;
-    (void)fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%s\"%s points=\"",
-                  colors[p], automatic ? "3" : "1.6", automatic ? " stroke-dasharray=\"7 4\"" : "");
+    (void)fprintf(out,
+                  "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" "
+                  "stroke-dasharray=\"%s\" stroke-linejoin=\"round\" points=\"",
+                  looks[p].color, looks[p].width, looks[p].dashes);
     for (uint32_t s = 0; s < ANALYZE_SIZES; s++) {
         (void)fprintf(out, "%.1f,%.1f ", svg_x(a, (double)a->sizes[s]), svg_y(a->misses[p][s]));
     }
     (void)fprintf(out, "%.1f,%.1f\"/>\n", svg_x(a, (double)a->unique), svg_y(a->least));
     int y = TOP + 10 + (int)p * 20;
     (void)fprintf(out,
-                  "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"3\"/>"
+                  "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" "
+                  "stroke-width=\"%s\" stroke-dasharray=\"%s\"/>"
                   "<text x=\"%d\" y=\"%d\">%s</text>\n",
-                  WIDTH - RIGHT + 16, WIDTH - RIGHT + 36, y, y, colors[p], WIDTH - RIGHT + 44,
-                  y + 4, brisk_policy_name(p));
+                  WIDTH - RIGHT + 14, WIDTH - RIGHT + 44, y, y, looks[p].color, looks[p].width,
+                  looks[p].dashes, WIDTH - RIGHT + 52, y + 4, brisk_policy_name(p));
 }
 
 brisk_err analyze_plot_svg(const char *path, const analysis *a, brisk_errinfo *info)

@@ -233,6 +233,23 @@ static char *read_bulk(node_link *l, const char *digits)
     return text;
 }
 
+/* Only what may be shown. */
+static const char *show(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        unsigned char c = (unsigned char)*at;
+        *at = (c >= ' ' && c < 127) || c == '\n' ? *at : '?';
+    }
+    return text;
+}
+
+static void hide_bytes(char *text)
+{
+    for (; *text != '\0'; text++) {
+        *text = (unsigned char)*text < 0x80 ? *text : '?';
+    }
+}
+
 static char *read_reply(node_link *l)
 {
     char line[LINE_MAX_BYTES];
@@ -253,6 +270,7 @@ static char *read_reply(node_link *l)
         return text;
     }
     case '-':
+        hide_bytes(line); /* a stranger's words; what say shows escaped may stay */
         say(l, strncmp(line, "-NOAUTH", 7) == 0 ? "asks for a password; give --password-file"
                : strncmp(line, "-ERR ", 5) == 0 ? line + 5
                                                 : line + 1);
@@ -282,14 +300,14 @@ static bool send_password(node_link *l, const char *path)
     return send_words(l, words, 2) && read_reply(l) != NULL;
 }
 
-/* Only what may be shown. */
-static const char *show(char *text)
+const char *node_answer(const brisk_invocation *invocation, const char *address, int fd)
 {
-    for (char *at = text; *at != '\0'; at++) {
-        unsigned char c = (unsigned char)*at;
-        *at = (c >= ' ' && c < 127) || c == '\n' ? *at : '?';
-    }
-    return text;
+    node_link l = {.in = invocation,
+                   .address = address,
+                   .fd = fd,
+                   .until_ns = brisk_clock_now_ns(NULL) + NODE_PATIENCE_S * NS_PER_S};
+    char *reply = read_reply(&l);
+    return reply != NULL ? show(reply) : NULL;
 }
 
 const char *node_ask(const brisk_invocation *invocation, const cli_node *node,

@@ -25,4 +25,7 @@ typedef struct cli_node {
 const char *node_ask(const brisk_invocation *invocation, const cli_node *node,
                      const char *const *words, uint32_t count);
 
+/** One reply that comes on `fd`, likewise; `address` is for the words. */
+const char *node_answer(const brisk_invocation *invocation, const char *address, int fd);
+
 #endif /* BRISK_SRC_CLI_NODE_H */
