@@ -1,0 +1,209 @@
+/*
+ * cmd_profile.c -- `brisk profile`: options, and a recording.
+ *
+ * Standard output is the profiled program's, so the report goes to standard error, as time(1)'s does;
+ * only what is asked for by --json or --format goes to standard output.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "observe/profile/command.h"
+#include "observe/profile/perf.h"
+
+enum {
+    FREQUENCY_DEFAULT = 99,
+    STACK_BYTES_SLOW = 16384, /* up to 200 Hz */
+    STACK_BYTES_FAST = 8192,
+};
+
+static const brisk_option options[PROF_OPTION_COUNT] = {
+    [PROF_OPTION_CPU] = {.name = "cpu",
+                         .summary = "where processor time goes (what is done anyway)"},
+    [PROF_OPTION_PID] = {.name = "pid",
+                         .letter = 'p',
+                         .type = BRISK_OPTION_U64,
+                         .metavar = "PID",
+                         .summary = "profile a process that runs already"},
+    [PROF_OPTION_SYSTEM] = {.name = "system",
+                            .letter = 'a',
+                            .summary = "profile every process of the machine"},
+    [PROF_OPTION_DURATION] = {.name = "duration",
+                              .letter = 'd',
+                              .type = BRISK_OPTION_DURATION,
+                              .metavar = "TIME",
+                              .summary = "end after that; a COMMAND is ended, too"},
+    [PROF_OPTION_FREQUENCY] = {.name = "frequency",
+                               .letter = 'F',
+                               .type = BRISK_OPTION_U64,
+                               .metavar = "HZ",
+                               .summary = "samples for each second of processor time (99)"},
+    [PROF_OPTION_STACKS] = {.name = "stacks",
+                            .type = BRISK_OPTION_TEXT,
+                            .metavar = "tables|fp",
+                            .summary =
+                                "walk stacks by .eh_frame (tables), or by frame pointers (fp)"},
+    [PROF_OPTION_NO_OFF_CPU] = {.name = "no-off-cpu",
+                                .summary = "do not look at where and how long threads wait"},
+    [PROF_OPTION_NO_LINES] = {.name = "no-lines",
+                              .summary =
+                                  "no source lines and inlined functions: names come faster"},
+    [PROF_OPTION_OUTPUT] = {.name = "output",
+                            .letter = 'o',
+                            .type = BRISK_OPTION_LIST,
+                            .metavar = "FILE",
+                            .summary = "write there; its end tells the format (.pb.gz, .html, "
+                                       ".collapsed, .speedscope.json, .firefox.json, .trace.json)"},
+    [PROF_OPTION_FORMAT] = {.name = "format",
+                            .letter = 'f',
+                            .type = BRISK_OPTION_TEXT,
+                            .metavar = "NAME",
+                            .summary = "pprof, html, collapsed, speedscope, firefox or chrome: of "
+                                       "--output, or of standard output"},
+    [PROF_OPTION_DIFF] = {.name = "diff",
+                          .type = BRISK_OPTION_FILE,
+                          .metavar = "FILE",
+                          .summary = "compare with this profile of before"},
+    [PROF_OPTION_VALUE] = {.name = "value",
+                           .type = BRISK_OPTION_TEXT,
+                           .metavar = "NAME",
+                           .summary = "which value: cpu, off-cpu, ready, samples, or a file's own"},
+    [PROF_OPTION_THRESHOLD] = {.name = "threshold",
+                               .type = BRISK_OPTION_U64,
+                               .metavar = "PERCENT",
+                               .summary = "own time from which on a function is a hot spot (5)"},
+    [PROF_OPTION_JSON] = {.name = "json", .summary = "print the report as JSON"},
+};
+
+static brisk_exit run(const brisk_invocation *in);
+
+const brisk_command prof_command = {
+    .name = "profile",
+    .group = "Measure",
+    .synopsis = "-- COMMAND [ARGUMENT...] | --pid PID | --system | report FILE | diff BEFORE AFTER",
+    .summary = "where a program spends its time",
+    .description =
+        "Samples a program with the kernel's perf events while it runs, and shows the functions in "
+        "which it spends its time, with those that called them, and where it waits.  Any program "
+        "will do: stacks are walked by .eh_frame, which compilers write by themselves, and by "
+        "frame "
+        "pointers where that ends; names come from symbols, debug information (inlined functions "
+        "and source lines, too), perf-PID.map and the kernel.\n\n"
+        "The report says at which rate samples really were taken, how many were lost, what "
+        "sampling "
+        "cost, and what this kernel or user did not allow.  It goes to standard error, because "
+        "standard output is the profiled program's; with --json it goes to standard output.\n\n"
+        "A profile that was saved is shown by `brisk profile report FILE`, be it by brisk "
+        "(FILE.pb.gz) or others: "
+        "pprof, perf.data, the output of perf script, collapsed stacks; `brisk profile diff BEFORE "
+        "AFTER` shows what has changed between two.",
+    .examples =
+        "brisk profile -- ./server --once\twhere it spends its time\n"
+        "brisk profile -o flame.html -- ./server --once\ta flame graph for a browser\n"
+        "brisk profile --pid 1234 --duration 10s -o now.pb.gz\tten seconds of a process, saved\n"
+        "brisk profile diff before.pb.gz now.pb.gz\twhat has changed\n"
+        "brisk profile report perf.data -o flame.html\twhat perf recorded, as a flame graph\n",
+    .options = options,
+    .option_count = PROF_OPTION_COUNT,
+    .args_max = -1,
+    .run = run,
+};
+
+static brisk_exit usage(const brisk_invocation *in, const char *what)
+{
+    (void)fprintf(in->err, "brisk: profile: %s\n", what);
+    return BRISK_EXIT_USAGE;
+}
+
+static const char *read_options(const brisk_invocation *in, prof_session_opts *opts)
+{
+    const brisk_option_value *v = in->values;
+    bool pid = v[PROF_OPTION_PID].set;
+    bool machine = v[PROF_OPTION_SYSTEM].set;
+    if ((in->argc > 0) + pid + machine != 1) {
+        return "give a COMMAND behind --, or --pid, or --system";
+    }
+    if (v[PROF_OPTION_FREQUENCY].set) {
+        uint64_t hertz = v[PROF_OPTION_FREQUENCY].number;
+        if (hertz < 1 || hertz > PROF_FREQUENCY_MAX) {
+            return "--frequency is from 1 to 20000";
+        }
+        opts->frequency = (uint32_t)hertz;
+    }
+    if (pid && (v[PROF_OPTION_PID].number < 1 || v[PROF_OPTION_PID].number > INT32_MAX)) {
+        return "--pid is the number of a process";
+    }
+    opts->argv = in->argc > 0 ? in->argv : NULL;
+    opts->pid = pid ? (int32_t)v[PROF_OPTION_PID].number : 0;
+    opts->duration_ns = v[PROF_OPTION_DURATION].number;
+    opts->stack_bytes = opts->frequency <= 200 ? STACK_BYTES_SLOW : STACK_BYTES_FAST;
+    if (v[PROF_OPTION_STACKS].set) {
+        if (strcmp(v[PROF_OPTION_STACKS].text, "fp") == 0) {
+            opts->stack_bytes = 0;
+        } else if (strcmp(v[PROF_OPTION_STACKS].text, "tables") != 0) {
+            return "--stacks is tables or fp";
+        }
+    }
+    opts->off_cpu = !v[PROF_OPTION_NO_OFF_CPU].set;
+    opts->no_lines = v[PROF_OPTION_NO_LINES].set;
+    return NULL;
+}
+
+brisk_exit prof_fail(const brisk_invocation *in, brisk_err err, const brisk_errinfo *info)
+{
+    (void)fprintf(in->err, "brisk: profile: %s\n",
+                  info != NULL && info->text[0] != '\0' ? info->text : brisk_err_message(err));
+    return BRISK_EXIT_FAILED;
+}
+
+/* What the command did: its end is ours. */
+static brisk_exit tell_end(const brisk_invocation *in, const prof_session_opts *opts, int status,
+                           brisk_exit so_far)
+{
+    if (opts->argv == NULL || so_far != BRISK_EXIT_OK) {
+        return so_far;
+    }
+    if (WIFSIGNALED(status) && opts->duration_ns == 0) {
+        (void)fprintf(in->err, "brisk: profile: %s was ended by signal %d (%s)\n", opts->argv[0],
+                      WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return BRISK_EXIT_FAILED;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+        (void)fprintf(in->err, "brisk: profile: %s ended with exit code %d\n", opts->argv[0],
+                      WEXITSTATUS(status));
+        return BRISK_EXIT_FAILED;
+    }
+    return so_far;
+}
+
+static brisk_exit run(const brisk_invocation *in)
+{
+    if (in->argc > 0 && strcmp(in->argv[0], "report") == 0) {
+        return prof_run_report(in);
+    }
+    if (in->argc > 0 && strcmp(in->argv[0], "diff") == 0) {
+        return prof_run_diff(in);
+    }
+    prof_session_opts opts = {.frequency = FREQUENCY_DEFAULT, .err = in->err, .quiet = in->quiet};
+    const char *wrong = read_options(in, &opts);
+    if (wrong != NULL) {
+        return usage(in, wrong);
+    }
+    prof_model *base = NULL;
+    if (in->values[PROF_OPTION_DIFF].set) {
+        brisk_exit opened = prof_open(in, in->values[PROF_OPTION_DIFF].text, &base);
+        if (opened != BRISK_EXIT_OK) {
+            return opened;
+        }
+    }
+    prof_model *model = NULL;
+    prof_outcome outcome;
+    brisk_errinfo info = {0};
+    brisk_err err = prof_session_run(&opts, brisk_alloc_libc(), &model, &outcome, &info);
+    brisk_exit result =
+        err == BRISK_OK ? prof_deliver(in, model, base, &outcome) : prof_fail(in, err, &info);
+    result = tell_end(in, &opts, outcome.exit_status, result);
+    prof_model_destroy(model);
+    prof_model_destroy(base);
+    return result;
+}

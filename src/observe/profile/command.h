@@ -1,0 +1,48 @@
+/*
+ * command.h -- `brisk profile`, and what its files share.
+ *
+ * cmd_profile.c records; cmd_saved.c looks at what was saved (`report`, `diff`).
+ */
+#ifndef BRISK_SRC_OBSERVE_PROFILE_COMMAND_H
+#define BRISK_SRC_OBSERVE_PROFILE_COMMAND_H
+
+#include <brisk/command.h>
+
+#include "observe/profile/export.h"
+#include "observe/profile/report.h"
+
+extern const brisk_command prof_command;
+
+enum prof_option {
+    PROF_OPTION_CPU,
+    PROF_OPTION_PID,
+    PROF_OPTION_SYSTEM,
+    PROF_OPTION_DURATION,
+    PROF_OPTION_FREQUENCY,
+    PROF_OPTION_STACKS,
+    PROF_OPTION_NO_OFF_CPU,
+    PROF_OPTION_NO_LINES,
+    PROF_OPTION_OUTPUT,
+    PROF_OPTION_FORMAT,
+    PROF_OPTION_DIFF,
+    PROF_OPTION_VALUE,
+    PROF_OPTION_THRESHOLD,
+    PROF_OPTION_JSON,
+    PROF_OPTION_COUNT,
+};
+
+/* Failure with its reason, told as the program tells it. */
+brisk_exit prof_fail(const brisk_invocation *in, brisk_err err, const brisk_errinfo *info);
+/*
+ * What is asked for by --output, --format, --diff, --json: files and report.  `base` is what
+ * is compared with, or NULL.  `outcome` is NULL for what was saved.
+ */
+brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, const prof_model *base,
+                        const prof_outcome *outcome);
+/* Read a file of any format that import.h knows; says what is wrong. */
+brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **ret);
+/* `brisk profile report FILE`, `brisk profile diff BEFORE AFTER`. */
+brisk_exit prof_run_report(const brisk_invocation *in);
+brisk_exit prof_run_diff(const brisk_invocation *in);
+
+#endif /* BRISK_SRC_OBSERVE_PROFILE_COMMAND_H */
