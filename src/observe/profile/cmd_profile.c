@@ -133,7 +133,6 @@ static const char *read_options(const brisk_invocation *in, prof_session_opts *o
     if (pid && (v[PROF_OPTION_PID].number < 1 || v[PROF_OPTION_PID].number > INT32_MAX)) {
         return "--pid is the number of a process";
     }
-    opts->argv = in->argc > 0 ? in->argv : NULL;
     opts->pid = pid ? (int32_t)v[PROF_OPTION_PID].number : 0;
     opts->duration_ns = v[PROF_OPTION_DURATION].number;
     opts->stack_bytes = opts->frequency <= 200 ? STACK_BYTES_SLOW : STACK_BYTES_FAST;
@@ -176,6 +175,27 @@ static brisk_exit tell_end(const brisk_invocation *in, const prof_session_opts *
     return so_far;
 }
 
+static brisk_exit record(const brisk_invocation *in, const prof_session_opts *opts)
+{
+    prof_model *base = NULL;
+    if (in->values[PROF_OPTION_DIFF].set) {
+        brisk_exit opened = prof_open(in, in->values[PROF_OPTION_DIFF].text, &base);
+        if (opened != BRISK_EXIT_OK) {
+            return opened;
+        }
+    }
+    prof_model *model = NULL;
+    prof_outcome outcome;
+    brisk_errinfo info = {0};
+    brisk_err err = prof_session_run(opts, brisk_alloc_libc(), &model, &outcome, &info);
+    brisk_exit result =
+        err == BRISK_OK ? prof_deliver(in, model, base, &outcome) : prof_fail(in, err, &info);
+    result = tell_end(in, opts, outcome.exit_status, result);
+    prof_model_destroy(model);
+    prof_model_destroy(base);
+    return result;
+}
+
 static brisk_exit run(const brisk_invocation *in)
 {
     if (in->argc > 0 && strcmp(in->argv[0], "report") == 0) {
@@ -189,21 +209,19 @@ static brisk_exit run(const brisk_invocation *in)
     if (wrong != NULL) {
         return usage(in, wrong);
     }
-    prof_model *base = NULL;
-    if (in->values[PROF_OPTION_DIFF].set) {
-        brisk_exit opened = prof_open(in, in->values[PROF_OPTION_DIFF].text, &base);
-        if (opened != BRISK_EXIT_OK) {
-            return opened;
-        }
+    /* What is executed ends in NULL; the program's arguments do not. */
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    size_t bytes = ((size_t)in->argc + 1) * sizeof(char *);
+    char **argv = alloc->acquire(alloc->ctx, bytes, _Alignof(char *));
+    if (argv == NULL) {
+        return prof_fail(in, BRISK_ERR_NOMEM, NULL);
     }
-    prof_model *model = NULL;
-    prof_outcome outcome;
-    brisk_errinfo info = {0};
-    brisk_err err = prof_session_run(&opts, brisk_alloc_libc(), &model, &outcome, &info);
-    brisk_exit result =
-        err == BRISK_OK ? prof_deliver(in, model, base, &outcome) : prof_fail(in, err, &info);
-    result = tell_end(in, &opts, outcome.exit_status, result);
-    prof_model_destroy(model);
-    prof_model_destroy(base);
+    for (int i = 0; i < in->argc; i++) {
+        argv[i] = in->argv[i];
+    }
+    argv[in->argc] = NULL;
+    opts.argv = in->argc > 0 ? argv : NULL;
+    brisk_exit result = record(in, &opts);
+    alloc->release(alloc->ctx, argv, bytes, _Alignof(char *));
     return result;
 }

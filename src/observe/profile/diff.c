@@ -48,7 +48,7 @@ static bool same_change(const void *owner, uint32_t id, const void *key)
 static brisk_err add(comparison *c, const prof_model *model, uint32_t type, int which)
 {
     prof_tally tally;
-    brisk_err err = prof_tally_make(model, type, &tally);
+    brisk_err err = prof_tally_make(model, type, false, &tally);
     if (err != BRISK_OK) {
         return err;
     }
@@ -130,7 +130,7 @@ brisk_err prof_diff_text(const prof_model *before, const prof_model *after,
             const change *one = &c.changes.items[i];
             (void)fprintf(out, "%9.1f %9.1f %+9.1f %12s  %.*s\n", one->share[0], one->share[1],
                           one->share[1] - one->share[0], prof_amount(one->self[1], unit, text[0]),
-                          NAME_SHOWN, prof_shown(one->name, shown));
+                          NAME_SHOWN, prof_shown_name(one->name, shown));
         }
         err = ferror(out) ? BRISK_ERR_IO : BRISK_OK;
     }

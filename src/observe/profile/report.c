@@ -36,6 +36,12 @@ bool prof_is_own(const prof_model *model)
            strcmp(prof_text(model, model->types[PROF_TYPE_OFF_CPU].name), "off-cpu") == 0;
 }
 
+/* Whether a type is time in which the program did not run. */
+static bool is_wait(const prof_model *model, uint32_t type)
+{
+    return prof_is_own(model) && (type == PROF_TYPE_OFF_CPU || type == PROF_TYPE_READY);
+}
+
 /* --- text ----------------------------------------------------------------------------------- */
 
 const char *prof_shown(const char *text, char shown[PROF_SHOWN_MAX])
@@ -43,6 +49,25 @@ const char *prof_shown(const char *text, char shown[PROF_SHOWN_MAX])
     (void)snprintf(shown, PROF_SHOWN_MAX, "%s", text);
     brisk_text_make_plain(shown, strlen(shown));
     return shown;
+}
+
+const char *prof_shown_name(const char *text, char shown[PROF_SHOWN_MAX])
+{
+    if (strlen(text) <= NAME_SHOWN || strstr(text, "operator<") != NULL) {
+        return prof_shown(text, shown);
+    }
+    char plain[PROF_SHOWN_MAX];
+    size_t size = 0;
+    uint32_t depth = 0;
+    for (; *text != '\0' && size + 1 < sizeof plain; text++) {
+        depth -= *text == '>' && depth > 0;
+        if (depth == 0) {
+            plain[size++] = *text;
+        }
+        depth += *text == '<';
+    }
+    plain[size] = '\0';
+    return prof_shown(plain, shown);
 }
 
 const char *prof_amount(uint64_t value, const char *unit, char text[32])
@@ -81,19 +106,18 @@ static void print_where(const prof_model *model, const prof_row *row, FILE *out)
     (void)fputc('\n', out);
 }
 
-static void print_callers(const prof_model *model, const prof_tally *tally, uint32_t type,
-                          uint32_t row, FILE *out)
+static void print_callers(const prof_model *model, const prof_tally *tally, uint32_t row, FILE *out)
 {
     prof_caller callers[CALLERS_SHOWN];
     char shown[PROF_SHOWN_MAX];
-    size_t count = prof_tally_callers(tally, model, type, row, callers, CALLERS_SHOWN);
+    size_t count = prof_tally_callers(tally, model, row, callers, CALLERS_SHOWN);
     uint64_t self = tally->rows.items[row].self;
     for (size_t i = 0; i < count; i++) {
         const char *name = callers[i].row == PROF_NO_ID
                                ? "(outermost)"
                                : prof_text(model, tally->rows.items[callers[i].row].name);
         (void)fprintf(out, "%38s %5.1f %%  %.*s\n", "called from", percent(callers[i].self, self),
-                      NAME_SHOWN, prof_shown(name, shown));
+                      NAME_SHOWN, prof_shown_name(name, shown));
     }
 }
 
@@ -103,7 +127,7 @@ static brisk_err print_table(const prof_model *model, const prof_report_opts *op
     prof_tally tally;
     char text[32];
     char shown[PROF_SHOWN_MAX];
-    brisk_err err = prof_tally_make(model, type, &tally);
+    brisk_err err = prof_tally_make(model, type, is_wait(model, type), &tally);
     if (err != BRISK_OK) {
         return err;
     }
@@ -122,11 +146,11 @@ static brisk_err print_table(const prof_model *model, const prof_report_opts *op
         }
         (void)fprintf(out, "%8.1f %8.1f %12s  %.*s%s", share, percent(row->total, tally.total),
                       prof_amount(row->self, unit, text), NAME_SHOWN,
-                      prof_shown(prof_text(model, row->name), shown),
+                      prof_shown_name(prof_text(model, row->name), shown),
                       (row->flags & PROF_FRAME_INLINED) != 0 ? " (inlined)" : "");
         print_where(model, row, out);
         if (share >= opts->threshold) {
-            print_callers(model, &tally, type, i, out);
+            print_callers(model, &tally, i, out);
         }
     }
     prof_tally_deinit(&tally);
@@ -201,7 +225,7 @@ static brisk_err write_table(brisk_json *json, const prof_model *model,
                              const prof_report_opts *opts, uint32_t type)
 {
     prof_tally tally;
-    brisk_err err = prof_tally_make(model, type, &tally);
+    brisk_err err = prof_tally_make(model, type, is_wait(model, type), &tally);
     if (err != BRISK_OK) {
         return err;
     }
@@ -217,7 +241,7 @@ static brisk_err write_table(brisk_json *json, const prof_model *model,
             break;
         }
         prof_caller callers[CALLERS_SHOWN];
-        size_t count = prof_tally_callers(&tally, model, type, i, callers, CALLERS_SHOWN);
+        size_t count = prof_tally_callers(&tally, model, i, callers, CALLERS_SHOWN);
         brisk_json_object_begin(json, NULL);
         write_row(json, model, row, tally.total);
         brisk_json_bool(json, "hotspot", share >= opts->threshold);

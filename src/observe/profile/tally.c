@@ -40,6 +40,20 @@ static brisk_err find_rows(prof_tally *tally, const prof_model *model)
     return err;
 }
 
+/* Where the own time of a sample belongs. */
+static uint32_t leaf_of(const prof_tally *tally, const prof_model *model, uint32_t stack)
+{
+    uint32_t node = stack;
+    while (tally->of_user && node != 0) {
+        const prof_node *n = &model->stacks.nodes.items[node];
+        if ((model->frames.items[n->frame].flags & PROF_FRAME_KERNEL) == 0) {
+            return node;
+        }
+        node = n->parent;
+    }
+    return stack; /* all of it is the kernel's */
+}
+
 static void count(prof_tally *tally, const prof_model *model, uint32_t type, uint32_t *seen)
 {
     for (size_t i = 0; i < model->samples.count; i++) {
@@ -49,12 +63,13 @@ static void count(prof_tally *tally, const prof_model *model, uint32_t type, uin
             continue;
         }
         tally->total = prof_add(tally->total, value);
+        uint32_t leaf = leaf_of(tally, model, s->stack);
         for (uint32_t node = s->stack; node != 0; node = model->stacks.nodes.items[node].parent) {
             uint32_t frame_id = model->stacks.nodes.items[node].frame;
             const prof_frame *frame = &model->frames.items[frame_id];
             uint32_t id = tally->row_of_frame[frame_id];
             prof_row *row = &tally->rows.items[id];
-            if (node == s->stack) {
+            if (node == leaf) {
                 row->self = prof_add(row->self, value);
                 if (value >= row->line_self && frame->file != 0) {
                     row->line_self = value;
@@ -102,11 +117,14 @@ static brisk_err sort(prof_tally *tally, uint32_t *moved)
     return BRISK_OK;
 }
 
-brisk_err prof_tally_make(const prof_model *model, uint32_t type, prof_tally *ret)
+brisk_err prof_tally_make(const prof_model *model, uint32_t type, bool of_user, prof_tally *ret)
 {
     const brisk_alloc *alloc = model->alloc;
-    prof_tally tally = {
-        .alloc = alloc, .rows = BRISK_VEC_INIT(alloc), .frame_count = model->frames.count};
+    prof_tally tally = {.alloc = alloc,
+                        .rows = BRISK_VEC_INIT(alloc),
+                        .frame_count = model->frames.count,
+                        .type = type,
+                        .of_user = of_user};
     size_t bytes = (tally.frame_count + 1) * sizeof(uint32_t);
     tally.row_of_frame = alloc->acquire(alloc->ctx, bytes, _Alignof(uint32_t));
     uint32_t *seen = alloc->acquire(alloc->ctx, bytes, _Alignof(uint32_t));
@@ -149,15 +167,18 @@ static int callers_by_self(const void *a, const void *b)
                               : (x->row < y->row ? -1 : x->row > y->row);
 }
 
-size_t prof_tally_callers(const prof_tally *tally, const prof_model *model, uint32_t type,
-                          uint32_t row, prof_caller *callers, size_t max)
+size_t prof_tally_callers(const prof_tally *tally, const prof_model *model, uint32_t row,
+                          prof_caller *callers, size_t max)
 {
     prof_caller found[CALLERS_SEEN_MAX];
     size_t count_found = 0;
     for (size_t i = 0; i < model->samples.count; i++) {
         const prof_sample *s = &model->samples.items[i];
-        const prof_node *leaf = &model->stacks.nodes.items[s->stack];
-        if (s->values[type] == 0 || s->stack == 0 || tally->row_of_frame[leaf->frame] != row) {
+        if (s->values[tally->type] == 0 || s->stack == 0) {
+            continue;
+        }
+        const prof_node *leaf = &model->stacks.nodes.items[leaf_of(tally, model, s->stack)];
+        if (tally->row_of_frame[leaf->frame] != row) {
             continue;
         }
         uint32_t caller = leaf->parent == 0
@@ -173,7 +194,7 @@ size_t prof_tally_callers(const prof_tally *tally, const prof_model *model, uint
         if (at == count_found) {
             found[count_found++] = (prof_caller){.row = caller};
         }
-        found[at].self = prof_add(found[at].self, s->values[type]);
+        found[at].self = prof_add(found[at].self, s->values[tally->type]);
     }
     qsort(found, count_found, sizeof found[0], callers_by_self);
     count_found = count_found < max ? count_found : max;

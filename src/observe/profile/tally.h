@@ -31,14 +31,20 @@ typedef struct prof_tally {
     uint32_t *row_of_frame;
     size_t frame_count;
     uint64_t total;
+    uint32_t type;
+    bool of_user;
 } prof_tally;
 
-/* Of one type of value.  Errors: NOMEM. */
-BRISK_NODISCARD brisk_err prof_tally_make(const prof_model *model, uint32_t type, prof_tally *ret);
+/*
+ * Of one type of value.  `of_user`: the program's own innermost function stands for what the kernel
+ * does for it; every wait ends in the same function of the kernel.  Errors: NOMEM.
+ */
+BRISK_NODISCARD brisk_err prof_tally_make(const prof_model *model, uint32_t type, bool of_user,
+                                          prof_tally *ret);
 void prof_tally_deinit(prof_tally *tally);
 /* Who called `row` where it was itself busy: the `max` most, the most first.  Returns how many. */
-size_t prof_tally_callers(const prof_tally *tally, const prof_model *model, uint32_t type,
-                          uint32_t row, prof_caller *callers, size_t max);
+size_t prof_tally_callers(const prof_tally *tally, const prof_model *model, uint32_t row,
+                          prof_caller *callers, size_t max);
 /* The type that is shown when nobody asks for one. */
 uint32_t prof_default_type(const prof_model *model);
 
