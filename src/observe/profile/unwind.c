@@ -135,10 +135,11 @@ size_t prof_unwind(prof_unwinder *u, prof_spaces *spaces, prof_space *space, con
         const prof_cfi_row *row = row_of(u, spaces, space, pc);
         bool good;
         is_call = true;
-        if (row->kind == PROF_CFI_END) {
+        if (row->kind == PROF_CFI_RSP || row->kind == PROF_CFI_RBP) {
+            good = step_row(stack, row, &r); /* nearly all are of these */
+        } else if (row->kind == PROF_CFI_END) {
             break;
-        }
-        if (row->kind == PROF_CFI_NONE) {
+        } else if (row->kind == PROF_CFI_NONE) {
             u->by_frame_pointer++;
             good = step_fp(stack, &r);
         } else if (row->kind == PROF_CFI_SIGNAL) {
