@@ -125,6 +125,20 @@ static bool connect_to(node_link *l)
 
 /* --- asking ------------------------------------------------------------------------------- */
 
+/* What an errno of send or recv means; a peer that goes is told in one way, however it was noticed. */
+static const char *words_of(int error, const char *in_vain)
+{
+    switch (error) {
+    case EAGAIN:
+        return in_vain;
+    case EPIPE:
+    case ECONNRESET:
+        return "closed the connection";
+    default:
+        return strerror(error);
+    }
+}
+
 static bool send_all(node_link *l, const char *data, size_t size)
 {
     while (size > 0) {
@@ -133,7 +147,7 @@ static bool send_all(node_link *l, const char *data, size_t size)
             continue;
         }
         if (sent < 0) {
-            say(l, errno == EAGAIN ? "does not take the question" : strerror(errno));
+            say(l, words_of(errno, "does not take the question"));
             return false;
         }
         data += sent;
@@ -164,9 +178,7 @@ static bool fill(node_link *l)
                                                      : (errno = EAGAIN, -1);
     } while (got < 0 && errno == EINTR);
     if (got <= 0) {
-        say(l, got == 0          ? "closed the connection"
-               : errno == EAGAIN ? "does not answer in time"
-                                 : strerror(errno));
+        say(l, words_of(got == 0 ? EPIPE : errno, "does not answer in time"));
         return false;
     }
     l->at = 0;
