@@ -208,7 +208,8 @@ static double run_mode(const mode *m, const char *target, const char *path)
     (void)posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     (void)unlink(path);
     pid_t pid;
-    int failed = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    int failed =
+        posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
     (void)posix_spawn_file_actions_destroy(&actions);
     int status = 1;
     if (failed != 0 || waitpid(pid, &status, 0) != pid || status != 0) {

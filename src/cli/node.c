@@ -129,13 +129,10 @@ static bool connect_to(node_link *l)
 static const char *words_of(int error, const char *in_vain)
 {
     switch (error) {
-    case EAGAIN:
-        return in_vain;
+    case EAGAIN: return in_vain;
     case EPIPE:
-    case ECONNRESET:
-        return "closed the connection";
-    default:
-        return strerror(error);
+    case ECONNRESET: return "closed the connection";
+    default: return strerror(error);
     }
 }
 
