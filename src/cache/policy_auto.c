@@ -8,8 +8,8 @@
  *
  * The panel takes AUTO_PANEL_SHARE bytes for each id, which is part of bytes() and so charged; how
  * many entries it simulates follows from that: some 30 ids' worth of memory simulate one entry.
- * While less than half of the capacity is used, nobody has to leave soon: in caches beyond
- * SLEEP_FROM entries the panel sleeps until then and is told what there is.
+ * While less than half of the capacity is used, nobody has to leave soon: where it sees all keys
+ * of more than SLEEP_FROM entries the panel sleeps until then and is told what there is.
  *
  * Invariant: an entry's ids[] are what on_insert and on_expiry said; exactly one half is at work.
  * Source: G. Waldspurger et al., see policy_auto_one.c; Blum, Burch, "On-line learning and the
@@ -29,7 +29,7 @@ enum {
 };
 
 typedef struct auto_plan {
-    size_t work_at, work_bytes, order_at, heads_at, panel_at, end;
+    size_t work_at, work_bytes, waiting_at, heads_at, panel_at, end;
     uint32_t sim_max;
     uint32_t heads;
 } auto_plan;
@@ -53,8 +53,9 @@ static auto_plan plan_for(uint32_t id_count)
     size_t one = one_bytes(id_count);
     plan.work_at = line_up(sizeof(struct cache_policy) + (size_t)id_count * sizeof(auto_id));
     plan.work_bytes = nodes > one ? nodes : one;
-    plan.order_at = line_up(plan.work_at + plan.work_bytes);
-    plan.heads_at = line_up(plan.order_at + (size_t)id_count * sizeof(uint32_t));
+    plan.waiting_at = line_up(plan.work_at + plan.work_bytes);
+    size_t waiting = ((size_t)id_count + AUTO_WAIT_FIRST) * sizeof(policy_link);
+    plan.heads_at = line_up(plan.waiting_at + waiting);
     plan.panel_at = line_up(plan.heads_at + plan.heads * sizeof(uint32_t));
     plan.end = plan.panel_at + panel_bytes(plan.sim_max);
     return plan;
@@ -71,23 +72,24 @@ static cache_policy *auto_init(void *storage, uint32_t id_count)
     auto_plan plan = plan_for(id_count);
     unsigned char *at = storage;
     cache_policy *self = storage;
-    void *order = at + plan.order_at;
+    void *waiting = at + plan.waiting_at;
     void *heads = at + plan.heads_at;
     self->id_count = id_count;
     self->capacity = id_count;
     self->work = at + plan.work_at;
     self->work_bytes = plan.work_bytes;
-    self->order = order;
+    self->waiting = waiting;
     self->heads = heads;
     self->heads_mask = plan.heads - 1;
     self->rate = UINT32_MAX;
+    auto_nobody_waits(self);
     panel_init(&self->panel, at + plan.panel_at, plan.sim_max);
     if (id_count <= plan.sim_max) {
         vote_begin(self);
+        self->asleep = id_count >= SLEEP_FROM;
     } else {
         one_begin(self, 0);
     }
-    self->asleep = id_count >= SLEEP_FROM;
     return self;
 }
 
@@ -135,58 +137,52 @@ static void tell_panel(cache_policy *self, uint32_t hash)
     weigh(self);
 }
 
-/* The panel learns what is there, oldest first. */
+static void feed(void *ctx, uint32_t id)
+{
+    cache_policy *self = ctx;
+    panel_feed(&self->panel, self->ids[id].hash);
+}
+
+/* The panel of the voting half, which sees all keys, learns what is there, oldest first. */
 static void wake_up(cache_policy *self)
 {
+    BRISK_ASSERT(self->votes);
     self->asleep = false;
-    auto_note_order(self);
-    for (uint32_t i = 0; i < self->order_count; i++) {
-        uint32_t hash = self->ids[self->order[i]].hash;
-        if (is_sampled(self, hash)) {
-            panel_feed(&self->panel, hash);
-        }
-    }
-    if (self->votes) {
-        vote_recount(self);
-    }
+    vote_each(self, feed, self);
+    vote_recount(self);
 }
 
 /* --- capacity ---------------------------------------------------------------------------- */
 
-static void reinsert_all(cache_policy *self)
+static void feed_unsampled(void *ctx, uint32_t id)
 {
-    for (uint32_t i = 0; i < self->order_count; i++) {
-        uint32_t id = self->order[i];
-        vote_insert(self, id, panel_holders(&self->panel, self->ids[id].hash));
+    const cache_policy *self = ctx;
+    if (!is_sampled(self, self->ids[id].hash)) {
+        feed(ctx, id);
     }
 }
 
 static void become_small(cache_policy *self)
 {
-    auto_note_order(self);
+    self->asleep = self->entries == 0 && self->capacity >= SLEEP_FROM;
+    one_each(self, feed_unsampled, self);
+    auto_gather(self);
     auto_clear_work(self);
-    for (uint32_t i = 0; i < self->order_count && !self->asleep; i++) {
-        uint32_t hash = self->ids[self->order[i]].hash;
-        if (!is_sampled(self, hash)) {
-            panel_feed(&self->panel, hash);
-        }
-    }
     self->rate = UINT32_MAX;
     vote_begin(self);
-    reinsert_all(self);
+    for (uint32_t id; (id = auto_take(self)) != POLICY_NONE;) {
+        vote_insert(self, id, panel_holders(&self->panel, self->ids[id].hash));
+    }
 }
 
 static void become_large(cache_policy *self)
 {
-    auto_note_order(self);
+    if (self->asleep) {
+        wake_up(self);
+    }
+    auto_gather(self);
     auto_clear_work(self);
     one_begin(self, self->panel.leader);
-    for (uint32_t i = 0; i < self->order_count; i++) {
-        uint32_t id = self->order[i];
-        policy_entry entry = {
-            .id = id, .hash = self->ids[id].hash, .expires_s = self->ids[id].expires_s};
-        self->ops->on_insert(self->one, &entry);
-    }
 }
 
 /* Entries of the panel's caches for the capacity; sets the rate that goes with them. */
@@ -224,7 +220,7 @@ static void auto_set_capacity(cache_policy *self, uint32_t entries)
         }
     } else {
         panel_set_capacity(&self->panel, choose_sample(self));
-        self->ops->set_capacity(self->one, entries);
+        one_set_capacity(self);
     }
     if (self->asleep && (entries < SLEEP_FROM || self->entries >= entries / 2)) {
         wake_up(self);
@@ -241,8 +237,9 @@ static void auto_on_miss(cache_policy *self, uint32_t hash)
     tell_panel(self, hash);
     self->pending = hash;
     self->is_pending = true;
-    if (!self->votes && self->ops->on_miss != NULL) {
-        self->ops->on_miss(self->one, hash);
+    if (!self->votes) {
+        one_step(self);
+        one_miss(self, hash);
     }
 }
 
@@ -256,8 +253,8 @@ static void auto_on_expiry(cache_policy *self, uint32_t id, uint32_t expires_s)
     if (is_sampled(self, self->ids[id].hash)) {
         panel_expiry(&self->panel, self->ids[id].hash, expires_s);
     }
-    if (!self->votes && self->ops->on_expiry != NULL) {
-        self->ops->on_expiry(self->one, id, expires_s);
+    if (!self->votes) {
+        one_expiry(self, id, expires_s);
     }
 }
 
@@ -278,7 +275,7 @@ static void auto_on_insert(cache_policy *self, const policy_entry *entry)
         vote_insert(self, entry->id, self->asleep ? 0 : self->panel.members);
     } else {
         policy_entry known = {.id = entry->id, .hash = entry->hash};
-        self->ops->on_insert(self->one, &known);
+        one_insert(self, &known);
     }
     auto_on_expiry(self, entry->id, entry->expires_s);
 }
@@ -286,7 +283,7 @@ static void auto_on_insert(cache_policy *self, const policy_entry *entry)
 static void auto_on_hits(cache_policy *self, const policy_hit *hits, uint32_t count)
 {
     if (!self->votes) {
-        self->ops->on_hits(self->one, hits, count);
+        one_hits(self, hits, count);
     }
     for (uint32_t i = 0; i < count; i++) {
         BRISK_ASSERT(hits[i].id < self->id_count);
@@ -297,6 +294,8 @@ static void auto_on_hits(cache_policy *self, const policy_hit *hits, uint32_t co
         tell_panel(self, hash);
         if (self->votes) {
             vote_hit(self, hits[i].id, self->asleep ? 0 : self->panel.members);
+        } else {
+            one_step(self);
         }
     }
 }
@@ -314,7 +313,7 @@ static void auto_on_remove(cache_policy *self, uint32_t id)
 {
     forget(self, id);
     if (!self->votes) {
-        self->ops->on_remove(self->one, id);
+        one_remove(self, id, false);
     }
     if (!self->asleep && is_sampled(self, self->ids[id].hash)) {
         panel_remove(&self->panel, self->ids[id].hash);
@@ -325,7 +324,7 @@ static void auto_on_evict(cache_policy *self, uint32_t id)
 {
     forget(self, id);
     if (!self->votes) {
-        self->ops->on_evict(self->one, id);
+        one_remove(self, id, true);
     }
 }
 
@@ -337,13 +336,13 @@ static void auto_on_move(cache_policy *self, uint32_t from, uint32_t to)
         BRISK_ASSERT(vote_has(self, from) && !vote_has(self, to));
         vote_move(self, from, to);
     } else {
-        self->ops->on_move(self->one, from, to);
+        one_move(self, from, to);
     }
 }
 
 static uint32_t auto_victim(cache_policy *self)
 {
-    return self->votes ? vote_victim(self) : self->ops->victim(self->one);
+    return self->votes ? vote_victim(self) : one_victim(self);
 }
 
 static void auto_each(const cache_policy *self, policy_each_fn *fn, void *ctx)
@@ -351,7 +350,7 @@ static void auto_each(const cache_policy *self, policy_each_fn *fn, void *ctx)
     if (self->votes) {
         vote_each(self, fn, ctx);
     } else {
-        self->ops->each(self->one, fn, ctx);
+        one_each(self, fn, ctx);
     }
 }
 
@@ -362,7 +361,7 @@ static const char *auto_at_work(const cache_policy *self)
 
 static bool auto_is_valid(const cache_policy *self)
 {
-    bool valid = self->votes ? vote_is_valid(self) : self->ops->is_valid(self->one);
+    bool valid = self->votes ? vote_is_valid(self) : one_is_valid(self);
     return valid && panel_is_valid(&self->panel);
 }
 

@@ -125,10 +125,8 @@ void vote_withdraw(cache_policy *self, uint32_t hash, uint32_t p)
 
 void vote_recount(cache_policy *self)
 {
-    self->order_count = 0;
-    auto_note_order(self);
-    for (uint32_t i = 0; i < self->order_count; i++) {
-        uint32_t id = self->order[i];
+    auto_gather(self);
+    for (uint32_t id; (id = auto_take(self)) != POLICY_NONE;) {
         uint32_t holders = panel_holders(&self->panel, self->ids[id].hash);
         if (holders != node_of(self, id)->holders) {
             vote_hit(self, id, holders);

@@ -1,6 +1,7 @@
 /*
  * test_policy.c -- what every policy owes its tier, whatever happens in whatever order.
  */
+#include "cache/policy_auto.h"
 #include "cache/policy_test.h"
 
 static const char *const names[] = {"lru",    "lfu",      "fifo", "ttl",  "sieve",
@@ -107,6 +108,61 @@ static void test_each_hands_over(void **state)
     }
 }
 
+/* While auto hands a large cache over nothing is lost, whatever else happens meanwhile. */
+static void test_auto_hands_over(void **state)
+{
+    (void)state;
+    uint64_t random = check_seed();
+    policy_stage stage;
+    stage_init(&stage, &policy_auto, 300, 200);
+    uint32_t seen[ONE_FILLS + 1] = {0};
+    for (uint32_t round = 0; round < 18000; round++) {
+        if (round % 200 == 199 && stage.policy->stage == ONE_WORKS) {
+            stage.policy->next = round / 200 % PANEL_SIZE;
+            stage.policy->stage = ONE_DRAINS;
+        }
+        uint32_t key = (uint32_t)(check_random(&random) % (round % 400 + 100));
+        (void)stage_ask(&stage, key * UINT32_C(2654435761));
+        uint32_t capacity = stage.capacity;
+        if (round % 4 == 0) {
+            step(&stage, &random);
+        }
+        if (stage.capacity != capacity) { /* small ones are voted on */
+            stage.capacity = 180 + stage.capacity % 40;
+            stage.ops->set_capacity(stage.policy, stage.capacity);
+        }
+        while (stage.entries > stage.capacity) {
+            (void)stage_evict(&stage);
+        }
+        stage_check(&stage);
+        seen[stage.policy->stage]++;
+    }
+    CHECK(seen[ONE_DRAINS] != 0 && seen[ONE_CLEARS] != 0 && seen[ONE_FILLS] != 0);
+    while (stage.entries != 0) {
+        (void)stage_evict(&stage);
+        stage_check(&stage);
+    }
+    stage_deinit(&stage);
+}
+
+/* A large cache that is asked for a loop is handed over to a policy that hits in it. */
+static void test_auto_leaves_what_fails(void **state)
+{
+    (void)state;
+    policy_stage stage;
+    stage_init(&stage, &policy_auto, 300, 200);
+    CHECK(!stage.policy->votes);
+    uint32_t hits = 0;
+    for (uint32_t round = 0; round < 100000; round++) {
+        bool hit = stage_ask(&stage, round % 260 * UINT32_C(2654435761));
+        hits += hit && round >= 80000;
+    }
+    CHECK(strcmp(stage.ops->at_work(stage.policy), "s3fifo") != 0);
+    CHECK_U64(hits, >, 10000); /* LIRS: three quarters */
+    stage_check(&stage);
+    stage_deinit(&stage);
+}
+
 static void test_unknown_names(void **state)
 {
     (void)state;
@@ -120,8 +176,8 @@ static void test_unknown_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_order_of_calls),
-        cmocka_unit_test(test_each_hands_over),
+        cmocka_unit_test(test_any_order_of_calls), cmocka_unit_test(test_each_hands_over),
+        cmocka_unit_test(test_auto_hands_over),    cmocka_unit_test(test_auto_leaves_what_fails),
         cmocka_unit_test(test_unknown_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
