@@ -5,6 +5,9 @@
  * added up with exponential decay, so that what is long ago counts less; from these sums come
  * weights: 1 for the best, less for the others by exp(- more misses / scale).
  *
+ * Long ago is measured in misses of the leader: where there are few, what came once in a while (a
+ * scan) is still known when it comes again.
+ *
  * TTL-first is LRU as long as nothing expires, so it takes part from the first expiry on.
  *
  * Nothing is known when the cache has just become full; then the policies that keep what was
