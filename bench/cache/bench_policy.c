@@ -8,11 +8,15 @@
  * with scans) show that auto does not know the traces by heart.
  *
  *     bench_policy FOLDER [--requests N] [--only TEXT] [--policy NAME] [--piece K/N]
- *                         [--transforms [--seed N]]
+ *                         [--size X] [--transforms [--seed N]]
+ *     bench_policy --handover ENTRIES
  *
  * Five transforms of each trace.  Seed 0 is a fixed set; with another one partners, lengths of
  * bursts, places of the changes, number and length of the scans are drawn from it.  A piece is
  * every N-th trace from the K-th (0 ..) on.
+ *
+ * --handover: how long auto holds the shard's lock for one request while a cache of so many entries
+ * changes from LRU to LIRS.
  *
  * FOLDER holds traces (see brisk/trace_file.h).  Without it: a message and exit 77.
  */
@@ -22,8 +26,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <brisk/brisk.h>
+
+#include "cache/policy_auto.h"
 
 enum { POLICIES = 10, SIZES = 3, TRACES_MAX = 256, NAME_SIZE = 64 };
 
@@ -44,6 +51,7 @@ typedef struct bench {
     const char *policy;
     uint64_t seed; /* of the transforms; 0: the fixed set */
     uint64_t drawn;
+    double size; /* the only one, or 0 */
     uint32_t piece;
     uint32_t pieces;
     uint32_t measured;            /* traces of the piece */
@@ -366,6 +374,9 @@ static void print_means(bench *b)
 {
     brisk_json_array_begin(&b->json, "geometric_means");
     for (uint32_t s = 0; s < SIZES; s++) {
+        if (b->size != 0 && b->size != sizes[s]) {
+            continue;
+        }
         brisk_json_object_begin(&b->json, NULL);
         brisk_json_double(&b->json, "size", sizes[s]);
         for (uint32_t p = 0; p < POLICIES; p++) {
@@ -405,6 +416,69 @@ static void load_folder(bench *b, const char *folder)
     }
 }
 
+/* --- handing over ------------------------------------------------------------------------ */
+
+/* Of this thread: what others do on the machine is no pause. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static cache_policy *fill_large(uint32_t entries)
+{
+    size_t bytes = (policy_auto.bytes(entries) + 63) & ~(size_t)63;
+    void *storage = aligned_alloc(64, bytes);
+    if (storage == NULL) {
+        fail("out of memory");
+    }
+    memset(storage, 0, bytes);
+    cache_policy *self = policy_auto.init(storage, entries);
+    policy_auto.set_capacity(self, entries);
+    for (uint64_t i = 0; i < entries; i++) { /* in an order that is not that of the ids */
+        uint32_t id = (uint32_t)(i * UINT64_C(2654435761) % entries);
+        policy_entry entry = {.id = id, .hash = (uint32_t)brisk_hash64(&i, sizeof i, 0)};
+        policy_auto.on_insert(self, &entry);
+    }
+    return self;
+}
+
+static int measure_handover(uint32_t entries)
+{
+    enum { LRU = 1, LIRS = 7 };
+    static const char *const names[] = {"works", "drains", "clears", "fills"};
+    if (entries < 1000) {
+        fail("a large cache has 1000 entries at least");
+    }
+    cache_policy *self = fill_large(entries);
+    for (uint32_t turn = 0; turn < 2; turn++) { /* to LRU without looking */
+        self->next = turn == 0 ? LRU : LIRS;
+        self->stage = ONE_DRAINS;
+        while (self->stage != ONE_WORKS) {
+            one_stage stage = self->stage;
+            uint64_t longest = 0;
+            uint64_t steps = 0;
+            uint64_t begin = cpu_ns();
+            for (uint64_t last = begin; self->stage == stage; steps++) {
+                one_step(self);
+                uint64_t now = cpu_ns();
+                longest = now - last > longest ? now - last : longest;
+                last = now;
+            }
+            if (turn == 1) {
+                double all = (double)(cpu_ns() - begin);
+                (void)printf("%s: %" PRIu64
+                             " requests, %.2f us each, longest %.1f us, all %.0f ms\n",
+                             names[stage], steps, all / 1e3 / (double)steps, (double)longest / 1e3,
+                             all / 1e6);
+            }
+        }
+    }
+    free(self);
+    return 0;
+}
+
 static bool read_option(bench *b, const char *name, const char *text)
 {
     if (strcmp(name, "--requests") == 0) {
@@ -415,6 +489,8 @@ static bool read_option(bench *b, const char *name, const char *text)
         b->policy = text;
     } else if (strcmp(name, "--seed") == 0) {
         b->seed = strtoull(text, NULL, 10);
+    } else if (strcmp(name, "--size") == 0) {
+        b->size = strtod(text, NULL);
     } else if (strcmp(name, "--piece") == 0) {
         return sscanf(text, "%" SCNu32 "/%" SCNu32, &b->piece, &b->pieces) == 2 &&
                b->piece < b->pieces;
@@ -434,7 +510,9 @@ static void run_all(bench *b)
         t->unique = t->unique != 0 ? t->unique : count_unique(t);
         b->measured++;
         for (uint32_t s = 0; s < SIZES; s++) {
-            run_size(b, t, s);
+            if (b->size == 0 || b->size == sizes[s]) {
+                run_size(b, t, s);
+            }
         }
     }
     brisk_json_array_end(&b->json);
@@ -448,6 +526,9 @@ int main(int argc, char **argv)
 {
     static bench b = {.requests_max = UINT64_MAX, .pieces = 1};
     bool transforms = false;
+    if (argc == 3 && strcmp(argv[1], "--handover") == 0) {
+        return measure_handover((uint32_t)strtoul(argv[2], NULL, 10));
+    }
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--transforms") == 0) {
             transforms = true;
