@@ -52,7 +52,7 @@ d = json.load(open('$file'))
 b = d['benchmarks'][0]
 sys.exit(not (d['schema'] == 2 and b['command'] == 'brisk version' and len(b['runs_ns']) == 5))" ||
     fail "the kept file is not as it should be"
-[ "$(find "$XDG_DATA_HOME" -type f | wc -l)" -eq 2 ] || fail "something else lies beside it"
+[ "$(find "$XDG_DATA_HOME/brisk/bench" -type f | wc -l)" -eq 1 ] || fail "something else lies beside it"
 run bench version --runs 5 --baseline one.A-b_2
 expect_status 0; expect_err ""
 expect_out_like "*against 'one.A-b_2' (20* UTC, brisk *): * x *er*, * % * time; *wall time *"

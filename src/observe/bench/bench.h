@@ -266,20 +266,26 @@ brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *re
 /** One measurement in the life of a benchmark. */
 typedef struct bench_point {
     uint64_t when_s;
-    const char *version;
-    const char *fingerprint;
-    const char *command;
-    double median_ns;
-    double low_ns; /* quartiles */
-    double high_ns;
-    uint32_t runs;
+    const char *name;
+    const char *label;
+    const char *machine;
+    double value;
+    double low; /* quartiles */
+    double high;
+    uint64_t runs;
 } bench_point;
 
-/** Put the record's medians behind the history of its name.  Errors: with `info`. */
+typedef struct bench_history_query {
+    const char *name;   /* of a record; its commands' points, too */
+    const char *metric; /* "wall", "instructions" */
+    bool all_machines;
+} bench_history_query;
+
+/** Put the record's medians into the history, under its name.  Errors: with `info`. */
 brisk_err bench_history_append(brisk_arena *arena, const bench_record *record, brisk_errinfo *info);
-/** All points under a name, oldest first.  Errors: NOT_FOUND, INVALID, LIMIT, with `info`. */
-brisk_err bench_history_load(brisk_arena *arena, const char *name, bench_point **ret,
-                             uint32_t *ret_count, brisk_errinfo *info);
+/** All points that are meant, oldest first.  Errors: those of the history, LIMIT, with `info`. */
+brisk_err bench_history_load(brisk_arena *arena, const bench_history_query *query,
+                             bench_point **ret, uint32_t *ret_count, brisk_errinfo *info);
 
 /** The machine in words, and a short name for everything that makes figures comparable. */
 brisk_err bench_machine(brisk_arena *arena, const char **ret_text, const char **ret_fingerprint);

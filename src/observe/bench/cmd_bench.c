@@ -78,13 +78,13 @@ static brisk_exit save(const bench_ask *ask, bench_record *now, const char *name
 {
     brisk_errinfo info = {0};
     now->name = name;
-    brisk_err err = bench_save(ask->arena, now, &info);
-    if (err == BRISK_OK) {
-        err = bench_history_append(ask->arena, now, &info);
-    }
-    if (err != BRISK_OK) {
+    if (bench_save(ask->arena, now, &info) != BRISK_OK) {
         (void)fprintf(ask->invocation->err, "brisk: bench: %s\n", info.text);
         return BRISK_EXIT_FAILED;
+    }
+    if (bench_history_append(ask->arena, now, &info) != BRISK_OK) {
+        (void)fprintf(ask->invocation->err, "brisk: bench: warning: not in the history: %s\n",
+                      info.text);
     }
     report->kept_as = name;
     return BRISK_EXIT_OK;

@@ -1,192 +1,161 @@
 /*
- * history.c -- the line of a benchmark over time: NAME.history beside NAME.json, a JSON object a
- * line, appended with one write each, so that several processes may do it.
+ * history.c -- the line of a benchmark over time, in the history of brisk (brisk/history.h).
  *
- * A line that is not whole (a full disk, a crash) is left out when reading, as is anything that is
- * not a point; a file that holds nothing else is an error.
+ * A record of one command is a benchmark of the record's name; of several, each is "NAME/COMMAND".
+ * A point is the median of the runs, its interval their quartiles, keyed by the machine.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <brisk/file.h>
-#include <brisk/yaml.h>
+#include <brisk/hash.h>
+#include <brisk/history.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "observe/bench/bench.h"
 
-BRISK_DEFINE_CLEANUP(brisk_yaml_doc, brisk_yaml_destroy)
+BRISK_DEFINE_CLEANUP(brisk_history, brisk_history_close)
 
-enum { FILE_BYTES_MAX = 32 << 20, LINE_BYTES_MAX = 1 << 20 };
+enum { DETAILS_BYTES_MAX = 65536 };
 
-static brisk_err put_points(brisk_arena *arena, const bench_record *record, brisk_str *out)
+brisk_err bench_machine(brisk_arena *arena, const char **ret_text, const char **ret_fingerprint)
 {
-    for (uint32_t i = 0; i < record->subject_count; i++) {
-        const bench_subject *s = &record->subjects[i];
-        double *sorted = brisk_arena_alloc(arena, (s->run_count + 1) * sizeof *sorted);
-        if (sorted == NULL) {
-            return BRISK_ERR_NOMEM;
-        }
-        if (s->run_count == 0) {
-            continue;
-        }
-        memcpy(sorted, s->wall_ns, s->run_count * sizeof *sorted);
-        brisk_sample_sort(sorted, s->run_count);
-        brisk_json json;
-        brisk_json_init(&json, brisk_str_out(out), 0);
-        brisk_json_object_begin(&json, NULL);
-        brisk_json_u64(&json, "when_s", record->when_s);
-        brisk_json_str(&json, "version", record->version);
-        brisk_json_str(&json, "fingerprint", record->fingerprint);
-        brisk_json_str(&json, "name", s->name);
-        brisk_json_u64(&json, "median_ns", (uint64_t)brisk_sample_median(sorted, s->run_count));
-        brisk_json_u64(&json, "low_ns",
-                       (uint64_t)brisk_sample_quantile(sorted, s->run_count, 0.25));
-        brisk_json_u64(&json, "high_ns",
-                       (uint64_t)brisk_sample_quantile(sorted, s->run_count, 0.75));
-        brisk_json_u64(&json, "runs", s->run_count);
-        brisk_json_object_end(&json);
-        brisk_err err = brisk_json_finish(&json);
-        if (err != BRISK_OK) {
-            return err;
-        }
+    const char *text = brisk_history_machine();
+    uint64_t hash = brisk_hash64(text, strlen(text), 0);
+    const char *fingerprint = brisk_arena_printf(arena, "%016llx", (unsigned long long)hash);
+    if (fingerprint == NULL) {
+        return BRISK_ERR_NOMEM;
     }
-    return brisk_str_err(out);
+    *ret_text = text;
+    *ret_fingerprint = fingerprint;
+    return BRISK_OK;
 }
 
-/** What a crash cut off must not swallow the next line. */
-static brisk_err append(const char *path, const char *text, size_t size, brisk_errinfo *info)
+static brisk_err put_details(const bench_record *record, const bench_subject *s, brisk_str *out)
 {
-    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return brisk_errinfo_set_errno(info, errno, "%s", path);
+    brisk_json json;
+    brisk_json_init(&json, brisk_str_out(out), 0);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_str(&json, "command", s->text);
+    brisk_json_str(&json, "version", record->version);
+    brisk_json_str(&json, "interval", "quartiles");
+    brisk_json_object_end(&json);
+    brisk_err err = brisk_json_finish(&json);
+    return err == BRISK_OK ? brisk_str_err(out) : err;
+}
+
+static brisk_err put_point(brisk_arena *arena, brisk_history *history, const bench_record *record,
+                           const bench_subject *s, brisk_errinfo *info)
+{
+    double *sorted = brisk_arena_alloc(arena, s->run_count * sizeof *sorted);
+    const char *name = record->subject_count == 1
+                           ? record->name
+                           : brisk_arena_printf(arena, "%s/%s", record->name, s->name);
+    brisk_str details;
+    brisk_str_init(&details, NULL, DETAILS_BYTES_MAX);
+    if (sorted == NULL || name == NULL || put_details(record, s, &details) != BRISK_OK) {
+        brisk_str_deinit(&details);
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s", brisk_err_message(BRISK_ERR_NOMEM));
     }
-    (void)flock(fd, LOCK_EX);
-    off_t end = lseek(fd, 0, SEEK_END);
-    char last = '\n';
-    brisk_err err = BRISK_OK;
-    if (end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n') {
-        err = brisk_file_write_all(fd, "\n", 1);
+    memcpy(sorted, s->wall_ns, s->run_count * sizeof *sorted);
+    brisk_sample_sort(sorted, s->run_count);
+    brisk_history_benchmark row = {.wall_ns = record->when_s * UINT64_C(1000000000),
+                                   .name = name,
+                                   .metric = "wall",
+                                   .unit = "ns",
+                                   .value = brisk_sample_median(sorted, s->run_count),
+                                   .low = brisk_sample_quantile(sorted, s->run_count, 0.25),
+                                   .high = brisk_sample_quantile(sorted, s->run_count, 0.75),
+                                   .samples = s->run_count,
+                                   .label = record->version,
+                                   .details = brisk_str_text(&details)};
+    brisk_err err = brisk_history_put_benchmark(history, &row, NULL, info);
+    if (err == BRISK_OK && s->instructions > 0) {
+        row.metric = "instructions";
+        row.unit = "";
+        row.value = row.low = row.high = (double)s->instructions;
+        row.samples = 1;
+        err = brisk_history_put_benchmark(history, &row, NULL, info);
     }
-    if (err == BRISK_OK) {
-        err = brisk_file_write_all(fd, text, size);
-    }
-    (void)close(fd);
-    return err == BRISK_OK ? BRISK_OK
-                           : brisk_errinfo_set(info, err, "%s: %s", path, brisk_err_message(err));
+    brisk_str_deinit(&details);
+    return err;
 }
 
 brisk_err bench_history_append(brisk_arena *arena, const bench_record *record, brisk_errinfo *info)
 {
-    char *path = bench_path(arena, record->name, "history");
-    if (path == NULL) {
-        return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "there is no place for measurements");
+    BRISK_CLEANUP(brisk_history_close) brisk_history *history = NULL;
+    brisk_err err = brisk_history_open(&(brisk_history_opts){0}, &history, info);
+    for (uint32_t i = 0; i < record->subject_count && err == BRISK_OK; i++) {
+        if (record->subjects[i].run_count > 0) {
+            err = put_point(arena, history, record, &record->subjects[i], info);
+        }
     }
-    brisk_str text;
-    brisk_str_init(&text, NULL, LINE_BYTES_MAX);
-    brisk_err err = put_points(arena, record, &text);
-    if (err == BRISK_OK) {
-        err = append(path, brisk_str_text(&text), brisk_str_size(&text), info);
-    } else {
-        err = brisk_errinfo_set(info, err, "%s: %s", path, brisk_err_message(err));
-    }
-    brisk_str_deinit(&text);
     return err;
 }
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-static const char *text_of(brisk_arena *arena, const brisk_yaml_node *root, const char *key)
+typedef struct collector {
+    brisk_arena *arena;
+    const char *name;
+    bench_point *points;
+    uint32_t count;
+    brisk_err err;
+} collector;
+
+/** Is it this benchmark, or one of its commands? */
+static bool is_of(const char *name, const char *wanted)
 {
-    const brisk_yaml_node *node = brisk_yaml_get(root, key);
-    return node != NULL && node->text != NULL
-               ? brisk_arena_copy(arena, node->text, strlen(node->text))
-               : NULL;
+    size_t length = strlen(wanted);
+    return strncmp(name, wanted, length) == 0 && (name[length] == '\0' || name[length] == '/');
 }
 
-static uint64_t number_of(const brisk_yaml_doc *doc, const brisk_yaml_node *root, const char *key)
+static bool collect(void *ctx, const brisk_history_benchmark *row)
 {
-    const brisk_yaml_node *node = brisk_yaml_get(root, key);
-    uint64_t value = 0;
-    brisk_errinfo ignored;
-    return node != NULL && brisk_yaml_u64(doc, node, &value, &ignored) == BRISK_OK ? value : 0;
-}
-
-/** False when the line is no point. */
-static bool read_point(brisk_arena *arena, const char *line, size_t size, bench_point *ret)
-{
-    BRISK_CLEANUP(brisk_yaml_destroy) brisk_yaml_doc *doc = NULL;
-    if (size > LINE_BYTES_MAX ||
-        brisk_yaml_parse("history", line, size, NULL, &doc, NULL) != BRISK_OK) {
+    collector *c = ctx;
+    if (!is_of(row->name, c->name) || !(row->value > 0.0)) {
+        return true;
+    }
+    if (c->count == BENCH_HISTORY_MAX) {
+        c->err = BRISK_ERR_LIMIT;
         return false;
     }
-    const brisk_yaml_node *root = brisk_yaml_root(doc);
-    bench_point point = {.when_s = number_of(doc, root, "when_s"),
-                         .version = text_of(arena, root, "version"),
-                         .fingerprint = text_of(arena, root, "fingerprint"),
-                         .command = text_of(arena, root, "name"),
-                         .median_ns = (double)number_of(doc, root, "median_ns"),
-                         .low_ns = (double)number_of(doc, root, "low_ns"),
-                         .high_ns = (double)number_of(doc, root, "high_ns"),
-                         .runs = (uint32_t)number_of(doc, root, "runs")};
-    *ret = point;
-    return point.version != NULL && point.fingerprint != NULL && point.command != NULL &&
-           point.median_ns > 0.0;
+    bench_point *p = &c->points[c->count];
+    *p = (bench_point){.when_s = row->wall_ns / UINT64_C(1000000000),
+                       .label = brisk_arena_copy(c->arena, row->label, strlen(row->label)),
+                       .machine = brisk_arena_copy(c->arena, row->machine, strlen(row->machine)),
+                       .name = brisk_arena_copy(c->arena, row->name, strlen(row->name)),
+                       .value = row->value,
+                       .low = row->low,
+                       .high = row->high,
+                       .runs = row->samples};
+    bool copied = p->label != NULL && p->machine != NULL && p->name != NULL;
+    c->err = copied ? BRISK_OK : BRISK_ERR_NOMEM;
+    c->count += copied ? 1 : 0;
+    return copied;
 }
 
-static uint32_t count_lines(const brisk_file_view *view)
-{
-    uint32_t lines = 1;
-    for (size_t i = 0; i < view->size && lines <= BENCH_HISTORY_MAX; i++) {
-        lines += view->data[i] == '\n' ? 1 : 0;
-    }
-    return lines;
-}
-
-static brisk_err read_points(brisk_arena *arena, const brisk_file_view *view, const char *path,
+brisk_err bench_history_load(brisk_arena *arena, const bench_history_query *query,
                              bench_point **ret, uint32_t *ret_count, brisk_errinfo *info)
 {
-    uint32_t lines = count_lines(view);
-    if (lines > BENCH_HISTORY_MAX) {
-        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d points", path,
-                                 BENCH_HISTORY_MAX);
-    }
-    bench_point *points = brisk_arena_calloc(arena, lines, sizeof *points);
-    if (points == NULL) {
+    collector c = {.arena = arena, .name = query->name};
+    c.points = brisk_arena_alloc(arena, BENCH_HISTORY_MAX * sizeof *c.points);
+    if (c.points == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s", brisk_err_message(BRISK_ERR_NOMEM));
     }
-    uint32_t count = 0;
-    const char *at = (const char *)view->data;
-    const char *end = at + view->size;
-    while (at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        size_t size = newline != NULL ? (size_t)(newline - at) : (size_t)(end - at);
-        count += read_point(arena, at, size, &points[count]) ? 1 : 0;
-        at += size + 1;
+    BRISK_CLEANUP(brisk_history_close) brisk_history *history = NULL;
+    brisk_err err = brisk_history_open(&(brisk_history_opts){.read_only = true}, &history, info);
+    if (err != BRISK_OK) {
+        return err;
     }
-    if (count == 0) {
-        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: holds no points", path);
+    brisk_history_filter filter = {.metric = query->metric,
+                                   .machine = query->all_machines ? NULL : brisk_history_machine()};
+    err = brisk_history_benchmarks(history, &filter, collect, &c, info);
+    if (err == BRISK_OK && c.err != BRISK_OK) {
+        err = brisk_errinfo_set(info, c.err, "%s: %s", query->name, brisk_err_message(c.err));
     }
-    *ret = points;
-    *ret_count = count;
-    return BRISK_OK;
-}
-
-brisk_err bench_history_load(brisk_arena *arena, const char *name, bench_point **ret,
-                             uint32_t *ret_count, brisk_errinfo *info)
-{
-    char *path = bench_path(arena, name, "history");
-    brisk_file_view view = {0};
-    if (path == NULL) {
-        return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "there is no place for measurements");
-    }
-    brisk_err err = brisk_file_view_open(path, FILE_BYTES_MAX, &view, info);
     if (err == BRISK_OK) {
-        err = read_points(arena, &view, path, ret, ret_count, info);
-        brisk_file_view_close(&view);
+        *ret = c.points;
+        *ret_count = c.count;
     }
     return err;
 }

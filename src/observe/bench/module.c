@@ -6,7 +6,7 @@
 #include "observe/bench/bench.h"
 
 static const brisk_command *const commands[] = {
-    &bench_command, &bench_compare_command,
+    &bench_command, &bench_compare_command, &bench_history_command,
     /* further ones are called as `brisk bench NAME` */
 };
 
