@@ -20,6 +20,10 @@
 
 #include <brisk/clock.h>
 
+#include "base/str.h"
+
+enum { LOG_BYTES_MAX = 64 << 20 }; /* 500 members of a reply */
+
 /* --- reading all counters ----------------------------------------------------------------- */
 
 typedef struct scan {
@@ -237,7 +241,8 @@ typedef struct log_reader {
     void (*take)(struct log_reader *reader, resp_bytes member, uint64_t number);
     uint64_t last; /* number of the last one taken */
     uint32_t count;
-    uint64_t v; /* what everything is told as of, where numbers are missing */
+    brisk_str got; /* of one reply: number, size and bytes of each member */
+    uint64_t v;    /* what everything is told as of, where numbers are missing */
     bool bad;
 } log_reader;
 
@@ -251,28 +256,51 @@ static bool score_of(const resp_node *node, uint64_t *ret)
     return number_of(node, ret);
 }
 
-/* [[member, score], ...] or [member, score, ...] */
+/*
+ * [[member, score], ...] or [member, score, ...].  Only kept here: this runs while the link is read,
+ * and whom a member is told to may wait for somebody who waits for a reply on that link.
+ */
 static void visit_log(redis_op *op, const resp_node *node)
 {
     log_reader *reader = op->visit_ctx;
     const resp_node *at = node + 1;
     const resp_node *end = node + node->nodes;
     reader->bad = node->type != RESP_ARRAY || reader->bad;
+    brisk_str_cut(&reader->got, 0);
+    reader->count = 0;
     while (!reader->bad && at + 1 < end) {
         at += at->type == RESP_ARRAY ? 1 : 0;
         uint64_t number;
         reader->bad = at + 1 >= end || at[0].type != RESP_BULK || !score_of(&at[1], &number);
         if (!reader->bad) {
-            reader->take(reader, at[0].bytes, number);
-            reader->last = number > reader->last ? number : reader->last;
+            uint64_t size = at[0].bytes.size;
+            brisk_str_append(&reader->got, (const char *)&number, sizeof number);
+            brisk_str_append(&reader->got, (const char *)&size, sizeof size);
+            brisk_str_append(&reader->got, (const char *)at[0].bytes.data, size);
             reader->count++;
         }
         at += 2;
     }
 }
 
+/* What the reply had. */
+static void take_all(log_reader *reader)
+{
+    const unsigned char *at = (const unsigned char *)brisk_str_text(&reader->got);
+    for (uint32_t i = 0; i < reader->count; i++) {
+        uint64_t number;
+        uint64_t size;
+        memcpy(&number, at, sizeof number);
+        memcpy(&size, at + sizeof number, sizeof size);
+        at += sizeof number + sizeof size;
+        reader->take(reader, (resp_bytes){at, size}, number);
+        reader->last = number > reader->last ? number : reader->last;
+        at += size;
+    }
+}
+
 /* All members with numbers above reader->last, in order. */
-static brisk_err read_log(log_reader *reader, const char *log)
+static brisk_err read_steps(log_reader *reader, const char *log)
 {
     redis_events *events = reader->events;
     do {
@@ -293,14 +321,24 @@ static brisk_err read_log(log_reader *reader, const char *log)
                             ? BRISK_ERR_CORRUPT
                             : op.err;
         redis_op_deinit(&op);
+        err = err == BRISK_OK ? brisk_str_err(&reader->got) : err;
         if (err == BRISK_OK && redis_events_stopping(events)) {
             err = BRISK_ERR_CANCELLED;
         }
         if (err != BRISK_OK) {
             return err;
         }
+        take_all(reader);
     } while (reader->count > 0);
     return BRISK_OK;
+}
+
+static brisk_err read_log(log_reader *reader, const char *log)
+{
+    brisk_str_init(&reader->got, reader->events->alloc, LOG_BYTES_MAX);
+    brisk_err err = read_steps(reader, log);
+    brisk_str_deinit(&reader->got);
+    return err;
 }
 
 /* size:hash:era */
