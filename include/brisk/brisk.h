@@ -36,6 +36,7 @@
 #include <brisk/metrics.h>
 #include <brisk/module.h>
 #include <brisk/mrc.h>
+#include <brisk/otlp.h>
 #include <brisk/pool.h>
 #include <brisk/predict.h>
 #include <brisk/record.h>

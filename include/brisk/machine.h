@@ -142,11 +142,12 @@ typedef struct brisk_process {
 BRISK_API BRISK_NODISCARD brisk_err brisk_process_read(const char *root, uint32_t pid,
                                                        brisk_process *ret);
 
-/**
- * Metrics machine.* and process.* (of the caller) in `metrics`, kept up by a collector.  Twice is fine.
- * Errors: as brisk_metrics_counter and brisk_metrics_collect.
+/*
+ * Metrics machine.* of this machine, process.* of the caller, in `metrics`, each kept up by a collector.
+ * Twice is fine.  Errors: as brisk_metrics_collect.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_machine_watch(brisk_metrics *metrics);
+BRISK_API BRISK_NODISCARD brisk_err brisk_process_watch(brisk_metrics *metrics);
 
 BRISK_END_DECLS
 

@@ -230,6 +230,7 @@ static void test_metrics(void **state)
     CHECK_OK(brisk_metrics_create(NULL, &metrics));
     CHECK_OK(brisk_machine_watch(metrics));
     CHECK_OK(brisk_machine_watch(metrics));
+    CHECK_OK(brisk_process_watch(metrics));
     CHECK_OK(brisk_metrics_snapshot(metrics, NULL, &snapshot));
     const brisk_label idle = {"state", "idle"};
     const brisk_label total = {"kind", "total"};

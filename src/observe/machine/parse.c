@@ -195,7 +195,8 @@ static bool is_partition(const char *name, size_t size, const char *whole)
 /* Devices that are memory or files in disguise: their bytes are counted elsewhere or are none. */
 static bool is_disguise(const char *name, size_t size)
 {
-    return (size > 4 && memcmp(name, "loop", 4) == 0) || (size > 3 && memcmp(name, "ram", 3) == 0);
+    return (size > 4 && memcmp(name, "loop", 4) == 0) ||
+           (size > 3 && memcmp(name, "ram", 3) == 0) || (size > 4 && memcmp(name, "zram", 4) == 0);
 }
 
 static void add_disk(brisk_machine *ret, const brisk_machine_disk *disk)

@@ -221,8 +221,9 @@ static void set_busy(brisk_metrics *metrics, const brisk_machine *machine)
               value);
 }
 
-static void collect_machine(brisk_metrics *metrics)
+static void collect_machine(void *ctx, brisk_metrics *metrics)
 {
+    (void)ctx;
     brisk_machine machine;
     if (brisk_machine_read(NULL, &machine) != BRISK_OK) {
         return;
@@ -287,11 +288,10 @@ static const figure process_figures[] = {
     PROCESS_ONE("process.files", "Open files of the process", BRISK_UNIT_NONE, SHAPE_SMALL, files),
 };
 
-static void collect(void *ctx, brisk_metrics *metrics)
+static void collect_process(void *ctx, brisk_metrics *metrics)
 {
     (void)ctx;
     brisk_process process;
-    collect_machine(metrics);
     if (brisk_process_read(NULL, 0, &process) == BRISK_OK) {
         for (size_t i = 0; i < sizeof process_figures / sizeof process_figures[0]; i++) {
             set(metrics, &process_figures[i], &process);
@@ -299,8 +299,18 @@ static void collect(void *ctx, brisk_metrics *metrics)
     }
 }
 
+static brisk_err watch(brisk_metrics *metrics, brisk_metrics_collector collector)
+{
+    brisk_err err = brisk_metrics_collect(metrics, collector, NULL);
+    return err == BRISK_ERR_CONFLICT ? BRISK_OK : err;
+}
+
 brisk_err brisk_machine_watch(brisk_metrics *metrics)
 {
-    brisk_err err = brisk_metrics_collect(metrics, collect, NULL);
-    return err == BRISK_ERR_CONFLICT ? BRISK_OK : err;
+    return watch(metrics, collect_machine);
+}
+
+brisk_err brisk_process_watch(brisk_metrics *metrics)
+{
+    return watch(metrics, collect_process);
 }
