@@ -71,6 +71,7 @@ static char *expose(brisk_expose_format format, brisk_str *text)
 
 static void has(const char *text, const char *line)
 {
+    assert_non_null(text);
     if (strstr(text, line) == NULL) {
         fail_msg("missing: %s\nin:\n%s", line, text);
     }

@@ -38,7 +38,8 @@ static void test_quantiles_against_exact_ones(void **state)
         CHECK_OK(brisk_hist_create(NULL, &hist));
         double sum = 0;
         for (int i = 0; i < N; i++) {
-            values[i] = check_random(&random) >> (check_random(&random) % 48 + 16);
+            uint64_t bits = check_random(&random);
+            values[i] = bits >> (check_random(&random) % 48 + 16);
             sum += (double)values[i];
             brisk_histogram_record(histogram, values[i]);
         }

@@ -86,8 +86,8 @@ static void test_buckets(void **state)
             &histogram));
         int shift = round + 1;
         for (int i = 0; i < 500; i++) { /* ranges from one doubling to 60 of them */
-            brisk_histogram_record(histogram, check_random(&random) >>
-                                                  (check_random(&random) % (uint64_t)shift));
+            uint64_t bits = check_random(&random);
+            brisk_histogram_record(histogram, bits >> (check_random(&random) % (uint64_t)shift));
         }
         CHECK_OK(brisk_metrics_snapshot(metrics, NULL, &snapshot));
         const brisk_metric_value *value = brisk_snapshot_at(snapshot, 0);
@@ -104,9 +104,11 @@ static void test_buckets(void **state)
         double base = exp2(ldexp(1.0, -e.scale));
         double low = pow(base, e.offset);
         double top = pow(base, e.offset + (double)e.count);
-        CHECK(low <= (double)value->min * scale * 1.008 &&
-              top >= (double)value->max * scale / 1.008);
-        CHECK(low * base >= (double)value->min * scale / 1.008);
+        CHECK(top >= (double)value->max * scale / 1.008);
+        if (e.zero == 0) { /* else the least of the others is not known here */
+            CHECK(low <= (double)value->min * scale * 1.008);
+            CHECK(low * base >= (double)value->min * scale / 1.008);
+        }
         /* As fine as fits: one scale more would need too many. */
         CHECK(e.scale == OTLP_SCALE_MAX || e.count * 2 + 2 > OTLP_BUCKETS_MAX);
     }
