@@ -165,7 +165,7 @@ __attribute__((noinline)) static void work(int depth)
         __asm__ volatile("" ::: "memory");
         return;
     }
-    for (uint64_t i = 0; i < 200000000; i++) {
+    for (uint64_t i = 0; i < 1200000000; i++) {
         sink += i;
     }
 }

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""`brisk profile` from outside: test_profile.py BRISK TARGET_FP TARGET_NO_FP TARGET_NO_DEBUG
+
+Programs whose shares are known are profiled; what is written is read back by others' rules; the flame
+graph is opened and clicked in headless Chromium when it is there.  Exit code 77: nothing can be sampled
+here.
+"""
+import gzip
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BRISK, FP, NO_FP, NO_DEBUG = (str(pathlib.Path(p).resolve()) for p in sys.argv[1:5])
+failures = []
+
+
+def run(*args, check=True):
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120)
+    if check and done.returncode != 0:
+        failures.append(f"{args}: exit {done.returncode}: {done.stderr}")
+    return done
+
+
+def expect(what, good, more=""):
+    if not good:
+        failures.append(f"{what}: {more}")
+
+
+def profile(*args):
+    """The report as JSON."""
+    done = run(BRISK, "profile", "--json", *args)
+    return json.loads(done.stdout) if done.stdout else {}
+
+
+def functions(report, kind="cpu"):
+    table = next(t for t in report["tables"] if t["type"] == kind)
+    return {f["function"]: f for f in table["functions"]}
+
+
+def share(report, name):
+    """Percent of all that is below a function, the sampler's own part left out."""
+    found = functions(report)
+    return found[name]["total_percent"] if name in found else 0.0
+
+
+def shares_are_found(target, *more):
+    """70 to 30: the ratio of the two, so that what the kernel takes does not matter.  The interval is
+    that of 2 points, and of chance with as many samples as were taken (3 sigma)."""
+    best = 100.0
+    for _ in range(3):
+        d = profile("-F", "999", "--threshold", "0", *more, "--", target, "spin", "1500")
+        hot, cold = share(d, "hot_part"), share(d, "cold_part")
+        if hot + cold > 90:
+            best = min(best, abs(100 * hot / (hot + cold) - 70))
+        if best <= 2:
+            break
+    expect(f"shares of {os.path.basename(target)} {more}", best <= 2, f"off by {best} points")
+    return d
+
+
+def stacks_are_whole(target, *more):
+    text = run(BRISK, "profile", "-F", "999", "-q", "-f", "collapsed", *more, "--", target, "spin", "300").stdout
+    good = total = 0
+    for line in text.splitlines():
+        stack, value = line.rsplit(" ", 1)
+        if "hot_part" in stack or "cold_part" in stack:
+            total += int(value)
+            if stack.count(";descend") == 13 and ";main;" in stack:
+                good += int(value)
+    expect(f"stacks of {os.path.basename(target)} {more}", total and good >= 0.97 * total, f"{good} of {total}")
+
+
+def test_shares():
+    shares_are_found(FP)
+    shares_are_found(FP, "--stacks", "fp")
+    shares_are_found(NO_FP)
+    shares_are_found(NO_DEBUG)
+    stacks_are_whole(FP)
+    stacks_are_whole(FP, "--stacks", "fp")
+    stacks_are_whole(NO_FP)
+
+
+def test_report():
+    d = shares_are_found(NO_FP)
+    expect("schema", d["schema"] == 1)
+    expect("rate", 0.8 * 999 <= d["hertz_reached"] <= 1.05 * 999, d["hertz_reached"])
+    expect("processor time", 1.3 <= d["cpu_seconds"] <= 2.5, d["cpu_seconds"])
+    found = functions(d)
+    expect("inlined", found.get("turn_inline", {}).get("inlined"), list(found)[:5])
+    expect("source", found["turn_inline"].get("file", "").endswith("profile_target.c"), found["turn_inline"])
+    callers = {c["function"] for c in found["turn_inline"]["callers"]}
+    expect("callers", callers == {"hot_part", "cold_part"}, callers)
+    expect("engine is told", any("perf events" in n for n in d["notes"]), d["notes"])
+
+
+def test_waits():
+    d = profile("--threshold", "0", "--", FP, "wait", "300")
+    expect("blocked", 0.29 <= d["blocked_seconds"] <= 1.0, d["blocked_seconds"])
+    if os.geteuid() == 0:
+        text = run(BRISK, "profile", "-q", "--value", "off-cpu", "-f", "collapsed", "--", FP, "wait", "200").stdout
+        waits = sum(int(l.rsplit(" ", 1)[1]) for l in text.splitlines() if ";long_wait;" in l)
+        expect("stack of a wait", waits > 150e6, text[:300])
+
+
+def test_processes():
+    d = profile("--threshold", "0", "--", FP, "exec", NO_FP, "spin", "300")
+    expect("another program is executed", share(d, "descend") > 60, list(functions(d))[:5])
+    done = run(BRISK, "profile", "--", FP, "die", "100", check=False)
+    expect("a program that dies", done.returncode == 1 and "signal 9" in done.stderr and "hot_part" in done.stderr, done.stderr)
+    d = profile("--threshold", "0", "--", FP, "threads", "200")
+    expect("threads", d["cpu_seconds"] > 0.55 and share(d, "run_thread") > 80, d["cpu_seconds"])
+    d = profile("--threshold", "0", "--", FP, "jit", "200")
+    expect("code made at run time", share(d, "made_at_run_time") > 80, list(functions(d))[:5])
+    for name in pathlib.Path("/tmp").glob("perf-*.map"):
+        if "made_at_run_time" in name.read_text():
+            name.unlink()
+    child = subprocess.Popen([NO_FP, "spin", "60000"])
+    time.sleep(0.1)
+    d = profile("--threshold", "0", "--pid", child.pid, "--duration", "400ms")
+    expect("a process that runs", share(d, "hot_part") > 40, list(functions(d))[:5])
+    threading = subprocess.Popen([BRISK, "profile", "--json", "--pid", str(child.pid)], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.4)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    out, _ = threading.communicate(timeout=20)
+    expect("a process that is killed meanwhile", share(json.loads(out), "hot_part") > 40, out[:300])
+    done = run(BRISK, "profile", "--duration", "300ms", "--", FP, "spin", "60000", check=False)
+    expect("a duration ends the command", done.returncode == 0 and "hot_part" in done.stderr, done.stderr)
+
+
+def test_errors():
+    for args, words, code in (
+        (("--", "/nonexistent/program"), "/nonexistent/program", 1),
+        (("--pid", "4194300"), "no process", 1),
+        ((), "give a COMMAND", 2),
+        (("-F", "0", "--", "true"), "--frequency", 2),
+        (("-o", "x.unknown", "--", "true"), "no format", 2),
+        (("report", "/nonexistent"), "/nonexistent", 1),
+        (("diff", "x"), "usage", 2),
+        (("--", "false"), "exit code 1", 1),
+    ):
+        done = run(BRISK, "profile", *args, check=False)
+        expect(args, done.returncode == code and words in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+def test_damaged_debug_information(folder):
+    """DWARF that is rubbish costs lines and inlining, not names or the profile."""
+    broken = folder / "broken"
+    shutil.copy(NO_FP, broken)
+    sections = run("readelf", "-SW", broken, check=False).stdout
+    found = re.findall(r"\.(debug_info|debug_abbrev|debug_line|debug_str)\s+PROGBITS\s+\w+\s+(\w+)\s+(\w+)", sections)
+    with open(broken, "r+b") as f:
+        for _, offset, size in found:
+            f.seek(int(offset, 16))
+            f.write(os.urandom(int(size, 16)))
+    broken.chmod(0o755)
+    d = profile("--threshold", "0", "--", broken, "spin", "200")
+    expect("broken DWARF", found and share(d, "hot_part") > 40, list(functions(d))[:5])
+
+
+def test_formats(folder):
+    names = ["a.pb.gz", "a.html", "a.collapsed", "a.speedscope.json", "a.firefox.json", "a.trace.json"]
+    outputs = [w for n in names for w in ("-o", folder / n)]
+    run(BRISK, "profile", "-F", "499", *outputs, "--", NO_FP, "spin", "400")
+    d = json.loads((folder / "a.speedscope.json").read_text())
+    frames = len(d["shared"]["frames"])
+    for p in d["profiles"]:
+        expect("speedscope", len(p["samples"]) == len(p["weights"]) and all(i < frames for s in p["samples"] for i in s)
+               and p["endValue"] == sum(p["weights"]) and p["type"] == "sampled" and p["unit"] == "nanoseconds", p["name"])
+    d = json.loads((folder / "a.firefox.json").read_text())
+    t = d["threads"][0]
+    expect("firefox", t["stackTable"]["length"] == len(t["stackTable"]["frame"]) == len(t["stackTable"]["prefix"]) and
+           all(p is None or p < i for i, p in enumerate(t["stackTable"]["prefix"])) and
+           all(s is None or s < t["stackTable"]["length"] for s in t["samples"]["stack"]) and
+           "hot_part" in t["stringArray"])
+    d = json.loads((folder / "a.trace.json").read_text())["traceEvents"]
+    slices = [e for e in d if e["ph"] == "X"]
+    expect("chrome", slices and all(e["dur"] >= 0 and e["ts"] >= 0 for e in slices) and any(e["name"] == "hot_part" for e in slices))
+    run(sys.executable, pathlib.Path(__file__).parent / "pprof_check.py", folder / "a.pb.gz")
+    expect("gzip", b"hot_part" in gzip.decompress((folder / "a.pb.gz").read_bytes()))
+    again = run(BRISK, "profile", "report", folder / "a.pb.gz", "-f", "collapsed").stdout
+    expect("saved and read", again == (folder / "a.collapsed").read_text(), again[:200])
+    run(BRISK, "profile", "-F", "499", "-q", "-o", folder / "b.pb.gz", "--", NO_FP, "wait", "50")
+    d = json.loads(run(BRISK, "profile", "diff", folder / "b.pb.gz", folder / "a.pb.gz", "--json").stdout)
+    change = next(f for f in d["functions"] if f["function"] == "turn_inline")
+    expect("difference", change["points"] > 80, change)
+
+
+CLICK = """
+<script>
+addEventListener("load", () => {
+  const out = [], canvas = document.getElementById("graph"), r = canvas.getBoundingClientRect();
+  const click = (x, y) => canvas.dispatchEvent(new MouseEvent("click", {clientX: r.left + x, clientY: r.top + y, bubbles: true}));
+  const key = k => document.dispatchEvent(new KeyboardEvent("keydown", {key: k, bubbles: true}));
+  const status = () => document.getElementById("status").textContent;
+  out.push("ready=" + document.body.dataset.ready);
+  click(r.width * 0.4, r.height - 18 * 1.5); out.push("clicked=" + status());
+  key("Escape"); out.push("escaped=" + status());
+  key("ArrowUp"); key("ArrowUp"); out.push("up=" + status());
+  const s = document.getElementById("search"); s.value = "hot_part"; s.dispatchEvent(new Event("input"));
+  out.push("found=" + document.getElementById("found").textContent);
+  s.value = "("; s.dispatchEvent(new Event("input")); out.push("bad=" + document.getElementById("found").textContent);
+  s.value = ""; s.dispatchEvent(new Event("input"));
+  key("t"); out.push("table=" + document.querySelector("#tablebox td:last-child").textContent);
+  key("t"); key("f"); out.push("flipped=" + status());
+  document.body.setAttribute("data-log", out.join("|"));
+});
+</script></body>"""
+
+
+def test_flame_graph(folder):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        print("no chromium: the flame graph is not opened", file=sys.stderr)
+        return
+    page = (folder / "a.html").read_text()
+    expect("self-contained", not re.search(r"(src|href)\\s*=|https?://", page))
+    (folder / "clicked.html").write_text(page.replace("</body>", CLICK))
+    dom = run(browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,700", f"--user-data-dir={folder}/browser",
+              "--virtual-time-budget=4000", "--dump-dom", f"file://{folder}/clicked.html", check=False).stdout
+    log = re.search(r'data-log="([^"]*)"', dom)
+    expect("page runs", log is not None, dom[-500:])
+    if log:
+        got = dict(part.split("=", 1) for part in log.group(1).split("|"))
+        expect("nodes", int(got["ready"]) > 10, got)
+        expect("click", os.path.basename(NO_FP)[:15] in got["clicked"], got)
+        expect("escape", got["escaped"].startswith("all"), got)
+        expect("keys", not got["up"].startswith("all"), got)
+        share_found = float(got["found"].split()[0])
+        expect("search", 60 <= share_found <= 80, got)
+        expect("bad pattern", got["bad"] == "not a regular expression", got)
+        expect("table", got["table"] == "turn_inline", got)
+
+
+def main():
+    probe = run(BRISK, "profile", "-q", "--", "true", check=False)
+    if probe.returncode != 0:
+        print(f"nothing can be sampled here: {probe.stderr}", file=sys.stderr)
+        return 77
+    test_shares()
+    test_report()
+    test_waits()
+    test_processes()
+    test_errors()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        test_damaged_debug_information(folder)
+        test_formats(folder)
+        test_flame_graph(folder)
+    print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
