@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DEPTH = 12, UNIT = 20000 };
+enum { DEPTH = 12, UNIT = 400 };
 
 static volatile uint64_t sink;
 
@@ -25,18 +25,18 @@ __attribute__((always_inline)) static inline void turn_inline(uint64_t turns)
     }
 }
 
-__attribute__((noinline)) void hot_part(void);
-__attribute__((noinline)) void cold_part(void);
+__attribute__((noinline)) void hot_part(uint64_t units);
+__attribute__((noinline)) void cold_part(uint64_t units);
 
-void hot_part(void)
+void hot_part(uint64_t units)
 {
-    turn_inline(UINT64_C(70) * UNIT);
+    turn_inline(units * 70 * UNIT);
     __asm__ volatile("" ::: "memory");
 }
 
-void cold_part(void)
+void cold_part(uint64_t units)
 {
-    turn_inline(UINT64_C(30) * UNIT);
+    turn_inline(units * 30 * UNIT);
     __asm__ volatile("" ::: "memory");
 }
 
@@ -47,14 +47,19 @@ static uint64_t own_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Whole pairs only, so that the shares are exact. */
+/*
+ * Whole pairs only, so that the shares are exact; of changing length, so that they have no rhythm that
+ * the sampler could fall into step with.
+ */
 __attribute__((noinline)) static void spin(uint64_t ms)
 {
     uint64_t until = own_ms() + ms;
+    uint64_t chance = 1;
     while (own_ms() < until) {
         for (int i = 0; i < 10; i++) {
-            hot_part();
-            cold_part();
+            chance = chance * 6364136223846793005 + 1442695040888963407;
+            hot_part(1 + (chance >> 57));
+            cold_part(1 + (chance >> 57));
         }
     }
 }

@@ -44,36 +44,38 @@ def functions(report, kind="cpu"):
     return {f["function"]: f for f in table["functions"]}
 
 
-def share(report, name):
-    """Percent of all that is below a function, the sampler's own part left out."""
-    found = functions(report)
-    return found[name]["total_percent"] if name in found else 0.0
+def collapsed(*args):
+    """Stacks and their values."""
+    text = run(BRISK, "profile", "-q", "-f", "collapsed", *args).stdout
+    return [(stack.split(";"), int(value)) for stack, value in (line.rsplit(" ", 1) for line in text.splitlines())]
+
+
+def share(stacks, name):
+    """Percent of all that is in a function or below it."""
+    total = sum(value for _, value in stacks)
+    return 100 * sum(value for stack, value in stacks if name in stack[1:]) / total if total else 0.0
 
 
 def shares_are_found(target, *more):
-    """70 to 30: the ratio of the two, so that what the kernel takes does not matter.  The interval is
-    that of 2 points, and of chance with as many samples as were taken (3 sigma)."""
+    """70 to 30: the ratio of the two, so that what the kernel takes does not matter.  2 points; with
+    2000 samples chance alone is within 3 in 997 of 1000 cases, so it may try again."""
     best = 100.0
-    for _ in range(3):
-        d = profile("-F", "999", "--threshold", "0", *more, "--", target, "spin", "1500")
-        hot, cold = share(d, "hot_part"), share(d, "cold_part")
-        if hot + cold > 90:
+    for _ in range(4):
+        stacks = collapsed("-F", "1999", *more, "--", target, "spin", "1000")
+        hot, cold = share(stacks, "hot_part"), share(stacks, "cold_part")
+        if hot + cold > 85:
             best = min(best, abs(100 * hot / (hot + cold) - 70))
         if best <= 2:
             break
-    expect(f"shares of {os.path.basename(target)} {more}", best <= 2, f"off by {best} points")
-    return d
+    expect(f"shares of {os.path.basename(target)} {more}", best <= 2, f"off by {best} points: {hot} {cold}")
 
 
 def stacks_are_whole(target, *more):
-    text = run(BRISK, "profile", "-F", "999", "-q", "-f", "collapsed", *more, "--", target, "spin", "300").stdout
     good = total = 0
-    for line in text.splitlines():
-        stack, value = line.rsplit(" ", 1)
+    for stack, value in collapsed("-F", "999", *more, "--", target, "spin", "300"):
         if "hot_part" in stack or "cold_part" in stack:
-            total += int(value)
-            if stack.count(";descend") == 13 and ";main;" in stack:
-                good += int(value)
+            total += value
+            good += value if stack.count("descend") == 13 and "main" in stack else 0
     expect(f"stacks of {os.path.basename(target)} {more}", total and good >= 0.97 * total, f"{good} of {total}")
 
 
@@ -88,10 +90,10 @@ def test_shares():
 
 
 def test_report():
-    d = shares_are_found(NO_FP)
+    d = profile("-F", "999", "--threshold", "0", "--", NO_FP, "spin", "500")
     expect("schema", d["schema"] == 1)
     expect("rate", 0.8 * 999 <= d["hertz_reached"] <= 1.05 * 999, d["hertz_reached"])
-    expect("processor time", 1.3 <= d["cpu_seconds"] <= 2.5, d["cpu_seconds"])
+    expect("processor time", 0.45 <= d["cpu_seconds"] <= 1, d["cpu_seconds"])
     found = functions(d)
     expect("inlined", found.get("turn_inline", {}).get("inlined"), list(found)[:5])
     expect("source", found["turn_inline"].get("file", "").endswith("profile_target.c"), found["turn_inline"])
@@ -110,27 +112,27 @@ def test_waits():
 
 
 def test_processes():
-    d = profile("--threshold", "0", "--", FP, "exec", NO_FP, "spin", "300")
-    expect("another program is executed", share(d, "descend") > 60, list(functions(d))[:5])
+    d = collapsed("--", FP, "exec", NO_FP, "spin", "300")
+    expect("another program is executed", share(d, "descend") > 60, d[:5])
     done = run(BRISK, "profile", "--", FP, "die", "100", check=False)
     expect("a program that dies", done.returncode == 1 and "signal 9" in done.stderr and "hot_part" in done.stderr, done.stderr)
-    d = profile("--threshold", "0", "--", FP, "threads", "200")
-    expect("threads", d["cpu_seconds"] > 0.55 and share(d, "run_thread") > 80, d["cpu_seconds"])
-    d = profile("--threshold", "0", "--", FP, "jit", "200")
-    expect("code made at run time", share(d, "made_at_run_time") > 80, list(functions(d))[:5])
+    d = collapsed("--", FP, "threads", "200")
+    expect("threads", sum(v for _, v in d) > 0.55e9 and share(d, "run_thread") > 80, d[:5])
+    d = collapsed("-F", "499", "--", FP, "jit", "200")
+    expect("code made at run time", share(d, "made_at_run_time") > 80, d[:5])
     for name in pathlib.Path("/tmp").glob("perf-*.map"):
         if "made_at_run_time" in name.read_text():
             name.unlink()
     child = subprocess.Popen([NO_FP, "spin", "60000"])
     time.sleep(0.1)
-    d = profile("--threshold", "0", "--pid", child.pid, "--duration", "400ms")
-    expect("a process that runs", share(d, "hot_part") > 40, list(functions(d))[:5])
-    threading = subprocess.Popen([BRISK, "profile", "--json", "--pid", str(child.pid)], stdout=subprocess.PIPE, text=True)
+    d = collapsed("-F", "499", "--pid", child.pid, "--duration", "400ms")
+    expect("a process that runs", share(d, "hot_part") > 40, d[:5])
+    other = subprocess.Popen([BRISK, "profile", "--json", "-F", "499", "--pid", str(child.pid)], stdout=subprocess.PIPE, text=True)
     time.sleep(0.4)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    out, _ = threading.communicate(timeout=20)
-    expect("a process that is killed meanwhile", share(json.loads(out), "hot_part") > 40, out[:300])
+    out, _ = other.communicate(timeout=20)
+    expect("a process that is killed meanwhile", functions(json.loads(out)).get("turn_inline"), out[:300])
     done = run(BRISK, "profile", "--duration", "300ms", "--", FP, "spin", "60000", check=False)
     expect("a duration ends the command", done.returncode == 0 and "hot_part" in done.stderr, done.stderr)
 
@@ -161,8 +163,8 @@ def test_damaged_debug_information(folder):
             f.seek(int(offset, 16))
             f.write(os.urandom(int(size, 16)))
     broken.chmod(0o755)
-    d = profile("--threshold", "0", "--", broken, "spin", "200")
-    expect("broken DWARF", found and share(d, "hot_part") > 40, list(functions(d))[:5])
+    d = collapsed("--", broken, "spin", "200")
+    expect("broken DWARF", found and share(d, "hot_part") > 40, d[:5])
 
 
 def test_formats(folder):
