@@ -11,10 +11,11 @@
  * Order when reading all: subscribed first, then "v", then the counters: what is bumped meanwhile is
  * heard, and values are only ever raised, so that hearing and reading may overlap.
  *
- * How the mirror knows that it has heard everything: each bump gets a number from "v".  `base` is
- * what "v" was at the last reading, `seen` how many bumps with a number above it were heard or made
- * here.  Complete means base + seen == v; between a bump and its message that is not so for a
- * moment, hence "twice in a row, with the same v".
+ * How the mirror knows that it has heard everything: each bump gets a number from "v".  All up to
+ * `base` were heard, made here, or read; `ahead` are those heard beyond a gap.  A gap is usual for a
+ * moment, between a bump and its message; one that the next beat still finds is a message that was
+ * lost.  What "v" was one beat before is therefore known to be complete or not, however many bumps
+ * come in between.
  */
 #include "engine/tier_redis_events.h"
 
@@ -121,35 +122,53 @@ static brisk_err all_told(redis_events *events, uint64_t v)
     return BRISK_OK;
 }
 
-/* Ask whether anything was missed.  `suspect` is the "v" of the last time, when it did not fit. */
-static brisk_err beat(redis_events *events, uint64_t *suspect)
+/* What Redis said a beat ago and the mirror did not know yet; v == 0: it knew everything. */
+typedef struct doubt {
+    uint64_t v;
+    uint64_t clears; /* Redis's count of them */
+    uint64_t mine;   /* and the mirror's */
+    uint64_t asked_ns;
+} doubt;
+
+static brisk_err start_again(redis_events *events, uint64_t asked_ns)
 {
-    uint64_t asked_ns = brisk_clock_now_ns(NULL);
-    uint64_t v[2];
-    if (redis_events_ask(events, v) != BRISK_OK) {
-        return BRISK_OK; /* not in sync for a while; the channel may be fine */
-    }
-    redis_events_lock(events);
-    bool complete =
-        events->base + events->seen == v[0] && redis_mirror_read(events, COUNTER_CLEAR) == v[1];
-    bool lost = v[0] < events->known;
-    redis_events_unlock(events);
-    complete = complete && !lost;
-    if (complete) {
-        *suspect = 0;
-        atomic_store_explicit(&events->synced_ns, asked_ns, memory_order_release);
-        return all_told(events, v[0]);
-    }
-    bool again = *suspect == v[0] + 1;
-    *suspect = again ? 0 : v[0] + 1;
-    if (!again) {
-        return BRISK_OK;
-    }
     atomic_store_explicit(&events->synced_ns, 0, memory_order_release);
     brisk_err err = redis_events_reload(events);
     if (err == BRISK_OK) {
         atomic_store_explicit(&events->synced_ns, asked_ns, memory_order_release);
     }
+    return err;
+}
+
+/* Ask whether anything was missed. */
+static brisk_err beat(redis_events *events, doubt *last)
+{
+    redis_events_lock(events);
+    uint64_t known = events->known; /* before Redis is asked: it has at least as many */
+    redis_events_unlock(events);
+    doubt now = {.asked_ns = brisk_clock_now_ns(NULL)};
+    uint64_t v[2];
+    if (redis_events_ask(events, v) != BRISK_OK) {
+        return BRISK_OK; /* not in sync for a while; the channel may be fine */
+    }
+    now.v = v[0];
+    now.clears = v[1];
+    redis_events_lock(events);
+    now.mine = redis_mirror_read(events, COUNTER_CLEAR);
+    bool lost = now.v < known ||
+                (last->v != 0 &&
+                 (events->base < last->v || now.mine < last->clears || now.clears < last->mine));
+    bool complete = events->base >= now.v && now.mine == now.clears;
+    redis_events_unlock(events);
+    const doubt *sure = complete ? &now : last;
+    brisk_err err = BRISK_OK;
+    if (lost) {
+        err = start_again(events, now.asked_ns);
+    } else if (complete || last->v != 0) {
+        atomic_store_explicit(&events->synced_ns, sure->asked_ns, memory_order_release);
+        err = all_told(events, sure->v);
+    }
+    *last = lost || complete ? (doubt){0} : now;
     return err;
 }
 
@@ -167,12 +186,12 @@ static brisk_err follow(redis_events *events, redis_link *link)
     }
     atomic_store_explicit(&events->synced_ns, began_ns, memory_order_release);
     set_state(events, EVENTS_SYNCED, BRISK_OK);
-    uint64_t suspect = 0;
+    doubt last = {0};
     uint64_t next_ns = 0;
     while (err == BRISK_OK && !redis_events_stopping(events)) {
         uint64_t now = brisk_clock_now_ns(NULL);
         if (now >= next_ns) {
-            err = beat(events, &suspect);
+            err = beat(events, &last);
             next_ns = now + beat_ns;
         } else {
             err = redis_link_listen(link, &l.call, next_ns);
@@ -626,6 +645,7 @@ brisk_err redis_events_start(const redis_events_opts *opts, redis_events **ret)
         .router = opts->router,
         .timeout_ns = opts->timeout_ns,
         .prefixes = BRISK_VEC_INIT(alloc),
+        .ahead = BRISK_VEC_INIT(alloc),
     };
     pthread_condattr_t attr;
     int failed = pthread_mutex_init(&events->lock, NULL);
@@ -661,6 +681,7 @@ void redis_events_stop(redis_events *events)
         (void)munmap(events->counters, COUNTERS * sizeof *events->counters);
     }
     BRISK_VEC_DEINIT(&events->prefixes);
+    BRISK_VEC_DEINIT(&events->ahead);
     (void)pthread_cond_destroy(&events->changed);
     (void)pthread_mutex_destroy(&events->lock);
     (void)pthread_mutex_destroy(&events->tell_lock);

@@ -11,7 +11,7 @@
 
 #include "base/assert.h"
 
-enum { PREFIXES_MAX = 1 << 17 };
+enum { PREFIXES_MAX = 1 << 17, AHEAD_MAX = 4096 };
 
 void redis_events_lock(redis_events *events)
 {
@@ -137,11 +137,58 @@ bool redis_take_number(resp_bytes *text, int base, uint64_t *ret)
     return true;
 }
 
+/* Those that follow `base` without a gap are no longer ahead. */
+static void close_gap(redis_events *events)
+{
+    size_t done = 0;
+    while (done < events->ahead.count && events->ahead.items[done] <= events->base + 1) {
+        uint64_t number = events->ahead.items[done++];
+        events->base = number > events->base ? number : events->base;
+    }
+    events->ahead.count -= done;
+    memmove(events->ahead.items, events->ahead.items + done,
+            events->ahead.count * sizeof *events->ahead.items);
+}
+
+/* Into its place; one that finds none is a gap for ever, which a beat notices. */
+static void keep_ahead(redis_events *events, uint64_t number)
+{
+    size_t at = events->ahead.count;
+    while (at > 0 && events->ahead.items[at - 1] > number) {
+        at--;
+    }
+    bool twice = at > 0 && events->ahead.items[at - 1] == number;
+    if (twice || events->ahead.count >= AHEAD_MAX || !BRISK_VEC_PUSH(&events->ahead, number)) {
+        return;
+    }
+    memmove(events->ahead.items + at + 1, events->ahead.items + at,
+            (events->ahead.count - 1 - at) * sizeof *events->ahead.items);
+    events->ahead.items[at] = number;
+}
+
 void redis_events_count(redis_events *events, uint64_t number)
 {
     redis_events_lock(events);
-    events->seen += number > events->base ? 1 : 0;
     events->known = number > events->known ? number : events->known;
+    if (number == events->base + 1) {
+        events->base = number;
+        if (events->ahead.count != 0) {
+            close_gap(events);
+        }
+    } else if (number > events->base) {
+        keep_ahead(events, number);
+    }
+    redis_events_unlock(events);
+}
+
+void redis_events_count_to(redis_events *events, uint64_t number, bool anew)
+{
+    redis_events_lock(events);
+    events->base = number;
+    events->ahead.count = anew ? 0 : events->ahead.count;
+    if (events->ahead.count != 0) {
+        close_gap(events);
+    }
     redis_events_unlock(events);
 }
 

@@ -60,10 +60,10 @@ struct redis_events {
     bool stop;
     events_state state;
     brisk_err why;
-    redis_link *link; /* of the thread, so that stop can break it */
-    uint64_t base;
-    uint64_t seen;
-    uint64_t known; /* the highest number of a bump that we know of */
+    redis_link *link;          /* of the thread, so that stop can break it */
+    uint64_t base;             /* all bumps up to this number are known */
+    BRISK_VEC(uint64_t) ahead; /* those above it, behind a gap; in order */
+    uint64_t known;            /* the highest number of a bump that we know of */
     BRISK_VEC(redis_prefix) prefixes;
     pthread_mutex_t tell_lock; /* what follows */
     brisk_bump_fn fn;
@@ -86,8 +86,10 @@ bool redis_mirror_raise(redis_events *events, uint32_t index, uint64_t value);
 bool redis_mirror_prefix(redis_events *events, const redis_prefix *prefix);
 void redis_mirror_forget(redis_events *events); /* all prefixes */
 brisk_bump redis_bump_of(const redis_prefix *prefix);
-/* One of the bumps after the last reload, by its number. */
+/* This bump is known. */
 void redis_events_count(redis_events *events, uint64_t number);
+/* All up to this number are: they were read.  `anew`: Redis has lost some, and numbers come again. */
+void redis_events_count_to(redis_events *events, uint64_t number, bool anew);
 
 /* The next word of a text as a number; *text moves behind it and the blank. */
 bool redis_take_number(resp_bytes *text, int base, uint64_t *ret);

@@ -176,11 +176,8 @@ static brisk_err restore_counter(redis_events *events, uint32_t index)
 }
 
 /* Redis has lost bumps, and with them whatever it knew: all counters go above what anybody saw. */
-static brisk_err restore_all(redis_events *events, scan *s, uint64_t v)
+static brisk_err restore_all(redis_events *events, scan *s, uint64_t v, uint64_t known)
 {
-    redis_events_lock(events);
-    uint64_t known = events->known;
-    redis_events_unlock(events);
     for (uint32_t i = 0; v < known && i < COUNTERS && !s->bad; i++) {
         if (redis_mirror_read(events, i) != 0) {
             add_lost(s, i);
@@ -419,15 +416,15 @@ brisk_err redis_events_catch_up(redis_events *events, uint64_t v)
 
 brisk_err redis_events_reload(redis_events *events)
 {
+    redis_events_lock(events);
+    uint64_t known = events->known; /* before Redis is asked: what comes later is no loss of its */
+    redis_events_unlock(events);
     uint64_t v[2];
     brisk_err err = redis_events_ask(events, v);
     if (err != BRISK_OK) {
         return err;
     }
-    redis_events_lock(events);
-    events->base = v[0];
-    events->seen = 0;
-    redis_events_unlock(events);
+    redis_events_count_to(events, v[0], v[0] < known);
     (void)pthread_mutex_lock(&events->tell_lock);
     events->behind = true;
     (void)pthread_mutex_unlock(&events->tell_lock);
@@ -442,7 +439,7 @@ brisk_err redis_events_reload(redis_events *events)
         err = scan_counters(events, &s);
     }
     if (err == BRISK_OK) {
-        err = restore_all(events, &s, v[0]);
+        err = restore_all(events, &s, v[0], known);
     }
     BRISK_VEC_DEINIT(&s.lost);
     atomic_fetch_add_explicit(&events->reloads, 1, memory_order_relaxed);

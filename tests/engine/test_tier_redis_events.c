@@ -244,6 +244,35 @@ static void test_missed_bumps_are_found(void **state)
     CHECK(count_of(&a, &a.slots) == 1 && a.last_slot == 42);
 }
 
+/* A message that is lost while others keep coming: the gap is found, and everything up to it read. */
+static void test_a_gap_among_many_bumps_is_found(void **state)
+{
+    (void)state;
+    flush();
+    char url[128];
+    ears a;
+    ears b;
+    char line[64];
+    url_of(&server, "redis://", url);
+    BRISK_CLEANUP(brisk_tier_destroy) brisk_tier *one = open_listening(&a, url, 0);
+    BRISK_CLEANUP(brisk_tier_destroy) brisk_tier *two = open_listening(&b, url, 0);
+    redis_server_ask(&server, "HINCRBY 'brisk!gen' 9 1", line, sizeof line);
+    redis_server_ask(&server, "ZADD 'brisk!log' GT 1 S9", line, sizeof line);
+    redis_server_ask(&server, "HINCRBY 'brisk!gen' v 1", line, sizeof line);
+    uint32_t refused = 0;
+    for (int i = 0; i < 200; i++) { /* 3 s, a bump in each; a view lasts one */
+        CHECK_OK(one->ops->bump(one, &(brisk_bump){.kind = BRISK_BUMP_SLOT, .slot = 7}));
+        uint64_t value;
+        uint32_t slot = 9;
+        bool late = i > 120;
+        brisk_err err = two->ops->generations(two, &slot, 1, &value);
+        refused += late && (err != BRISK_OK || value != 1) ? 1 : 0;
+        redis_server_sleep(15);
+    }
+    CHECK_U64(refused, <, 40); /* before: all 79 */
+    wait_generation(two, 7, 200);
+}
+
 static void test_garbage_on_the_channel_is_harmless(void **state)
 {
     (void)state;
@@ -446,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_keys_that_change_are_told),
         cmocka_unit_test(test_late_comers_learn_everything),
         cmocka_unit_test(test_missed_bumps_are_found),
+        cmocka_unit_test(test_a_gap_among_many_bumps_is_found),
         cmocka_unit_test(test_garbage_on_the_channel_is_harmless),
         cmocka_unit_test(test_after_a_lost_connection_the_logs_tell),
         cmocka_unit_test(test_a_server_that_forgets_is_reminded),
