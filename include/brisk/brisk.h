@@ -8,6 +8,7 @@
 #include <brisk/arena.h>
 #include <brisk/background.h>
 #include <brisk/base.h>
+#include <brisk/bench.h>
 #include <brisk/cache.h>
 #include <brisk/cache_sim.h>
 #include <brisk/clock.h>

@@ -116,6 +116,8 @@ void cli_check_environment(FILE *out, const brisk_knobs *knobs);
 
 void cli_print_usage(FILE *out, const char *group, const brisk_command *command);
 void cli_print_command(FILE *out, const char *group, const brisk_command *command);
+/** What else a module with a command of its own name can do; `group` may be NULL. */
+void cli_print_more_commands(FILE *out, const cli_group *group, const brisk_command *own);
 void cli_print_group(FILE *out, const cli_group *group);
 void cli_print_overview(FILE *out, cli_catalog catalog);
 /** Help on `words` ("rom", "apply"), or the overview when there are none. */

@@ -242,8 +242,7 @@ static const cli_group *group_of_module(cli_state *cli, const char *name)
     return group;
 }
 
-/** What else a module with a command of its own name can do. */
-static void print_more_commands(FILE *out, const cli_group *group, const brisk_command *own)
+void cli_print_more_commands(FILE *out, const cli_group *group, const brisk_command *own)
 {
     bool titled = false;
     for (uint32_t i = 0; group != NULL && i < group->command_count; i++) {
@@ -282,7 +281,7 @@ brisk_exit cli_help(cli_state *cli, FILE *out, int count, char *const *words)
     }
     if (top != NULL && (count == 1 || group == NULL)) {
         cli_print_command(out, NULL, top);
-        print_more_commands(out, group, top);
+        cli_print_more_commands(out, group, top);
         return BRISK_EXIT_OK;
     }
     if (group == NULL) {

@@ -89,8 +89,14 @@ static brisk_exit run_module(cli_state *cli, int argc, char **argv)
         return run_group(cli, &group, argc, argv);
     }
     const brisk_command *other = argc > 1 ? cli_find_command(&group, argv[1]) : NULL;
-    return other != NULL && other != own ? cli_invoke(cli, group.name, other, argc - 2, argv + 2)
-                                         : cli_invoke(cli, NULL, own, argc - 1, argv + 1);
+    if (other != NULL && other != own) {
+        return cli_invoke(cli, group.name, other, argc - 2, argv + 2);
+    }
+    brisk_exit status = cli_invoke(cli, NULL, own, argc - 1, argv + 1);
+    if (cli->help) {
+        cli_print_more_commands(stdout, &group, own);
+    }
+    return status;
 }
 
 static brisk_exit dispatch(cli_state *cli, int argc, char **argv)

@@ -222,6 +222,26 @@ if command -v valgrind >/dev/null; then
     expect_json "abs(d['benchmarks'][1]['baseline']['instruction_change']) < 0.001"
 fi
 
+# The standard suite: every part is there, nothing is left behind, it can be kept and compared.
+mkdir "tmp dir"
+TMPDIR="$work/tmp dir"; export TMPDIR
+run bench --comprehensive --duration 600ms --json --save suite
+expect_status 0; expect_err ""
+expect_json "{b['name'].split(':')[0] for b in d['benchmarks']} >= {'cache', 'executor', 'io', 'brisk'}"
+expect_json "all(b['runs'] >= 2 and b['median_ns'] > 0 for b in d['benchmarks'])"
+case "$out" in *'"rom: info"'*)
+    expect_json "any(b['name'].startswith('rom: apply') for b in d['benchmarks'])" ;;
+esac
+[ -z "$(ls "$TMPDIR")" ] || fail "something is left of the suite"
+run bench --comprehensive --duration 600ms --baseline suite
+expect_status 0; expect_out_like "standard suite, brisk *against the baseline*cache: memory hit, 256 B *"
+run bench --comprehensive true
+expect_status 2; expect_err "brisk: bench: --comprehensive takes no command"
+TMPDIR=/nowhere
+run bench --comprehensive --duration 100ms
+expect_status 1; expect_out ""; expect_err_like "brisk: bench: /nowhere/*"
+unset TMPDIR
+
 # Targets.
 run bench version --runs 2 --target 1h
 expect_status 0; expect_out_like "*target 3600 s: met by the median"

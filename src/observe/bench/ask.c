@@ -115,7 +115,7 @@ brisk_exit bench_ask_read_limits(bench_ask *ask)
     return BRISK_EXIT_OK;
 }
 
-brisk_exit bench_ask_read(bench_ask *ask)
+brisk_exit bench_ask_read(bench_ask *ask, bool commands)
 {
     const brisk_invocation *invocation = ask->invocation;
     const brisk_option_value *values = invocation->values;
@@ -124,7 +124,7 @@ brisk_exit bench_ask_read(bench_ask *ask)
     if (status == BRISK_EXIT_OK) {
         status = bench_ask_read_limits(ask);
     }
-    if (status != BRISK_EXIT_OK) {
+    if (status != BRISK_EXIT_OK || !commands) {
         return status;
     }
     if (invocation->argc == 0) {

@@ -119,8 +119,8 @@ brisk_exit bench_ask_open(bench_ask *ask);
 void bench_ask_close(bench_ask *ask);
 /** Read --min-effect and what has no option. */
 brisk_exit bench_ask_read_limits(bench_ask *ask);
-/** Read the shared options, and the commands. */
-brisk_exit bench_ask_read(bench_ask *ask);
+/** Read the shared options, and the commands where there are to be some. */
+brisk_exit bench_ask_read(bench_ask *ask, bool commands);
 /** Is it good as a name of something kept? */
 brisk_exit bench_ask_name(const bench_ask *ask, const char *name);
 /** Measure; without a single run it is a failure.  *ret has no name yet. */

@@ -12,6 +12,7 @@
 #include <brisk/version.h>
 
 #include "observe/bench/ask.h"
+#include "observe/bench/suite.h"
 
 enum { EXPORTS = 3 };
 
@@ -116,7 +117,9 @@ static brisk_exit report(const bench_ask *ask, bench_record *now, const bench_re
                       .target_ns = target->set ? target->number : 0,
                       .shell = ask->request.shell,
                       .stopped_by = stopped_by};
-    brisk_exit status = bench_ask_compare(ask, &r);
+    /* The cases of the suite are no rivals of each other. */
+    bool rivals = !invocation->values[OPTION_COMPREHENSIVE].set || before != NULL;
+    brisk_exit status = rivals ? bench_ask_compare(ask, &r) : BRISK_EXIT_OK;
     if (status != BRISK_EXIT_OK) {
         return status;
     }
@@ -134,6 +137,8 @@ static brisk_exit report(const bench_ask *ask, bench_record *now, const bench_re
     }
     if (invocation->values[OPTION_JSON].set) {
         status = bench_print_json(invocation->out, &r);
+    } else if (invocation->values[OPTION_COMPREHENSIVE].set) {
+        suite_print(invocation->out, &r);
     } else {
         bench_print_text(invocation->out, &r);
     }
@@ -149,7 +154,12 @@ static brisk_exit prepare(bench_ask *ask, bench_record *before)
     const brisk_invocation *invocation = ask->invocation;
     const brisk_option_value *target = &invocation->values[OPTION_TARGET];
     const brisk_option_value *baseline = &invocation->values[OPTION_BASELINE];
-    brisk_exit status = bench_ask_read(ask);
+    bool comprehensive = invocation->values[OPTION_COMPREHENSIVE].set;
+    if (comprehensive && invocation->argc > 0) {
+        (void)fputs("brisk: bench: --comprehensive takes no command\n", invocation->err);
+        return BRISK_EXIT_USAGE;
+    }
+    brisk_exit status = bench_ask_read(ask, !comprehensive);
     if (status == BRISK_EXIT_OK && invocation->values[OPTION_SAVE].set) {
         status = bench_ask_name(ask, invocation->values[OPTION_SAVE].text);
     }
@@ -176,7 +186,9 @@ static brisk_exit measure(bench_ask *ask)
     int stopped_by = 0;
     brisk_exit status = prepare(ask, &before);
     if (status == BRISK_EXIT_OK) {
-        status = bench_ask_measure(ask, &now, &stopped_by);
+        status = ask->invocation->values[OPTION_COMPREHENSIVE].set
+                     ? suite_measure(ask, &now, &stopped_by)
+                     : bench_ask_measure(ask, &now, &stopped_by);
     }
     if (status != BRISK_EXIT_OK) {
         return status;

@@ -298,7 +298,7 @@ static brisk_exit run_asked(bench_ask *ask)
         ask->invocation = &invocation;
     }
     if (status == BRISK_EXIT_OK) {
-        status = bench_ask_read(ask);
+        status = bench_ask_read(ask, true);
     }
     if (status == BRISK_EXIT_OK) {
         status = read_fail_on(ask);

@@ -14,7 +14,12 @@ static void put_series(brisk_json *json, const char *key, const double *values, 
 {
     brisk_json_array_begin(json, key);
     for (uint32_t i = 0; i < count; i++) {
-        brisk_json_u64(json, NULL, (uint64_t)values[i]);
+        /* Fractions matter for small functions only. */
+        if (values[i] < 1e6) {
+            brisk_json_double(json, NULL, values[i]);
+        } else {
+            brisk_json_u64(json, NULL, (uint64_t)values[i]);
+        }
     }
     brisk_json_array_end(json);
 }
