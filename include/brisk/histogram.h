@@ -42,7 +42,8 @@ typedef struct brisk_histogram_shard_ {
     uint64_t max_;
     uint64_t lost_;
     uint64_t *groups_[BRISK_HISTOGRAM_GROUPS_];
-    uint64_t pad_[2];
+    uint64_t waiting_; /* a value not in the buckets yet; while rounds_ is not 0 */
+    uint64_t rounds_;  /* odd while waiting_ moves into the buckets */
 } brisk_histogram_shard_;
 
 /** Created by brisk_histogram_create or a registry; fields are private. */
@@ -112,7 +113,41 @@ static inline void brisk_histogram_record(brisk_histogram *histogram, uint64_t v
         __atomic_store_n(&shard->max_, value, __ATOMIC_RELAXED);
     }
 }
+
+/**
+ * As record, for values that come straight from the processor's counter.  Reading that counter waits until the
+ * addresses of all stores before are known (measured: 7 ns of a tracked scope), and the address of a bucket
+ * depends on the value.  So the value waits in the shard, and the one before it goes to its bucket; whoever
+ * reads counts both.
+ */
+static inline void brisk_histogram_record_later(brisk_histogram *histogram, uint64_t value)
+{
+#    if defined(__x86_64__)
+    brisk_histogram_shard_ *shard =
+        __atomic_load_n(&histogram->shards_[brisk_thread_slot_], __ATOMIC_RELAXED);
+    uint64_t rounds;
+    if (__builtin_expect(shard == NULL, 0)) {
+        brisk_histogram_record_slowly(histogram, value);
+        return;
+    }
+    /* Stores become visible in this order (x86): a reader sees an odd number, or both values once. */
+    rounds = __atomic_load_n(&shard->rounds_, __ATOMIC_RELAXED);
+    __atomic_store_n(&shard->rounds_, rounds + 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler keeps the order, too */
+    if (__builtin_expect(rounds != 0, 1)) {
+        brisk_histogram_record(histogram, __atomic_load_n(&shard->waiting_, __ATOMIC_RELAXED));
+    }
+    __atomic_store_n(&shard->waiting_, value, __ATOMIC_RELEASE);
+    __atomic_store_n(&shard->rounds_, rounds + 2, __ATOMIC_RELEASE);
+#    else
+    brisk_histogram_record(histogram, value);
+#    endif
+}
 #else
+static inline void brisk_histogram_record_later(brisk_histogram *histogram, uint64_t value)
+{
+    brisk_histogram_record_slowly(histogram, value);
+}
 static inline void brisk_histogram_record(brisk_histogram *histogram, uint64_t value)
 {
     brisk_histogram_record_slowly(histogram, value);

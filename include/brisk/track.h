@@ -165,7 +165,7 @@ static inline void brisk_track_finish(brisk_track *track, brisk_outcome outcome,
         return;
     }
     if (operation->time_ != NULL) {
-        brisk_histogram_record(operation->time_, ns);
+        brisk_histogram_record_later(operation->time_, ns);
     }
     if (outcome != BRISK_OUTCOME_OK || track->detail_ != NULL || ret != NULL) {
         brisk_track_close_(track, ns, outcome, ret);

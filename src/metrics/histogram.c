@@ -10,6 +10,7 @@
  * Invariant: shards_[0] is NULL, so that brisk_histogram_record sends a thread without number here.
  */
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -168,6 +169,8 @@ void brisk_histogram_record_slowly(brisk_histogram *histogram, uint64_t value)
 typedef struct merged {
     uint64_t count;
     metrics_u128 estimate; /* of the sum */
+    uint32_t index; /* of the value that waits, and what its bucket held when it was merged */
+    uint64_t seen;
 } merged;
 
 static void merge_group(const uint64_t *group, uint32_t first,
@@ -175,13 +178,76 @@ static void merge_group(const uint64_t *group, uint32_t first,
                         merged *into)
 {
     for (uint32_t i = 0; i < GROUP; i++) {
-        uint64_t count = __atomic_load_n(&group[i], __ATOMIC_RELAXED);
+        uint64_t count = __atomic_load_n(&group[i], __ATOMIC_ACQUIRE);
         if (count != 0) {
             add(ctx, first + i, count);
             into->count += count;
             into->estimate += metrics_hist_estimate(BRISK_HISTOGRAM_BITS, first + i, count);
+            into->seen = first + i == into->index ? count : into->seen;
         }
     }
+}
+
+/* A value that waits (brisk_histogram_record_later), and what its bucket held meanwhile. */
+typedef struct waiting {
+    bool is_there;
+    uint64_t value;
+    uint32_t index;
+    uint64_t before;
+} waiting;
+
+static waiting read_waiting(const brisk_histogram_shard_ *shard)
+{
+    enum { TRIES = 1000 }; /* its thread may have lost the processor half-way: then without */
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t rounds = __atomic_load_n(&shard->rounds_, __ATOMIC_ACQUIRE);
+        if (rounds == 0) {
+            break;
+        }
+        waiting w = {.is_there = true,
+                     .value = __atomic_load_n(&shard->waiting_, __ATOMIC_ACQUIRE)};
+        w.index = brisk_hist_index(BRISK_HISTOGRAM_BITS, w.value);
+        const uint64_t *group = __atomic_load_n(&shard->groups_[w.index / GROUP], __ATOMIC_ACQUIRE);
+        w.before = group != NULL ? __atomic_load_n(&group[w.index % GROUP], __ATOMIC_ACQUIRE) : 0;
+        if (rounds % 2 == 0 && __atomic_load_n(&shard->rounds_, __ATOMIC_RELAXED) == rounds) {
+            return w;
+        }
+    }
+    return (waiting){.index = UINT32_MAX};
+}
+
+/*
+ * All of a shard.  The value that waited when this began is in its bucket by now exactly when that held
+ * more at its turn than before: of two equal values the one that waited goes there first.
+ */
+static metrics_u128 merge_shard(const brisk_histogram_shard_ *shard,
+                                void (*add)(void *ctx, uint32_t index, uint64_t count), void *ctx,
+                                brisk_histogram_sums *ret)
+{
+    waiting w = read_waiting(shard);
+    merged part = {.index = w.index};
+    for (uint32_t g = 0; g < BRISK_HISTOGRAM_GROUPS_; g++) {
+        const uint64_t *group = __atomic_load_n(&shard->groups_[g], __ATOMIC_ACQUIRE);
+        if (group != NULL) {
+            merge_group(group, g * GROUP, add, ctx, &part);
+        }
+    }
+    uint64_t sum = __atomic_load_n(&shard->sum_, __ATOMIC_RELAXED);
+    uint64_t min = __atomic_load_n(&shard->min_, __ATOMIC_RELAXED);
+    uint64_t max = __atomic_load_n(&shard->max_, __ATOMIC_RELAXED);
+    metrics_u128 total = sum != UINT64_MAX ? sum : part.estimate;
+    if (w.is_there && part.seen == w.before) {
+        add(ctx, w.index, 1);
+        part.count++;
+        total += w.value;
+        min = w.value < min ? w.value : min;
+        max = w.value > max ? w.value : max;
+    }
+    ret->count += part.count;
+    ret->lost += __atomic_load_n(&shard->lost_, __ATOMIC_RELAXED);
+    ret->min = min < ret->min ? min : ret->min;
+    ret->max = max > ret->max ? max : ret->max;
+    return total;
 }
 
 metrics_u128 metrics_histogram_walk(const brisk_histogram *histogram,
@@ -198,21 +264,7 @@ metrics_u128 metrics_histogram_walk(const brisk_histogram *histogram,
         if (shard == NULL) {
             continue;
         }
-        merged part = {0};
-        for (uint32_t g = 0; g < BRISK_HISTOGRAM_GROUPS_; g++) {
-            const uint64_t *group = __atomic_load_n(&shard->groups_[g], __ATOMIC_ACQUIRE);
-            if (group != NULL) {
-                merge_group(group, g * GROUP, add, ctx, &part);
-            }
-        }
-        uint64_t sum = __atomic_load_n(&shard->sum_, __ATOMIC_RELAXED);
-        uint64_t min = __atomic_load_n(&shard->min_, __ATOMIC_RELAXED);
-        uint64_t max = __atomic_load_n(&shard->max_, __ATOMIC_RELAXED);
-        total += sum != UINT64_MAX ? sum : part.estimate;
-        ret->count += part.count;
-        ret->lost += __atomic_load_n(&shard->lost_, __ATOMIC_RELAXED);
-        ret->min = min < ret->min ? min : ret->min;
-        ret->max = max > ret->max ? max : ret->max;
+        total += merge_shard(shard, add, ctx, ret);
     }
     ret->min = ret->min > ret->max ? ret->max : ret->min; /* nothing, or a first value half seen */
     ret->sum = (double)total;

@@ -147,6 +147,77 @@ static void test_numbers_come_back(void **state)
     CHECK_U64(metrics_slot(), ==, mine);
 }
 
+/* A value that waits for the next one is counted as the others, wherever the writer stands. */
+static void test_waiting_values_are_counted(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_histogram_destroy) brisk_histogram *histogram = NULL;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *hist = NULL;
+    CHECK_OK(brisk_histogram_create(NULL, &histogram));
+    CHECK_OK(brisk_hist_create(NULL, &hist));
+    static const uint64_t values[] = {1000, 1000, 5, 0, 70000, 70000, 70000};
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        brisk_histogram_record_later(histogram, values[i]);
+        sum += values[i];
+        brisk_histogram_sums sums;
+        brisk_hist_reset(hist);
+        CHECK_OK(brisk_histogram_read(histogram, hist, &sums));
+        CHECK_U64(sums.count, ==, i + 1);
+        CHECK_U64(brisk_hist_count(hist), ==, i + 1);
+        CHECK_U64((uint64_t)sums.sum, ==, sum);
+        CHECK_U64(sums.max, ==, i < 4 ? 1000 : 70000);
+        CHECK_U64(sums.min, ==, i < 2 ? 1000 : i == 2 ? 5 : 0);
+        CHECK_U64(brisk_hist_count_to(hist, values[i]), >=, 1);
+    }
+    brisk_histogram_record(histogram, 3); /* both ways together */
+    brisk_histogram_sums sums;
+    CHECK_OK(brisk_histogram_read(histogram, NULL, &sums));
+    CHECK_U64(sums.count, ==, 8);
+}
+
+typedef struct later {
+    brisk_histogram *histogram;
+    _Atomic uint64_t done;
+} later;
+
+enum { LATER = 200000 };
+
+static void record_later(void *ctx)
+{
+    later *l = ctx;
+    for (uint64_t i = 0; i < LATER; i++) {
+        brisk_histogram_record_later(l->histogram, i % 3); /* often equal ones */
+        atomic_store_explicit(&l->done, i + 1, memory_order_release);
+    }
+}
+
+/* A reader beside the writer: never less than was recorded when it began, nor more than when it ended. */
+static void test_reading_beside_a_writer(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_histogram_destroy) brisk_histogram *histogram = NULL;
+    CHECK_OK(brisk_histogram_create(NULL, &histogram));
+    later l = {.histogram = histogram};
+    brisk_thread thread;
+    CHECK_OK(brisk_thread_start(&thread, &(brisk_thread_opts){.run = record_later, .ctx = &l}));
+    uint64_t before = 0;
+    uint64_t missing = 0;
+    uint64_t reads = 0;
+    while (before < LATER) {
+        brisk_histogram_sums sums;
+        before = atomic_load_explicit(&l.done, memory_order_acquire);
+        CHECK_OK(brisk_histogram_read(histogram, NULL, &sums));
+        uint64_t after = atomic_load_explicit(&l.done, memory_order_acquire);
+        CHECK_U64(sums.count, <=, after + 1); /* recorded, not yet told */
+        CHECK_U64(sums.count + 1, >=, before);
+        missing += sums.count < before ? 1 : 0; /* the writer lost its processor half-way */
+        reads++;
+    }
+    brisk_thread_join(&thread);
+    CHECK_U64(missing * 10, <=, reads + 10);
+}
+
 static void test_nothing_recorded(void **state)
 {
     (void)state;
@@ -218,6 +289,8 @@ int main(void)
         cmocka_unit_test(test_quantiles_against_exact_ones),
         cmocka_unit_test(test_nothing_is_lost_between_threads),
         cmocka_unit_test(test_numbers_come_back),
+        cmocka_unit_test(test_waiting_values_are_counted),
+        cmocka_unit_test(test_reading_beside_a_writer),
         cmocka_unit_test(test_nothing_recorded),
         cmocka_unit_test(test_a_sum_past_64_bits_is_estimated),
         cmocka_unit_test(test_every_allocation_may_fail),
