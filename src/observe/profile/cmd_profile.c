@@ -20,6 +20,8 @@ enum {
 static const brisk_option options[PROF_OPTION_COUNT] = {
     [PROF_OPTION_CPU] = {.name = "cpu",
                          .summary = "where processor time goes (what is done anyway)"},
+    [PROF_OPTION_IO] = {.name = "io",
+                        .summary = "system calls and files that time and bytes go to, too"},
     [PROF_OPTION_PID] = {.name = "pid",
                          .letter = 'p',
                          .type = BRISK_OPTION_U64,
@@ -175,7 +177,7 @@ static brisk_exit tell_end(const brisk_invocation *in, const prof_session_opts *
     return so_far;
 }
 
-static brisk_exit record(const brisk_invocation *in, const prof_session_opts *opts)
+static brisk_exit record(const brisk_invocation *in, prof_session_opts *opts)
 {
     prof_model *base = NULL;
     if (in->values[PROF_OPTION_DIFF].set) {
@@ -185,12 +187,20 @@ static brisk_exit record(const brisk_invocation *in, const prof_session_opts *op
         }
     }
     prof_model *model = NULL;
-    prof_outcome outcome;
+    prof_io io;
+    prof_measured measured = {.frequency = opts->frequency};
     brisk_errinfo info = {0};
-    brisk_err err = prof_session_run(opts, brisk_alloc_libc(), &model, &outcome, &info);
+    prof_io_init(&io, brisk_alloc_libc(), opts->argv != NULL);
+    if (in->values[PROF_OPTION_IO].set) {
+        opts->look = prof_io_look;
+        opts->look_ctx = &io;
+        measured.io = &io;
+    }
+    brisk_err err = prof_session_run(opts, brisk_alloc_libc(), &model, &measured.outcome, &info);
     brisk_exit result =
-        err == BRISK_OK ? prof_deliver(in, model, base, &outcome) : prof_fail(in, err, &info);
-    result = tell_end(in, opts, outcome.exit_status, result);
+        err == BRISK_OK ? prof_deliver(in, model, base, &measured) : prof_fail(in, err, &info);
+    result = tell_end(in, opts, measured.outcome.exit_status, result);
+    prof_io_deinit(&io);
     prof_model_destroy(model);
     prof_model_destroy(base);
     return result;

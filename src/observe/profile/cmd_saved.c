@@ -112,11 +112,15 @@ static brisk_err print_report(const brisk_invocation *in, const prof_model *mode
 }
 
 brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, const prof_model *base,
-                        const prof_outcome *outcome)
+                        const prof_measured *measured)
 {
     const brisk_option_value *v = in->values;
-    prof_report_opts opts = {
-        .threshold = THRESHOLD_DEFAULT, .rows = ROWS_DEFAULT, .outcome = outcome};
+    prof_report_opts opts = {.threshold = THRESHOLD_DEFAULT, .rows = ROWS_DEFAULT};
+    if (measured != NULL) {
+        opts.outcome = &measured->outcome;
+        opts.frequency = measured->frequency;
+        opts.io = measured->io;
+    }
     prof_format format = PROF_FORMAT_COUNT;
     if (v[PROF_OPTION_THRESHOLD].set) {
         opts.threshold =
@@ -132,7 +136,6 @@ brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, con
     if (!find_type(in, model, &opts.type)) {
         return BRISK_EXIT_USAGE;
     }
-    opts.frequency = v[PROF_OPTION_FREQUENCY].set ? (uint32_t)v[PROF_OPTION_FREQUENCY].number : 99;
     brisk_exit result = write_outputs(in, model, base, opts.type, format);
     if (result != BRISK_EXIT_OK) {
         return result;

@@ -15,6 +15,7 @@ extern const brisk_command prof_command;
 
 enum prof_option {
     PROF_OPTION_CPU,
+    PROF_OPTION_IO,
     PROF_OPTION_PID,
     PROF_OPTION_SYSTEM,
     PROF_OPTION_DURATION,
@@ -31,14 +32,21 @@ enum prof_option {
     PROF_OPTION_COUNT,
 };
 
+/* What a recording knows beside the model. */
+typedef struct prof_measured {
+    prof_outcome outcome;
+    uint32_t frequency;
+    const prof_io *io; /* NULL: not asked for */
+} prof_measured;
+
 /* Failure with its reason, told as the program tells it. */
 brisk_exit prof_fail(const brisk_invocation *in, brisk_err err, const brisk_errinfo *info);
 /*
  * What is asked for by --output, --format, --diff, --json: files and report.  `base` is what
- * is compared with, or NULL.  `outcome` is NULL for what was saved.
+ * is compared with, or NULL.  `measured` is NULL for what was saved.
  */
 brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, const prof_model *base,
-                        const prof_outcome *outcome);
+                        const prof_measured *measured);
 /* Read a file of any format that import.h knows; says what is wrong. */
 brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **ret);
 /* `brisk profile report FILE`, `brisk profile diff BEFORE AFTER`. */

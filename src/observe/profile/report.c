@@ -199,6 +199,9 @@ brisk_err prof_report_text(const prof_model *model, const prof_report_opts *opts
     if (err == BRISK_OK && prof_is_own(model) && opts->type == PROF_TYPE_CPU) {
         err = print_table(model, opts, PROF_TYPE_OFF_CPU, out);
     }
+    if (err == BRISK_OK && opts->io != NULL) {
+        err = prof_io_text(opts->io, model, out);
+    }
     return err == BRISK_OK && ferror(out) ? BRISK_ERR_IO : err;
 }
 
@@ -304,6 +307,9 @@ brisk_err prof_report_json(const prof_model *model, const prof_report_opts *opts
         err = write_table(&json, model, opts, PROF_TYPE_OFF_CPU);
     }
     brisk_json_array_end(&json);
+    if (opts->io != NULL) {
+        prof_io_json(opts->io, model, &json);
+    }
     brisk_json_object_end(&json);
     brisk_err finished = brisk_json_finish(&json);
     return err != BRISK_OK ? err : finished;

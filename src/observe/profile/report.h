@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "observe/profile/io.h"
 #include "observe/profile/model.h"
 #include "observe/profile/session.h"
 
@@ -15,6 +16,7 @@ typedef struct prof_report_opts {
     uint32_t rows;               /* at least that many are shown, if there are */
     const prof_outcome *outcome; /* NULL: the profile is from a file */
     uint32_t frequency;          /* asked for; 0: from a file */
+    const prof_io *io;           /* NULL: not asked for */
 } prof_report_opts;
 
 /* Errors: NOMEM, those of `out`. */

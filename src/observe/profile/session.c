@@ -24,7 +24,7 @@
 #include "observe/profile/session_parts.h"
 #include "observe/profile/target.h"
 
-enum { WAIT_MS = 200, FDS_MAX = 1026 };
+enum { WAIT_MS = 200, LOOK_MS = 100, FDS_MAX = 1026 };
 
 typedef struct session {
     const prof_session_opts *opts;
@@ -156,10 +156,20 @@ static bool was_interrupted(session *s)
 static int wait_ms(const session *s, uint64_t now)
 {
     uint64_t end = s->start_ns + s->opts->duration_ns;
-    if (s->opts->duration_ns == 0 || end - now > WAIT_MS * UINT64_C(1000000)) {
-        return WAIT_MS;
+    int longest = s->opts->look != NULL ? LOOK_MS : WAIT_MS;
+    if (s->opts->duration_ns == 0 || end - now > (uint64_t)longest * UINT64_C(1000000)) {
+        return longest;
     }
     return (int)((end - now) / 1000000) + 1;
+}
+
+/* A command that has ended is looked at before it is gone. */
+static void look(const session *s)
+{
+    int32_t pid = s->child.pid > 0 ? s->child.pid : s->opts->pid;
+    if (s->opts->look != NULL && pid > 0) {
+        s->opts->look(s->opts->look_ctx, pid);
+    }
 }
 
 static void record(session *s)
@@ -177,7 +187,9 @@ static void record(session *s)
     bool process_gone = false;
     while (!process_gone) {
         uint64_t now = brisk_clock_now_ns(NULL);
-        if (prof_child_ended(&s->child) || was_interrupted(s) ||
+        bool dead = prof_child_is_dead(&s->child);
+        look(s); /* and last when it is dead but not gone */
+        if (dead || was_interrupted(s) ||
             (s->opts->duration_ns > 0 && now - s->start_ns >= s->opts->duration_ns)) {
             break;
         }

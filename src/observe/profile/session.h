@@ -32,6 +32,8 @@ typedef struct prof_session_opts {
     bool no_lines;    /* no source lines and inlining */
     bool force_timer; /* as if the kernel refused: for tests */
     bool quiet;
+    void (*look)(void *ctx, int32_t pid); /* NULL, or called some times a second and at the end */
+    void *look_ctx;
     FILE *err;
 } prof_session_opts;
 

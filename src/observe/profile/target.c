@@ -85,6 +85,15 @@ brisk_err prof_child_go(prof_child *child, const char *name, brisk_errinfo *info
     return BRISK_OK;
 }
 
+bool prof_child_is_dead(const prof_child *child)
+{
+    siginfo_t info = {0};
+    return child->reaped ||
+           (child->pid > 0 &&
+            waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid == child->pid);
+}
+
 bool prof_child_ended(prof_child *child)
 {
     if (child->pid > 0 && !child->reaped) {

@@ -31,7 +31,9 @@ BRISK_NODISCARD brisk_err prof_child_start(char *const *argv, const char *env, p
                                            brisk_errinfo *info);
 /* Let it go.  Errors: those of exec, `info` names the program; the child is gone then. */
 BRISK_NODISCARD brisk_err prof_child_go(prof_child *child, const char *name, brisk_errinfo *info);
-/* Whether it has ended; fills `status`. */
+/* Whether it has ended; it can still be looked at in /proc. */
+bool prof_child_is_dead(const prof_child *child);
+/* Likewise; fills `status`, and it is gone. */
 bool prof_child_ended(prof_child *child);
 /* SIGTERM, and SIGKILL when that is not enough within five seconds. */
 void prof_child_end(prof_child *child);
