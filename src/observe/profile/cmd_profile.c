@@ -177,6 +177,16 @@ static brisk_exit tell_end(const brisk_invocation *in, const prof_session_opts *
     return so_far;
 }
 
+static void look_at_machine(void *ctx, int32_t pid)
+{
+    prof_machine *machine = ctx;
+    brisk_machine now;
+    (void)pid;
+    if (brisk_machine_read(NULL, &now) == BRISK_OK) {
+        machine->after = now;
+    }
+}
+
 static brisk_exit record(const brisk_invocation *in, prof_session_opts *opts)
 {
     prof_model *base = NULL;
@@ -195,6 +205,14 @@ static brisk_exit record(const brisk_invocation *in, prof_session_opts *opts)
         opts->look = prof_io_look;
         opts->look_ctx = &io;
         measured.io = &io;
+    }
+    prof_machine machine;
+    if (in->values[PROF_OPTION_SYSTEM].set &&
+        brisk_machine_read(NULL, &machine.before) == BRISK_OK) {
+        machine.after = machine.before;
+        opts->look = look_at_machine;
+        opts->look_ctx = &machine;
+        measured.machine = &machine;
     }
     brisk_err err = prof_session_run(opts, brisk_alloc_libc(), &model, &measured.outcome, &info);
     brisk_exit result =

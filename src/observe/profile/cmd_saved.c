@@ -120,6 +120,7 @@ brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, con
         opts.outcome = &measured->outcome;
         opts.frequency = measured->frequency;
         opts.io = measured->io;
+        opts.machine = measured->machine;
     }
     prof_format format = PROF_FORMAT_COUNT;
     if (v[PROF_OPTION_THRESHOLD].set) {

@@ -36,7 +36,8 @@ enum prof_option {
 typedef struct prof_measured {
     prof_outcome outcome;
     uint32_t frequency;
-    const prof_io *io; /* NULL: not asked for */
+    const prof_io *io;           /* NULL: not asked for */
+    const prof_machine *machine; /* likewise */
 } prof_measured;
 
 /* Failure with its reason, told as the program tells it. */

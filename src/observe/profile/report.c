@@ -165,7 +165,7 @@ static void print_head(const prof_model *model, const prof_report_opts *opts, FI
     if (meta->command != 0) {
         (void)fprintf(out, "%s\n", prof_shown(prof_text(model, meta->command), shown));
     }
-    if (prof_is_own(model)) {
+    if (prof_is_own(model) && opts->machine == NULL) {
         (void)fprintf(out,
                       "wall %s   CPU %s   blocked %s   ready but not running %s (all threads)\n",
                       prof_amount(meta->duration_ns, "nanoseconds", text[0]),
@@ -198,6 +198,9 @@ brisk_err prof_report_text(const prof_model *model, const prof_report_opts *opts
     brisk_err err = print_table(model, opts, opts->type, out);
     if (err == BRISK_OK && prof_is_own(model) && opts->type == PROF_TYPE_CPU) {
         err = print_table(model, opts, PROF_TYPE_OFF_CPU, out);
+    }
+    if (err == BRISK_OK && opts->machine != NULL) {
+        err = prof_machine_text(opts->machine, model, out);
     }
     if (err == BRISK_OK && opts->io != NULL) {
         err = prof_io_text(opts->io, model, out);
@@ -307,6 +310,9 @@ brisk_err prof_report_json(const prof_model *model, const prof_report_opts *opts
         err = write_table(&json, model, opts, PROF_TYPE_OFF_CPU);
     }
     brisk_json_array_end(&json);
+    if (opts->machine != NULL) {
+        prof_machine_json(opts->machine, model, &json);
+    }
     if (opts->io != NULL) {
         prof_io_json(opts->io, model, &json);
     }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "observe/profile/io.h"
+#include "observe/profile/machine_report.h"
 #include "observe/profile/model.h"
 #include "observe/profile/session.h"
 
@@ -17,6 +18,7 @@ typedef struct prof_report_opts {
     const prof_outcome *outcome; /* NULL: the profile is from a file */
     uint32_t frequency;          /* asked for; 0: from a file */
     const prof_io *io;           /* NULL: not asked for */
+    const prof_machine *machine; /* likewise */
 } prof_report_opts;
 
 /* Errors: NOMEM, those of `out`. */

@@ -167,7 +167,7 @@ static int wait_ms(const session *s, uint64_t now)
 static void look(const session *s)
 {
     int32_t pid = s->child.pid > 0 ? s->child.pid : s->opts->pid;
-    if (s->opts->look != NULL && pid > 0) {
+    if (s->opts->look != NULL) {
         s->opts->look(s->opts->look_ctx, pid);
     }
 }
