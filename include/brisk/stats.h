@@ -181,6 +181,91 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_change_points_find(const double *value
 /** Free the items.  A zeroed struct is accepted. */
 BRISK_API void brisk_change_points_deinit(brisk_change_points *changes);
 
+/* Trends and forecasts ------------------------------------------------------------------------- */
+
+enum { BRISK_TREND_COUNT_MIN = 20 /**< Fewer values are refused. */ };
+
+typedef struct brisk_series {
+    const double *values;
+    const double *times; /**< Not decreasing, any unit; NULL: 0, 1, 2 ... */
+    size_t count;
+    double confidence; /**< Of the intervals; 0 means 0.95. */
+} brisk_series;
+
+typedef struct brisk_trend {
+    brisk_interval slope; /**< A unit of time; p: chance of as much order by chance. */
+    double tau;           /**< Kendall's: share of pairs that rise less those that fall. */
+    double level;         /**< On the line, at the last time. */
+    double correction;    /**< >= 1: how much the variance grew for autocorrelation. */
+    size_t count;
+} brisk_trend;
+
+/**
+ * Theil-Sen slope with its interval, and the Mann-Kendall test.
+ * Errors: INVALID (not finite, times that decrease), DECLINED (too few values), LIMIT, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_trend_find(const brisk_series *series,
+                                                     const brisk_alloc *alloc, brisk_trend *ret);
+/**
+ * Time from the last value until the line reaches `limit`: "in 9 days, 7 to 12"; high is INFINITY
+ * when the slope's interval contains standing still.
+ * Errors: INVALID, DECLINED (no significant trend, or one that leads away).
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_trend_reaches(const brisk_trend *trend, double limit,
+                                                        brisk_interval *ret);
+
+/** Where a forecast goes: items[0] is the next value; p is 0. */
+typedef struct brisk_forecast_range {
+    brisk_interval *items;
+    size_t count;
+} brisk_forecast_range;
+
+/**
+ * Damped Holt-Winters with a season of `period` values (0: none); the intervals come from the errors
+ * that it made on this series.  `times` are not looked at: values are equally far apart.
+ * Errors: INVALID, DECLINED (fewer than 20 values or 2 periods), LIMIT, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_forecast(const brisk_series *series, size_t period,
+                                                   const brisk_alloc *alloc,
+                                                   const brisk_forecast_range *range);
+
+/* Anomalies, online ---------------------------------------------------------------------------- */
+
+typedef struct brisk_detector brisk_detector;
+
+/** A zeroed struct asks for every default.  Sizes up to 65,536 values. */
+typedef struct brisk_detector_opts {
+    uint32_t window;       /**< Values that say what is usual; 0 means 800. */
+    uint32_t history;      /**< Distances a new one is ranked among; 0 means 4096. */
+    uint32_t period;       /**< Values in a season (a day of minutes: 1440), above 12; 0: none. */
+    uint32_t min_duration; /**< Values in a row until it is an anomaly; 0 means 1. */
+    uint32_t voices;       /**< Measures that must agree, 0..4; 0: the loudest decides. */
+    double threshold;      /**< Of the score; 0 means 2.7: one value in 500. */
+    const brisk_alloc *alloc; /**< Borrowed; NULL means libc. */
+} brisk_detector_opts;
+
+typedef struct brisk_verdict {
+    double score;    /**< -log10 of how often a value was as odd; 0 for the first 130. */
+    double expected; /**< Median of the window. */
+    double z;        /**< Distance from it in robust standard deviations, signed. */
+    double drift;    /**< CUSUM, signed: above 8 or below -8 the level has moved. */
+    uint32_t voices; /**< Measures that find it odd (score >= 2), 0..4. */
+    bool anomalous;  /**< Score, duration and voices suffice. */
+    bool fresh;      /**< Odder than the last 100 values: where an event begins or grows. */
+} brisk_verdict;
+
+/**
+ * An untrained detector of odd values for one series; see series_detector.c.  About 0.4 MiB, and 80
+ * bytes for each value of a period.  Errors: INVALID, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_detector_create(const brisk_detector_opts *opts,
+                                                          brisk_detector **ret);
+/** Free it.  NULL is accepted. */
+BRISK_API void brisk_detector_destroy(brisk_detector *detector);
+/** The next value.  Allocates nothing.  Errors: INVALID (not finite; it is not counted). */
+BRISK_API BRISK_NODISCARD brisk_err brisk_detector_push(brisk_detector *detector, double value,
+                                                        brisk_verdict *ret);
+
 BRISK_END_DECLS
 
 #endif /* BRISK_STATS_H */
