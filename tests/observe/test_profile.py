@@ -21,8 +21,8 @@ BRISK, FP, NO_FP, NO_DEBUG = (str(pathlib.Path(p).resolve()) for p in sys.argv[1
 failures = []
 
 
-def run(*args, check=True):
-    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120)
+def run(*args, check=True, env=None):
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120, env=env)
     if check and done.returncode != 0:
         failures.append(f"{args}: exit {done.returncode}: {done.stderr}")
     return done
@@ -226,7 +226,8 @@ def test_flame_graph(folder):
     expect("self-contained", not re.search(r"(src|href)\\s*=|https?://", page))
     (folder / "clicked.html").write_text(page.replace("</body>", CLICK))
     dom = run(browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,700", f"--user-data-dir={folder}/browser",
-              "--virtual-time-budget=4000", "--dump-dom", f"file://{folder}/clicked.html", check=False).stdout
+              "--virtual-time-budget=4000", "--dump-dom", f"file://{folder}/clicked.html", check=False,
+              env={**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}).stdout
     log = re.search(r'data-log="([^"]*)"', dom)
     expect("page runs", log is not None, dom[-500:])
     if log:
