@@ -147,7 +147,7 @@ enum { BRISK_SERIES_COUNT_MAX = 1 << 24 };
 
 /** A zeroed struct asks for every default. */
 typedef struct brisk_change_opts {
-    double significance;      /**< Chance of any false alarm in a steady series; 0 means 0.03. */
+    double significance;      /**< Chance of any false alarm in a steady series; 0 means 0.025. */
     double min_effect;        /**< Smaller relative changes of the median are left out; 0: none. */
     double penalty;           /**< Of the search, in log(count); 0 means 9. */
     uint32_t min_segment;     /**< Fewest values between two changes; 0 means 5. */

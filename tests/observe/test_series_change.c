@@ -41,6 +41,32 @@ static void check_items(const brisk_change_points *changes, size_t count)
     }
 }
 
+/* A history begins short: one large step is not taken for a memory of the noise. */
+static void test_short(void **state)
+{
+    (void)state;
+    static const double wild[] = {7.694, 10.04, 25.72, 7.181, 5.800, 16.87, 21.33,
+                                  11.73, 18.65, 13.60, 22.79, 12.73, 7.159, 11.00,
+                                  100.2, 104.5, 104.6, 97.25, 93.14, 106.5, 100.8,
+                                  105.1, 91.37, 101.3, 96.99, 91.85, 99.78, 107.4};
+    brisk_change_points changes;
+    CHECK_OK(brisk_change_points_find(wild, sizeof wild / sizeof *wild, NULL, &changes));
+    CHECK(changes.count == 1 && changes.items[0].at == 14);
+    brisk_change_points_deinit(&changes);
+    brisk_rng rng;
+    brisk_rng_init(&rng, check_seed());
+    for (size_t half = 10; half <= 40; half++) {
+        double values[80];
+        noise_make(&rng, 0, values, 2 * half, 2 * half, 0);
+        for (size_t i = half; i < 2 * half; i++) {
+            values[i] *= 2;
+        }
+        CHECK_OK(brisk_change_points_find(values, 2 * half, NULL, &changes));
+        CHECK(found_near(&changes, half, 1));
+        brisk_change_points_deinit(&changes);
+    }
+}
+
 /* The asks of the issue, with room for chance: 100 series a kind. */
 static void test_noise(void **state)
 {
@@ -204,10 +230,15 @@ static void test_ranks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_noise),    cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_steady),   cmocka_unit_test(test_long),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_edpelt_places),
-        cmocka_unit_test(test_ranks),    cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_short),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_steady),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_edpelt_places),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

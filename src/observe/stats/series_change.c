@@ -21,7 +21,7 @@
 enum { MIN_SEGMENT = 5, ROUNDS_MAX = 4, SEARCHES_MAX = 8 };
 
 static const double penalty_default = 9;
-static const double significance_default = 0.03;
+static const double significance_default = 0.025;
 static const double phi_notable = 0.25; /* below, the search's places are the better ones */
 
 static const double clip_at = 3;     /* units of noise: beyond, a value is as good as an outlier */

@@ -35,16 +35,37 @@ static double phi_of(int step)
     return step + 1 < PHI_STEPS ? step * 0.05 : 0.99;
 }
 
+/*
+ * One level change is one large difference of neighbours and two of second ones; they say nothing about
+ * what is usual, so the largest few of both are left out.
+ */
+static double sum_but_largest(const double *scores, size_t count, size_t lag)
+{
+    enum { LEFT_OUT = 2 };
+    double largest[2 * LEFT_OUT] = {0};
+    size_t keep = LEFT_OUT * lag; /* lag is 1 or 2 */
+    double sum = 0;
+    for (size_t i = 2; i < count; i++) {
+        double square = (scores[i] - scores[i - lag]) * (scores[i] - scores[i - lag]);
+        sum += square;
+        for (size_t k = 0; k < keep; k++) {
+            if (square > largest[k]) {
+                double other = largest[k];
+                largest[k] = square;
+                square = other;
+            }
+        }
+    }
+    for (size_t k = 0; k < keep; k++) {
+        sum -= largest[k];
+    }
+    return fmax(sum, 0);
+}
+
 double series_autocorrelation(const double *scores, size_t count)
 {
-    double one = 0;
-    double two = 0;
-    for (size_t i = 2; i < count; i++) {
-        double a = scores[i] - scores[i - 1];
-        double b = scores[i] - scores[i - 2];
-        one += a * a;
-        two += b * b;
-    }
+    double one = sum_but_largest(scores, count, 1);
+    double two = sum_but_largest(scores, count, 2);
     double phi = one > 0 ? two / one - 1 : 0;
     return fmin(fmax(phi, 0), phi_of(PHI_STEPS - 1));
 }
