@@ -88,7 +88,8 @@ static void test_same(void **state)
 {
     (void)state;
     tally t = count(1.0, &quiet, true, 100);
-    CHECK_U64(t.faster + t.slower, <=, 4); /* at most 5 % is asked for; 99 % intervals give 1 % */
+    CHECK_U64(t.faster + t.slower, <=,
+              6); /* at most 5 % is asked for; intervals of 97.5 % give about 2 % */
     CHECK_U64(t.same, >=, 95);
     t = count(1.0, &quiet, false, 100);
     CHECK_U64(t.faster + t.slower, <=, 4);

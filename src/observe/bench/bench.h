@@ -224,7 +224,7 @@ typedef struct bench_comparison {
 } bench_comparison;
 
 typedef struct bench_limits {
-    double confidence; /* 0 means 0.99 */
+    double confidence; /* 0 means 0.975 */
     double min_effect; /* smaller changes are none */
     double noisy;      /* when changes as large as this could be missed: too noisy */
     uint64_t seed;
