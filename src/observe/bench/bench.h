@@ -259,6 +259,9 @@ char *bench_path(brisk_arena *arena, const char *name, const char *suffix);
 brisk_err bench_save(brisk_arena *arena, const bench_record *record, brisk_errinfo *info);
 /** Errors: NOT_FOUND, INVALID and others, with `info`. */
 brisk_err bench_load(brisk_arena *arena, const char *name, bench_record *ret, brisk_errinfo *info);
+/** Likewise from bytes; `name` stands in error texts. */
+brisk_err bench_parse(brisk_arena *arena, const char *name, const void *data, size_t size,
+                      bench_record *ret, brisk_errinfo *info);
 /** Likewise from a file: ours, or one of hyperfine or Google Benchmark. */
 brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *ret,
                           brisk_errinfo *info);

@@ -146,6 +146,7 @@ static void put_subject(brisk_json *json, const bench_report *report, uint32_t i
                                                : WEXITSTATUS(s->last_status));
     put_series(json, "runs_ns", s->wall_ns, s->run_count); /* in the order of measurement */
     put_series(json, "cpu_ns", s->cpu_ns, s->run_count);
+    put_series(json, "busy_ns", s->busy_ns, s->run_count);
     put_baseline(json, report, index);
     brisk_json_object_end(json);
 }

@@ -145,6 +145,25 @@ static bool drain(int fd, bench_outcome *outcome)
     return true;
 }
 
+/**
+ * How long the process waited for a processor so far, which the kernel tells until it is collected;
+ * 0 where it does not.
+ */
+static double read_delay(pid_t pid)
+{
+    char path[32];
+    char text[96];
+    (void)snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    text[size > 0 ? size : 0] = '\0';
+    const char *second = strchr(text, ' '); /* "RUNNING WAITING SLICES" */
+    return second != NULL ? strtod(second, NULL) : 0.0;
+}
+
 static void end_group(pid_t pid, int signal_number)
 {
     if (kill(-pid, signal_number) != 0) {
@@ -220,25 +239,6 @@ static double timeval_ns(struct timeval t)
     return (double)t.tv_sec * 1e9 + (double)t.tv_usec * 1e3;
 }
 
-/**
- * How long it waited for a processor, which the kernel tells as long as the child is not collected;
- * 0 where it does not.
- */
-static double read_delay(pid_t pid)
-{
-    char path[32];
-    char text[96];
-    (void)snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    text[size > 0 ? size : 0] = '\0';
-    const char *second = strchr(text, ' '); /* "RUNNING WAITING SLICES" */
-    return second != NULL ? strtod(second, NULL) : 0.0;
-}
-
 static int collect(pid_t pid, bench_outcome *outcome)
 {
     outcome->delay_ns = read_delay(pid);
@@ -291,10 +291,13 @@ brisk_err bench_run(const bench_program *program, const bench_run_opts *opts, be
     *ret = (bench_outcome){.errors = ret->errors};
     pid_t pid = -1;
     uint64_t start_ns = 0;
+    double own_delay_ns = read_delay(getpid());
     int failed = spawn(program, opts, pipe_fds[1], &pid, &start_ns);
     (void)close(pipe_fds[1]);
     if (failed == 0) {
         failed = follow(pid, start_ns, pipe_fds[0], opts, ret);
+        /* Ours counts, too: we have to run to start it and to see its end. */
+        ret->delay_ns += read_delay(getpid()) - own_delay_ns;
     }
     (void)close(pipe_fds[0]);
     return failed == 0 ? BRISK_OK : brisk_err_from_errno(failed);

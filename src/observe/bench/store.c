@@ -445,18 +445,12 @@ static brisk_err read_root(const reader *r, bench_record *ret)
                              brisk_yaml_name(r->doc));
 }
 
-brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *ret,
-                          brisk_errinfo *info)
+brisk_err bench_parse(brisk_arena *arena, const char *name, const void *data, size_t size,
+                      bench_record *ret, brisk_errinfo *info)
 {
-    brisk_file_view view = {0};
-    brisk_err err = brisk_file_view_open(path, FILE_BYTES_MAX, &view, info);
-    if (err != BRISK_OK) {
-        return err;
-    }
     BRISK_CLEANUP(brisk_yaml_destroy) brisk_yaml_doc *doc = NULL;
-    err = brisk_yaml_parse(path, view.data, view.size, NULL, &doc, info);
-    brisk_file_view_close(&view);
-    bench_record record = {.name = path};
+    brisk_err err = brisk_yaml_parse(name, data, size, NULL, &doc, info);
+    bench_record record = {.name = name};
     if (err == BRISK_OK) {
         err = read_root(&(reader){.arena = arena, .doc = doc, .info = info}, &record);
     }
@@ -466,6 +460,18 @@ brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *re
     }
     if (err == BRISK_OK) {
         *ret = record;
+    }
+    return err;
+}
+
+brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *ret,
+                          brisk_errinfo *info)
+{
+    brisk_file_view view = {0};
+    brisk_err err = brisk_file_view_open(path, FILE_BYTES_MAX, &view, info);
+    if (err == BRISK_OK) {
+        err = bench_parse(arena, path, view.data, view.size, ret, info);
+        brisk_file_view_close(&view);
     }
     return err;
 }
