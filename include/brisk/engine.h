@@ -72,6 +72,12 @@ BRISK_API brisk_ttl *brisk_engine_ttl(brisk_engine *engine);
 BRISK_API BRISK_NODISCARD brisk_err brisk_engine_loader(brisk_engine *engine,
                                                         const brisk_loader_opts *opts,
                                                         brisk_loader **ret);
+/**
+ * Call `done` after each job, on the thread that finished it and before its on_done; NULL: nobody.
+ * Set it before the first job.
+ */
+BRISK_API void brisk_engine_watch(brisk_engine *engine,
+                                  void (*done)(void *ctx, const brisk_job *job), void *ctx);
 BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
 BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
 /** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else
@@ -157,6 +163,10 @@ BRISK_API void brisk_job_cancel(brisk_job *job);
 
 /* --- after a job is done ----------------------------------------------------------------- */
 
+/** What it is a job of. */
+BRISK_API const brisk_workload *brisk_job_workload(const brisk_job *job);
+/** Its result, as brisk_job_wait's. */
+BRISK_API brisk_err brisk_job_result(const brisk_job *job);
 /** The workload's state. */
 BRISK_API void *brisk_job_state(brisk_job *job);
 /** What brisk_stage_fail was told, else the code's message; "" after success. */

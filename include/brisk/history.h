@@ -34,6 +34,8 @@ enum {
     BRISK_HISTORY_TEXT_MAX = 1 << 20, /**< Bytes of a text or of JSON. */
     BRISK_HISTORY_STAGES_MAX = 4096,  /**< Of one run. */
     BRISK_HISTORY_WAIT_MS_DEFAULT = 5000,
+    BRISK_HISTORY_SPOOL_BYTES = 1 << 20, /**< Of the spool; then what is older than as much goes. */
+    BRISK_HISTORY_LINE_BYTES = 1 << 16,  /**< Of one run in it. */
 };
 
 typedef struct brisk_history brisk_history;
@@ -41,13 +43,18 @@ typedef struct brisk_history brisk_history;
 typedef struct brisk_history_opts {
     const char *path; /**< NULL: history.sqlite3 in $XDG_DATA_HOME/brisk (~/.local/share/brisk). */
     bool read_only;   /**< Nothing is created; NOT_FOUND when there is none. */
-    uint32_t wait_ms; /**< For another writer; 0 means the default. */
+    bool no_create;   /**< NOT_FOUND when there is neither a database nor a spool with runs. */
+    /** Forget once a day what is older, and all but the newest rows of each table; 0: keep. */
+    uint32_t keep_days;
+    uint64_t keep_rows;
+    uint32_t wait_ms;         /**< For another writer; 0 means the default. */
     const brisk_clock *clock; /**< Borrowed; for rows put without a time.  NULL: the system's. */
     const brisk_alloc *alloc; /**< Borrowed; NULL means libc.  SQLite has its own memory. */
 } brisk_history_opts;
 
 /**
- * Open the database; made, with its folder, when it is not there (mode 0600).
+ * Open the database; made, with its folder, when it is not there (mode 0600).  What is in the spool (see
+ * brisk_history_spool) is brought in, unless another process is doing so.
  * Errors (`info` names the file): UNSUPPORTED (no libsqlite3), NOT_FOUND, PERMISSION, CORRUPT, MISMATCH (made
  * by a newer brisk), DEADLINE (locked for longer than `wait_ms`), FULL, IO, INVALID (no home folder), NOMEM.
  * Every function below may fail with these, too.
@@ -195,6 +202,37 @@ BRISK_API BRISK_NODISCARD brisk_err
 brisk_history_opportunities(brisk_history *history, const brisk_history_filter *filter,
                             bool (*row)(void *ctx, const brisk_history_opportunity *opportunity),
                             void *ctx, brisk_errinfo *info);
+
+/**
+ * State of one opportunity ("open", "applied", "dismissed", "gone"); `machine` NULL: this one.
+ * Errors: NOT_FOUND.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_history_set_opportunity(brisk_history *history,
+                                                                  const char *key,
+                                                                  const char *machine,
+                                                                  const char *state,
+                                                                  brisk_errinfo *info);
+
+/**
+ * Keep a run without SQLite, for programs that are done sooner than that is loaded: one line of JSON is
+ * appended to the spool beside the database at `path` (NULL: the default one), which whoever opens the
+ * database next brings in, each line once.  The newest BRISK_HISTORY_SPOOL_BYTES to twice as many are kept.
+ * Errors: INVALID (no home folder), LIMIT (a line that is too long), DEADLINE (held by another process),
+ * PERMISSION, FULL, IO, NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_history_spool(const char *path,
+                                                        const brisk_history_run *run,
+                                                        const brisk_history_stage *stages,
+                                                        uint32_t stage_count, brisk_errinfo *info);
+
+/** What came out of the spool when `history` was opened. */
+typedef struct brisk_history_imported {
+    uint64_t runs;
+    uint64_t known; /**< Brought in before, by a process that then ended. */
+    uint64_t bad;   /**< Lines that are no run, left out. */
+} brisk_history_imported;
+
+BRISK_API brisk_history_imported brisk_history_imports(const brisk_history *history);
 
 /** What to forget; zeroed: nothing. */
 typedef struct brisk_history_retention {

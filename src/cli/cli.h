@@ -23,6 +23,7 @@ enum {
     CLI_SETTINGS_MAX = 128, /* --set, each a knob */
     CLI_OPTIONS_MAX = 64,   /* options of one command */
     CLI_WIDTH = 79,         /* columns of help */
+    CLI_COMMAND_MAX = 512,  /* of a command as the history keeps it */
 };
 
 /** Commands under one word: `brisk cache ...`, or a module's; `name` NULL is the top level. */
@@ -54,9 +55,10 @@ typedef struct cli_state {
     const char *config_path;
     const char *settings[CLI_SETTINGS_MAX];
     uint32_t setting_count;
-    FILE *err;            /* where words go while a command runs; NULL means stderr */
-    brisk_engine *engine; /* created when first asked for */
-    brisk_arena *arena;   /* likewise; lives as long as the engine */
+    FILE *err;                     /* where words go while a command runs; NULL means stderr */
+    brisk_engine *engine;          /* created when first asked for */
+    brisk_arena *arena;            /* likewise; lives as long as the engine */
+    char command[CLI_COMMAND_MAX]; /* what was called, for the history */
 } cli_state;
 
 /* --- table.c: the commands of the program itself ------------------------------------------ */
@@ -106,6 +108,13 @@ void cli_deinit(cli_state *cli);
 
 /** Run the command; one that was asked for JSON gives an object with `error` when it fails. */
 brisk_exit cli_run(cli_state *cli, brisk_invocation *invocation);
+
+/* --- spool.c ------------------------------------------------------------------------------ */
+
+/** Remember what was called, before the arguments are parsed; values of --set are left out. */
+void cli_note_command(cli_state *cli, int argc, char *const *argv);
+/** Every job of this engine goes into the history's spool, unless history.runs is off. */
+void cli_spool_jobs(cli_state *cli, brisk_engine *engine);
 
 /* --- environment.c ------------------------------------------------------------------------ */
 

@@ -21,7 +21,8 @@ static bool variable_of(const brisk_knob *knob, char name[NAME_MAX_BYTES])
 
 static bool looks_like_knob(const char *entry)
 {
-    static const char *const sections[] = {"BRISK_CACHE_", "BRISK_ENGINE_", "BRISK_LOG_"};
+    static const char *const sections[] = {"BRISK_CACHE_", "BRISK_ENGINE_", "BRISK_HISTORY_",
+                                           "BRISK_LOG_"};
     bool looks = false;
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
         looks = looks || strncmp(entry, sections[i], strlen(sections[i])) == 0;

@@ -153,6 +153,7 @@ brisk_err cli_engine(cli_state *cli, bool no_disk, brisk_engine **ret)
         if (cli->verbosity != 0) {
             brisk_log_set_level(levels[cli->verbosity + 1]); /* stronger than the knob log.level */
         }
+        cli_spool_jobs(cli, cli->engine);
         if (cli->verbosity >= 0) {
             cli_check_environment(cli_words(cli), brisk_engine_knobs(cli->engine));
         }

@@ -171,6 +171,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* likewise a file that reaches the limit of ulimit -f */
     cli_state cli = {0};
+    cli_note_command(&cli, argc, argv);
     brisk_exit status = dispatch(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0 ? 1 : 0));
     cli_deinit(&cli);
     return (int)finish_output(status);

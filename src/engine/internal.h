@@ -344,6 +344,8 @@ struct brisk_engine {
     brisk_ttl *ttl; /* NULL: cache.ttl.mode=off */
     brisk_executor *executor;
     engine_recycle recycle;
+    void (*watcher)(void *ctx, const brisk_job *job); /* NULL: nobody */
+    void *watcher_ctx;
     brisk_flights *flights;
     engine_threads threads;
     pthread_mutex_t registry;           /* pipelines, and modules being registered */

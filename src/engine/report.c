@@ -21,6 +21,16 @@ enum { LINE_MAX_BYTES = 512, NAME_WIDTH_MIN = 12, NAME_WIDTH_MAX = 40 };
 static const double ns_per_ms = 1e6;
 static const double ns_per_us = 1e3;
 
+const brisk_workload *brisk_job_workload(const brisk_job *job)
+{
+    return job->workload;
+}
+
+brisk_err brisk_job_result(const brisk_job *job)
+{
+    return job->err;
+}
+
 void *brisk_job_state(brisk_job *job)
 {
     return job->state;

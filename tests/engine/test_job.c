@@ -55,6 +55,44 @@ static void test_run_again_gives_the_result(void **unused)
     CHECK(brisk_job_answered_by(job) == NULL);
 }
 
+typedef struct watched {
+    uint32_t count;
+    brisk_err result;
+    uint32_t rows;
+    bool cached;
+} watched;
+
+static void watch(void *ctx, const brisk_job *job)
+{
+    watched *w = ctx;
+    w->count++;
+    w->result = brisk_job_result(job);
+    w->rows = brisk_job_report_count(job);
+    w->cached = brisk_job_answered_by(job) != NULL;
+    CHECK(strcmp(brisk_job_workload(job)->name, "lab") == 0);
+    CHECK(brisk_job_elapsed_ns(job) > 0);
+}
+
+static void test_watcher_sees_every_job(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(1, NULL);
+    watched w = {0};
+    brisk_engine_watch(engine, watch, &w);
+    lab_request request = {.input = "x"};
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK(w.count == 1 && w.result == BRISK_OK && w.rows >= 5 && !w.cached);
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK(w.count == 2 && w.cached);
+    BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = lab_job(engine, &request, NULL);
+    CHECK_OK(brisk_job_submit(job, NULL, NULL, NULL));
+    CHECK_OK(brisk_job_wait(job));
+    CHECK(w.count == 3);
+    brisk_engine_watch(engine, NULL, NULL);
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK(w.count == 3);
+}
+
 /* --- failing ------------------------------------------------------------------------------ */
 
 static brisk_err fail_here(lab_request *request, brisk_stage_ctx *ctx, const char *where)
@@ -470,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_of_steps),
         cmocka_unit_test(test_run_again_gives_the_result),
+        cmocka_unit_test(test_watcher_sees_every_job),
         cmocka_unit_test(test_every_step_may_fail),
         cmocka_unit_test(test_init_may_fail),
         cmocka_unit_test(test_text_of_a_plain_failure),

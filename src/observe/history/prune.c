@@ -54,8 +54,8 @@ static brisk_err prune_table(brisk_history *history, const pruned *of,
     return BRISK_OK;
 }
 
-static brisk_err prune_all(brisk_history *history, const brisk_history_retention *retention,
-                           uint64_t *removed, brisk_errinfo *info)
+brisk_err history_prune(brisk_history *history, const brisk_history_retention *retention,
+                        uint64_t *removed, brisk_errinfo *info)
 {
     brisk_err err = history_exec(history, "BEGIN IMMEDIATE", "pruning", info);
     if (err != BRISK_OK) {
@@ -82,7 +82,7 @@ brisk_err brisk_history_prune(brisk_history *history, const brisk_history_retent
 {
     uint64_t removed = 0;
     (void)pthread_mutex_lock(&history->lock);
-    brisk_err err = prune_all(history, retention, &removed, info);
+    brisk_err err = history_prune(history, retention, &removed, info);
     if (err == BRISK_OK && retention->compact) {
         err = history_exec(history, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", "compacting", info);
     }

@@ -17,12 +17,13 @@
 #include <brisk/file.h>
 
 #include "base/str.h"
+#include "observe/history/spool.h"
 #include "observe/history/store.h"
 
 enum {
     APPLICATION_ID = 0x6272736b, /* "brsk" */
     VALUE_BYTES_MAX = 2 * BRISK_HISTORY_TEXT_MAX,
-    PATH_BYTES_MAX = 4096,
+    PATH_BYTES_MAX = HISTORY_PATH_MAX,
 };
 
 brisk_err history_exec(brisk_history *history, const char *sql, const char *what,
@@ -36,22 +37,6 @@ brisk_err history_exec(brisk_history *history, const char *sql, const char *what
 
 /* --- opening ------------------------------------------------------------------------------ */
 
-/* A relative XDG_DATA_HOME is to be ignored, says the specification. */
-static brisk_err write_default_path(brisk_str *path, brisk_errinfo *info)
-{
-    const char *data = getenv("XDG_DATA_HOME");
-    const char *home = getenv("HOME");
-    if (data != NULL && data[0] == '/') {
-        brisk_str_printf(path, "%s/brisk/history.sqlite3", data);
-    } else if (home != NULL && home[0] == '/') {
-        brisk_str_printf(path, "%s/.local/share/brisk/history.sqlite3", home);
-    } else {
-        return brisk_errinfo_set(info, BRISK_ERR_INVALID,
-                                 "history: neither XDG_DATA_HOME nor HOME is an absolute path");
-    }
-    return BRISK_OK;
-}
-
 static brisk_err set_path(brisk_history *history, const char *wanted, brisk_errinfo *info)
 {
     brisk_str path;
@@ -60,7 +45,7 @@ static brisk_err set_path(brisk_history *history, const char *wanted, brisk_erri
     if (wanted != NULL) {
         brisk_str_add(&path, wanted);
     } else {
-        err = write_default_path(&path, info);
+        err = history_default_path(&path, info);
     }
     if (err == BRISK_OK && brisk_str_err(&path) != BRISK_OK) {
         err = brisk_errinfo_set(info, brisk_str_err(&path), "history: the path is too long");
@@ -102,7 +87,8 @@ static brisk_err make_file(const brisk_history *history, brisk_errinfo *info)
 static brisk_err connect_file(brisk_history *history, const brisk_history_opts *opts,
                               brisk_errinfo *info)
 {
-    if (opts->read_only && access(history->path, F_OK) != 0) {
+    bool must_exist = opts->read_only || (opts->no_create && !history_spool_waits(history->path));
+    if (must_exist && access(history->path, F_OK) != 0) {
         return brisk_errinfo_set_errno(info, errno, "%s", history->path);
     }
     brisk_err err = opts->read_only ? BRISK_OK : make_file(history, info);
@@ -255,6 +241,9 @@ brisk_err brisk_history_open(const brisk_history_opts *opts, brisk_history **ret
     if (err == BRISK_OK && !opts->read_only) {
         err = history_exec(history, "PRAGMA synchronous = NORMAL", "opening", info);
     }
+    if (err == BRISK_OK && !opts->read_only) {
+        err = history_import(history, opts, info);
+    }
     if (err != BRISK_OK) {
         brisk_history_close(history);
         return err;
@@ -282,6 +271,11 @@ void brisk_history_close(brisk_history *history)
 const char *brisk_history_path(const brisk_history *history)
 {
     return history->path;
+}
+
+brisk_history_imported brisk_history_imports(const brisk_history *history)
+{
+    return history->imported;
 }
 
 /* --- putting ------------------------------------------------------------------------------ */
@@ -326,10 +320,9 @@ static brisk_err put(brisk_history *history, const history_table *table, const v
     return err;
 }
 
-/* Run and stages in one transaction, which the caller has begun. */
-static brisk_err insert_run(brisk_history *history, const brisk_history_run *run,
-                            const brisk_history_stage *stages, uint32_t stage_count, uint64_t *id,
-                            brisk_errinfo *info)
+brisk_err history_insert_run(brisk_history *history, const brisk_history_run *run,
+                             const brisk_history_stage *stages, uint32_t stage_count, uint64_t *id,
+                             brisk_errinfo *info)
 {
     brisk_err err = history_insert(history, &history_runs, run, id, info);
     for (uint32_t i = 0; i < stage_count && err == BRISK_OK; i++) {
@@ -337,7 +330,7 @@ static brisk_err insert_run(brisk_history *history, const brisk_history_run *run
         stage.run = *id;
         err = history_insert(history, &history_stages, &stage, NULL, info);
     }
-    return err == BRISK_OK ? history_exec(history, "COMMIT", "writing", info) : err;
+    return err;
 }
 
 brisk_err brisk_history_put_run(brisk_history *history, const brisk_history_run *run,
@@ -363,7 +356,8 @@ brisk_err brisk_history_put_run(brisk_history *history, const brisk_history_run 
     (void)pthread_mutex_lock(&history->lock);
     err = history_exec(history, "BEGIN IMMEDIATE", "writing", info);
     if (err == BRISK_OK) {
-        err = insert_run(history, &copy, stages, stage_count, &given, info);
+        err = history_insert_run(history, &copy, stages, stage_count, &given, info);
+        err = err == BRISK_OK ? history_exec(history, "COMMIT", "writing", info) : err;
         if (err != BRISK_OK && !history_sqlite.sqlite3_get_autocommit(history->db)) {
             (void)history_sqlite.sqlite3_exec(history->db, "ROLLBACK", NULL, NULL, NULL);
         }
@@ -421,4 +415,31 @@ brisk_err brisk_history_put_opportunity(brisk_history *history,
     }
     copy.state = "open";
     return put(history, &history_opportunities_stateless, &copy, id, info);
+}
+
+brisk_err brisk_history_set_opportunity(brisk_history *history, const char *key,
+                                        const char *machine, const char *state, brisk_errinfo *info)
+{
+    static const char sql[] = "UPDATE opportunities SET state = ?1, updated_ns = ?2"
+                              " WHERE \"key\" = ?3 AND machine = ?4";
+    const char *on = machine_or_this(machine);
+    sqlite3_stmt *statement = NULL;
+    (void)pthread_mutex_lock(&history->lock);
+    brisk_err err = BRISK_OK;
+    if (history_sqlite.sqlite3_prepare_v2(history->db, sql, -1, &statement, NULL) == SQLITE_OK) {
+        uint64_t now = now_ns(history);
+        (void)history_sqlite.sqlite3_bind_text(statement, 1, state, -1, SQLITE_STATIC);
+        (void)history_sqlite.sqlite3_bind_int64(statement, 2, (int64_t)now);
+        (void)history_sqlite.sqlite3_bind_text(statement, 3, key, -1, SQLITE_STATIC);
+        (void)history_sqlite.sqlite3_bind_text(statement, 4, on, -1, SQLITE_STATIC);
+    }
+    if (statement == NULL || history_sqlite.sqlite3_step(statement) != SQLITE_DONE) {
+        err = history_sqlite_error(history->db, history->path, "writing", info);
+    } else if (history_sqlite.sqlite3_changes64(history->db) == 0) {
+        err = brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "%s: no such opportunity on '%s'",
+                                history->path, on);
+    }
+    (void)history_sqlite.sqlite3_finalize(statement);
+    (void)pthread_mutex_unlock(&history->lock);
+    return err;
 }

@@ -21,6 +21,7 @@ struct brisk_history {
     pthread_mutex_t lock; /* around every use of `db`; a leaf */
     char *path;
     size_t path_size;
+    brisk_history_imported imported; /* written by open */
 };
 
 typedef enum column_kind {
@@ -66,5 +67,18 @@ BRISK_NODISCARD brisk_err history_exec(brisk_history *history, const char *sql, 
 /* Insert one row; an id of 0 is given by SQLite.  *id may be NULL. */
 BRISK_NODISCARD brisk_err history_insert(brisk_history *history, const history_table *table,
                                          const void *row, uint64_t *id, brisk_errinfo *info);
+
+/* A run and its stages, with a new number, inside a transaction. */
+BRISK_NODISCARD brisk_err history_insert_run(brisk_history *history, const brisk_history_run *run,
+                                             const brisk_history_stage *stages,
+                                             uint32_t stage_count, uint64_t *id,
+                                             brisk_errinfo *info);
+/* Forget, as brisk_history_prune does. */
+BRISK_NODISCARD brisk_err history_prune(brisk_history *history,
+                                        const brisk_history_retention *retention, uint64_t *removed,
+                                        brisk_errinfo *info);
+/* Bring the spool in, and forget what is too old: import.c. */
+BRISK_NODISCARD brisk_err history_import(brisk_history *history, const brisk_history_opts *opts,
+                                         brisk_errinfo *info);
 
 #endif /* BRISK_SRC_OBSERVE_HISTORY_STORE_H */

@@ -1,0 +1,118 @@
+/*
+ * cmd_prune.c -- `brisk history prune`: forget old rows, and say what that gave.
+ */
+#include <sys/stat.h>
+
+#include <brisk/clock.h>
+
+#include "observe/bench/bench.h"
+#include "observe/history/command.h"
+
+enum { OPTION_OLDER_THAN, OPTION_KEEP, OPTION_COMPACT, OPTION_FILE, OPTION_JSON, OPTION_COUNT };
+
+static const brisk_option options[OPTION_COUNT] = {
+    [OPTION_OLDER_THAN] = {.name = "older-than",
+                           .type = BRISK_OPTION_DURATION,
+                           .metavar = "TIME",
+                           .summary = "rows older than TIME (90d); open opportunities stay"},
+    [OPTION_KEEP] = {.name = "keep",
+                     .type = BRISK_OPTION_U64,
+                     .metavar = "N",
+                     .summary = "all but the newest N of each table"},
+    [OPTION_COMPACT] = {.name = "compact",
+                        .summary = "give the room back to the file system, even when nothing is "
+                                   "removed"},
+    [OPTION_FILE] = {.name = "file",
+                     .letter = 'f',
+                     .type = BRISK_OPTION_FILE,
+                     .metavar = "FILE",
+                     .summary = "another database than $XDG_DATA_HOME/brisk/history.sqlite3"},
+    [OPTION_JSON] = {.name = "json", .letter = 'j', .summary = "as JSON"},
+};
+
+/* With its write-ahead log. */
+static uint64_t size_of(const char *path)
+{
+    char log[4200];
+    struct stat st;
+    uint64_t bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    (void)snprintf(log, sizeof log, "%s-wal", path);
+    return bytes + (stat(log, &st) == 0 ? (uint64_t)st.st_size : 0);
+}
+
+static void report(const brisk_invocation *in, uint64_t removed, uint64_t before, uint64_t after)
+{
+    if (in->values[OPTION_JSON].set) {
+        brisk_json json;
+        brisk_json_init(&json, brisk_out_file(in->out), 2);
+        brisk_json_object_begin(&json, NULL);
+        brisk_json_u64(&json, "schema", 1);
+        brisk_json_u64(&json, "removed", removed);
+        brisk_json_u64(&json, "bytes_before", before);
+        brisk_json_u64(&json, "bytes_after", after);
+        brisk_json_object_end(&json);
+        (void)!brisk_json_finish(&json); /* the program checks that the output arrived */
+        return;
+    }
+    char was[BENCH_TEXT_MAX];
+    char is[BENCH_TEXT_MAX];
+    bench_format_bytes(was, before);
+    bench_format_bytes(is, after);
+    (void)fprintf(in->out, "%llu row%s removed; %s before, %s now%s\n", (unsigned long long)removed,
+                  removed == 1 ? "" : "s", was, is,
+                  removed > 0 && !in->values[OPTION_COMPACT].set
+                      ? " (new rows use the room; --compact gives it back)"
+                      : "");
+}
+
+static brisk_exit run(const brisk_invocation *in)
+{
+    const brisk_option_value *v = in->values;
+    uint64_t now_ns = brisk_clock_wall_ns(NULL);
+    if ((v[OPTION_KEEP].set && v[OPTION_KEEP].number == 0) ||
+        (!v[OPTION_OLDER_THAN].set && !v[OPTION_KEEP].set && !v[OPTION_COMPACT].set)) {
+        (void)fputs("brisk: history: say what to forget: --older-than 90d, --keep N (1 or more), "
+                    "or only --compact\n",
+                    in->err);
+        return BRISK_EXIT_USAGE;
+    }
+    brisk_history_retention retention = {
+        .before_ns = v[OPTION_OLDER_THAN].set && v[OPTION_OLDER_THAN].number < now_ns
+                         ? now_ns - v[OPTION_OLDER_THAN].number
+                         : 0,
+        .rows_max = v[OPTION_KEEP].set ? v[OPTION_KEEP].number : 0,
+        .compact = v[OPTION_COMPACT].set,
+    };
+    brisk_history *history;
+    if (history_command_open(in, v[OPTION_FILE].set ? v[OPTION_FILE].text : NULL, &history) !=
+        BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    if (history == NULL) {
+        report(in, 0, 0, 0);
+        return BRISK_EXIT_OK;
+    }
+    brisk_errinfo info = {0};
+    uint64_t removed = 0;
+    uint64_t before = size_of(brisk_history_path(history));
+    brisk_err err = brisk_history_prune(history, &retention, &removed, &info);
+    if (err == BRISK_OK) {
+        report(in, removed, before, size_of(brisk_history_path(history)));
+    }
+    brisk_history_close(history);
+    return err == BRISK_OK ? BRISK_EXIT_OK : history_failed(in, err, &info);
+}
+
+const brisk_command history_prune_command = {
+    .name = "prune",
+    .group = "Measuring",
+    .synopsis = "",
+    .summary = "forget old rows of the history",
+    .description = "Without it rows older than the knob history.days, and all but the newest "
+                   "history.rows of each table, are forgotten once a day.",
+    .examples = "brisk history prune --older-than 90d --compact\tforget what is older than three "
+                "months\n",
+    .options = options,
+    .option_count = OPTION_COUNT,
+    .run = run,
+};
