@@ -103,9 +103,9 @@ static void read_stage(reading *r, const brisk_yaml_node *node, brisk_history_st
         refuse(r);
         return;
     }
-    const brisk_yaml_node *f[STAGE_FIELDS];
+    const brisk_yaml_node *f[STAGE_FIELDS] = {NULL};
     uint32_t i = 0;
-    for (const brisk_yaml_node *at = node->child; at != NULL; at = at->next) {
+    for (const brisk_yaml_node *at = node->child; at != NULL && i < STAGE_FIELDS; at = at->next) {
         f[i++] = at;
     }
     uint64_t worker = number_of(r, f[6]);
