@@ -24,7 +24,7 @@ HEADER_ONLY = {"base/cleanup.h", "base/assert.h"}  # macros, nothing to link
 HEADERS = {  # layer: the public headers it implements
     "base": "base alloc err clock log rng hash knob yaml json file version",
     "mem": "arena pool",
-    "metrics": "hist histogram counter metrics events trace track service grade expose",
+    "metrics": "hist histogram counter metrics events trace track service grade expose ticker",
     "exec": "executor graph",
     "cache": "value cache memory background "
     "flight loader memo warm "

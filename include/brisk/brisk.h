@@ -48,6 +48,7 @@
 #include <brisk/sizing.h>
 #include <brisk/stats.h>
 #include <brisk/statsd.h>
+#include <brisk/ticker.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>
 #include <brisk/track.h>

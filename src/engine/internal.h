@@ -8,6 +8,7 @@
  *     module.c    plug-ins                   flight.c    one computation per key
  *     manifest.c  what plug-ins say unloaded report.c    what a job says afterwards
  *     taps.c      recorder, prefetcher       recycle.c   arenas and trace tables
+ *     watch.c     metrics of a registry
  *
  * Locks, in order: engine.registry, that of the flights, job.lock; then recycle.lock, threads.lock and
  * engine.disk_lock, which are leaves.
@@ -24,6 +25,7 @@
 #include <brisk/engine.h>
 #include <brisk/flight.h>
 #include <brisk/graph.h>
+#include <brisk/metrics.h>
 #include <brisk/module.h>
 #include <brisk/predict.h>
 #include <brisk/record.h>
@@ -357,8 +359,9 @@ struct brisk_engine {
     char disk_codec[32];
     uint64_t disk_bytes;
     engine_background background;
-    brisk_sizing *sizing;  /* NULL: the memory tier stays as large as it is */
-    uint32_t memory_tiers; /* bit of the memory tier; 0: there is none */
+    brisk_sizing *sizing;           /* NULL: the memory tier stays as large as it is */
+    uint32_t memory_tiers;          /* bit of the memory tier; 0: there is none */
+    brisk_metrics *_Atomic watched; /* where jobs are told; NULL: nowhere */
     brisk_counter jobs;
     brisk_counter computed;
     brisk_counter answered;
@@ -366,6 +369,12 @@ struct brisk_engine {
     brisk_counter distrusted;
     char cache_path[ENGINE_PATH_MAX];
 };
+
+/* --- watch.c ------------------------------------------------------------------------------ */
+
+/* A job has ended: tell the registry that watches, if any. */
+void engine_watch_job(const brisk_job *job);
+void engine_watch_end(brisk_engine *engine);
 
 /* The cache, with its disk tier: the first call opens that. */
 brisk_cache *engine_cache(brisk_engine *engine);

@@ -482,6 +482,7 @@ static void finish(brisk_job *job)
     if (job->engine->watcher != NULL) {
         job->engine->watcher(job->engine->watcher_ctx, job);
     }
+    engine_watch_job(job);
 }
 
 /* False: the job waits and is no longer ours. */
