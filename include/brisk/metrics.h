@@ -12,8 +12,8 @@
  *
  * Names are words [a-zA-Z_][a-zA-Z0-9_]* joined by dots ("cache.memory.hits"); texts for other programs
  * have '_' for '.', therefore "a.b" and "a_b" are one name and conflict.  Labels keep series of one name
- * apart.  A name has at most `series_max` series; whatever comes beyond shares the one whose only label is
- * overflow="true", so that a label with user input cannot fill the memory.
+ * apart.  A name has at most `series_max` series; whatever comes beyond (or beyond BRISK_METRICS_TOTAL_MAX of all
+ * names) shares the one whose only label is overflow="true", so that labels with user input cannot fill the memory.
  *
  * Rates: brisk_metrics_tick, called about once a second by whoever watches, keeps the totals of the last
  * minute; so every counter and histogram has rates and none pays for them.  Who never ticks has none (NaN).
@@ -45,6 +45,8 @@ enum {
     BRISK_LABEL_VALUE_MAX = 256,    /**< Likewise; longer ones are cut. */
     BRISK_LABELS_MAX = 16,          /**< Of one series. */
     BRISK_METRICS_NAMES_MAX = 4096, /**< Of one registry. */
+    BRISK_METRICS_TOTAL_MAX =
+        16384, /**< Series of one registry before each name has only its shared one. */
     BRISK_METRICS_SERIES_DEFAULT = 256,
     BRISK_METRIC_WINDOWS = 3, /**< Rates over 1, 10 and 60 seconds. */
     BRISK_RATIO_PARTS_MAX = 4,

@@ -428,7 +428,8 @@ brisk_err registry_need(brisk_metrics *metrics, const brisk_metric_desc *desc,
         *ret = series;
         return BRISK_OK;
     }
-    if (family->series_count >= metrics->series_max) {
+    if (family->series_count >= metrics->series_max ||
+        metrics->series.entries.count >= BRISK_METRICS_TOTAL_MAX) {
         return need_overflow(metrics, family, ret);
     }
     return add_series(metrics, family, sorted, desc->label_count, key, ret);

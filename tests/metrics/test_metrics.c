@@ -3,6 +3,7 @@
  * names refused, the cap of series, snapshots that list everything, rates over fake time, collectors, threads
  * that make instruments at once, and every allocation failing.
  */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -145,6 +146,30 @@ static void test_series_have_a_cap(void **state)
     const brisk_label first = {"user", "user0"};
     CHECK_U64(brisk_snapshot_find(snapshot, "seen", &overflow, 1)->count, ==, 990);
     CHECK_U64(brisk_snapshot_find(snapshot, "seen", &first, 1)->count, ==, 1);
+}
+
+static void test_all_series_together_have_a_cap(void **state)
+{
+    (void)state;
+    enum { NAMES = 80, VALUES = 250 };
+    static_assert(NAMES * VALUES > BRISK_METRICS_TOTAL_MAX, "more than fit");
+    BRISK_CLEANUP(brisk_metrics_destroy) brisk_metrics *metrics = NULL;
+    CHECK_OK(brisk_metrics_create(NULL, &metrics));
+    for (int i = 0; i < NAMES * VALUES; i++) {
+        char name[16];
+        char text[16];
+        (void)snprintf(name, sizeof name, "n%d", i / VALUES);
+        (void)snprintf(text, sizeof text, "%d", i % VALUES);
+        brisk_label label = {"v", text};
+        brisk_gauge *gauge = NULL;
+        CHECK_OK(brisk_metrics_gauge(
+            metrics, &(brisk_metric_desc){.name = name, .labels = &label, .label_count = 1},
+            &gauge));
+    }
+    BRISK_CLEANUP(brisk_snapshot_unref) brisk_snapshot *snapshot = NULL;
+    CHECK_OK(brisk_metrics_snapshot(metrics, NULL, &snapshot));
+    CHECK_U64(brisk_snapshot_count(snapshot), >=, BRISK_METRICS_TOTAL_MAX);
+    CHECK_U64(brisk_snapshot_count(snapshot), <=, BRISK_METRICS_TOTAL_MAX + NAMES);
 }
 
 static void test_names_have_a_cap(void **state)
@@ -439,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_names_and_labels_are_checked),
         cmocka_unit_test(test_hostile_label_values),
         cmocka_unit_test(test_series_have_a_cap),
+        cmocka_unit_test(test_all_series_together_have_a_cap),
         cmocka_unit_test(test_names_have_a_cap),
         cmocka_unit_test(test_a_snapshot_lists_everything),
         cmocka_unit_test(test_quantile_of_a_window),
