@@ -137,6 +137,42 @@ def test_processes():
     expect("a duration ends the command", done.returncode == 0 and "hot_part" in done.stderr, done.stderr)
 
 
+def test_timer():
+    """The engine for where the kernel does not sample."""
+    d = collapsed("--engine", "timer", "-F", "250", "--", NO_FP, "threads", "400")
+    hot, cold = share(d, "hot_part"), share(d, "cold_part")
+    expect("timer", hot + cold > 90 and abs(hot - 70) < 12 and share(d, "run_thread") > 90, d[:4])
+    report = profile("--engine", "timer", "-F", "250", "--", FP, "spin", "200")
+    expect("timer is told", any("timer in the program" in n for n in report["notes"]), report["notes"])
+    expect("why is told", any("why not perf events" in n for n in report["notes"]), report["notes"])
+    expect("nothing is left", not list(pathlib.Path("/dev/shm").glob("brisk-profile-*")))
+
+
+def test_io(folder):
+    out = folder / "written"
+    d = profile("--io", "--", sys.executable, "-c",
+                f"import os, time\nf = open({str(out)!r}, 'wb', 0)\nfor i in range(40):\n f.write(b'x' * 1048576); time.sleep(0.01)\nos.fsync(f.fileno())")
+    files = {f["path"]: f for f in d["io"]["files"]}
+    expect("bytes of a file", files.get(str(out), {}).get("written_bytes") == 40 << 20, files)
+    expect("bytes of the process", d["io"]["written_bytes"] >= 40 << 20, d["io"])
+    if os.geteuid() == 0:
+        expect("calls", {c["name"] for c in d["io"]["calls"]} & {"fsync", "write"}, d["io"]["calls"])
+
+
+def test_system():
+    if os.geteuid() != 0:
+        return
+    child = subprocess.Popen([NO_FP, "spin", "60000"])
+    d = profile("--system", "--duration", "1s")
+    child.kill()
+    child.wait()
+    m = d["machine"]
+    expect("states", abs(sum(m["cpu_percent"].values()) - 100) < 0.1, m["cpu_percent"])
+    programs = {p["name"]: p["cpu_seconds"] for p in m["programs"]}
+    expect("programs", programs.get(os.path.basename(NO_FP)[:15], 0) > 0.05, programs)
+    expect("memory", 0 < m["memory_available_bytes"] <= m["memory_total_bytes"])
+
+
 def test_errors():
     for args, words, code in (
         (("--", "/nonexistent/program"), "/nonexistent/program", 1),
@@ -251,11 +287,14 @@ def main():
     test_report()
     test_waits()
     test_processes()
+    test_timer()
+    test_system()
     test_errors()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         test_damaged_debug_information(folder)
         test_formats(folder)
+        test_io(folder)
         test_flame_graph(folder)
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0

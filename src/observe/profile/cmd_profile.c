@@ -45,6 +45,12 @@ static const brisk_option options[PROF_OPTION_COUNT] = {
                             .metavar = "tables|fp",
                             .summary =
                                 "walk stacks by .eh_frame (tables), or by frame pointers (fp)"},
+    [PROF_OPTION_ENGINE] = {.name = "engine",
+                            .type = BRISK_OPTION_TEXT,
+                            .metavar = "auto|perf|timer",
+                            .summary =
+                                "who samples: the kernel, or a timer in the COMMAND when the "
+                                "kernel refuses"},
     [PROF_OPTION_NO_OFF_CPU] = {.name = "no-off-cpu",
                                 .summary = "do not look at where and how long threads wait"},
     [PROF_OPTION_NO_LINES] = {.name = "no-lines",
@@ -143,6 +149,16 @@ static const char *read_options(const brisk_invocation *in, prof_session_opts *o
             opts->stack_bytes = 0;
         } else if (strcmp(v[PROF_OPTION_STACKS].text, "tables") != 0) {
             return "--stacks is tables or fp";
+        }
+    }
+    if (v[PROF_OPTION_ENGINE].set && strcmp(v[PROF_OPTION_ENGINE].text, "auto") != 0) {
+        opts->use_timer = strcmp(v[PROF_OPTION_ENGINE].text, "timer") == 0;
+        opts->perf_only = strcmp(v[PROF_OPTION_ENGINE].text, "perf") == 0;
+        if (opts->use_timer == opts->perf_only) {
+            return "--engine is auto, perf or timer";
+        }
+        if (opts->use_timer && in->argc == 0) {
+            return "--engine timer needs a COMMAND";
         }
     }
     opts->off_cpu = !v[PROF_OPTION_NO_OFF_CPU].set;

@@ -6,6 +6,7 @@
 #include "observe/profile/report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include <brisk/json.h>
@@ -179,12 +180,17 @@ static void print_head(const prof_model *model, const prof_report_opts *opts, FI
                       "%" PRIu64 " samples, %.1f for each second of processor time (%" PRIu32
                       " asked), %" PRIu64 " lost\n",
                       meta->samples, o->hertz, opts->frequency, meta->lost);
-        (void)fprintf(out,
-                      "overhead: %.2f %% of the target's processor time (%s a sample, calibrated "
-                      "after the run); the profiler itself took %s\n",
-                      percent(o->target_overhead_ns, meta->cpu_ns),
-                      prof_amount(meta->samples > 0 ? o->target_overhead_ns / meta->samples : 0,
-                                  "nanoseconds", text[0]),
+        if (o->target_overhead_ns > 0) {
+            (void)fprintf(out,
+                          "overhead: %.2f %% of the target's processor time (%s a sample, "
+                          "calibrated after the run)",
+                          percent(o->target_overhead_ns, meta->cpu_ns),
+                          prof_amount(meta->samples > 0 ? o->target_overhead_ns / meta->samples : 0,
+                                      "nanoseconds", text[0]));
+        } else {
+            (void)fputs("overhead: not calibrated", out);
+        }
+        (void)fprintf(out, "; the profiler itself took %s\n",
                       prof_amount(o->own_cpu_ns, "nanoseconds", text[1]));
     }
     for (uint32_t i = 0; i < meta->note_count; i++) {
@@ -287,8 +293,11 @@ static void write_head(brisk_json *json, const prof_model *model, const prof_rep
     if (opts->outcome != NULL) {
         brisk_json_double(json, "hertz_asked", opts->frequency);
         brisk_json_double(json, "hertz_reached", opts->outcome->hertz);
+        /* NaN: could not be calibrated; it is null then. */
         brisk_json_double(json, "overhead_percent",
-                          percent(opts->outcome->target_overhead_ns, meta->cpu_ns));
+                          opts->outcome->target_overhead_ns == 0
+                              ? (double)NAN
+                              : percent(opts->outcome->target_overhead_ns, meta->cpu_ns));
         brisk_json_double(json, "profiler_cpu_seconds", (double)opts->outcome->own_cpu_ns / 1e9);
     }
     brisk_json_array_begin(json, "notes");

@@ -23,14 +23,18 @@
 #include "observe/profile/resolve.h"
 #include "observe/profile/session_parts.h"
 #include "observe/profile/target.h"
+#include "observe/profile/timer.h"
 
-enum { WAIT_MS = 200, LOOK_MS = 100, FDS_MAX = 1026 };
+enum { WAIT_MS = 200, LOOK_MS = 100, TIMER_MS = 20, FDS_MAX = 1026 };
 
 typedef struct session {
     const prof_session_opts *opts;
     const brisk_alloc *alloc;
     prof_intake intake;
     prof_perf *perf;
+    prof_timer *timer; /* when the kernel does not sample */
+    char why_timer[200];
+    uint64_t children_ns; /* processor time of children before */
     prof_threads threads;
     prof_child child;
     int signal_fd;
@@ -41,10 +45,10 @@ typedef struct session {
     uint64_t wall_ns;
 } session;
 
-static uint64_t own_cpu_ns(void)
+static uint64_t cpu_ns_of(int who)
 {
     struct rusage used;
-    (void)getrusage(RUSAGE_SELF, &used);
+    (void)getrusage(who, &used);
     return (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * UINT64_C(1000000000) +
            (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000;
 }
@@ -93,17 +97,45 @@ static void read_machine(session *s)
     BRISK_VEC_DEINIT(&pids);
 }
 
+/* Without rights, or on a kernel without perf events: the command samples itself. */
+static brisk_err start_with_timer(session *s, const brisk_errinfo *why, brisk_errinfo *info)
+{
+    prof_child_end(&s->child);
+    s->child = (prof_child){.go = -1};
+    s->children_ns = cpu_ns_of(RUSAGE_CHILDREN);
+    (void)snprintf(s->why_timer, sizeof s->why_timer, "%.199s",
+                   why != NULL ? why->text : "--engine timer was given");
+    brisk_err err = prof_timer_open(s->opts->frequency, s->alloc, &s->timer, info);
+    if (err == BRISK_OK) {
+        err = prof_child_start(s->opts->argv, prof_timer_env(s->timer), &s->child, info);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    s->start_ns = brisk_clock_now_ns(NULL);
+    return prof_child_go(&s->child, s->opts->argv[0], info);
+}
+
 static brisk_err start_command(session *s, brisk_errinfo *info)
 {
+    brisk_errinfo why = {.text = ""};
+    if (s->opts->use_timer) {
+        return start_with_timer(s, NULL, info);
+    }
     brisk_err err = prof_child_start(s->opts->argv, NULL, &s->child, info);
     if (err == BRISK_OK && !BRISK_VEC_PUSH(&s->threads, s->child.pid)) {
         err = BRISK_ERR_NOMEM;
     }
-    if (err == BRISK_OK) {
-        err = open_sampler(s, info);
-    }
     if (err != BRISK_OK) {
         return err;
+    }
+    err = open_sampler(s, &why);
+    bool refused = err == BRISK_ERR_PERMISSION || err == BRISK_ERR_UNSUPPORTED;
+    if (refused && !s->opts->perf_only) {
+        return start_with_timer(s, &why, info);
+    }
+    if (err != BRISK_OK) {
+        return brisk_errinfo_set(info, err, "%s", why.text);
     }
     s->start_ns = brisk_clock_now_ns(NULL);
     return prof_child_go(&s->child, s->opts->argv[0], info);
@@ -156,7 +188,7 @@ static bool was_interrupted(session *s)
 static int wait_ms(const session *s, uint64_t now)
 {
     uint64_t end = s->start_ns + s->opts->duration_ns;
-    int longest = s->opts->look != NULL ? LOOK_MS : WAIT_MS;
+    int longest = s->timer != NULL ? TIMER_MS : s->opts->look != NULL ? LOOK_MS : WAIT_MS;
     if (s->opts->duration_ns == 0 || end - now > (uint64_t)longest * UINT64_C(1000000)) {
         return longest;
     }
@@ -172,11 +204,23 @@ static void look(const session *s)
     }
 }
 
+static void drain(session *s, bool last)
+{
+    if (s->timer != NULL) {
+        prof_timer_drain(s->timer, &s->intake);
+        return;
+    }
+    if (last) {
+        prof_perf_enable(s->perf, false);
+    }
+    prof_perf_drain(s->perf, last, prof_intake_record, &s->intake);
+}
+
 static void record(session *s)
 {
     int fds[FDS_MAX];
     struct pollfd polled[FDS_MAX];
-    uint32_t count = prof_perf_fds(s->perf, fds, FDS_MAX - 2);
+    uint32_t count = s->perf != NULL ? prof_perf_fds(s->perf, fds, FDS_MAX - 2) : 0;
     fds[count++] = s->signal_fd;
     if (s->process_fd >= 0) {
         fds[count++] = s->process_fd;
@@ -200,18 +244,35 @@ static void record(session *s)
             }
         }
         process_gone = s->process_fd >= 0 && polled[count - 1].revents != 0;
-        prof_perf_drain(s->perf, false, prof_intake_record, &s->intake);
+        drain(s, false);
     }
     s->end_ns = brisk_clock_now_ns(NULL);
-    prof_perf_enable(s->perf, false);
-    prof_perf_drain(s->perf, true, prof_intake_record, &s->intake);
+    drain(s, true);
     prof_intake_finish(&s->intake, s->end_ns);
 }
 
 /* --- the model ------------------------------------------------------------------------------ */
 
+static void note_timer(const session *s, prof_model *model)
+{
+    prof_note(model,
+              "engine: a timer in the program (profile_timer.so), %" PRIu32
+              " Hz asked, at most the kernel's HZ; stacks by .eh_frame",
+              s->opts->frequency);
+    prof_note(model, "why not perf events: %s", s->why_timer);
+    prof_note(model, "the kernel's part and waiting are not seen by this engine");
+    if (s->intake.samples == 0) {
+        prof_note(model, "no sample: a static or setuid program can't load the timer, and one that "
+                         "uses SIGPROF keeps it");
+    }
+}
+
 static void note_engine(const session *s, prof_model *model)
 {
+    if (s->timer != NULL) {
+        note_timer(s, model);
+        return;
+    }
     const prof_perf_limits *limits = prof_perf_what(s->perf);
     prof_note(model, "engine: perf events, cpu-clock, %" PRIu32 " Hz asked; stacks by %s",
               s->opts->frequency,
@@ -256,7 +317,12 @@ static void fill_meta(const session *s, prof_model *model, uint64_t cpu_ns)
 
 static brisk_err make_model(session *s, prof_model **ret, prof_outcome *outcome)
 {
-    uint64_t cpu_ns = s->threads.count > 0 ? prof_perf_cpu_ns(s->perf) : s->intake.sampled_ns;
+    uint64_t cpu_ns = s->intake.sampled_ns;
+    if (s->timer != NULL) {
+        cpu_ns = cpu_ns_of(RUSAGE_CHILDREN) - s->children_ns;
+    } else if (s->threads.count > 0) {
+        cpu_ns = prof_perf_cpu_ns(s->perf);
+    }
     uint64_t before = brisk_clock_now_ns(NULL);
     prof_resolve_opts opts = {.no_lines = s->opts->no_lines, .scale = 1.0};
     if (s->intake.sampled_ns > 0 && cpu_ns > 0) {
@@ -270,7 +336,8 @@ static brisk_err make_model(session *s, prof_model **ret, prof_outcome *outcome)
     note_engine(s, *ret);
     outcome->resolve_ns = brisk_clock_now_ns(NULL) - before;
     outcome->hertz = cpu_ns > 0 ? (double)s->intake.samples * 1e9 / (double)cpu_ns : 0.0;
-    outcome->target_overhead_ns = prof_sample_cost_ns(s->opts->stack_bytes) * s->intake.samples;
+    outcome->target_overhead_ns =
+        s->timer != NULL ? 0 : prof_sample_cost_ns(s->opts->stack_bytes) * s->intake.samples;
     return prof_model_err(*ret);
 }
 
@@ -278,6 +345,7 @@ static void clean(session *s)
 {
     prof_child_end(&s->child);
     prof_perf_close(s->perf);
+    prof_timer_close(s->timer);
     prof_intake_deinit(&s->intake);
     BRISK_VEC_DEINIT(&s->threads);
     if (s->process_fd >= 0) {
@@ -307,7 +375,7 @@ brisk_err prof_session_run(const prof_session_opts *opts, const brisk_alloc *all
     if (err != BRISK_OK) {
         return err;
     }
-    uint64_t cpu_before = own_cpu_ns();
+    uint64_t cpu_before = cpu_ns_of(RUSAGE_SELF);
     s.wall_ns = brisk_clock_wall_ns(NULL);
     err = block_signals(&s, info);
     if (err == BRISK_OK) {
@@ -315,7 +383,7 @@ brisk_err prof_session_run(const prof_session_opts *opts, const brisk_alloc *all
     }
     if (err == BRISK_OK) {
         record(&s);
-        outcome->own_cpu_ns = own_cpu_ns() - cpu_before;
+        outcome->own_cpu_ns = cpu_ns_of(RUSAGE_SELF) - cpu_before;
         prof_child_end(&s.child);
         outcome->exit_status = s.child.status;
         err = make_model(&s, ret, outcome);

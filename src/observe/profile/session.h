@@ -29,8 +29,9 @@ typedef struct prof_session_opts {
     uint32_t frequency;
     uint32_t stack_bytes; /* 0: frame pointers only; without perf no choice */
     bool off_cpu;
-    bool no_lines;    /* no source lines and inlining */
-    bool force_timer; /* as if the kernel refused: for tests */
+    bool no_lines;  /* no source lines and inlining */
+    bool use_timer; /* as if the kernel refused to sample */
+    bool perf_only; /* no fall-back */
     bool quiet;
     void (*look)(void *ctx, int32_t pid); /* NULL, or called some times a second and at the end */
     void *look_ctx;

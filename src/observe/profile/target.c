@@ -18,7 +18,7 @@
 
 #include <brisk/clock.h>
 
-static _Noreturn void run_child(char *const *argv, const char *env, int go, int answer)
+static _Noreturn void run_child(char *const *argv, const char *const *env, int go, int answer)
 {
     char byte;
     sigset_t none;
@@ -26,8 +26,8 @@ static _Noreturn void run_child(char *const *argv, const char *env, int go, int 
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     while (read(go, &byte, 1) < 0 && errno == EINTR) {
     }
-    if (env != NULL) {
-        (void)putenv((char *)(uintptr_t)env);
+    for (; env != NULL && *env != NULL; env++) {
+        (void)putenv((char *)(uintptr_t)*env);
     }
     (void)execvp(argv[0], argv);
     int error = errno;
@@ -35,7 +35,8 @@ static _Noreturn void run_child(char *const *argv, const char *env, int go, int 
     _exit(127);
 }
 
-brisk_err prof_child_start(char *const *argv, const char *env, prof_child *ret, brisk_errinfo *info)
+brisk_err prof_child_start(char *const *argv, const char *const *env, prof_child *ret,
+                           brisk_errinfo *info)
 {
     int go[2];
     int answer[2];
