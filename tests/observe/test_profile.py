@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,19 @@ def test_timer():
     expect("timer is told", any("timer in the program" in n for n in report["notes"]), report["notes"])
     expect("why is told", any("why not perf events" in n for n in report["notes"]), report["notes"])
     expect("nothing is left", not list(pathlib.Path("/dev/shm").glob("brisk-profile-*")))
+
+
+def test_keep(folder):
+    """Hot spots become opportunities in the history; again, they are renewed, not doubled."""
+    os.environ["XDG_DATA_HOME"] = str(folder)
+    for _ in range(2):
+        done = run(BRISK, "profile", "--keep", "-F", "499", "--", NO_FP, "spin", "300")
+        expect("kept", "kept" in done.stderr, done.stderr)
+    base = sqlite3.connect(next(folder.glob("brisk/*.sqlite3")))
+    rows = base.execute("select category, gain_high, confidence, evidence from opportunities where key like '%turn_inline'").fetchall()
+    expect("one opportunity", len(rows) == 1 and rows[0][0] == "hotspot" and rows[0][1] > 0.8 and rows[0][2] > 0.9, rows)
+    expect("evidence", {"hot_part", "cold_part"} == set(json.loads(rows[0][3])["callers"]), rows)
+    del os.environ["XDG_DATA_HOME"]
 
 
 def test_io(folder):
@@ -295,6 +309,7 @@ def main():
         test_damaged_debug_information(folder)
         test_formats(folder)
         test_io(folder)
+        test_keep(folder)
         test_flame_graph(folder)
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0

@@ -72,14 +72,17 @@ static const brisk_option options[PROF_OPTION_COUNT] = {
                           .type = BRISK_OPTION_FILE,
                           .metavar = "FILE",
                           .summary = "compare with this profile of before"},
-    [PROF_OPTION_VALUE] = {.name = "value",
-                           .type = BRISK_OPTION_TEXT,
-                           .metavar = "NAME",
-                           .summary = "which value: cpu, off-cpu, ready, samples, or a file's own"},
+    [PROF_OPTION_VALUE] =
+        {.name = "value",
+         .type = BRISK_OPTION_TEXT,
+         .metavar = "NAME",
+         .summary = "which value: cpu, off-cpu, ready, wall (all three), samples, or a file's own"},
     [PROF_OPTION_THRESHOLD] = {.name = "threshold",
                                .type = BRISK_OPTION_U64,
                                .metavar = "PERCENT",
                                .summary = "own time from which on a function is a hot spot (5)"},
+    [PROF_OPTION_KEEP] = {.name = "keep",
+                          .summary = "put the hot spots into the history, as opportunities"},
     [PROF_OPTION_JSON] = {.name = "json", .summary = "print the report as JSON"},
 };
 

@@ -10,6 +10,7 @@
 
 #include "observe/profile/command.h"
 #include "observe/profile/import.h"
+#include "observe/profile/opportunities.h"
 #include "observe/profile/tally.h"
 
 enum { THRESHOLD_DEFAULT = 5, ROWS_DEFAULT = 10 };
@@ -111,6 +112,22 @@ static brisk_err print_report(const brisk_invocation *in, const prof_model *mode
     return json ? prof_report_json(model, opts, out) : prof_report_text(model, opts, out);
 }
 
+static brisk_exit keep(const brisk_invocation *in, const prof_model *model, double threshold)
+{
+    brisk_history *history = NULL;
+    brisk_errinfo info = {0};
+    uint32_t count = 0;
+    brisk_err err = brisk_history_open(&(brisk_history_opts){0}, &history, &info);
+    if (err == BRISK_OK) {
+        err = prof_opportunities_put(model, threshold, history, &count, &info);
+        brisk_history_close(history);
+    }
+    if (err == BRISK_OK && !in->quiet) {
+        (void)fprintf(in->err, "brisk: kept %u hot spots in the history\n", (unsigned)count);
+    }
+    return err == BRISK_OK ? BRISK_EXIT_OK : prof_fail(in, err, &info);
+}
+
 brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, const prof_model *base,
                         const prof_measured *measured)
 {
@@ -144,6 +161,12 @@ brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, con
     if (format != PROF_FORMAT_COUNT && in->lists[PROF_OPTION_OUTPUT].count == 0) {
         brisk_err err = write_model(model, base, format, opts.type, in->out);
         return err == BRISK_OK ? BRISK_EXIT_OK : prof_fail(in, err, NULL);
+    }
+    if (v[PROF_OPTION_KEEP].set) {
+        result = keep(in, model, opts.threshold);
+        if (result != BRISK_EXIT_OK) {
+            return result;
+        }
     }
     if (in->quiet && !v[PROF_OPTION_JSON].set) {
         return BRISK_EXIT_OK;

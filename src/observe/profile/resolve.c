@@ -302,6 +302,10 @@ static void copy_samples(resolver *r, const uint32_t *nodes, const uint32_t *thr
             if (value > 0) {
                 prof_sample_add(r->model, nodes[s->stack], threads[s->thread], t, value);
             }
+            if (value > 0 && t != PROF_TYPE_SAMPLES) {
+                prof_sample_add(r->model, nodes[s->stack], threads[s->thread], PROF_TYPE_WALL,
+                                value);
+            }
         }
     }
     for (size_t i = 0; i < raw->events.count; i++) {
@@ -336,6 +340,7 @@ static brisk_err copy_stacks(resolver *r)
     (void)prof_type_of(r->model, "cpu", "nanoseconds");
     (void)prof_type_of(r->model, "off-cpu", "nanoseconds");
     (void)prof_type_of(r->model, "ready", "nanoseconds");
+    (void)prof_type_of(r->model, "wall", "nanoseconds");
     copy_samples(r, nodes, threads);
     r->alloc->release(r->alloc->ctx, nodes, count * sizeof *nodes, _Alignof(uint32_t));
     return r->model->err;

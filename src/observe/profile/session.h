@@ -20,6 +20,7 @@ enum {
     PROF_TYPE_CPU,     /* processor time, ns */
     PROF_TYPE_OFF_CPU, /* blocked, ns */
     PROF_TYPE_READY,   /* could run, but another did, ns */
+    PROF_TYPE_WALL,    /* all three */
 };
 
 typedef struct prof_session_opts {
