@@ -5,8 +5,8 @@
  *     bench_profile [PATH OF brisk]
  *
  * Overhead: a program of fixed work tells the processor time that it used; each mode runs once a
- * round, in random order, so that what else the machine does falls on all alike.  Ratios are of
- * medians and of minima to the same without a profiler.
+ * round, in random order, so that what else the machine does falls on all alike.  Ratios are to the
+ * same without a profiler: the median of those within a round, of medians, and of minima.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -239,8 +239,14 @@ static void shuffle(uint32_t *order, uint32_t count, brisk_rng *rng)
 static void write_modes(brisk_json *json, mode *modes, uint32_t count)
 {
     double base[2] = {0, 0};
+    double plain[ROUNDS];
+    memcpy(plain, modes[0].seconds, sizeof plain);
     brisk_json_array_begin(json, "overhead");
     for (uint32_t i = 0; i < count; i++) {
+        double paired[ROUNDS];
+        for (uint32_t r = 0; r < ROUNDS; r++) {
+            paired[r] = modes[i].seconds[r] / plain[r]; /* of the same round */
+        }
         double middle = median(modes[i].seconds, ROUNDS); /* sorts */
         double least = modes[i].seconds[0];
         base[0] = i == 0 ? middle : base[0];
@@ -251,6 +257,7 @@ static void write_modes(brisk_json *json, mode *modes, uint32_t count)
             brisk_json_str(json, "left_out", "it can't be run here");
         } else {
             brisk_json_double(json, "median_s", middle);
+            brisk_json_double(json, "paired_ratio", median(paired, ROUNDS));
             brisk_json_double(json, "median_ratio", middle / base[0]);
             brisk_json_double(json, "minimum_ratio", least / base[1]);
         }
