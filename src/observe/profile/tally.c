@@ -107,7 +107,9 @@ static brisk_err sort(prof_tally *tally, uint32_t *moved)
     for (size_t i = 0; i < tally->rows.count; i++) {
         tally->rows.items[i].line_self = i; /* not needed any more: the old number */
     }
-    qsort(tally->rows.items, tally->rows.count, sizeof *tally->rows.items, by_self);
+    if (tally->rows.count > 0) {
+        qsort(tally->rows.items, tally->rows.count, sizeof *tally->rows.items, by_self);
+    }
     for (size_t i = 0; i < tally->rows.count; i++) {
         moved[tally->rows.items[i].line_self] = (uint32_t)i;
     }
