@@ -27,6 +27,7 @@
 #include <brisk/hist.h>
 #include <brisk/histogram.h>
 #include <brisk/history.h>
+#include <brisk/import.h>
 #include <brisk/json.h>
 #include <brisk/knob.h>
 #include <brisk/loader.h>
