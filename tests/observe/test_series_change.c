@@ -137,6 +137,26 @@ static void test_steady(void **state)
     }
 }
 
+/* Wild values on both sides of a step, in no order: it is found where it is. */
+static void test_wild(void **state)
+{
+    (void)state;
+    double values[COUNT];
+    brisk_rng rng;
+    brisk_change_points changes;
+    brisk_rng_init(&rng, check_seed());
+    noise_make(&rng, NOISE_NORMAL, values, COUNT, STEP_AT, 0.1);
+    values[10] = 1e7;
+    values[50] = -1e7;
+    values[77] = -1e8;
+    values[84] = 1e6;
+    CHECK_OK(brisk_change_points_find(values, COUNT, NULL, &changes));
+    CHECK_U64(changes.count, ==, 1);
+    CHECK(found_near(&changes, STEP_AT, 3));
+    CHECK(fabs(changes.items[0].before - 100) < 2 && fabs(changes.items[0].after - 110) < 2);
+    brisk_change_points_deinit(&changes);
+}
+
 /* Longer than a block: steps in several places, one of them small and slow to show. */
 static void test_long(void **state)
 {
@@ -233,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_short),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_wild),
         cmocka_unit_test(test_steady),
         cmocka_unit_test(test_long),
         cmocka_unit_test(test_refusals),

@@ -57,6 +57,28 @@ static void test_season(void **state)
     CHECK(alarms_of(values, DAY, begin - 20, begin - 19) == 1);
 }
 
+/* A spike each day at about the same time, every one a record by a little: news only without season. */
+static void test_daily_spike(void **state)
+{
+    (void)state;
+    static double values[COUNT];
+    brisk_rng rng;
+    brisk_rng_init(&rng, check_seed());
+    for (int i = 0; i < COUNT; i++) {
+        values[i] = 20 + noise_normal(&rng);
+    }
+    for (int day = 0; day < DAYS; day++) {
+        values[day * DAY + 50 + day % 4] += 100 + 6 * day;
+    }
+    CHECK(alarms_of(values, 0, 5 * DAY, COUNT) >= 7);
+    int seasonal = 0;
+    for (int day = 5; day < DAYS; day++) {
+        int at = day * DAY + 50 + day % 4;
+        seasonal += alarms_of(values, DAY, at, at + 1);
+    }
+    CHECK(seasonal == 0);
+}
+
 static void test_spike_and_step(void **state)
 {
     (void)state;
@@ -172,9 +194,13 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_season),   cmocka_unit_test(test_spike_and_step),
-        cmocka_unit_test(test_figures),  cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_season),
+        cmocka_unit_test(test_spike_and_step),
+        cmocka_unit_test(test_daily_spike),
+        cmocka_unit_test(test_figures),
+        cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
