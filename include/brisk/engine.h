@@ -77,8 +77,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_engine_loader(brisk_engine *engine,
  * Call `done` after each job, on the thread that finished it and before its on_done; NULL: nobody.
  * Set it before the first job.
  */
-BRISK_API void brisk_engine_watch(brisk_engine *engine,
-                                  void (*done)(void *ctx, const brisk_job *job), void *ctx);
+BRISK_API void brisk_engine_on_job(brisk_engine *engine,
+                                   void (*done)(void *ctx, const brisk_job *job), void *ctx);
 BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
 BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
 /** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else

@@ -136,6 +136,6 @@ static void spool_job(void *ctx, const brisk_job *job)
 void cli_spool_jobs(cli_state *cli, brisk_engine *engine)
 {
     if (brisk_knobs_u64(brisk_engine_knobs(engine), "history.runs") != 0) {
-        brisk_engine_watch(engine, spool_job, cli);
+        brisk_engine_on_job(engine, spool_job, cli);
     }
 }

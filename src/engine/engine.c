@@ -127,11 +127,11 @@ brisk_executor *brisk_engine_executor(brisk_engine *engine)
     return engine->executor;
 }
 
-void brisk_engine_watch(brisk_engine *engine, void (*done)(void *ctx, const brisk_job *job),
-                        void *ctx)
+void brisk_engine_on_job(brisk_engine *engine, void (*done)(void *ctx, const brisk_job *job),
+                         void *ctx)
 {
-    engine->watcher = done;
-    engine->watcher_ctx = ctx;
+    engine->on_job = done;
+    engine->on_job_ctx = ctx;
 }
 
 brisk_knobs *brisk_engine_knobs(brisk_engine *engine)

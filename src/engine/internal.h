@@ -346,8 +346,8 @@ struct brisk_engine {
     brisk_ttl *ttl; /* NULL: cache.ttl.mode=off */
     brisk_executor *executor;
     engine_recycle recycle;
-    void (*watcher)(void *ctx, const brisk_job *job); /* NULL: nobody */
-    void *watcher_ctx;
+    void (*on_job)(void *ctx, const brisk_job *job); /* NULL: nobody */
+    void *on_job_ctx;
     brisk_flights *flights;
     engine_threads threads;
     pthread_mutex_t registry;           /* pipelines, and modules being registered */

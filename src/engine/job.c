@@ -479,8 +479,8 @@ static void finish(brisk_job *job)
     brisk_trace_end(job->trace, job->main.span);
     job->end_ns = brisk_clock_now_ns(job->engine->clock);
     brisk_counter_add(&job->engine->jobs, 1);
-    if (job->engine->watcher != NULL) {
-        job->engine->watcher(job->engine->watcher_ctx, job);
+    if (job->engine->on_job != NULL) {
+        job->engine->on_job(job->engine->on_job_ctx, job);
     }
     engine_watch_job(job);
 }

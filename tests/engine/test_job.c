@@ -78,7 +78,7 @@ static void test_watcher_sees_every_job(void **unused)
     (void)unused;
     BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(1, NULL);
     watched w = {0};
-    brisk_engine_watch(engine, watch, &w);
+    brisk_engine_on_job(engine, watch, &w);
     lab_request request = {.input = "x"};
     CHECK_OK(lab_run(engine, &request, NULL));
     CHECK(w.count == 1 && w.result == BRISK_OK && w.rows >= 5 && !w.cached);
@@ -88,7 +88,7 @@ static void test_watcher_sees_every_job(void **unused)
     CHECK_OK(brisk_job_submit(job, NULL, NULL, NULL));
     CHECK_OK(brisk_job_wait(job));
     CHECK(w.count == 3);
-    brisk_engine_watch(engine, NULL, NULL);
+    brisk_engine_on_job(engine, NULL, NULL);
     CHECK_OK(lab_run(engine, &request, NULL));
     CHECK(w.count == 3);
 }

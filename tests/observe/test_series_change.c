@@ -250,16 +250,11 @@ static void test_ranks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_short),
-        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_wild),
-        cmocka_unit_test(test_steady),
-        cmocka_unit_test(test_long),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_edpelt_places),
-        cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_short),    cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_levels),   cmocka_unit_test(test_wild),
+        cmocka_unit_test(test_steady),   cmocka_unit_test(test_long),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_edpelt_places),
+        cmocka_unit_test(test_ranks),    cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
