@@ -127,7 +127,7 @@ expect_status 2
 run bench help --runs 1
 expect_status 0; expect_out_like "brisk help: 1 run *"
 run bench -- history x
-expect_status 1; expect_err_like "*'history': there is no such program*"
+expect_status 1; expect_err_like "brisk: no command 'history x'*"
 run help bench
 expect_status 0; expect_out_like "usage: brisk bench COMMAND...*More commands*bench compare*bench history*"
 run help bench compare
