@@ -31,12 +31,12 @@ BRISK_API uint64_t brisk_clock_wall_ns(const brisk_clock *clock);
 BRISK_API uint64_t brisk_clock_thread_cpu_ns(void);
 
 /** How ticks become nanoseconds: private, filled in by brisk_clock_calibrate. */
-typedef struct brisk_ticks_ {
+typedef struct brisk_ticks_scale {
     uint64_t multiplier; /* ns = ticks * multiplier / 2^32 */
     bool tsc;            /* the processor's counter; otherwise ticks are nanoseconds */
-} brisk_ticks_;
+} brisk_ticks_scale;
 
-BRISK_API extern brisk_ticks_ brisk_ticks_scale_;
+BRISK_API extern brisk_ticks_scale brisk_private_ticks;
 
 /**
  * Measure the processor's counter against the system's clock, once for the process: half a millisecond, an
@@ -48,7 +48,7 @@ BRISK_API void brisk_clock_calibrate(void);
 static inline uint64_t brisk_clock_ticks(void)
 {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-    if (brisk_ticks_scale_.tsc) {
+    if (brisk_private_ticks.tsc) {
         return __builtin_ia32_rdtsc();
     }
 #endif
@@ -60,11 +60,11 @@ static inline uint64_t brisk_clock_ticks_to_ns(uint64_t ticks)
 {
 #if defined(__SIZEOF_INT128__)
     __extension__ typedef unsigned __int128 wide;
-    return ticks >> 63 != 0 ? 0 : (uint64_t)(((wide)ticks * brisk_ticks_scale_.multiplier) >> 32);
+    return ticks >> 63 != 0 ? 0 : (uint64_t)(((wide)ticks * brisk_private_ticks.multiplier) >> 32);
 #else
     return ticks >> 63 != 0 ? 0
-                            : (ticks >> 32) * brisk_ticks_scale_.multiplier +
-                                  (((ticks & 0xffffffffu) * brisk_ticks_scale_.multiplier) >> 32);
+                            : (ticks >> 32) * brisk_private_ticks.multiplier +
+                                  (((ticks & 0xffffffffu) * brisk_private_ticks.multiplier) >> 32);
 #endif
 }
 

@@ -32,24 +32,24 @@ BRISK_BEGIN_DECLS
 enum {
     BRISK_HISTOGRAM_BITS = 7, /**< precision_bits of the brisk_hist it is read into */
     BRISK_HISTOGRAM_THREADS = 64,
-    BRISK_HISTOGRAM_GROUPS_ = 65 - BRISK_HISTOGRAM_BITS,
+    BRISK_HISTOGRAM_GROUPS = 65 - BRISK_HISTOGRAM_BITS,
 };
 
 /** A thread's part; private. */
-typedef struct brisk_histogram_shard_ {
+typedef struct brisk_histogram_shard {
     uint64_t sum_; /* UINT64_MAX: was larger */
     uint64_t min_;
     uint64_t max_;
     uint64_t lost_;
-    uint64_t *groups_[BRISK_HISTOGRAM_GROUPS_];
+    uint64_t *groups_[BRISK_HISTOGRAM_GROUPS];
     uint64_t waiting_; /* a value not in the buckets yet; while rounds_ is not 0 */
     uint64_t rounds_;  /* odd while waiting_ moves into the buckets */
-} brisk_histogram_shard_;
+} brisk_histogram_shard;
 
 /** Created by brisk_histogram_create or a registry; fields are private. */
 typedef struct brisk_histogram {
-    brisk_histogram_shard_ *shards_[BRISK_HISTOGRAM_THREADS]; /* [0] stays NULL */
-    brisk_histogram_shard_ *shared_;
+    brisk_histogram_shard *shards_[BRISK_HISTOGRAM_THREADS]; /* [0] stays NULL */
+    brisk_histogram_shard *shared_;
     const brisk_alloc *alloc_;
 } brisk_histogram;
 
@@ -81,14 +81,15 @@ BRISK_API void brisk_histogram_record_slowly(brisk_histogram *histogram, uint64_
 
 #if defined(__GNUC__)
 /** Number of the calling thread, 1 .. BRISK_HISTOGRAM_THREADS - 1; 0 while it has none.  Private. */
-BRISK_API extern __thread uint32_t brisk_thread_slot_ __attribute__((tls_model("initial-exec")));
+BRISK_API extern __thread uint32_t brisk_private_thread_slot
+    __attribute__((tls_model("initial-exec")));
 
 /** Count one value.  Never fails or blocks; allocates at a thread's first values only. */
 static inline void brisk_histogram_record(brisk_histogram *histogram, uint64_t value)
 {
     /* Relaxed: this thread is the only writer of its shard; a reader wants each word whole. */
-    brisk_histogram_shard_ *shard =
-        __atomic_load_n(&histogram->shards_[brisk_thread_slot_], __ATOMIC_RELAXED);
+    brisk_histogram_shard *shard =
+        __atomic_load_n(&histogram->shards_[brisk_private_thread_slot], __ATOMIC_RELAXED);
     uint32_t index = brisk_hist_index(BRISK_HISTOGRAM_BITS, value);
     uint64_t *group;
     uint64_t *bucket;
@@ -123,8 +124,8 @@ static inline void brisk_histogram_record(brisk_histogram *histogram, uint64_t v
 static inline void brisk_histogram_record_later(brisk_histogram *histogram, uint64_t value)
 {
 #    if defined(__x86_64__)
-    brisk_histogram_shard_ *shard =
-        __atomic_load_n(&histogram->shards_[brisk_thread_slot_], __ATOMIC_RELAXED);
+    brisk_histogram_shard *shard =
+        __atomic_load_n(&histogram->shards_[brisk_private_thread_slot], __ATOMIC_RELAXED);
     uint64_t rounds;
     if (__builtin_expect(shard == NULL, 0)) {
         brisk_histogram_record_slowly(histogram, value);

@@ -79,7 +79,7 @@ typedef enum brisk_outcome {
 typedef struct brisk_track {
     brisk_operation *operation_;
     uint64_t start_;
-    struct brisk_track_detail_ *detail_; /* NULL unless somebody wants to know more */
+    struct brisk_track_detail *detail_; /* NULL unless somebody wants to know more */
 } brisk_track;
 
 typedef struct brisk_track_pair {
@@ -125,17 +125,18 @@ BRISK_API void brisk_track_listen_stop(brisk_track_listener listener, void *ctx)
 BRISK_API BRISK_NODISCARD brisk_err brisk_operation_prepare(brisk_operation *operation);
 
 /** The slow halves of begin and end; private. */
-BRISK_API struct brisk_track_detail_ *brisk_track_open_(brisk_operation *operation);
-BRISK_API void brisk_track_close_(brisk_track *track, uint64_t time_ns, brisk_outcome outcome,
-                                  brisk_track_record *ret);
+BRISK_API struct brisk_track_detail *brisk_private_track_open(brisk_operation *operation);
+BRISK_API void brisk_private_track_close(brisk_track *track, uint64_t time_ns,
+                                         brisk_outcome outcome, brisk_track_record *ret);
 /** How many listen; private, read relaxed. */
-BRISK_API extern uint32_t brisk_track_listening_;
+BRISK_API extern uint32_t brisk_private_track_listening;
 
-static inline bool brisk_track_is_slow_(const brisk_operation *operation)
+static inline bool brisk_private_track_is_slow(const brisk_operation *operation)
 {
 #if defined(__GNUC__)
     return __builtin_expect((__atomic_load_n(&operation->slow_, __ATOMIC_ACQUIRE) |
-                             __atomic_load_n(&brisk_track_listening_, __ATOMIC_RELAXED)) != 0,
+                             __atomic_load_n(&brisk_private_track_listening, __ATOMIC_RELAXED)) !=
+                                0,
                             0);
 #else
     return true;
@@ -148,8 +149,8 @@ static inline brisk_track brisk_track_begin(brisk_operation *operation)
     brisk_track track;
     track.operation_ = operation;
     track.detail_ = NULL;
-    if (brisk_track_is_slow_(operation)) {
-        track.detail_ = brisk_track_open_(operation);
+    if (brisk_private_track_is_slow(operation)) {
+        track.detail_ = brisk_private_track_open(operation);
     }
     track.start_ = brisk_clock_ticks(); /* last: the begin itself is not counted */
     return track;
@@ -168,7 +169,7 @@ static inline void brisk_track_finish(brisk_track *track, brisk_outcome outcome,
         brisk_histogram_record_later(operation->time_, ns);
     }
     if (outcome != BRISK_OUTCOME_OK || track->detail_ != NULL || ret != NULL) {
-        brisk_track_close_(track, ns, outcome, ret);
+        brisk_private_track_close(track, ns, outcome, ret);
     }
     track->operation_ = NULL;
 }
@@ -191,11 +192,11 @@ BRISK_API void brisk_track_set(brisk_track *track, const char *key, const char *
 BRISK_API void brisk_track_mark(brisk_track *track, const char *name);
 
 #if defined(__GNUC__)
-#    define BRISK_TRACK_NAME_2_(line) brisk_track_##line
-#    define BRISK_TRACK_NAME_(line)   BRISK_TRACK_NAME_2_(line)
+#    define BRISK_TRACK_JOIN(line) brisk_track_##line
+#    define BRISK_TRACK_NAME(line) BRISK_TRACK_JOIN(line)
 /** Track `operation` from here to the end of the scope, however it is left (GNU C; C++ unwinding too). */
 #    define BRISK_TRACK(operation)                                                                 \
-        brisk_track BRISK_TRACK_NAME_(__LINE__) __attribute__((cleanup(brisk_track_end))) =        \
+        brisk_track BRISK_TRACK_NAME(__LINE__) __attribute__((cleanup(brisk_track_end))) =         \
             brisk_track_begin(operation)
 #endif
 

@@ -26,7 +26,7 @@
 
 enum { TRIES = 8, SCALE_BITS = 32 };
 
-brisk_ticks_ brisk_ticks_scale_ = {.multiplier = UINT64_C(1) << SCALE_BITS};
+brisk_ticks_scale brisk_private_ticks = {.multiplier = UINT64_C(1) << SCALE_BITS};
 
 #if defined(__x86_64__) || defined(__i386__)
 
@@ -88,8 +88,8 @@ static void calibrate(void)
         return;
     }
     double ns_per_tick = (double)(last.ns - first.ns) / (double)(last.ticks - first.ticks);
-    brisk_ticks_scale_.multiplier = (uint64_t)(ns_per_tick * (double)(UINT64_C(1) << SCALE_BITS));
-    brisk_ticks_scale_.tsc = brisk_ticks_scale_.multiplier != 0;
+    brisk_private_ticks.multiplier = (uint64_t)(ns_per_tick * (double)(UINT64_C(1) << SCALE_BITS));
+    brisk_private_ticks.tsc = brisk_private_ticks.multiplier != 0;
 }
 
 #else

@@ -229,7 +229,7 @@ static void end(brisk_events *events, uint32_t index)
     subscriber *s = events->subscribers[index];
     events->count--;
     memmove(&events->subscribers[index], &events->subscribers[index + 1],
-            (events->count - index) * sizeof events->subscribers[0]);
+            (events->count - index) * sizeof(subscriber *));
     s->gone = true;
     (void)clear_queue(s);
     while (s->running > times_here(s)) {

@@ -24,7 +24,7 @@ enum {
     GROUP_BYTES = GROUP * (int)sizeof(uint64_t),
 };
 
-static_assert(sizeof(brisk_histogram_shard_) % LINE == 0, "shards share no cache line");
+static_assert(sizeof(brisk_histogram_shard) % LINE == 0, "shards share no cache line");
 
 static void *acquire_zeroed(const brisk_alloc *alloc, size_t size)
 {
@@ -35,21 +35,21 @@ static void *acquire_zeroed(const brisk_alloc *alloc, size_t size)
     return memory;
 }
 
-static brisk_histogram_shard_ *create_shard(const brisk_alloc *alloc)
+static brisk_histogram_shard *create_shard(const brisk_alloc *alloc)
 {
-    brisk_histogram_shard_ *shard = acquire_zeroed(alloc, sizeof *shard);
+    brisk_histogram_shard *shard = acquire_zeroed(alloc, sizeof *shard);
     if (shard != NULL) {
         shard->min_ = UINT64_MAX;
     }
     return shard;
 }
 
-static void destroy_shard(const brisk_alloc *alloc, brisk_histogram_shard_ *shard)
+static void destroy_shard(const brisk_alloc *alloc, brisk_histogram_shard *shard)
 {
     if (shard == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < BRISK_HISTOGRAM_GROUPS_; i++) {
+    for (uint32_t i = 0; i < BRISK_HISTOGRAM_GROUPS; i++) {
         if (shard->groups_[i] != NULL) {
             alloc->release(alloc->ctx, shard->groups_[i], GROUP_BYTES, LINE);
         }
@@ -115,7 +115,7 @@ static void lose(brisk_histogram *histogram)
 
 static void record_shared(brisk_histogram *histogram, uint64_t value)
 {
-    brisk_histogram_shard_ *shard = histogram->shared_;
+    brisk_histogram_shard *shard = histogram->shared_;
     uint32_t index = brisk_hist_index(BRISK_HISTOGRAM_BITS, value);
     uint64_t *group = need_group(histogram->alloc_, &shard->groups_[index / GROUP]);
     if (group == NULL) {
@@ -146,8 +146,8 @@ void brisk_histogram_record_slowly(brisk_histogram *histogram, uint64_t value)
         record_shared(histogram, value);
         return;
     }
-    brisk_histogram_shard_ **place = &histogram->shards_[slot];
-    brisk_histogram_shard_ *shard = __atomic_load_n(place, __ATOMIC_RELAXED); /* ours */
+    brisk_histogram_shard **place = &histogram->shards_[slot];
+    brisk_histogram_shard *shard = __atomic_load_n(place, __ATOMIC_RELAXED); /* ours */
     if (shard == NULL) {
         shard = create_shard(histogram->alloc_);
         if (shard == NULL) {
@@ -196,7 +196,7 @@ typedef struct waiting {
     uint64_t before;
 } waiting;
 
-static waiting read_waiting(const brisk_histogram_shard_ *shard)
+static waiting read_waiting(const brisk_histogram_shard *shard)
 {
     enum { TRIES = 1000 }; /* its thread may have lost the processor half-way: then without */
     for (int i = 0; i < TRIES; i++) {
@@ -220,13 +220,13 @@ static waiting read_waiting(const brisk_histogram_shard_ *shard)
  * All of a shard.  The value that waited when this began is in its bucket by now exactly when that held
  * more at its turn than before: of two equal values the one that waited goes there first.
  */
-static metrics_u128 merge_shard(const brisk_histogram_shard_ *shard,
+static metrics_u128 merge_shard(const brisk_histogram_shard *shard,
                                 void (*add)(void *ctx, uint32_t index, uint64_t count), void *ctx,
                                 brisk_histogram_sums *ret)
 {
     waiting w = read_waiting(shard);
     merged part = {.index = w.index};
-    for (uint32_t g = 0; g < BRISK_HISTOGRAM_GROUPS_; g++) {
+    for (uint32_t g = 0; g < BRISK_HISTOGRAM_GROUPS; g++) {
         const uint64_t *group = __atomic_load_n(&shard->groups_[g], __ATOMIC_ACQUIRE);
         if (group != NULL) {
             merge_group(group, g * GROUP, add, ctx, &part);
@@ -258,7 +258,7 @@ metrics_u128 metrics_histogram_walk(const brisk_histogram *histogram,
     metrics_u128 total = 0;
     for (uint32_t i = 0; i <= BRISK_HISTOGRAM_THREADS; i++) {
         /* Acquire: pairs with the release in record_slowly. */
-        const brisk_histogram_shard_ *shard =
+        const brisk_histogram_shard *shard =
             i < BRISK_HISTOGRAM_THREADS ? __atomic_load_n(&histogram->shards_[i], __ATOMIC_ACQUIRE)
                                         : histogram->shared_;
         if (shard == NULL) {

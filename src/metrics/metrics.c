@@ -354,21 +354,27 @@ static const brisk_label *copy_labels(brisk_arena *arena, const brisk_label *lab
     return copies;
 }
 
-/* A series that is not there yet; `labels` are sorted, `key` is theirs. */
-static brisk_err add_series(brisk_metrics *metrics, registry_family *family,
-                            const brisk_label *labels, uint32_t count, const char *key,
+/* Sorted labels and the key they make. */
+typedef struct identity {
+    const brisk_label *labels;
+    uint32_t count;
+    const char *key;
+} identity;
+
+/* A series that is not there yet. */
+static brisk_err add_series(brisk_metrics *metrics, registry_family *family, const identity *id,
                             registry_series **ret)
 {
     registry_series *series = brisk_arena_calloc(metrics->arena, 1, sizeof *series);
-    const brisk_label *copies = copy_labels(metrics->arena, labels, count);
-    char *key_copy = brisk_arena_copy(metrics->arena, key, strlen(key));
+    const brisk_label *copies = copy_labels(metrics->arena, id->labels, id->count);
+    char *key_copy = brisk_arena_copy(metrics->arena, id->key, strlen(id->key));
     if (series == NULL || copies == NULL || key_copy == NULL) {
         return BRISK_ERR_NOMEM;
     }
     series->family = family;
     series->key = key_copy;
     series->labels = copies;
-    series->label_count = count;
+    series->label_count = id->count;
     brisk_err err = make_instrument(metrics, series);
     if (err != BRISK_OK) {
         return err;
@@ -396,7 +402,8 @@ static brisk_err need_overflow(brisk_metrics *metrics, registry_family *family,
         BRISK_ASSERT(err == BRISK_OK);
         family->overflow = brisk_map_get(&metrics->series, key); /* a user's own, perhaps */
         if (family->overflow == NULL) {
-            err = add_series(metrics, family, &overflow_label, 1, key, &family->overflow);
+            identity id = {&overflow_label, 1, key};
+            err = add_series(metrics, family, &id, &family->overflow);
             if (err != BRISK_OK) {
                 return err;
             }
@@ -432,7 +439,7 @@ brisk_err registry_need(brisk_metrics *metrics, const brisk_metric_desc *desc,
         metrics->series.entries.count >= BRISK_METRICS_TOTAL_MAX) {
         return need_overflow(metrics, family, ret);
     }
-    return add_series(metrics, family, sorted, desc->label_count, key, ret);
+    return add_series(metrics, family, &(identity){sorted, desc->label_count, key}, ret);
 }
 
 static brisk_err need(brisk_metrics *metrics, const brisk_metric_desc *desc, registry_source source,

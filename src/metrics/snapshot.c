@@ -15,7 +15,7 @@
 #include "metrics/histogram.h"
 #include "metrics/registry.h"
 
-enum { SNAPSHOT_CHUNK = 65536, BUCKETS = BRISK_HISTOGRAM_GROUPS_ << BRISK_HISTOGRAM_BITS };
+enum { SNAPSHOT_CHUNK = 65536, BUCKETS = BRISK_HISTOGRAM_GROUPS << BRISK_HISTOGRAM_BITS };
 
 /* One value and what it is found by. */
 typedef struct row {

@@ -25,8 +25,8 @@
 
 enum { SLOW_UNPREPARED = 1, SLOW_FLAGS = 2, DEPTH_MAX = 64 };
 
-typedef struct brisk_track_detail_ {
-    struct brisk_track_detail_ *outer; /* the one around it; or the next that is free */
+typedef struct brisk_track_detail {
+    struct brisk_track_detail *outer; /* the one around it; or the next that is free */
     uint64_t id;
     uint64_t parent;
     uint64_t root;
@@ -41,7 +41,7 @@ typedef struct brisk_track_detail_ {
     brisk_track_marker markers[BRISK_TRACK_MARKERS_MAX];
 } detail;
 
-uint32_t brisk_track_listening_;
+uint32_t brisk_private_track_listening;
 
 static _Atomic uint64_t last_id;
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
@@ -130,7 +130,7 @@ brisk_err brisk_operation_prepare(brisk_operation *operation)
     if ((operation->slow_ & SLOW_UNPREPARED) != 0) {
         err = make_metrics(operation);
         if (err == BRISK_OK) {
-            /* Release: pairs with the acquire in brisk_track_is_slow_. */
+            /* Release: pairs with the acquire in brisk_private_track_is_slow. */
             __atomic_store_n(&operation->slow_, operation->flags != 0 ? SLOW_FLAGS : 0,
                              __ATOMIC_RELEASE);
         }
@@ -185,13 +185,14 @@ static detail *take_detail(void)
     return d;
 }
 
-struct brisk_track_detail_ *brisk_track_open_(brisk_operation *operation)
+struct brisk_track_detail *brisk_private_track_open(brisk_operation *operation)
 {
     if ((__atomic_load_n(&operation->slow_, __ATOMIC_ACQUIRE) & SLOW_UNPREPARED) != 0 &&
         brisk_operation_prepare(operation) != BRISK_OK) {
         return NULL; /* tried again at the next begin */
     }
-    bool told = __atomic_load_n(&brisk_track_listening_, __ATOMIC_RELAXED) != 0 && !here.telling;
+    bool told =
+        __atomic_load_n(&brisk_private_track_listening, __ATOMIC_RELAXED) != 0 && !here.telling;
     if (!told && operation->flags == 0) {
         return NULL;
     }
@@ -238,7 +239,7 @@ static void give_back(const detail *wanted)
 
 static void tell(const brisk_track_record *record)
 {
-    if (__atomic_load_n(&brisk_track_listening_, __ATOMIC_RELAXED) == 0 || here.telling) {
+    if (__atomic_load_n(&brisk_private_track_listening, __ATOMIC_RELAXED) == 0 || here.telling) {
         return;
     }
     here.telling = true;
@@ -276,8 +277,8 @@ static void add_detail(const brisk_operation *operation, const detail *d,
     }
 }
 
-void brisk_track_close_(brisk_track *track, uint64_t time_ns, brisk_outcome outcome,
-                        brisk_track_record *ret)
+void brisk_private_track_close(brisk_track *track, uint64_t time_ns, brisk_outcome outcome,
+                               brisk_track_record *ret)
 {
     const brisk_operation *operation = track->operation_;
     brisk_counter *counter = outcome == BRISK_OUTCOME_FAILED    ? operation->failures_
@@ -362,7 +363,7 @@ static void change_listeners(void)
 static void listeners_changed(void)
 {
     /* Relaxed: an operation that begins meanwhile may still go untold. */
-    __atomic_store_n(&brisk_track_listening_, listeners.count, __ATOMIC_RELAXED);
+    __atomic_store_n(&brisk_private_track_listening, listeners.count, __ATOMIC_RELAXED);
     int failed = pthread_rwlock_unlock(&listeners.lock);
     BRISK_ASSERT(failed == 0);
 }

@@ -220,7 +220,8 @@ bool machine_parse_diskstats(const char *text, brisk_machine *ret)
     for (const char *line = text; *line != '\0'; line = next_line(line)) {
         const char *at = line;
         uint64_t fields[FIELDS];
-        if (!take_u64(&at, &fields[0]) || !take_u64(&at, &fields[0])) { /* major, minor */
+        uint64_t number[2]; /* major, minor */
+        if (!take_u64(&at, &number[0]) || !take_u64(&at, &number[1])) {
             continue;
         }
         const char *name = skip_blanks(at);

@@ -250,9 +250,12 @@ static brisk_err talk(answer *a, const metrics_server *server, brisk_metrics *me
     if (err != BRISK_OK) {
         return err;
     }
-    char *end = NULL;
-    unsigned long size = line[0] == '$' ? strtoul(line + 1, &end, 10) : ANSWER_MAX;
-    if (line[0] != '$' || *end != '\0' || size >= ANSWER_MAX) {
+    if (line[0] != '$') {
+        return refused(server, line, info);
+    }
+    char *end;
+    unsigned long size = strtoul(line + 1, &end, 10);
+    if (*end != '\0' || size >= ANSWER_MAX) {
         return refused(server, line, info);
     }
     while (err == BRISK_OK && a->used - a->read < size) {
