@@ -142,11 +142,14 @@ static void test_duration(void **state)
     CHECK_OK(brisk_detector_create(&opts, &detector));
     brisk_rng rng;
     brisk_rng_init(&rng, check_seed());
+    int lasting = 0;
     for (int i = 0; i < 505; i++) {
         brisk_verdict v;
         double value = noise_normal(&rng) + (i >= 500 ? 50 + 10 * i : 0);
         CHECK_OK(brisk_detector_push(detector, value, &v));
-        CHECK(v.anomalous ? i >= 502 : i < 502);
+        lasting = v.score >= 2 ? lasting + 1 : 0;
+        CHECK(v.anomalous == (lasting >= 3));
+        CHECK(i < 500 || v.score >= 2);
     }
     brisk_detector_destroy(detector);
 }
