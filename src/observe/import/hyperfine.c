@@ -36,6 +36,11 @@ static brisk_err put_result(import_builder *b, const result *r, const double *ti
 
 typedef BRISK_VEC(double) double_vec;
 
+static bool push_time(double_vec *times, double value)
+{
+    return times->count < IMPORT_VALUES_MAX && BRISK_VEC_PUSH(times, value);
+}
+
 /* The members of one result, its opening brace read. */
 static brisk_err read_result(import_builder *b, json_reader *r, double_vec *times)
 {
@@ -65,7 +70,7 @@ static brisk_err read_result(import_builder *b, json_reader *r, double_vec *time
         } else if (event == JSON_ARRAY_END) {
             in_times = false;
         } else if (event == JSON_NUMBER && in_times && r->depth == inside + 1) {
-            if (times->count == IMPORT_VALUES_MAX || !BRISK_VEC_PUSH(times, r->number)) {
+            if (!push_time(times, r->number)) {
                 return import_fail(b, BRISK_ERR_NOMEM, r->at, "too many times");
             }
         } else if ((event == JSON_OBJECT || event == JSON_ARRAY) && !json_skip(r, event)) {

@@ -122,6 +122,11 @@ static brisk_err grow_slots(import_builder *b)
     return BRISK_OK;
 }
 
+static bool push_series(import_builder *b, const import_series *made)
+{
+    return BRISK_VEC_PUSH(&b->series, *made);
+}
+
 static brisk_err series_of(import_builder *b, const import_key *key, import_series **ret)
 {
     if (b->series.count * 2 >= b->slots.capacity && grow_slots(b) != BRISK_OK) {
@@ -140,7 +145,7 @@ static brisk_err series_of(import_builder *b, const import_key *key, import_seri
             .times = BRISK_VEC_INIT(b->alloc),
         };
         if (made.name == NULL || made.statistic == NULL || made.unit == NULL ||
-            !BRISK_VEC_PUSH(&b->series, made)) {
+            !push_series(b, &made)) {
             return BRISK_ERR_NOMEM;
         }
         *slot = (uint32_t)b->series.count;

@@ -203,6 +203,11 @@ static brisk_err report(confirm *c, brisk_change_points *ret)
     return BRISK_OK;
 }
 
+static brisk_err push(point_vec *points, size_t at)
+{
+    return BRISK_VEC_PUSH(points, (point){at, -1}) ? BRISK_OK : BRISK_ERR_NOMEM;
+}
+
 /* The confirmed positions and what a search within each of their segments proposes. */
 static brisk_err propose(confirm *c, double penalty, point_vec *ret)
 {
@@ -215,11 +220,10 @@ static brisk_err propose(confirm *c, double penalty, point_vec *ret)
         series_positions found = {.alloc = c->opts.alloc};
         err = series_edpelt(c->values + begin, end - begin, &search, &found);
         for (size_t k = 0; k < found.count && err == BRISK_OK; k++) {
-            err = BRISK_VEC_PUSH(ret, (point){begin + found.items[k], -1}) ? BRISK_OK
-                                                                           : BRISK_ERR_NOMEM;
+            err = push(ret, begin + found.items[k]);
         }
-        if (err == BRISK_OK && end < c->count && !BRISK_VEC_PUSH(ret, (point){end, -1})) {
-            err = BRISK_ERR_NOMEM;
+        if (err == BRISK_OK && end < c->count) {
+            err = push(ret, end);
         }
         series_positions_deinit(&found);
         begin = end;

@@ -212,12 +212,17 @@ static brisk_err search_make(search *s)
     return BRISK_OK;
 }
 
+static bool push(series_positions *positions, size_t at)
+{
+    return BRISK_VEC_PUSH(positions, at);
+}
+
 /* Append the beginnings of the best segmentation's segments. */
 static brisk_err take_path(const search *s, series_positions *ret)
 {
     size_t first = ret->count;
     for (size_t at = s->previous[s->candidate_count - 1]; at != 0; at = s->previous[at]) {
-        if (!BRISK_VEC_PUSH(ret, s->candidates[at])) {
+        if (!push(ret, s->candidates[at])) {
             return BRISK_ERR_NOMEM;
         }
     }
@@ -292,7 +297,7 @@ static brisk_err search_blocks(const double *values, size_t count, const series_
             found->items[i] += at;
         }
     }
-    if (err != BRISK_OK || !BRISK_VEC_PUSH(found, 0) || !BRISK_VEC_PUSH(found, count)) {
+    if (err != BRISK_OK || !push(found, 0) || !push(found, count)) {
         return BRISK_ERR_NOMEM;
     }
     qsort(found->items, found->count, sizeof *found->items, compare_positions);
