@@ -66,7 +66,7 @@ static brisk_exit no_memory(const reader *r)
 /** A word of the program itself or of a module. */
 static bool is_job_word(const reader *r, const char *word)
 {
-    static const char *const own[] = {"brisk", "cache", "config", "help", "version"};
+    static const char *const own[] = {"bench", "brisk", "cache", "config", "help", "version"};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (strcmp(word, own[i]) == 0) {
             return true;
