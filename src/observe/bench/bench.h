@@ -262,7 +262,7 @@ brisk_err bench_load(brisk_arena *arena, const char *name, bench_record *ret, br
 /** Likewise from bytes; `name` stands in error texts. */
 brisk_err bench_parse(brisk_arena *arena, const char *name, const void *data, size_t size,
                       bench_record *ret, brisk_errinfo *info);
-/** Likewise from a file: ours, or one of hyperfine or Google Benchmark. */
+/** Likewise from a file: ours, or one that brisk/import.h knows. */
 brisk_err bench_load_file(brisk_arena *arena, const char *path, bench_record *ret,
                           brisk_errinfo *info);
 

@@ -2,8 +2,8 @@
  * store.c -- named measurements as JSON files, read back as YAML, of which JSON is a part.
  *
  * The one place that knows where and how measurements are kept.  A file that is read may come from
- * anybody: sizes are bounded, and every value is checked.  Besides our own files (schema 2, and 1 of
- * old) those of hyperfine and Google Benchmark are read, told apart by what their root holds.
+ * anybody: sizes are bounded, and every value is checked.  What is not ours (schema 2, and 1 of old) is
+ * left to brisk/import.h: hyperfine, Google Benchmark, JUnit and others.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -11,12 +11,14 @@
 #include <string.h>
 
 #include <brisk/file.h>
+#include <brisk/import.h>
 #include <brisk/yaml.h>
 
 #include "base/cleanup.h"
 #include "observe/bench/bench.h"
 
 BRISK_DEFINE_CLEANUP(brisk_yaml_doc, brisk_yaml_destroy)
+BRISK_DEFINE_CLEANUP(brisk_import, brisk_import_destroy)
 
 enum { FILE_BYTES_MAX = 16 << 20 };
 
@@ -335,124 +337,122 @@ static brisk_err read_old(const reader *r, const brisk_yaml_node *root, bench_re
 
 /* --- of others ------------------------------------------------------------------------------ */
 
-static brisk_err read_hyperfine_result(const reader *r, const brisk_yaml_node *node,
-                                       bench_subject *ret)
-{
-    brisk_err err = read_text(r, node, "command", &ret->text);
-    ret->name = ret->text;
-    return err == BRISK_OK ? read_runs(r, node, "times", 1e9, ret) : err;
-}
-
-static double google_unit(const brisk_yaml_node *node)
+/** Nanoseconds of a unit of time; 0: it is none. */
+static double unit_ns(const char *unit)
 {
     static const struct {
         const char *name;
         double ns;
     } units[] = {{"ns", 1.0}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
-    const brisk_yaml_node *unit = brisk_yaml_get(node, "time_unit");
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (unit != NULL && unit->text != NULL && strcmp(unit->text, units[i].name) == 0) {
+        if (strcmp(unit, units[i].name) == 0) {
             return units[i].ns;
         }
     }
-    return unit == NULL ? 1.0 : 0.0;
+    return 0.0;
 }
 
-static bool is_aggregate(const brisk_yaml_node *node)
+/** Processor time beside a series of wall time is the same benchmark's, not one of its own. */
+static bool is_wall_sample(const brisk_import_series *s)
 {
-    const brisk_yaml_node *type = brisk_yaml_get(node, "run_type");
-    return type != NULL && type->text != NULL && strcmp(type->text, "aggregate") == 0;
+    size_t length = strlen(s->name);
+    bool cpu = length > 4 && strcmp(s->name + length - 4, " cpu") == 0;
+    return strcmp(s->statistic, "sample") == 0 && unit_ns(s->unit) > 0.0 && !cpu;
 }
 
-/** Repetitions are entries of one name; each gives a run.  Aggregates are left out. */
-static brisk_err read_google_entry(const reader *r, const brisk_yaml_node *node, uint32_t total,
-                                   bench_record *ret)
+static brisk_err take_series(brisk_arena *arena, const brisk_import_series *s, const char *name,
+                             bench_subject *ret, brisk_errinfo *info)
 {
-    const char *name = NULL;
-    brisk_err err = read_text(r, node, "name", &name);
-    if (err != BRISK_OK || is_aggregate(node)) {
-        return err;
+    if (s->count > BENCH_RUNS_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d runs of a benchmark",
+                                 name, BENCH_RUNS_MAX);
     }
-    bench_subject *subject = NULL;
-    for (uint32_t i = 0; i < ret->subject_count && subject == NULL; i++) {
-        subject = strcmp(ret->subjects[i].name, name) == 0 ? &ret->subjects[i] : NULL;
+    ret->name = brisk_arena_copy(arena, s->name, strlen(s->name));
+    ret->text = ret->name;
+    if (ret->name == NULL || !bench_measure_room(arena, ret, (uint32_t)s->count)) {
+        return no_memory(info);
     }
-    if (subject == NULL) {
-        if (ret->subject_count == BENCH_COMMANDS_MAX) {
-            return refuse(r, node, "too many benchmarks");
+    for (size_t i = 0; i < s->count; i++) {
+        double ns = s->values[i] * unit_ns(s->unit);
+        if (!(ns > 0.0 && ns <= ns_max)) {
+            return brisk_errinfo_set(info, BRISK_ERR_INVALID,
+                                     "%s: '%s' has a time that is not above 0", name, ret->name);
         }
-        subject = &ret->subjects[ret->subject_count++];
-        subject->name = name;
-        subject->text = name;
-        if (!bench_measure_room(r->arena, subject, total)) {
-            return no_memory(r->info);
+        ret->wall_ns[i] = ns;
+        ret->user_ns[i] = 0.0;
+        ret->system_ns[i] = 0.0;
+        ret->cpu_ns[i] = 1.0;
+        ret->busy_ns[i] = 1.0;
+    }
+    ret->run_count = (uint32_t)s->count;
+    return BRISK_OK;
+}
+
+static brisk_err take_all(brisk_arena *arena, const brisk_import *import, bench_record *ret,
+                          brisk_errinfo *info)
+{
+    size_t count = 0;
+    const brisk_import_series *series = brisk_import_series_of(import, &count);
+    ret->subjects = brisk_arena_calloc(arena, BENCH_COMMANDS_MAX, sizeof *ret->subjects);
+    brisk_err err = ret->subjects != NULL ? BRISK_OK : no_memory(info);
+    for (size_t i = 0; i < count && err == BRISK_OK; i++) {
+        if (!is_wall_sample(&series[i])) {
+            continue;
         }
+        err = ret->subject_count == BENCH_COMMANDS_MAX
+                  ? brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d benchmarks",
+                                      ret->name, BENCH_COMMANDS_MAX)
+                  : take_series(arena, &series[i], ret->name, &ret->subjects[ret->subject_count++],
+                                info);
     }
-    const brisk_yaml_node *real = brisk_yaml_get(node, "real_time");
-    const brisk_yaml_node *cpu = brisk_yaml_get(node, "cpu_time");
-    double unit = google_unit(node);
-    if (real == NULL || unit <= 0.0 || subject->run_count == total) {
-        return refuse(r, node, "has no real_time in a known unit");
+    if (err == BRISK_OK && ret->subject_count == 0) {
+        err = brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: holds no times of single runs",
+                                ret->name);
     }
-    uint32_t run = subject->run_count++;
-    subject->user_ns[run] = 0.0;
-    subject->system_ns[run] = 0.0;
-    subject->cpu_ns[run] = 1.0;
-    subject->busy_ns[run] = 1.0;
-    err = read_time(r, real, unit, &subject->wall_ns[run]);
-    return err == BRISK_OK && cpu != NULL ? read_time(r, cpu, unit, &subject->cpu_ns[run]) : err;
+    return err;
 }
 
-static brisk_err read_google(const reader *r, const brisk_yaml_node *list, bench_record *ret)
+/** Whatever brisk/import.h knows, as long as it has times of single runs. */
+static brisk_err read_foreign(brisk_arena *arena, const void *data, size_t size, bench_record *ret,
+                              brisk_errinfo *info)
 {
-    ret->subjects = brisk_arena_calloc(r->arena, BENCH_COMMANDS_MAX, sizeof *ret->subjects);
-    if (ret->subjects == NULL) {
-        return no_memory(r->info);
-    }
-    uint32_t total = list->count < BENCH_RUNS_MAX ? list->count : BENCH_RUNS_MAX;
-    brisk_err err = BRISK_OK;
-    for (const brisk_yaml_node *n = list->child; n != NULL && err == BRISK_OK; n = n->next) {
-        err = n->kind == BRISK_YAML_MAPPING ? read_google_entry(r, n, total, ret)
-                                            : refuse(r, n, "not a benchmark");
-    }
-    return err == BRISK_OK && ret->subject_count == 0 ? refuse(r, list, "holds no benchmarks")
-                                                      : err;
-}
-
-static brisk_err read_root(const reader *r, bench_record *ret)
-{
-    const brisk_yaml_node *root = brisk_yaml_root(r->doc);
-    const brisk_yaml_node *schema = brisk_yaml_get(root, "schema");
-    const brisk_yaml_node *results = brisk_yaml_get(root, "results");
-    const brisk_yaml_node *benchmarks = brisk_yaml_get(root, "benchmarks");
+    BRISK_CLEANUP(brisk_import_destroy) brisk_import *import = NULL;
+    brisk_import_opts opts = {.name = ret->name};
     ret->version = "?";
     ret->machine = "?";
     ret->fingerprint = "";
-    if (schema != NULL && schema->text != NULL && strcmp(schema->text, "2") == 0) {
-        return read_own(r, root, ret);
+    brisk_err err = brisk_import_bytes(data, size, &opts, &import, info);
+    return err == BRISK_OK ? take_all(arena, import, ret, info) : err;
+}
+
+/** Ours has a schema; NOT_FOUND: it has none. */
+static brisk_err read_ours(brisk_arena *arena, const brisk_yaml_doc *doc, bench_record *ret,
+                           brisk_errinfo *info)
+{
+    reader r = {.arena = arena, .doc = doc, .info = info};
+    const brisk_yaml_node *root = brisk_yaml_root(doc);
+    const brisk_yaml_node *schema = brisk_yaml_get(root, "schema");
+    if (schema == NULL) {
+        return BRISK_ERR_NOT_FOUND;
     }
-    if (schema != NULL && schema->text != NULL && strcmp(schema->text, "1") == 0) {
-        return read_old(r, root, ret);
+    if (schema->text != NULL && strcmp(schema->text, "2") == 0) {
+        return read_own(&r, root, ret);
     }
-    if (schema == NULL && results != NULL && results->kind == BRISK_YAML_SEQUENCE) {
-        return read_list(r, results, read_hyperfine_result, ret);
+    if (schema->text != NULL && strcmp(schema->text, "1") == 0) {
+        return read_old(&r, root, ret);
     }
-    if (schema == NULL && benchmarks != NULL && benchmarks->kind == BRISK_YAML_SEQUENCE) {
-        return read_google(r, benchmarks, ret);
-    }
-    return brisk_errinfo_set(r->info, BRISK_ERR_INVALID,
-                             "%s: not a measurement of brisk bench, hyperfine or Google Benchmark",
-                             brisk_yaml_name(r->doc));
+    return refuse(&r, schema, "a schema that this brisk does not know");
 }
 
 brisk_err bench_parse(brisk_arena *arena, const char *name, const void *data, size_t size,
                       bench_record *ret, brisk_errinfo *info)
 {
     BRISK_CLEANUP(brisk_yaml_destroy) brisk_yaml_doc *doc = NULL;
-    brisk_err err = brisk_yaml_parse(name, data, size, NULL, &doc, info);
     bench_record record = {.name = name};
-    if (err == BRISK_OK) {
-        err = read_root(&(reader){.arena = arena, .doc = doc, .info = info}, &record);
+    brisk_err err = brisk_yaml_parse(name, data, size, NULL, &doc, info);
+    err = err == BRISK_OK ? read_ours(arena, doc, &record, info) : BRISK_ERR_NOT_FOUND;
+    if (err == BRISK_ERR_NOT_FOUND) {
+        err = read_foreign(arena, data, size, &record, info);
     }
     for (uint32_t i = 0; i < record.subject_count && err == BRISK_OK; i++) {
         err = bench_describe(&record.subjects[i]);
