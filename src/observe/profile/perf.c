@@ -24,6 +24,8 @@
 enum {
     RING_BYTES_MAX = 4 << 20,
     RING_BYTES_MIN = 32 << 10,
+    WATERMARK_BYTES =
+        192 << 10, /* each wake-up interrupts who is sampled; a full ring loses samples */
     SWITCH_STACK_BYTES = 4096,
     CPUS_MAX = 1024,
 };
@@ -78,7 +80,7 @@ static struct perf_event_attr attr_of(const prof_perf *perf, bool clock)
         .use_clockid = 1,
         .clockid = CLOCK_MONOTONIC,
         .watermark = 1,
-        .wakeup_watermark = RING_BYTES_MIN / 2,
+        .wakeup_watermark = WATERMARK_BYTES,
         .sample_max_stack = PERF_MAX_STACK_DEPTH,
     };
     if (clock) {
