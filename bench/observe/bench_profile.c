@@ -73,7 +73,9 @@ __attribute__((noinline)) static size_t walk_once(walk *w, int how)
     (void)addresses;
     switch (how) {
     case 0: return prof_unwind_fp(&regs, &stack, pcs, FRAMES_MAX);
-    case 1: return prof_unwind(w->unwinder, &w->spaces, w->space, &regs, &stack, pcs, FRAMES_MAX);
+    case 1:
+        return prof_unwind(w->unwinder, &(prof_walk){&w->spaces, w->space, regs, stack}, pcs,
+                           FRAMES_MAX);
 #if BENCH_UNWIND
     case 2: return (size_t)unw_backtrace(addresses, FRAMES_MAX);
     case 3: {

@@ -39,7 +39,8 @@ __attribute__((noinline)) static void look(walk *w)
     prof_stack stack = {.bytes = (const unsigned char *)regs.sp,
                         .base = regs.sp,
                         .size = w->cut > 0 && w->cut < size ? w->cut : size};
-    w->count = prof_unwind(w->unwinder, &w->spaces, w->space, &regs, &stack, w->pcs, WALK_MAX);
+    w->count =
+        prof_unwind(w->unwinder, &(prof_walk){&w->spaces, w->space, regs, stack}, w->pcs, WALK_MAX);
     w->wanted_count = backtrace(w->wanted, WALK_MAX);
 }
 
@@ -207,8 +208,8 @@ static void a_stack_of_rubbish_ends_the_walk(void **state)
                           .sp = 0x7000000000,
                           .bp = 0x7000000000 + check_random(&seed) % sizeof words};
         prof_stack stack = {(const unsigned char *)words, 0x7000000000, sizeof words};
-        CHECK_U64(prof_unwind(w->unwinder, &w->spaces, w->space, &regs, &stack, w->pcs, WALK_MAX),
-                  <=, WALK_MAX);
+        prof_walk from = {&w->spaces, w->space, regs, stack};
+        CHECK_U64(prof_unwind(w->unwinder, &from, w->pcs, WALK_MAX), <=, WALK_MAX);
         CHECK_U64(prof_unwind_fp(&regs, &stack, w->pcs, WALK_MAX), <=, WALK_MAX);
     }
     walk_free(w);

@@ -53,9 +53,14 @@ static brisk_err write_model(const prof_model *model, const prof_model *base, pr
     return prof_export(model, format, type, out);
 }
 
-static brisk_exit write_file(const brisk_invocation *in, const prof_model *model,
-                             const prof_model *base, prof_format format, uint32_t type,
-                             const char *path)
+typedef struct written {
+    const prof_model *model;
+    const prof_model *base; /* NULL: no difference */
+    prof_format format;
+    uint32_t type;
+} written;
+
+static brisk_exit write_file(const brisk_invocation *in, const written *what, const char *path)
 {
     brisk_errinfo info = {0};
     brisk_file_replace *replace = NULL;
@@ -65,7 +70,8 @@ static brisk_exit write_file(const brisk_invocation *in, const prof_model *model
     }
     int fd = fcntl(brisk_file_replace_fd(replace), F_DUPFD_CLOEXEC, 0);
     FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
-    err = file != NULL ? write_model(model, base, format, type, file) : BRISK_ERR_LIMIT;
+    err = file != NULL ? write_model(what->model, what->base, what->format, what->type, file)
+                       : BRISK_ERR_LIMIT;
     if (file != NULL && fclose(file) != 0 && err == BRISK_OK) {
         err = brisk_errinfo_set_errno(&info, errno, "%s", path);
     }
@@ -89,9 +95,9 @@ static brisk_exit write_outputs(const brisk_invocation *in, const prof_model *mo
                           paths->texts[i]);
             return BRISK_EXIT_USAGE;
         }
-        brisk_exit written = write_file(in, model, base, used, type, paths->texts[i]);
-        if (written != BRISK_EXIT_OK) {
-            return written;
+        brisk_exit wrote = write_file(in, &(written){model, base, used, type}, paths->texts[i]);
+        if (wrote != BRISK_EXIT_OK) {
+            return wrote;
         }
         if (!in->quiet) {
             (void)fprintf(in->err, "brisk: wrote %s\n", paths->texts[i]);

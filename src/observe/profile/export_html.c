@@ -49,14 +49,22 @@ static uint32_t thread_frame(flame *f, const prof_model *m, uint32_t id)
     return prof_frame_of(f->names, &plain);
 }
 
-static brisk_err add_sample(flame *f, const prof_model *m, const uint32_t *frames,
-                            const prof_sample *s, uint64_t value, int which)
+/* One of the profiles on its way into the tree. */
+typedef struct source {
+    const prof_model *model;
+    const uint32_t *frames; /* of the tree, for each of the model's */
+    uint32_t type;
+    int which;
+} source;
+
+static brisk_err add_sample(flame *f, const source *from, const prof_sample *s)
 {
+    const prof_model *m = from->model;
     uint32_t path[PROF_DEPTH_MAX];
     size_t depth = 0;
     for (uint32_t node = s->stack; node != 0 && depth < PROF_DEPTH_MAX;
          node = m->stacks.nodes.items[node].parent) {
-        path[depth++] = frames[m->stacks.nodes.items[node].frame];
+        path[depth++] = from->frames[m->stacks.nodes.items[node].frame];
     }
     uint32_t at = s->thread != 0 ? prof_tree_child(&f->tree, 0, thread_frame(f, m, s->thread)) : 0;
     while (depth > 0 && at != PROF_NO_ID) {
@@ -65,7 +73,8 @@ static brisk_err add_sample(flame *f, const prof_model *m, const uint32_t *frame
     if (at == PROF_NO_ID || !reserve(f)) {
         return BRISK_ERR_NOMEM;
     }
-    f->own[which].items[at] = prof_add(f->own[which].items[at], value);
+    uint64_t *own = &f->own[from->which].items[at];
+    *own = prof_add(*own, s->values[from->type]);
     return f->names->err;
 }
 
@@ -80,7 +89,7 @@ static brisk_err add_profile(flame *f, const prof_model *m, uint32_t type, int w
     for (size_t i = 0; i < m->samples.count && err == BRISK_OK; i++) {
         const prof_sample *s = &m->samples.items[i];
         if (s->values[type] > 0) {
-            err = add_sample(f, m, frames, s, s->values[type], which);
+            err = add_sample(f, &(source){m, frames, type, which}, s);
         }
     }
     if (frames != NULL) {

@@ -122,10 +122,11 @@ static size_t user_stack(prof_intake *intake, prof_space *space, const prof_reco
 {
     size_t count = 0;
     if (r->has_regs && r->stack_size > 0) {
-        prof_regs regs = {.ip = r->ip, .sp = r->sp, .bp = r->bp};
-        prof_stack stack = {.bytes = r->stack, .base = r->sp, .size = r->stack_size};
-        count = prof_unwind(intake->unwinder, &intake->spaces, space, &regs, &stack, pcs,
-                            PROF_CHAIN_MAX);
+        prof_walk walk = {.spaces = &intake->spaces,
+                          .space = space,
+                          .regs = {.ip = r->ip, .sp = r->sp, .bp = r->bp},
+                          .stack = {.bytes = r->stack, .base = r->sp, .size = r->stack_size}};
+        count = prof_unwind(intake->unwinder, &walk, pcs, PROF_CHAIN_MAX);
     }
     if (count < r->user_count) {
         /* Deeper than the piece of the stack that was copied, or no table. */

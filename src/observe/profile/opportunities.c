@@ -54,9 +54,17 @@ static brisk_err write_evidence(brisk_str *to, const prof_model *model, const pr
     return brisk_json_finish(&json);
 }
 
-static brisk_err put_row(const prof_model *model, const prof_tally *tally, uint32_t row,
-                         double threshold, brisk_history *history, brisk_errinfo *info)
+typedef struct putter {
+    const prof_model *model;
+    const prof_tally *tally;
+    double threshold;
+    brisk_history *history;
+} putter;
+
+static brisk_err put_row(const putter *p, uint32_t row, brisk_errinfo *info)
 {
+    const prof_model *model = p->model;
+    const prof_tally *tally = p->tally;
     const prof_row *r = &tally->rows.items[row];
     double share = (double)r->self / (double)tally->total;
     char key[512];
@@ -82,14 +90,14 @@ static brisk_err put_row(const prof_model *model, const prof_tally *tally, uint3
             .gain = (double)NAN,
             .gain_low = 0,
             .gain_high = share,
-            .confidence = confidence_of(share, threshold / 100.0, model->meta.samples),
+            .confidence = confidence_of(share, p->threshold / 100.0, model->meta.samples),
             .complexity = "medium",
             .description = description,
             .evidence = brisk_str_text(&evidence),
             .source = "hotspots",
             .subject = command,
             .state = ""};
-        err = brisk_history_put_opportunity(history, &one, NULL, info);
+        err = brisk_history_put_opportunity(p->history, &one, NULL, info);
     }
     brisk_str_deinit(&evidence);
     return err;
@@ -112,7 +120,7 @@ brisk_err prof_opportunities_put(const prof_model *model, double threshold, bris
         }
         /* What the kernel does is not the program's to make faster. */
         if ((r->flags & (PROF_FRAME_KERNEL | PROF_FRAME_UNKNOWN)) == 0) {
-            err = put_row(model, &tally, i, threshold, history, info);
+            err = put_row(&(putter){model, &tally, threshold, history}, i, info);
             count += err == BRISK_OK;
         }
     }

@@ -123,16 +123,16 @@ static inline bool step_row(const prof_stack *stack, const prof_cfi_row *row, pr
     return true;
 }
 
-size_t prof_unwind(prof_unwinder *u, prof_spaces *spaces, prof_space *space, const prof_regs *regs,
-                   const prof_stack *stack, uint64_t *pcs, size_t max)
+size_t prof_unwind(prof_unwinder *u, const prof_walk *walk, uint64_t *pcs, size_t max)
 {
-    prof_regs r = *regs;
+    prof_regs r = walk->regs;
+    const prof_stack *stack = &walk->stack;
     size_t count = 0;
     bool is_call = false; /* r.ip is a return address */
     while (count < max && r.ip >= 4096) {
         uint64_t pc = r.ip - (is_call ? 1 : 0);
         pcs[count++] = pc;
-        const prof_cfi_row *row = row_of(u, spaces, space, pc);
+        const prof_cfi_row *row = row_of(u, walk->spaces, walk->space, pc);
         bool good;
         is_call = true;
         if (row->kind == PROF_CFI_RSP || row->kind == PROF_CFI_RBP) {

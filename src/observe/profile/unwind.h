@@ -30,6 +30,14 @@ typedef struct prof_stack {
     size_t size;
 } prof_stack;
 
+/* Where a walk begins, and what it may see. */
+typedef struct prof_walk {
+    prof_spaces *spaces;
+    prof_space *space;
+    prof_regs regs;
+    prof_stack stack;
+} prof_walk;
+
 typedef struct prof_unwind_entry {
     uint64_t pc;
     uint32_t generation;
@@ -44,11 +52,10 @@ typedef struct prof_unwinder {
 } prof_unwinder;
 
 /*
- * Addresses of `regs` and its callers, innermost first; callers are return addresses less one, so
+ * Addresses of the walk's registers and of their callers, innermost first; callers are return addresses less one, so
  * that each lies within its call.  At most `max`; returns how many.
  */
-size_t prof_unwind(prof_unwinder *u, prof_spaces *spaces, prof_space *space, const prof_regs *regs,
-                   const prof_stack *stack, uint64_t *pcs, size_t max);
+size_t prof_unwind(prof_unwinder *u, const prof_walk *walk, uint64_t *pcs, size_t max);
 /* By frame pointers only. */
 size_t prof_unwind_fp(const prof_regs *regs, const prof_stack *stack, uint64_t *pcs, size_t max);
 
