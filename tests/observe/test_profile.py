@@ -165,7 +165,7 @@ def test_keep(folder):
 def test_io(folder):
     out = folder / "written"
     d = profile("--io", "--", sys.executable, "-c",
-                f"import os, time\nf = open({str(out)!r}, 'wb', 0)\nfor i in range(40):\n f.write(b'x' * 1048576); time.sleep(0.01)\nos.fsync(f.fileno())")
+                f"import os, time\nf = open({str(out)!r}, 'wb', 0)\nfor i in range(40):\n f.write(b'x' * 1048576); time.sleep(0.01)\nos.fsync(f.fileno()); time.sleep(1)")
     files = {f["path"]: f for f in d["io"]["files"]}
     expect("bytes of a file", files.get(str(out), {}).get("written_bytes") == 40 << 20, files)
     expect("bytes of the process", d["io"]["written_bytes"] >= 40 << 20, d["io"])
