@@ -28,8 +28,8 @@ enum {
     FINER_MAX = 3,   /* an eighth of the interval, while samples are few */
     COARSER_MAX = 8, /* when the live table fills */
     ADJUST_SAMPLES = 1024,
-    ADJUST_FAST_NS = 250000000, /* 4,000 samples a second are two thousandths of the time */
-    ADJUST_SLOW_NS = 1000000000,
+    ADJUST_FAST_NS = 64000000, /* 16,000 samples a second are a hundredth of the time */
+    ADJUST_SLOW_NS = 400000000,
     LIVE_MANY = HEAP_SHARDS * HEAP_SHARD_ENTRIES * 3 / 8,
     LIVE_FULL = HEAP_SHARDS * HEAP_SHARD_ENTRIES * 9 / 16,
     SPINS = 64,

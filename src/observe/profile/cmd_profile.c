@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "observe/heap/memory.h"
 #include "observe/profile/command.h"
 #include "observe/profile/perf.h"
 
@@ -22,6 +23,23 @@ static const brisk_option options[PROF_OPTION_COUNT] = {
                          .summary = "where processor time goes (what is done anyway)"},
     [PROF_OPTION_IO] = {.name = "io",
                         .summary = "system calls and files that time and bytes go to, too"},
+    [PROF_OPTION_MEMORY] = {.name = "memory", .summary = "who allocates, what lives, what grows"},
+    [PROF_OPTION_LIVE] = {.name = "live",
+                          .summary = "with --memory: show what lives each second meanwhile"},
+    [PROF_OPTION_GRAPH] = {.name = "graph",
+                           .summary =
+                               "with --memory: draw growth over time (-o FILE.svg: by place)"},
+    [PROF_OPTION_INTERVAL] = {.name = "interval",
+                              .type = BRISK_OPTION_BYTES,
+                              .metavar = "BYTES",
+                              .summary =
+                                  "with --memory: one sample each so many bytes (64KiB while "
+                                  "few, 512KiB at most)"},
+    [PROF_OPTION_SNAPSHOT] = {.name = "snapshot",
+                              .type = BRISK_OPTION_TEXT,
+                              .metavar = "LABEL",
+                              .summary = "with --memory --pid: write LABEL.pb.gz now; with a "
+                                         "COMMAND: LABEL-N.pb.gz at each SIGUSR1"},
     [PROF_OPTION_PID] = {.name = "pid",
                          .letter = 'p',
                          .type = BRISK_OPTION_U64,
@@ -250,6 +268,9 @@ static brisk_exit run(const brisk_invocation *in)
     }
     if (in->argc > 0 && strcmp(in->argv[0], "diff") == 0) {
         return prof_run_diff(in);
+    }
+    if (in->values[PROF_OPTION_MEMORY].set) {
+        return prof_run_memory(in);
     }
     prof_session_opts opts = {.frequency = FREQUENCY_DEFAULT, .err = in->err, .quiet = in->quiet};
     const char *wrong = read_options(in, &opts);

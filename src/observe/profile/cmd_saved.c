@@ -8,6 +8,7 @@
 
 #include <brisk/file.h>
 
+#include "observe/heap/memory.h"
 #include "observe/profile/command.h"
 #include "observe/profile/import.h"
 #include "observe/profile/opportunities.h"
@@ -18,7 +19,8 @@ enum { THRESHOLD_DEFAULT = 5, ROWS_DEFAULT = 10 };
 brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **ret)
 {
     brisk_errinfo info = {0};
-    brisk_err err = prof_import_file(path, brisk_alloc_libc(), ret, &info);
+    brisk_err err = heap_is_profile(path) ? heap_open_model(path, ret, &info)
+                                          : prof_import_file(path, brisk_alloc_libc(), ret, &info);
     return err == BRISK_OK ? BRISK_EXIT_OK : prof_fail(in, err, &info);
 }
 

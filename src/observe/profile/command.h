@@ -16,6 +16,11 @@ extern const brisk_command prof_command;
 enum prof_option {
     PROF_OPTION_CPU,
     PROF_OPTION_IO,
+    PROF_OPTION_MEMORY,
+    PROF_OPTION_LIVE,
+    PROF_OPTION_GRAPH,
+    PROF_OPTION_INTERVAL,
+    PROF_OPTION_SNAPSHOT,
     PROF_OPTION_PID,
     PROF_OPTION_SYSTEM,
     PROF_OPTION_DURATION,
