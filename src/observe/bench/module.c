@@ -4,9 +4,10 @@
 #include <brisk/module.h>
 
 #include "observe/bench/bench.h"
+#include "observe/load/load.h"
 
 static const brisk_command *const commands[] = {
-    &bench_command, &bench_compare_command, &bench_history_command,
+    &bench_command, &bench_compare_command, &bench_history_command, &load_command,
     /* further ones are called as `brisk bench NAME` */
 };
 
