@@ -122,6 +122,7 @@ typedef struct brisk_job_opts {
     bool no_cache;        /**< Neither look up nor store. */
     uint32_t tiers;       /**< As for brisk_cache_get; 0 means all. */
     uint64_t deadline_ns; /**< From now; 0 means none. */
+    bool profile;         /**< Also measure processor time and waits of stages: some 10 us each. */
 } brisk_job_opts;
 
 /** Where a completion runs: `post` must arrange fn(arg) to be called, once, on its own thread. */
@@ -187,6 +188,7 @@ BRISK_API const char *brisk_job_error_details(const brisk_job *job);
 BRISK_API brisk_value *brisk_job_value(const brisk_job *job);
 /** Name of the tier that answered ("memory", "disk", "flight" for another job), or NULL. */
 BRISK_API const char *brisk_job_answered_by(const brisk_job *job);
+BRISK_API const char *brisk_job_workload_name(const brisk_job *job);
 BRISK_API uint64_t brisk_job_elapsed_ns(const brisk_job *job);
 BRISK_API const brisk_trace *brisk_job_trace(const brisk_job *job);
 
@@ -208,13 +210,34 @@ typedef struct brisk_stage_report {
     const char *tier; /**< ANSWERED: who. */
     uint64_t tier_ns; /**< ANSWERED: how long the lookup took. */
     uint64_t bytes;
-    int32_t worker;   /**< -1: the submitting thread. */
-    const char *note; /**< brisk_stage_note's, or "". */
+    int32_t worker;    /**< -1: the submitting thread. */
+    const char *note;  /**< brisk_stage_note's, or "". */
+    uint64_t ready_ns; /**< After the job's start: all that it waits for was done. */
+    uint64_t wait_ns;  /**< From then until it began: no thread was free, or one had to wake. */
+    bool blocking;     /**< Waits for the network or a process, on a thread of its own. */
+    bool computes;     /**< A hit saves it: neither PREPARE nor DELIVER. */
+    uint32_t items;    /**< Of its brisk_stage_for: calls of fn. */
+    uint64_t loops_ns; /**< Of ns: inside brisk_stage_for. */
+    uint64_t items_ns; /**< In items, of all threads that took part; >= loops_ns / threads. */
+    uint64_t cpu_ns;   /**< Processor time of all its threads; only with brisk_job_opts.profile. */
+    uint64_t delay_ns; /**< Likewise: runnable, but the processors were busy with others. */
 } brisk_stage_report;
 
 /** Rows in the order of the workload's stages, then `cache_store` when something was stored. */
 BRISK_API uint32_t brisk_job_report_count(const brisk_job *job);
 BRISK_API brisk_stage_report brisk_job_report(const brisk_job *job, uint32_t index);
+/** Does row `later` wait for row `earlier` directly?  An edge that `after` declares, or the order of
+ *  PREPARE, computing, storing and DELIVER. */
+BRISK_API bool brisk_job_report_is_after(const brisk_job *job, uint32_t later, uint32_t earlier);
+/** What the job's stages could run on. */
+typedef struct brisk_job_room {
+    uint32_t threads; /**< At once: workers, and the caller of brisk_job_run. */
+    uint32_t workers; /**< Of the executor. */
+    uint32_t cores;   /**< Processors that this process may use. */
+    bool profiled;    /**< cpu_ns and delay_ns were measured. */
+} brisk_job_room;
+
+BRISK_API brisk_job_room brisk_job_read_room(const brisk_job *job);
 /** The stage table as text.  Errors: those of `out`. */
 BRISK_API BRISK_NODISCARD brisk_err brisk_job_write_report(const brisk_job *job, brisk_out out);
 /** The stage table as JSON: members of the object that is open in `json`. */

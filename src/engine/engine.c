@@ -35,6 +35,9 @@ static brisk_err create_rest(brisk_engine *engine, const brisk_engine_opts *opts
             .alloc = engine->alloc,
         };
         err = brisk_executor_create(&executor, &engine->executor);
+        char path[ENGINE_PATH_MAX];
+        brisk_knobs_text(engine->config.knobs, "engine.stage_log", path, sizeof path);
+        engine->logs_stages = path[0] != '\0';
     }
     return err;
 }

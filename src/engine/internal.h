@@ -9,6 +9,7 @@
  *     manifest.c  what plug-ins say unloaded report.c    what a job says afterwards
  *     taps.c      recorder, prefetcher       recycle.c   arenas and trace tables
  *     watch.c     metrics of a registry
+ *     meter.c     what threads used          stage_log.c stage tables kept in a file
  *
  * Locks, in order: engine.registry, that of the flights, job.lock; then recycle.lock, threads.lock and
  * engine.disk_lock, which are leaves.
@@ -163,6 +164,11 @@ typedef struct engine_record {
     uint64_t start_ns; /* on the clock */
     uint64_t end_ns;
     _Atomic uint64_t bytes;
+    _Atomic uint64_t items_ns; /* of all threads, as the next two */
+    _Atomic uint64_t cpu_ns;
+    _Atomic uint64_t delay_ns;
+    uint64_t loops_ns; /* the stage's own thread's */
+    uint64_t items;
     const char *note; /* under job.lock */
     int32_t worker;
     bool ran;
@@ -201,7 +207,8 @@ struct brisk_job {
     uint64_t deadline_ns; /* on the engine's clock; 0: none */
     uint64_t start_ns;
     uint64_t end_ns;
-    uint64_t wait_ns; /* when it began to wait for a flight */
+    uint64_t wait_ns;                 /* when it began to wait for a flight */
+    uint64_t phase_ns[ENGINE_PHASES]; /* when each began */
 
     engine_record *records;
     engine_record store;
@@ -246,6 +253,24 @@ void engine_job_resume(brisk_job *job);
 void engine_job_failed(brisk_job *job, brisk_err err, const char *stage);
 BRISK_NODISCARD brisk_err engine_job_take_arena(brisk_job *job, engine_slot **ret);
 void engine_job_give_arena(brisk_job *job, engine_slot *slot);
+
+/* --- meter.c ------------------------------------------------------------------------------ */
+
+/* What a thread used so far. */
+typedef struct engine_meter {
+    uint64_t cpu_ns;
+    uint64_t delay_ns; /* runnable, but not running */
+} engine_meter;
+
+/* Zeroes unless the job is profiled. */
+engine_meter engine_meter_read(const brisk_job *job);
+/* Add what the calling thread used since `from` to the stage. */
+void engine_meter_add(const brisk_job *job, engine_record *record, engine_meter from);
+
+/* --- stage_log.c -------------------------------------------------------------------------- */
+
+/* Append the job's stage table to the file of the knob engine.stage_log, if there is one. */
+void engine_stage_log(const brisk_job *job);
 
 /* --- blocking.c --------------------------------------------------------------------------- */
 
@@ -367,6 +392,7 @@ struct brisk_engine {
     brisk_counter answered;
     brisk_counter shared;
     brisk_counter distrusted;
+    bool logs_stages; /* engine.stage_log is set; every job is profiled */
     char cache_path[ENGINE_PATH_MAX];
 };
 

@@ -136,6 +136,7 @@ static engine_step wait_resumed(brisk_job *job)
 static engine_step run_phase(brisk_job *job, engine_phase phase, engine_step next)
 {
     const brisk_graph *graph = job->pipeline->graphs[phase];
+    job->phase_ns[phase] = brisk_clock_now_ns(job->engine->clock);
     if (graph == NULL) {
         return next;
     }
@@ -483,6 +484,9 @@ static void finish(brisk_job *job)
         job->engine->on_job(job->engine->on_job_ctx, job);
     }
     engine_watch_job(job);
+    if (job->engine->logs_stages) {
+        engine_stage_log(job);
+    }
 }
 
 /* False: the job waits and is no longer ours. */
@@ -728,6 +732,7 @@ brisk_err brisk_job_create(brisk_engine *engine, const brisk_workload *workload,
         return err;
     }
     job->opts = opts != NULL ? *opts : (brisk_job_opts){0};
+    job->opts.profile |= engine->logs_stages;
     if (job->opts.deadline_ns != 0) {
         uint64_t now_ns = brisk_clock_now_ns(engine->clock);
         bool fits = job->opts.deadline_ns <= UINT64_MAX - now_ns;

@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "exec/cpus.h"
 
 enum { LINE_MAX_BYTES = 512, NAME_WIDTH_MIN = 12, NAME_WIDTH_MAX = 40 };
 
@@ -62,6 +63,11 @@ brisk_value *brisk_job_value(const brisk_job *job)
 const char *brisk_job_answered_by(const brisk_job *job)
 {
     return job->answered ? job->hit.tier_name : NULL;
+}
+
+const char *brisk_job_workload_name(const brisk_job *job)
+{
+    return job->workload->name;
 }
 
 uint64_t brisk_job_elapsed_ns(const brisk_job *job)
@@ -145,6 +151,75 @@ static brisk_stage_report row_of(const brisk_job *job, const engine_record *reco
         .bytes = atomic_load_explicit(&record->bytes, memory_order_relaxed),
         .worker = record->worker,
         .note = record->note != NULL ? record->note : "",
+        .ready_ns = ran ? record->start_ns - job->start_ns : 0,
+        .items = record->items < UINT32_MAX ? (uint32_t)record->items : UINT32_MAX,
+        .loops_ns = record->loops_ns,
+        .items_ns = atomic_load_explicit(&record->items_ns, memory_order_relaxed),
+        .cpu_ns = atomic_load_explicit(&record->cpu_ns, memory_order_relaxed),
+        .delay_ns = atomic_load_explicit(&record->delay_ns, memory_order_relaxed),
+    };
+}
+
+/* --- edges -------------------------------------------------------------------------------- */
+
+static bool is_last_of_phase(const brisk_job *job, uint32_t index)
+{
+    for (uint32_t i = 0; i < job->workload->stage_count; i++) {
+        if ((job->pipeline->before[i] >> index & 1) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The phase before `phase` that has stages, or -1. */
+static int phase_before(const brisk_job *job, int phase)
+{
+    do {
+        phase--;
+    } while (phase >= 0 && job->pipeline->graphs[phase] == NULL);
+    return phase;
+}
+
+bool brisk_job_report_is_after(const brisk_job *job, uint32_t later, uint32_t earlier)
+{
+    uint32_t store = job->workload->stage_count;
+    const engine_pipeline *pipeline = job->pipeline;
+    BRISK_ASSERT(later < brisk_job_report_count(job) && earlier < brisk_job_report_count(job));
+    if (later == store) { /* after what computes, or what prepares when nothing does */
+        return earlier != store && is_last_of_phase(job, earlier) &&
+               pipeline->phase_of[earlier] == phase_before(job, ENGINE_DELIVER);
+    }
+    if (earlier == store) {
+        return pipeline->phase_of[later] == ENGINE_DELIVER && pipeline->before[later] == 0;
+    }
+    if (pipeline->phase_of[later] == pipeline->phase_of[earlier]) {
+        return (pipeline->before[later] >> earlier & 1) != 0;
+    }
+    bool stored = job->store.ran && pipeline->phase_of[later] == ENGINE_DELIVER;
+    return !stored && pipeline->before[later] == 0 && is_last_of_phase(job, earlier) &&
+           pipeline->phase_of[earlier] == phase_before(job, pipeline->phase_of[later]);
+}
+
+/* On the clock, when nothing but a thread was missing for a stage that ran. */
+static uint64_t ready_at(const brisk_job *job, uint32_t index)
+{
+    uint64_t at = job->phase_ns[job->pipeline->phase_of[index]];
+    for (uint64_t set = job->pipeline->before[index]; set != 0; set &= set - 1) {
+        uint64_t end = job->records[__builtin_ctzll(set)].end_ns;
+        at = end > at ? end : at;
+    }
+    return at < job->records[index].start_ns ? at : job->records[index].start_ns;
+}
+
+brisk_job_room brisk_job_read_room(const brisk_job *job)
+{
+    uint32_t workers = brisk_executor_workers(job->engine->executor);
+    return (brisk_job_room){
+        .threads = workers + (job->submitted ? 0 : 1),
+        .workers = workers,
+        .cores = exec_cpu_count(),
+        .profiled = job->opts.profile,
     };
 }
 
@@ -154,6 +229,12 @@ static brisk_stage_report stage_row(const brisk_job *job, uint32_t index, uint64
     row.name = job->workload->stages[index].name;
     row.critical = (critical >> index & 1) != 0;
     row.how = how_of(job, index);
+    row.blocking = (job->workload->stages[index].flags & BRISK_STAGE_BLOCKING) != 0;
+    row.computes = job->pipeline->phase_of[index] == ENGINE_COMPUTE;
+    if (row.ns != 0 || row.start_ns != 0) {
+        row.wait_ns = job->records[index].start_ns - ready_at(job, index);
+        row.ready_ns = row.start_ns > row.wait_ns ? row.start_ns - row.wait_ns : 0;
+    }
     if (row.how == BRISK_HOW_ANSWERED) {
         row.tier = job->hit.tier_name;
         row.tier_ns = job->hit.elapsed_ns;
@@ -167,6 +248,7 @@ static brisk_stage_report store_row(const brisk_job *job)
     row.name = ENGINE_STORE_NAME;
     row.critical = true; /* it lies between the last computing stage and the delivery */
     row.how = BRISK_HOW_COMPUTED;
+    row.computes = true;
     return row;
 }
 
@@ -275,7 +357,34 @@ static const char *how_name(brisk_stage_how how)
     return "unknown";
 }
 
-static void write_row(brisk_json *json, const brisk_stage_report *row)
+static void write_profile(brisk_json *json, const brisk_job *job, uint32_t index,
+                          const brisk_stage_report *row)
+{
+    brisk_json_u64(json, "ready_ns", row->ready_ns);
+    brisk_json_u64(json, "wait_ns", row->wait_ns);
+    brisk_json_bool(json, "blocking", row->blocking);
+    brisk_json_bool(json, "computes", row->computes);
+    if (row->items != 0) {
+        brisk_json_u64(json, "items", row->items);
+        brisk_json_u64(json, "loops_ns", row->loops_ns);
+        brisk_json_u64(json, "items_ns", row->items_ns);
+    }
+    if (job->opts.profile) {
+        brisk_json_u64(json, "cpu_ns", row->cpu_ns);
+        brisk_json_u64(json, "delay_ns", row->delay_ns);
+    }
+    brisk_json_array_begin(json, "after");
+    for (uint32_t i = 0; i < brisk_job_report_count(job); i++) {
+        if (brisk_job_report_is_after(job, index, i)) {
+            bool stage = i < job->workload->stage_count;
+            brisk_json_str(json, NULL, stage ? job->workload->stages[i].name : ENGINE_STORE_NAME);
+        }
+    }
+    brisk_json_array_end(json);
+}
+
+static void write_row(brisk_json *json, const brisk_job *job, uint32_t index,
+                      const brisk_stage_report *row)
 {
     brisk_json_object_begin(json, NULL);
     brisk_json_str(json, "stage", row->name);
@@ -291,6 +400,7 @@ static void write_row(brisk_json *json, const brisk_stage_report *row)
     brisk_json_u64(json, "bytes", row->bytes);
     brisk_json_i64(json, "worker", row->worker);
     brisk_json_str(json, "note", row->note);
+    write_profile(json, job, index, row);
     brisk_json_object_end(json);
 }
 
@@ -317,11 +427,16 @@ void brisk_job_write_report_json(const brisk_job *job, brisk_json *json)
     } else {
         brisk_json_null(json, "answered_by");
     }
+    brisk_job_room room = brisk_job_read_room(job);
+    brisk_json_u64(json, "threads", room.threads);
+    brisk_json_u64(json, "workers", room.workers);
+    brisk_json_u64(json, "cores", room.cores);
+    brisk_json_bool(json, "profiled", room.profiled);
     brisk_json_array_begin(json, "stages");
     for (uint32_t i = 0; i < brisk_job_report_count(job); i++) {
         bool stage = i < job->workload->stage_count;
         brisk_stage_report row = stage ? stage_row(job, i, critical) : store_row(job);
-        write_row(json, &row);
+        write_row(json, job, i, &row);
     }
     brisk_json_array_end(json);
 }

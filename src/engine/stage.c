@@ -161,9 +161,11 @@ brisk_err engine_stage_run(brisk_job *job, uint32_t index)
         .span = brisk_trace_begin(job->trace, stage->name, job->main.span, record->worker),
     };
     record->start_ns = brisk_clock_now_ns(job->engine->clock);
+    engine_meter meter = engine_meter_read(job);
     engine_thread_enter();
     err = stage->run(&ctx, job->state);
     engine_thread_leave();
+    engine_meter_add(job, record, meter);
     record->end_ns = brisk_clock_now_ns(job->engine->clock);
     brisk_trace_end(job->trace, ctx.span);
     engine_job_give_arena(job, slot);
@@ -243,6 +245,20 @@ static void run_items(item_run *run, brisk_arena *arena)
     }
 }
 
+/* The record that counts the loop: the outermost loops of a stage are, those inside their items are not. */
+static engine_record *counted_record(const item_run *run)
+{
+    return run->scope.outer == NULL ? run->outer->record : NULL;
+}
+
+static void add_items_ns(const brisk_job *job, engine_record *record, uint64_t start_ns)
+{
+    uint64_t now_ns = brisk_clock_now_ns(job->engine->clock);
+    /* Relaxed: read when the job is done. */
+    (void)atomic_fetch_add_explicit(&record->items_ns, now_ns > start_ns ? now_ns - start_ns : 0,
+                                    memory_order_relaxed);
+}
+
 static void help_items(brisk_task *task)
 {
     item_run *run = task->ctx;
@@ -252,7 +268,14 @@ static void help_items(brisk_task *task)
         engine_job_take_arena(job, &slot) != BRISK_OK) {
         return; /* nothing left, or no memory to help with: the others do it */
     }
+    engine_record *record = counted_record(run);
+    engine_meter meter = engine_meter_read(job);
+    uint64_t start_ns = brisk_clock_now_ns(job->engine->clock);
     run_items(run, slot->arena);
+    if (record != NULL) {
+        add_items_ns(job, record, start_ns);
+        engine_meter_add(job, record, meter);
+    }
     engine_job_give_arena(job, slot);
 }
 
@@ -285,7 +308,16 @@ brisk_err brisk_stage_for(brisk_stage_ctx *ctx, uint32_t count,
         brisk_group_run(&group, &tasks[i]);
     }
     /* The caller is inside its own stage and does not use ctx->arena otherwise meanwhile. */
+    engine_record *record = counted_record(&run);
+    uint64_t start_ns = record != NULL ? brisk_clock_now_ns(ctx->job->engine->clock) : 0;
     run_items(&run, ctx->arena);
+    if (record != NULL) {
+        add_items_ns(ctx->job, record, start_ns);
+    }
     brisk_group_wait(&group);
+    if (record != NULL) {
+        record->loops_ns += brisk_clock_now_ns(ctx->job->engine->clock) - start_ns;
+        record->items += count;
+    }
     return (brisk_err)atomic_load_explicit(&run.scope.err, memory_order_relaxed);
 }
