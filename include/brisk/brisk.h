@@ -57,6 +57,7 @@
 #include <brisk/value.h>
 #include <brisk/version.h>
 #include <brisk/warm.h>
+#include <brisk/whatif.h>
 #include <brisk/workload.h>
 #include <brisk/yaml.h>
 
