@@ -188,6 +188,36 @@ static void test_processors_are_shared(void **unused)
     check_near(gain(p, "workers=1"), 1 - 20.0 / 15.0); /* two threads: z after one of them */
 }
 
+/* What other programs took of the processors is a part of the work, and shrinks with it. */
+static void test_delays_by_others_stay(void **unused)
+{
+    (void)unused;
+    bench_run b;
+    run_init(&b, 2, 2);
+    b.run.profiled = true;
+    brisk_stage_times *s = add(&b, "burn", 0, 12, 0);
+    s->cpu_ns = 6 * MS;
+    s->delay_ns = 6 * MS;
+    (void)add(&b, "sleep", 12, 4, 1);
+    BRISK_CLEANUP(brisk_stage_profile_destroy) brisk_stage_profile *p = profile_of(&b);
+    check_near(gain(p, "burn:2x"), 6.0 / 16.0);
+    check_near(gain(p, "sleep:2x"), 2.0 / 16.0);
+    check_near(gain(p, "cores=8"), 0);
+}
+
+/* b was ready with a but its thread never woke; whoever ends a goes on with it. */
+static void test_a_thread_that_works_finds_the_next_at_once(void **unused)
+{
+    (void)unused;
+    bench_run b;
+    run_init(&b, 2, 2);
+    (void)add(&b, "a", 0, 4, 0);
+    (void)add(&b, "b", 4, 2, 0);
+    BRISK_CLEANUP(brisk_stage_profile_destroy) brisk_stage_profile *p = profile_of(&b);
+    check_near(gain(p, "a:2x"), 2.0 / 6.0);
+    check_near(gain(p, "b:2x"), 1.0 / 6.0);
+}
+
 /* Waiting needs no processor, and stays as long as it is. */
 static void test_sleepers_do_not_compete(void **unused)
 {
@@ -208,15 +238,17 @@ static void test_pieces_are_shared_by_threads(void **unused)
     (void)unused;
     bench_run b;
     run_init(&b, 2, 2);
+    b.run.workers = 2; /* a submitted job */
     /* 1 by itself, then six pieces of 2 by two threads: 7 in all. */
     brisk_stage_times *s = add(&b, "loop", 0, 7, 0);
     s->items = 6;
     s->loops_ns = 6 * MS;
     s->items_ns = 12 * MS;
     BRISK_CLEANUP(brisk_stage_profile_destroy) brisk_stage_profile *p = profile_of(&b);
-    check_near(gain(p, "workers=2"), 1 - 5.0 / 7.0); /* 3 threads: two rounds of 2 */
-    check_near(gain(p, "workers=3"), 1 - 5.0 / 7.0); /* 4 threads: 4 pieces, then 2 */
-    check_near(gain(p, "workers=5"), 1 - 3.0 / 7.0); /* one round */
+    check_near(gain(p, "workers=3"), 1 - 5.0 / 7.0);  /* two rounds of 2 */
+    check_near(gain(p, "workers=4"), 1 - 5.0 / 7.0);  /* 4 pieces, then 2 */
+    check_near(gain(p, "workers=6"), 1 - 3.0 / 7.0);  /* one round */
+    check_near(gain(p, "workers=1"), 1 - 13.0 / 7.0); /* alone */
     check_near(gain(p, "loop:2x"), 0.5);
 }
 
@@ -506,6 +538,7 @@ static void test_random_graphs(void **unused)
     for (int round = 0; round < 300; round++) {
         sim_graph graph = {.count = 1 + (uint32_t)(check_random(&seed) % 24)};
         graph.threads = 1 + (uint32_t)(check_random(&seed) % 5);
+        graph.workers = graph.threads;
         double total = 0;
         double chain[BRISK_WHATIF_STAGES_MAX] = {0};
         double longest = 0;
@@ -515,6 +548,7 @@ static void test_random_graphs(void **unused)
             node->units = (uint32_t)(check_random(&seed) % 4);
             node->unit = (double)(check_random(&seed) % 100);
             node->lag = (double)(check_random(&seed) % 50);
+            node->wake = (double)(check_random(&seed) % 20);
             node->rank = i;
             node->after[0] =
                 i > 0 ? check_random(&seed) & check_random(&seed) & ((UINT64_C(1) << i) - 1) : 0;
@@ -524,13 +558,13 @@ static void test_random_graphs(void **unused)
             }
             chain[i] = before + node->lag + node->serial + (node->units > 0 ? node->unit : 0);
             longest = fmax(longest, chain[i]);
-            total += node->lag + node->serial + node->units * node->unit;
+            total += node->lag + node->wake + node->serial + node->units * node->unit;
         }
-        double end[BRISK_WHATIF_STAGES_MAX];
-        double time = sim_run(&graph, end);
+        sim_ends ends;
+        double time = sim_run(&graph, &ends);
         CHECK(time >= longest - 1e-6 && time <= total + 1e-6);
         for (uint32_t i = 0; i < graph.count; i++) {
-            CHECK(end[i] >= chain[i] - 1e-6 && end[i] <= time + 1e-6);
+            CHECK(ends.end[i] >= chain[i] - 1e-6 && ends.end[i] <= time + 1e-6);
         }
     }
 }
@@ -645,6 +679,8 @@ int main(void)
         cmocka_unit_test(test_contention_on_two_threads),
         cmocka_unit_test(test_processors_are_shared),
         cmocka_unit_test(test_sleepers_do_not_compete),
+        cmocka_unit_test(test_delays_by_others_stay),
+        cmocka_unit_test(test_a_thread_that_works_finds_the_next_at_once),
         cmocka_unit_test(test_pieces_are_shared_by_threads),
         cmocka_unit_test(test_blocking_stages_hold_no_thread),
         cmocka_unit_test(test_gaps_stay),

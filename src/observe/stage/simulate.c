@@ -3,9 +3,10 @@
  *
  *     waits ── last predecessor done ──► lags ── lag over ──► ready ── thread ──► serial ──► pieces ──► done
  *
- * Who ends a stage goes on with the first stage that this makes ready; the others wait in the order in which
- * they became ready.  A thread without a ready stage helps with pieces of one that runs.  Stages that wait for
- * the network have threads of their own.
+ * Who ends a stage goes on with the first stage that this makes ready, or with the one that has been ready longest.
+ * A thread that had nothing to do needs its time to wake, as it was measured.  A thread without a ready stage helps
+ * with pieces of one that runs, of which as many run at once as there are workers (brisk_stage_for).  Stages that
+ * wait for the network have threads of their own.
  *
  * Processors are shared evenly: while the running threads want D processors of C < D, the part of their work that
  * computes takes D / C times as long, and the part that waits (a disk, a server, a lock) as long as ever.
@@ -25,8 +26,8 @@
 
 static uint32_t threads_of(const brisk_stage_run *run, const brisk_stage_times *stage)
 {
-    return stage->items > 1 && stage->items_ns > stage->loops_ns
-               ? (stage->items < run->threads ? stage->items : run->threads)
+    return stage->items > 1 && stage->items_ns > stage->loops_ns && run->workers > 1
+               ? (stage->items < run->workers ? stage->items : run->workers)
                : 1;
 }
 
@@ -55,7 +56,7 @@ static uint64_t next_change(const brisk_stage_run *run, uint64_t at, uint64_t li
 }
 
 /* Of the time that a stage waited: how long a thread was free, and only had to wake and find it. */
-static double dispatch_ns(const brisk_stage_run *run, uint32_t index)
+static double wake_ns(const brisk_stage_run *run, uint32_t index)
 {
     const brisk_stage_times *stage = &run->stages[index];
     uint64_t at = stage_ready(run, index);
@@ -82,17 +83,14 @@ static uint32_t rank_of(const brisk_stage_run *run, uint32_t index)
     return rank;
 }
 
-static void set_work(const brisk_stage_run *run, const brisk_stage_times *s, bool pure,
-                     sim_node *node)
+/* The work of a stage, without `taken_out` of its time. */
+static void set_work(const brisk_stage_times *s, bool computes, double taken_out, sim_node *node)
 {
     double items = s->items > 0 ? (double)s->items_ns : 0;
     double serial = s->items > 0 ? (double)(s->ns - s->loops_ns) : (double)s->ns;
     double all = serial + items;
-    double kept = all;
-    if (run->profiled && !pure) {
-        kept = all > (double)s->delay_ns ? all - (double)s->delay_ns : 0;
-        node->cpu = kept > 0 ? fmin(1.0, (double)s->cpu_ns / kept) : 0;
-    }
+    double kept = all > taken_out ? all - taken_out : 0;
+    node->cpu = computes && kept > 0 ? fmin(1.0, (double)s->cpu_ns / kept) : 0;
     double scale = all > 0 ? kept / all : 0;
     node->units = s->items < SIM_UNITS_MAX ? s->items : SIM_UNITS_MAX;
     node->unit = node->units > 0 ? items * scale / node->units : 0;
@@ -114,13 +112,22 @@ void sim_from_run(const brisk_stage_run *run, bool pure, sim_graph *ret)
         memcpy(node->after, s->after, sizeof node->after);
         uint64_t before = stage_before_end(run, i);
         uint64_t ready = stage_ready(run, i);
-        node->lag = (ready > before ? (double)(ready - before) : 0) + dispatch_ns(run, i);
+        node->lag = ready > before ? (double)(ready - before) : 0;
+        node->wake = wake_ns(run, i);
         node->rank = rank_of(run, i);
         node->own_thread = s->blocking;
-        set_work(run, s, pure, node);
+        set_work(s, run->profiled && !pure, pure ? 0 : (double)s->delay_ns, node);
         last = s->start_ns + s->ns > last ? s->start_ns + s->ns : last;
     }
     ret->tail = run->elapsed_ns > last ? (double)(run->elapsed_ns - last) : 0;
+    if (run->profiled && !pure && run->cores > 0) {
+        sim_ends ends;
+        (void)sim_run(ret, &ends); /* how much delay is our own threads' doing? */
+        for (uint32_t i = 0; i < run->stage_count; i++) {
+            double own = fmin((double)run->stages[i].delay_ns, ends.delay[i]);
+            set_work(&run->stages[i], true, own, &ret->nodes[i]);
+        }
+    }
 }
 
 /* --- the simulation ----------------------------------------------------------------------- */
@@ -137,7 +144,7 @@ typedef struct sim_running {
 
 typedef struct sim {
     const sim_graph *graph;
-    double *end;
+    sim_ends *ends;
     double now;
     double at[BRISK_WHATIF_STAGES_MAX]; /* LAGS: until; READY: since */
     sim_state state[BRISK_WHATIF_STAGES_MAX];
@@ -183,13 +190,20 @@ static bool goes_before(const sim *s, uint32_t a, uint32_t b)
     return s->graph->nodes[a].rank < s->graph->nodes[b].rank;
 }
 
-/* The next ready one, of those that come after `done` when that is a stage; or UINT32_MAX. */
-static uint32_t next_ready(const sim *s, uint32_t done)
+/* Has somebody who had nothing to do found it? */
+static bool is_found(const sim *s, uint32_t node)
+{
+    return s->at[node] + s->graph->nodes[node].wake <= s->now + 1e-6;
+}
+
+/* The next ready one, of those that come after `done` when that is a stage; or UINT32_MAX.  A thread that had nothing
+ * to do (`cold`) sees those only that it had the time to wake for. */
+static uint32_t next_ready(const sim *s, uint32_t done, bool cold)
 {
     uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < s->graph->count; i++) {
         const sim_node *node = &s->graph->nodes[i];
-        bool wanted = s->state[i] == SIM_READY && !node->own_thread &&
+        bool wanted = s->state[i] == SIM_READY && !node->own_thread && (!cold || is_found(s, i)) &&
                       (done == UINT32_MAX || (node->after[done / 64] >> (done % 64) & 1) != 0);
         if (wanted && (best == UINT32_MAX || goes_before(s, i, best))) {
             best = i;
@@ -212,9 +226,12 @@ static void begin(sim *s, uint32_t node, bool pooled)
     run_part(s, node, s->graph->nodes[node].serial, pooled);
 }
 
+/* A piece for one more thread? */
 static bool has_pieces(const sim *s, uint32_t node)
 {
-    return s->state[node] == SIM_RUNS && s->drawn[node] < s->graph->nodes[node].units;
+    uint32_t most = s->graph->workers > 1 ? s->graph->workers : 1;
+    return s->state[node] == SIM_RUNS && s->drawn[node] < s->graph->nodes[node].units &&
+           s->open[node] < most;
 }
 
 static void draw(sim *s, uint32_t node, bool pooled)
@@ -233,12 +250,12 @@ static bool is_serial(const sim *s, uint32_t node)
 static void assign(sim *s)
 {
     for (uint32_t i = 0; i < s->graph->count; i++) {
-        if (s->state[i] == SIM_READY && s->graph->nodes[i].own_thread) {
+        if (s->state[i] == SIM_READY && s->graph->nodes[i].own_thread && is_found(s, i)) {
             begin(s, i, false);
         }
     }
     while (s->free > 0) {
-        uint32_t node = next_ready(s, UINT32_MAX);
+        uint32_t node = next_ready(s, UINT32_MAX, true);
         if (node != UINT32_MAX) {
             begin(s, node, true);
             continue;
@@ -286,11 +303,14 @@ static void end_part(sim *s, uint32_t index)
     }
     s->state[part.node] = SIM_DONE;
     s->done++;
-    if (s->end != NULL) {
-        s->end[part.node] = s->now;
+    if (s->ends != NULL) {
+        s->ends->end[part.node] = s->now;
     }
     wake(s);
-    uint32_t next = part.pooled ? next_ready(s, part.node) : UINT32_MAX;
+    uint32_t next = part.pooled ? next_ready(s, part.node, false) : UINT32_MAX;
+    if (part.pooled && next == UINT32_MAX) {
+        next = next_ready(s, UINT32_MAX, false);
+    }
     if (next != UINT32_MAX) {
         begin(s, next, true);
     }
@@ -305,15 +325,22 @@ static bool step(sim *s)
         dt = fmin(dt, s->running[i].left / speed(s, s->running[i].node, stretch));
     }
     for (uint32_t i = 0; i < s->graph->count; i++) {
+        bool waits = s->state[i] == SIM_READY &&
+                     (s->free > 0 || s->graph->nodes[i].own_thread); /* for a thread to wake */
         dt = s->state[i] == SIM_LAGS ? fmin(dt, s->at[i] - s->now) : dt;
+        dt = waits ? fmin(dt, s->at[i] + s->graph->nodes[i].wake - s->now) : dt;
     }
     if (dt >= HUGE_VAL) {
         return false;
     }
-    s->now += dt;
+    s->now += fmax(0, dt);
     double nothing = s->now * 1e-12 + 1e-3; /* rounding; times are nanoseconds */
     for (uint32_t i = 0; i < s->running_count; i++) {
-        s->running[i].left -= dt * speed(s, s->running[i].node, stretch);
+        double pace = speed(s, s->running[i].node, stretch);
+        s->running[i].left -= dt * pace;
+        if (s->ends != NULL) {
+            s->ends->delay[s->running[i].node] += dt * (1 - pace);
+        }
     }
     for (uint32_t i = s->running_count; i > 0; i--) { /* what ends puts others at the end */
         if (i <= s->running_count && s->running[i - 1].left <= nothing) {
@@ -323,9 +350,12 @@ static bool step(sim *s)
     return true;
 }
 
-double sim_run(const sim_graph *graph, double *end)
+double sim_run(const sim_graph *graph, sim_ends *ends)
 {
-    sim s = {.graph = graph, .end = end, .free = graph->threads};
+    sim s = {.graph = graph, .ends = ends, .free = graph->threads};
+    if (ends != NULL) {
+        *ends = (sim_ends){{0}, {0}};
+    }
     wake(&s);
     assign(&s);
     while (s.done < graph->count && step(&s)) {

@@ -13,7 +13,9 @@ enum { SIM_UNITS_MAX = 64 /* pieces that a stage is simulated with; more are tak
 
 typedef struct sim_node {
     uint64_t after[BRISK_WHATIF_STAGES_MAX / 64];
-    double lag;    /* from the end of what it waits for until it may begin */
+    double lag; /* from the end of what it waits for until it may begin */
+    double
+        wake; /* from then until a thread that had nothing to do has it; one that works finds it at once */
     double serial; /* work of its own thread */
     double unit;   /* work of one piece */
     double cpu;    /* share of the work that needs a processor, 0..1 */
@@ -33,11 +35,18 @@ typedef struct sim_graph {
 
 /*
  * What was measured, as a graph.  With `pure` the times stay as they are and processors are not looked at: the
- * replay must then take what was measured.  Otherwise time in which a thread was runnable but not running is
- * taken out (`delay_ns`), and comes back in the simulation where threads are more than processors.
+ * replay must then take what was measured.  Otherwise the time in which a thread was runnable but not running
+ * (`delay_ns`) is taken out as far as the job's own threads were more than the processors, because the simulation
+ * puts that in again; what other programs took remains, as a part of the work.
  */
 void sim_from_run(const brisk_stage_run *run, bool pure, sim_graph *ret);
-/* How long it takes; of each node the end in end[] (may be NULL). */
-double sim_run(const sim_graph *graph, double *end);
+/* Of each node: when it ended, and how much longer it took because processors were shared. */
+typedef struct sim_ends {
+    double end[BRISK_WHATIF_STAGES_MAX];
+    double delay[BRISK_WHATIF_STAGES_MAX];
+} sim_ends;
+
+/* How long it takes; `ends` may be NULL. */
+double sim_run(const sim_graph *graph, sim_ends *ends);
 
 #endif /* BRISK_SRC_OBSERVE_STAGE_SIMULATE_H */
