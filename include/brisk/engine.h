@@ -188,7 +188,6 @@ BRISK_API const char *brisk_job_error_details(const brisk_job *job);
 BRISK_API brisk_value *brisk_job_value(const brisk_job *job);
 /** Name of the tier that answered ("memory", "disk", "flight" for another job), or NULL. */
 BRISK_API const char *brisk_job_answered_by(const brisk_job *job);
-BRISK_API const char *brisk_job_workload_name(const brisk_job *job);
 BRISK_API uint64_t brisk_job_elapsed_ns(const brisk_job *job);
 BRISK_API const brisk_trace *brisk_job_trace(const brisk_job *job);
 

@@ -14,7 +14,7 @@
 
 #include "cli/cli.h"
 
-enum { STAGES_MAX = 64, AFTER_MAX = 256 };
+enum { STAGES_MAX = BRISK_STAGES_MAX + 1, AFTER_MAX = 256 };
 
 void cli_note_command(cli_state *cli, int argc, char *const *argv)
 {
@@ -42,44 +42,20 @@ static const char *outcome_of(const brisk_stage_report *row)
     }
 }
 
-static bool has_run(const brisk_stage_report *row)
-{
-    return row->how == BRISK_HOW_COMPUTED || row->how == BRISK_HOW_FAILED;
-}
-
-enum { PARTS = BRISK_STAGE_PREPARE | BRISK_STAGE_DELIVER };
-
-/** When the stage could have begun: its part had begun, and all that it comes after had ended. */
-static uint64_t ready_ns(const brisk_workload *workload, const brisk_stage_report *rows,
-                         uint32_t index)
-{
-    const brisk_stage *stage = &workload->stages[index];
-    uint64_t ready = rows[index].start_ns;
-    uint64_t last_end = 0;
-    for (uint32_t i = 0; i < workload->stage_count; i++) {
-        bool same_part = (workload->stages[i].flags & PARTS) == (stage->flags & PARTS);
-        if (has_run(&rows[i]) && same_part && rows[i].start_ns < ready) {
-            ready = rows[i].start_ns;
-        }
-        for (uint32_t a = 0; a < BRISK_STAGE_AFTER_MAX && stage->after[a] != NULL; a++) {
-            uint64_t end = rows[i].start_ns + rows[i].ns;
-            bool before = strcmp(stage->after[a], workload->stages[i].name) == 0;
-            last_end = before && has_run(&rows[i]) && end > last_end ? end : last_end;
-        }
-    }
-    return ready > last_end ? ready : last_end;
-}
-
-static void write_after(char buffer[AFTER_MAX], const brisk_stage *stage)
+/* Names of what the row waits for, as far as they fit. */
+static void write_after(char buffer[AFTER_MAX], const brisk_job *job,
+                        const brisk_stage_report *rows, uint32_t index)
 {
     size_t used = 0;
     buffer[0] = '\0';
-    for (uint32_t a = 0; a < BRISK_STAGE_AFTER_MAX && stage->after[a] != NULL; a++) {
-        int length =
-            snprintf(buffer + used, AFTER_MAX - used, "%s%s", a > 0 ? "," : "", stage->after[a]);
-        used += length > 0 ? (size_t)length : 0;
-        if (used >= AFTER_MAX) {
-            return;
+    for (uint32_t i = 0; i < brisk_job_report_count(job); i++) {
+        if (brisk_job_report_is_after(job, index, i)) {
+            int length = snprintf(buffer + used, AFTER_MAX - used, "%s%s", used > 0 ? "," : "",
+                                  rows[i].name);
+            used += length > 0 ? (size_t)length : 0;
+            if (used >= AFTER_MAX) {
+                return;
+            }
         }
     }
 }
@@ -104,19 +80,13 @@ static void spool_job(void *ctx, const brisk_job *job)
         run.bytes = rows[i].bytes > run.bytes ? rows[i].bytes : run.bytes;
     }
     for (uint32_t i = 0; i < count; i++) {
-        bool own =
-            i < workload->stage_count; /* the last one may be cache_store, which follows all */
-        uint64_t ready = own && has_run(&rows[i]) ? ready_ns(workload, rows, i) : rows[i].start_ns;
-        after[i][0] = '\0';
-        if (own) {
-            write_after(after[i], &workload->stages[i]);
-        }
+        write_after(after[i], job, rows, i);
         stages[i] = (brisk_history_stage){
             .name = rows[i].name,
             .after = after[i],
             .start_ns = rows[i].start_ns,
             .duration_ns = rows[i].ns,
-            .wait_ns = rows[i].start_ns > ready ? rows[i].start_ns - ready : 0,
+            .wait_ns = rows[i].wait_ns,
             .bytes = rows[i].bytes,
             .worker = rows[i].worker,
             .critical = rows[i].critical ? 1 : 0,

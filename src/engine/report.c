@@ -65,11 +65,6 @@ const char *brisk_job_answered_by(const brisk_job *job)
     return job->answered ? job->hit.tier_name : NULL;
 }
 
-const char *brisk_job_workload_name(const brisk_job *job)
-{
-    return job->workload->name;
-}
-
 uint64_t brisk_job_elapsed_ns(const brisk_job *job)
 {
     return job->end_ns > job->start_ns ? job->end_ns - job->start_ns : 0;

@@ -303,7 +303,7 @@ static bool count_one(void *ctx, const brisk_history_opportunity *row)
     found *f = ctx;
     f->open += strcmp(row->state, "open") == 0 ? 1 : 0;
     f->gone += strcmp(row->state, "gone") == 0 ? 1 : 0;
-    if (strcmp(row->key, "stage:kept:a:2x") == 0) {
+    if (strcmp(row->key, "whatif:kept:a:2x") == 0) {
         (void)snprintf(f->first, sizeof f->first, "%s", row->description);
         f->gain = row->gain;
         f->complete = strcmp(row->source, "stage profile") == 0 &&

@@ -254,7 +254,7 @@ brisk_err brisk_stage_profile_add_job(brisk_stage_profile *profile, const brisk_
     }
     brisk_job_room room = brisk_job_read_room(job);
     brisk_stage_run run = {
-        .workload = brisk_job_workload_name(job),
+        .workload = brisk_job_workload(job)->name,
         .answered_by = brisk_job_answered_by(job),
         .elapsed_ns = brisk_job_elapsed_ns(job),
         .threads = room.threads,

@@ -6,7 +6,7 @@
  * the most that any change of a stage can save, so it is asked first, and what cannot save anything is
  * asked no further.
  *
- * An opportunity's key is "stage:WORKLOAD:CHANGE", so that the next profile renews it.
+ * An opportunity's key is "whatif:WORKLOAD:CHANGE", so that the next profile renews it.
  */
 #include <math.h>
 #include <string.h>
@@ -218,7 +218,7 @@ static double confidence_of(const brisk_whatif_answer *answer)
 
 static void make_key(const char *workload, const char *change, char key[KEY_MAX])
 {
-    (void)snprintf(key, KEY_MAX, "stage:%s:%s", workload, change);
+    (void)snprintf(key, KEY_MAX, "whatif:%s:%s", workload, change);
 }
 
 static brisk_err put(brisk_history *history, const char *workload,
@@ -282,7 +282,7 @@ static bool is_renewed(const stale *s, const char *key)
 static bool find_stale(void *ctx, const brisk_history_opportunity *row)
 {
     stale *s = ctx;
-    if (strcmp(row->source, SOURCE) == 0 && strcmp(row->subject, s->workload) == 0 &&
+    if (strncmp(row->key, "whatif:", 7) == 0 && strcmp(row->subject, s->workload) == 0 &&
         strlen(row->key) < sizeof s->key && !is_renewed(s, row->key)) {
         (void)snprintf(s->key, sizeof s->key, "%s", row->key);
         return false;
@@ -290,59 +290,18 @@ static bool find_stale(void *ctx, const brisk_history_opportunity *row)
     return true;
 }
 
-typedef struct copied {
-    brisk_history_opportunity row;
-    char texts[6][TEXT_MAX];
-    char evidence[EVIDENCE_MAX];
-    bool found;
-} copied;
-
-static bool copy_row(void *ctx, const brisk_history_opportunity *row)
-{
-    copied *c = ctx;
-    const char *from[6] = {row->key,        row->category,    row->priority,
-                           row->complexity, row->description, row->subject};
-    for (int i = 0; i < 6; i++) {
-        (void)snprintf(c->texts[i], sizeof c->texts[i], "%s", from[i]);
-    }
-    (void)snprintf(c->evidence, sizeof c->evidence, "%s",
-                   strlen(row->evidence) < sizeof c->evidence ? row->evidence : "{}");
-    c->row = (brisk_history_opportunity){
-        .key = c->texts[0],
-        .category = c->texts[1],
-        .priority = c->texts[2],
-        .gain = row->gain,
-        .gain_low = row->gain_low,
-        .gain_high = row->gain_high,
-        .confidence = row->confidence,
-        .complexity = c->texts[3],
-        .description = c->texts[4],
-        .evidence = c->evidence,
-        .source = SOURCE,
-        .subject = c->texts[5],
-        .state = "gone",
-    };
-    c->found = true;
-    return false;
-}
-
 /* Those that were put before and are no longer so: at most as many as could be ranked. */
 static brisk_err drop_stale(brisk_history *history, stale *s, brisk_errinfo *info)
 {
     for (uint32_t round = 0; round < BRISK_WHATIF_STAGES_MAX * 4; round++) {
         s->key[0] = '\0';
-        brisk_history_filter open = {.state = "open"};
+        brisk_history_filter open = {.state = "open", .machine = brisk_history_machine()};
         brisk_err err = brisk_history_opportunities(history, &open, find_stale, s, info);
         if (err != BRISK_OK || s->key[0] == '\0') {
             return err;
         }
-        copied c = {.found = false};
-        brisk_history_filter one = {.name = s->key};
-        err = brisk_history_opportunities(history, &one, copy_row, &c, info);
-        if (err == BRISK_OK && c.found) {
-            err = brisk_history_put_opportunity(history, &c.row, NULL, info);
-        }
-        if (err != BRISK_OK || !c.found) {
+        err = brisk_history_set_opportunity(history, s->key, NULL, "gone", info);
+        if (err != BRISK_OK) {
             return err;
         }
     }
