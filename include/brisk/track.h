@@ -196,7 +196,7 @@ BRISK_API void brisk_track_mark(brisk_track *track, const char *name);
 #    define BRISK_TRACK_NAME(line) BRISK_TRACK_JOIN(line)
 /** Track `operation` from here to the end of the scope, however it is left (GNU C; C++ unwinding too). */
 #    define BRISK_TRACK(operation)                                                                 \
-        brisk_track BRISK_TRACK_NAME(__LINE__) __attribute__((cleanup(brisk_track_end))) =         \
+        brisk_track BRISK_TRACK_NAME(__LINE__) __attribute__((unused, cleanup(brisk_track_end))) = \
             brisk_track_begin(operation)
 #endif
 

@@ -108,7 +108,7 @@ static void test_what_is_refused(void **state)
     (void)state;
     const double good[] = {1, 2, 3};
     const double zero[] = {1, 0, 3};
-    const double odd[] = {1, NAN, 3};
+    const double odd[] = {1, (double)NAN, 3};
     brisk_interval i;
     CHECK(brisk_compare_medians(&(brisk_two_samples){good, zero, 3, 3}, NULL, &i) ==
           BRISK_ERR_INVALID);

@@ -210,13 +210,13 @@ static void test_large_samples_are_quick_enough(void **state)
 static void test_what_is_refused(void **state)
 {
     (void)state;
-    double d[] = {1, NAN};
+    double d[] = {1, (double)NAN};
     brisk_interval i;
     CHECK(brisk_compare_paired(d, 0, 0.95, NULL, &i) == BRISK_ERR_INVALID);
     CHECK(brisk_compare_paired(d, 2, 0.95, NULL, &i) == BRISK_ERR_INVALID);
     CHECK(brisk_compare_paired(d, 1, 1.0, NULL, &i) == BRISK_ERR_INVALID);
     CHECK(brisk_compare_paired(d, 1, 0.4, NULL, &i) == BRISK_ERR_INVALID);
-    CHECK(brisk_compare_paired(d, 1, NAN, NULL, &i) == BRISK_ERR_INVALID);
+    CHECK(brisk_compare_paired(d, 1, (double)NAN, NULL, &i) == BRISK_ERR_INVALID);
     CHECK(brisk_compare_unpaired(&(brisk_two_samples){d, d, 1, 0}, 0.95, NULL, &i) ==
           BRISK_ERR_INVALID);
     CHECK(brisk_compare_unpaired(&(brisk_two_samples){d, d, 2, 1}, 0.95, NULL, &i) ==

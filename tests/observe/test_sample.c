@@ -64,11 +64,11 @@ static void test_autocorrelation(void **state)
 static void test_what_is_refused(void **state)
 {
     (void)state;
-    double values[] = {1, 2, NAN};
+    double values[] = {1, 2, (double)NAN};
     brisk_sample_figures f = {.count = 77};
     CHECK(brisk_sample_describe(values, 0, NULL, &f) == BRISK_ERR_INVALID);
     CHECK(brisk_sample_describe(values, 3, NULL, &f) == BRISK_ERR_INVALID);
-    values[2] = INFINITY;
+    values[2] = (double)INFINITY;
     CHECK(brisk_sample_describe(values, 3, NULL, &f) == BRISK_ERR_INVALID);
     CHECK_U64(f.count, ==, 77);
     fault_alloc fault;

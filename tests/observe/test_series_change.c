@@ -198,14 +198,14 @@ static void test_edpelt_places(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    double values[] = {1, 2, NAN, 4};
+    double values[] = {1, 2, (double)NAN, 4};
     brisk_change_points changes = {.count = 77};
     CHECK(brisk_change_points_find(values, 4, NULL, &changes) == BRISK_ERR_INVALID);
-    values[2] = INFINITY;
+    values[2] = (double)INFINITY;
     CHECK(brisk_change_points_find(values, 4, NULL, &changes) == BRISK_ERR_INVALID);
     brisk_change_opts opts = {.significance = 1};
     CHECK(brisk_change_points_find(values, 2, &opts, &changes) == BRISK_ERR_INVALID);
-    opts = (brisk_change_opts){.min_effect = NAN};
+    opts = (brisk_change_opts){.min_effect = (double)NAN};
     CHECK(brisk_change_points_find(values, 2, &opts, &changes) == BRISK_ERR_INVALID);
     CHECK_U64(changes.count, ==, 77);
     for (size_t count = 0; count <= 2; count++) {

@@ -167,7 +167,7 @@ static void test_refusals(void **state)
     CHECK(detector == NULL);
     CHECK_OK(brisk_detector_create(NULL, &detector));
     brisk_verdict v = {.score = 42};
-    CHECK(brisk_detector_push(detector, NAN, &v) == BRISK_ERR_INVALID);
+    CHECK(brisk_detector_push(detector, (double)NAN, &v) == BRISK_ERR_INVALID);
     CHECK(v.score == 42);
     for (int i = 0; i < 2000; i++) { /* constant, then enormous: figures stay finite */
         CHECK_OK(brisk_detector_push(detector, i < 1990 ? 5 : 1e300, &v));

@@ -132,12 +132,12 @@ static void test_refusals(void **state)
     CHECK(brisk_forecast(&series, 21, NULL, &range) == BRISK_ERR_DECLINED);
     CHECK_OK(brisk_trend_find(&series, NULL, &trend));
     CHECK(brisk_trend_reaches(&trend, 100, &items[0]) == BRISK_ERR_DECLINED);
-    CHECK(brisk_trend_reaches(&trend, NAN, &items[0]) == BRISK_ERR_INVALID);
+    CHECK(brisk_trend_reaches(&trend, (double)NAN, &items[0]) == BRISK_ERR_INVALID);
     times[7] = 3;
     CHECK(brisk_trend_find(&series, NULL, &trend) == BRISK_ERR_INVALID);
-    times[7] = NAN;
+    times[7] = (double)NAN;
     CHECK(brisk_trend_find(&series, NULL, &trend) == BRISK_ERR_INVALID);
-    values[3] = INFINITY;
+    values[3] = (double)INFINITY;
     CHECK(brisk_forecast(&series, 0, NULL, &range) == BRISK_ERR_INVALID);
 }
 

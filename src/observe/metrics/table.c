@@ -39,7 +39,7 @@ static void put_value(char text[TEXT], double value, brisk_unit unit)
     case BRISK_UNIT_CELSIUS: (void)snprintf(text, TEXT, "%.1f C", value); break;
     case BRISK_UNIT_HERTZ: (void)snprintf(text, TEXT, "%.0f Hz", value); break;
     case BRISK_UNIT_NONE:
-    default: put_scaled(text, value, plain, INFINITY); break;
+    default: put_scaled(text, value, plain, (double)INFINITY); break;
     }
 }
 

@@ -143,7 +143,7 @@ static double segment_cost(const search *s, size_t from, size_t to)
 static void step(search *s, size_t to)
 {
     size_t end = s->candidates[to];
-    double least = INFINITY;
+    double least = (double)INFINITY;
     size_t from = 0;
     size_t kept = 0;
     for (size_t i = 0; i < s->alive_count; i++) {

@@ -175,9 +175,9 @@ series_shift series_shift_best(const series_stretch *stretch)
     size_t count = stretch->count;
     BRISK_ASSERT(stretch->edge > 0 && count >= 2 * stretch->edge);
     for (size_t at = 0; at < count; at++) {
-        stretch->rest[at] = INFINITY;
+        stretch->rest[at] = (double)INFINITY;
     }
-    profile best = {.none = INFINITY, .least = INFINITY};
+    profile best = {.none = (double)INFINITY, .least = (double)INFINITY};
     for (int step = 0; step < PHI_STEPS; step++) {
         fit_steps(stretch, phi_of(step), &best);
     }
