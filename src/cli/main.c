@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,6 +127,13 @@ static brisk_exit dispatch(cli_state *cli, int argc, char **argv)
     return group != NULL ? run_group(cli, group, argc, argv) : run_module(cli, argc, argv);
 }
 
+/** Has whoever read our output closed its end?  Asked when the write that failed is long past. */
+static bool reader_is_gone(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) == 1 && (output.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 /** Data that did not arrive is a failure; a reader that went away needs no words. */
 static brisk_exit finish_output(brisk_exit status)
 {
@@ -135,7 +143,7 @@ static brisk_exit finish_output(brisk_exit status)
     if (!lost && !failed) {
         return status;
     }
-    if (errno != EPIPE) {
+    if (errno != EPIPE && !reader_is_gone()) {
         (void)fprintf(stderr, "brisk: cannot write the output: %s\n",
                       errno != 0 ? strerror(errno) : brisk_err_message(BRISK_ERR_IO));
     }
