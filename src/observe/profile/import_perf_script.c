@@ -259,6 +259,10 @@ static bool take_header(script *s, prof_piece line)
     if (read_event(rest, &event, &s->period)) {
         if (s->event.size == 0) {
             s->event = event;
+            if (begins(event, "cpu-clock") || begins(event, "task-clock")) {
+                s->model->types[s->type] = (prof_type){prof_text_of(s->model, "cpu"),
+                                                       prof_text_of(s->model, "nanoseconds")};
+            }
         }
         s->skipped =
             event.size != s->event.size || memcmp(event.text, s->event.text, event.size) != 0;
