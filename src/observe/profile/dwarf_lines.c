@@ -22,6 +22,8 @@
 
 enum { INLINE_DEPTH_MAX = 64 };
 
+#define DATA_BYTES_MAX (UINT64_C(4) << 30)
+
 typedef struct head {
     uint64_t index;
     uint32_t line;
@@ -165,6 +167,10 @@ static _Noreturn void run_child(const prof_dwarf_job *job, int out)
     /* Half of an answer is good; a core file of a profiler that read rubbish is not. */
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     (void)setrlimit(RLIMIT_CPU, &(struct rlimit){PROF_DWARF_SECONDS_MAX, PROF_DWARF_SECONDS_MAX});
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    (void)setrlimit(RLIMIT_DATA,
+                    &(struct rlimit){DATA_BYTES_MAX, DATA_BYTES_MAX}); /* they map terabytes */
+#endif
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
         (void)signal(fatal[i], SIG_DFL);

@@ -216,6 +216,16 @@ static void drain(session *s, bool last)
     prof_perf_drain(s->perf, last, prof_intake_record, &s->intake);
 }
 
+/* Where nobody else writes to the terminal. */
+static void tell_progress(const session *s, uint64_t now)
+{
+    if (s->opts->argv == NULL && !s->opts->quiet && s->opts->err != NULL &&
+        now - s->start_ns > UINT64_C(1000000000) && isatty(fileno(s->opts->err)) == 1) {
+        (void)fprintf(s->opts->err, "\rbrisk: profiling, %.0f s, %" PRIu64 " samples ",
+                      (double)(now - s->start_ns) / 1e9, s->intake.samples);
+    }
+}
+
 static void record(session *s)
 {
     int fds[FDS_MAX];
@@ -237,6 +247,7 @@ static void record(session *s)
             (s->opts->duration_ns > 0 && now - s->start_ns >= s->opts->duration_ns)) {
             break;
         }
+        tell_progress(s, now);
         (void)poll(polled, count, wait_ms(s, now));
         for (uint32_t i = 0; i < count; i++) {
             if ((polled[i].revents & POLLHUP) != 0) {
@@ -247,6 +258,10 @@ static void record(session *s)
         drain(s, false);
     }
     s->end_ns = brisk_clock_now_ns(NULL);
+    if (s->opts->argv == NULL && !s->opts->quiet && s->opts->err != NULL &&
+        isatty(fileno(s->opts->err)) == 1) {
+        (void)fputs("\r\033[K", s->opts->err);
+    }
     drain(s, true);
     prof_intake_finish(&s->intake, s->end_ns);
 }
