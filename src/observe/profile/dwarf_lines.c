@@ -125,6 +125,7 @@ static void read_address(const answer *a, Dwfl_Module *module, Dwarf_Addr addres
 }
 
 /* No file but the one that was given: nothing is looked for, least of all in a network. */
+// NOLINTNEXTLINE(readability-function-size): elfutils calls it so
 static int find_nothing(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
                         const char *file, const char *link, GElf_Word crc, char **debug)
 {

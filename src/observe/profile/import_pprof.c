@@ -71,7 +71,7 @@ static bool same_thing(const void *owner, uint32_t id, const void *key)
 static const thing *find(const things *all, uint64_t id)
 {
     uint32_t at = prof_index_find(&all->index, prof_mix(id, 3), same_thing, all, &id);
-    return at != PROF_NO_ID ? &all->items.items[at] : NULL;
+    return at != PROF_NO_ID && all->items.items != NULL ? &all->items.items[at] : NULL;
 }
 
 static void add(loader *l, things *all, const thing *one)
@@ -156,6 +156,7 @@ static void take_type(loader *l, const wire_pb_field *of, uint64_t names[2])
     }
 }
 
+// NOLINTNEXTLINE(readability-function-size): the macros of vec.h count
 static void take_tables(loader *l)
 {
     wire_pb_reader r = {l->bytes.data, l->bytes.data + l->bytes.size};
@@ -381,6 +382,7 @@ static void take_comment(loader *l, uint64_t index)
     if (strncmp(text, command, sizeof command - 1) == 0) {
         meta->command = prof_text_of(l->model, text + sizeof command - 1);
     } else if (strncmp(text, PROF_PPROF_MARK, sizeof PROF_PPROF_MARK - 1) == 0) {
+        /* NOLINTNEXTLINE(cert-err34-c): what does not fit is cut */
         (void)sscanf(text, PROF_PPROF_MARK " cpu_ns=%" SCNu64 " lost=%" SCNu64 " samples=%" SCNu64,
                      &meta->cpu_ns, &meta->lost, &meta->samples);
     } else if (text[0] != '\0') {

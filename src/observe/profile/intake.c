@@ -52,6 +52,7 @@ static bool same_wait(const void *owner, uint32_t id, const void *key)
 }
 
 /* NULL: out of memory. */
+// NOLINTNEXTLINE(readability-function-size): the macros of vec.h count
 static prof_wait *wait_of(prof_intake *intake, uint32_t pid, uint32_t tid)
 {
     uint32_t hash = prof_mix(tid, 7);

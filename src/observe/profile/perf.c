@@ -156,6 +156,7 @@ static brisk_err find_rights(prof_perf *perf, pid_t pid, brisk_errinfo *info)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+// NOLINTNEXTLINE(readability-function-size): the macros of vec.h count
 static brisk_err map_ring(prof_perf *perf, int fd, int cpu, brisk_errinfo *info)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -55,10 +55,9 @@ static const char *take_text(cursor *c)
 
 bool prof_record_ids_add(prof_record_ids *ids, const brisk_alloc *alloc, uint64_t id)
 {
-    void *items = ids->ids;
     if (ids->count == ids->capacity) {
-        items = brisk_vec_grow_raw(alloc, ids->ids, &ids->capacity, ids->count + 1,
-                                   (brisk_vec_layout){sizeof id, _Alignof(uint64_t)});
+        void *items = brisk_vec_grow_raw(alloc, ids->ids, &ids->capacity, ids->count + 1,
+                                         (brisk_vec_layout){sizeof id, _Alignof(uint64_t)});
         if (items == NULL) {
             return false;
         }

@@ -234,6 +234,7 @@ static void resolve_module(resolver *r, uint32_t id)
 }
 
 /* The frames of one module after the other.  A chain for each module keeps it linear. */
+// NOLINTNEXTLINE(readability-function-size): the macros of vec.h count
 static brisk_err resolve_frames(resolver *r)
 {
     const prof_model *raw = r->intake->raw;

@@ -52,6 +52,7 @@ static void open_path(prof_module *m, const char *path)
 /* Every 64-bit process of a boot has the same, so our own will do.  The kernel made it. */
 static void open_vdso(prof_module *m)
 {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives addresses as numbers
     const Elf64_Ehdr *head = (const Elf64_Ehdr *)getauxval(AT_SYSINFO_EHDR);
     if (head != NULL) {
         size_t size = (size_t)head->e_shoff + (size_t)head->e_shnum * head->e_shentsize;
@@ -189,7 +190,7 @@ void prof_spaces_deinit(prof_spaces *spaces)
         alloc->release(alloc->ctx, space, sizeof *space, _Alignof(prof_space));
     }
     BRISK_VEC_DEINIT(&spaces->modules);
-    BRISK_VEC_DEINIT(&spaces->spaces);
+    BRISK_VEC_DEINIT(&spaces->spaces); /* NOLINT(bugprone-sizeof-expression): of pointers */
 }
 
 /* --- spaces --------------------------------------------------------------------------------- */
@@ -222,6 +223,7 @@ prof_space *prof_space_of(prof_spaces *spaces, uint32_t pid)
     }
     *space =
         (prof_space){.pid = pid, .generation = ++spaces->generation, .maps = BRISK_VEC_INIT(alloc)};
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers */
     if (!BRISK_VEC_PUSH(&spaces->spaces, space)) {
         alloc->release(alloc->ctx, space, sizeof *space, _Alignof(prof_space));
         spaces->err = BRISK_ERR_NOMEM;
@@ -359,6 +361,7 @@ static void read_line(prof_spaces *spaces, prof_space *space, char *line)
     char rights[5];
     int name_at = 0;
     line[strcspn(line, "\n")] = '\0';
+    /* NOLINTNEXTLINE(cert-err34-c): numbers of the kernel; how many were read is looked at */
     if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n", &start, &end,
                rights, &offset, &major_of, &minor_of, &inode, &name_at) < 7 ||
         rights[2] != 'x' || start >= end) {

@@ -85,6 +85,7 @@ static uint32_t rank_of(const Elf64_Sym *symbol, const char *name)
     return rank;
 }
 
+// NOLINTNEXTLINE(readability-function-size): the macros of vec.h count
 static brisk_err take_symbols(prof_symbols *ret, const unsigned char *bytes, size_t size)
 {
     for (size_t at = 0; size - at >= sizeof(Elf64_Sym); at += sizeof(Elf64_Sym)) {

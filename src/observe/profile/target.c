@@ -27,6 +27,7 @@ static _Noreturn void run_child(char *const *argv, const char *const *env, int g
     while (read(go, &byte, 1) < 0 && errno == EINTR) {
     }
     for (; env != NULL && *env != NULL; env++) {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): putenv wants no const
         (void)putenv((char *)(uintptr_t)*env);
     }
     (void)execvp(argv[0], argv);
@@ -128,6 +129,7 @@ void prof_child_end(prof_child *child)
     }
 }
 
+// NOLINTNEXTLINE(readability-function-size): the macros of vec.h count
 brisk_err prof_threads_of(pid_t pid, prof_threads *ret, brisk_errinfo *info)
 {
     char path[64];

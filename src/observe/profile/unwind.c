@@ -135,18 +135,16 @@ size_t prof_unwind(prof_unwinder *u, const prof_walk *walk, uint64_t *pcs, size_
         const prof_cfi_row *row = row_of(u, walk->spaces, walk->space, pc);
         bool good;
         is_call = true;
-        if (row->kind == PROF_CFI_RSP || row->kind == PROF_CFI_RBP) {
+        if (row->kind >= PROF_CFI_RSP && row->kind <= PROF_CFI_RBP_DEREF) {
             good = step_row(stack, row, &r); /* nearly all are of these */
         } else if (row->kind == PROF_CFI_END) {
             break;
         } else if (row->kind == PROF_CFI_NONE) {
             u->by_frame_pointer++;
             good = step_fp(stack, &r);
-        } else if (row->kind == PROF_CFI_SIGNAL) {
+        } else {
             good = step_signal(stack, &r);
             is_call = false;
-        } else {
-            good = step_row(stack, row, &r);
         }
         if (!good) {
             u->truncated += stack->size > 0 && row->kind != PROF_CFI_NONE;
