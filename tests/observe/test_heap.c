@@ -302,7 +302,9 @@ typedef enum shape {
 static double live_at(shape which, double part, uint64_t *state)
 {
     double noise = (double)(check_random(state) % 1000) / 1000 * 2e6;
-    double saw = part * 17 - floor(part * 17);
+    double teeth =
+        which == SHAPE_SLOW_LEAK ? 60 : 17; /* shorter than the pieces of time that are looked at */
+    double saw = part * teeth - floor(part * teeth);
     switch (which) {
     case SHAPE_LEAK: return 1e6 + 1e8 * part + noise;
     case SHAPE_SLOW_LEAK: return 1e7 * part + 1e8 * saw + noise;

@@ -7,6 +7,7 @@
  *   - it still rises in the last half of the time: a cache that has filled does not;
  *   - what lives was born all along: with replacement or short lives the survivors are young;
  *   - the growth stands above the noise of sampling: at least eight samples' worth.
+ * A saw whose teeth are longer than a thirty-second of the time watched hides a slow leak beneath it; watch longer.
  * What cannot be told from a leak within the time watched (a cache that is still filling) is suspected, too: the
  * confidence is about growth that nothing ended, not about intentions.
  *

@@ -22,7 +22,7 @@
 #include "observe/heap/memory.h"
 #include "observe/profile/target.h"
 
-enum { NS_PER_S = 1000000000 };
+#define NS_PER_S UINT64_C(1000000000)
 
 brisk_err heap_library(char path[HEAP_PATH_MAX], brisk_errinfo *info)
 {
@@ -170,7 +170,8 @@ static brisk_err watch(const heap_run_opts *opts, heap_run *run, prof_child *chi
             opts->on_time(opts->ctx, &run->watch);
             second = now + NS_PER_S;
         }
-        int got = wait_signal(set, opts->pause_ns);
+        /* A program of a tenth of a second has a history, too. */
+        int got = wait_signal(set, now - begin < NS_PER_S ? opts->pause_ns / 8 : opts->pause_ns);
         if (got == SIGUSR1 && opts->on_signal != NULL) {
             opts->on_signal(opts->ctx, &run->watch);
         } else if (got == SIGINT || got == SIGTERM || got == SIGHUP) {

@@ -58,22 +58,22 @@ static uint64_t number(const char *text)
 
 /* --- places ---------------------------------------------------------------------------------- */
 
-PLACE void *place_kept(size_t size)
+PLACE static void *place_kept(size_t size)
 {
     return use(malloc(size));
 }
 
-PLACE void *place_freed(size_t size)
+PLACE static void *place_freed(size_t size)
 {
     return use(malloc(size));
 }
 
-PLACE void *place_leak(size_t size)
+PLACE static void *place_leak(size_t size)
 {
     return use(calloc(1, size));
 }
 
-PLACE void *place_cache(size_t size)
+PLACE static void *place_cache(size_t size)
 {
     return use(malloc(size));
 }
@@ -229,7 +229,7 @@ static int run_realloc(void)
 
 enum { LARGE = 3 << 20 };
 
-PLACE int run_all(void)
+PLACE static int run_all(void)
 {
     void *aligned = NULL;
     void *blocks[] = {
@@ -288,7 +288,7 @@ static int run_signal(void)
     return 0;
 }
 
-PLACE int dive(uint32_t depth)
+PLACE static int dive(uint32_t depth)
 {
     if (depth == 0) {
         return place_kept(8 << 20) != NULL ? 1 : 0;
