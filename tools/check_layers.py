@@ -31,7 +31,7 @@ HEADERS = {  # layer: the public headers it implements
     "predict record ttl "
     "cache_sim mrc sizer sizing trace_file",
     "engine": "engine workload module command shared",
-    "observe": "bench stats import history machine statsd otlp whatif",
+    "observe": "bench budget stats import history machine statsd otlp whatif",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}
 UMBRELLA = "brisk"  # includes every other one; for programs outside the library

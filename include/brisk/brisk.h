@@ -9,6 +9,7 @@
 #include <brisk/background.h>
 #include <brisk/base.h>
 #include <brisk/bench.h>
+#include <brisk/budget.h>
 #include <brisk/cache.h>
 #include <brisk/cache_sim.h>
 #include <brisk/clock.h>
