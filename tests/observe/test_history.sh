@@ -132,6 +132,21 @@ expect_out "stage:made:crunch:cache: applied"
 run history opportunities --name stage:made:crunch:cache
 expect_out_like "*priority*high*55 %*applied*stage:made:crunch:cache*computed stage crunch 11 of 12*"
 
+# A recording of a cache whose memory is too small: 4000 keys in turn, room for 1000.
+python3 -c "
+for _ in range(10):
+    for k in range(4000): print(k)" >trace.txt
+run history opportunities --recording trace.txt --set cache.memory.entries=1000 --name cache:memory:size --json
+expect_status 0
+expect_json "d['opportunities'][0]['evidence']['hit_rate'] < 0.05 and d['opportunities'][0]['evidence']['entries'] == 1000"
+expect_json "3900 <= d['opportunities'][0]['evidence']['entries_wanted'] <= 4900"
+expect_json "0.8 < d['opportunities'][0]['gain'] < 0.95 and d['opportunities'][0]['source'] == 'cache'"
+expect_json "d['opportunities'][0]['gain_low'] <= d['opportunities'][0]['gain'] <= d['opportunities'][0]['gain_high']"
+run history opportunities --recording trace.txt --set cache.memory.entries=5000 --name cache:memory:size --json
+expect_status 0; expect_json "d['opportunities'][0]['state'] == 'gone'"
+run history opportunities --recording none.txt
+expect_status 1; expect_err_like "brisk: none.txt: *No such file*"
+
 # Prune.
 run history prune --older-than 1d --json
 expect_status 0; expect_json "d['removed'] == 12 and d['bytes_before'] > 0"

@@ -20,9 +20,11 @@ enum {
     OPTION_FILE,
     OPTION_JSON,
     OPTION_COUNT,
+    OPTION_RECORDING = OPTION_COUNT, /* of opportunities only */
+    OPTION_ALL,
 };
 
-static const brisk_option options[OPTION_COUNT] = {
+static const brisk_option options[OPTION_ALL] = {
     [OPTION_WORKLOAD] = {.name = "workload",
                          .letter = 'w',
                          .type = BRISK_OPTION_TEXT,
@@ -61,6 +63,12 @@ static const brisk_option options[OPTION_COUNT] = {
                      .metavar = "FILE",
                      .summary = "another database than $XDG_DATA_HOME/brisk/history.sqlite3"},
     [OPTION_JSON] = {.name = "json", .letter = 'j', .summary = "as JSON"},
+    [OPTION_RECORDING] = {.name = "recording",
+                          .letter = 'r',
+                          .type = BRISK_OPTION_FILE,
+                          .metavar = "FILE",
+                          .summary = "look at a recording of a cache's requests, too "
+                                     "(`brisk cache record`)"},
 };
 
 typedef struct listing {
@@ -177,6 +185,39 @@ static brisk_exit read_filter(const brisk_invocation *in, const history_kind *ki
     return BRISK_EXIT_OK;
 }
 
+/* What follows from what was kept, and from a recording. */
+static brisk_err renew(const brisk_invocation *in, brisk_history *history, brisk_errinfo *info)
+{
+    brisk_err err = history_renew_opportunities(history, info);
+    if (err == BRISK_ERR_PERMISSION) {
+        return BRISK_OK; /* one that may only be read */
+    }
+    if (err == BRISK_OK && in->command->option_count > OPTION_RECORDING &&
+        in->values[OPTION_RECORDING].set) {
+        brisk_engine *engine = NULL;
+        err = in->engine(in, &engine); /* there already */
+        err = err == BRISK_OK
+                  ? history_renew_cache_opportunity(history, in->values[OPTION_RECORDING].text,
+                                                    brisk_engine_knobs(engine), info)
+                  : err;
+    }
+    return err;
+}
+
+static brisk_err open_for(const brisk_invocation *in, brisk_history **ret)
+{
+    brisk_errinfo info = {0};
+    bool records = in->command->option_count > OPTION_RECORDING && in->values[OPTION_RECORDING].set;
+    brisk_err err = history_command_open(in, text_or_null(&in->values[OPTION_FILE]), ret);
+    if (err == BRISK_OK && *ret == NULL && records) { /* the first thing to keep */
+        err = brisk_history_open(NULL, ret, &info);
+        if (err != BRISK_OK) {
+            (void)history_failed(in, err, &info);
+        }
+    }
+    return err;
+}
+
 static brisk_exit list(const brisk_invocation *in, const history_kind *kind)
 {
     listing l = {.in = in, .kind = kind};
@@ -186,14 +227,13 @@ static brisk_exit list(const brisk_invocation *in, const history_kind *kind)
         return status;
     }
     brisk_history *history;
-    if (history_command_open(in, text_or_null(&in->values[OPTION_FILE]), &history) != BRISK_OK) {
+    if (open_for(in, &history) != BRISK_OK) {
         return BRISK_EXIT_FAILED;
     }
     brisk_errinfo info = {0};
     brisk_err err = BRISK_OK;
     if (history != NULL && kind->table == &history_opportunities) {
-        err = history_renew_opportunities(history, &info);
-        err = err == BRISK_ERR_PERMISSION ? BRISK_OK : err; /* one that may only be read */
+        err = renew(in, history, &info);
     }
     err = err == BRISK_OK ? write_rows(&l, history, &filter, &info) : err;
     brisk_history_close(history);
@@ -240,6 +280,6 @@ const brisk_command history_opportunities_command = {
                    "estimated low rather than high.",
     .examples = "brisk history opportunities --state open\twhat nobody has answered yet\n",
     .options = options,
-    .option_count = OPTION_COUNT,
+    .option_count = OPTION_ALL,
     .run = run_opportunities,
 };

@@ -57,6 +57,10 @@ void history_csv_row(FILE *out, const history_table *table, const void *row);
 /* Look at what was kept and renew the opportunities that follow from it.  Errors: those of the history. */
 BRISK_NODISCARD brisk_err history_renew_opportunities(brisk_history *history, brisk_errinfo *info);
 
+/* Likewise by a recording of a cache's requests (`brisk cache record`).  Errors: also those of the recording. */
+BRISK_NODISCARD brisk_err history_renew_cache_opportunity(brisk_history *history, const char *path,
+                                                          brisk_knobs *knobs, brisk_errinfo *info);
+
 extern const brisk_command history_list_command;
 extern const brisk_command history_opportunities_command;
 extern const brisk_command history_show_command;
