@@ -212,8 +212,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_whatif_rank(const brisk_stage_profile 
                                                       brisk_whatif_answer *ret, uint32_t max,
                                                       uint32_t *ret_count, brisk_errinfo *info);
 /**
- * Put into the history, with source "stage profile", those answers whose interval says that they save 2 % or more;
- * what was put for this workload before and no longer does is "gone".  `ret` (may be NULL): how many were put.
+ * Put into the history, with source "stage profile", those answers of a ranking whose interval says that they save 2 %
+ * or more; what was put for this workload before and no longer does is "gone".  `ret` (may be NULL): how many were put.
  * Errors: those of the history; NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_whatif_remember(const brisk_stage_profile *profile,

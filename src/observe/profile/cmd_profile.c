@@ -101,6 +101,24 @@ static const brisk_option options[PROF_OPTION_COUNT] = {
                                .summary = "own time from which on a function is a hot spot (5)"},
     [PROF_OPTION_KEEP] = {.name = "keep",
                           .summary = "put the hot spots into the history, as opportunities"},
+    [PROF_OPTION_STAGES] = {.name = "stages",
+                            .summary = "COMMAND is a job of brisk: profile its stages instead"},
+    [PROF_OPTION_WHAT_IF] =
+        {.name = "what-if",
+         .type = BRISK_OPTION_LIST,
+         .metavar = "CHANGE",
+         .summary =
+             "with stages: STAGE:2x, STAGE:cached=0.8, STAGE:split=4, cached=0.8, workers=4, "
+             "cores=4; several with commas; without it the best are listed"},
+    [PROF_OPTION_RUNS] = {.name = "runs",
+                          .letter = 'n',
+                          .type = BRISK_OPTION_U64,
+                          .metavar = "N",
+                          .summary = "with --stages: run the job N times (1)"},
+    [PROF_OPTION_RUN] = {.name = "run",
+                         .type = BRISK_OPTION_U64,
+                         .metavar = "ID",
+                         .summary = "with stages: that run of the history"},
     [PROF_OPTION_JSON] = {.name = "json", .summary = "print the report as JSON"},
 };
 
@@ -109,7 +127,8 @@ static brisk_exit run(const brisk_invocation *in);
 const brisk_command prof_command = {
     .name = "profile",
     .group = "Measure",
-    .synopsis = "-- COMMAND [ARGUMENT...] | --pid PID | --system | report FILE | diff BEFORE AFTER",
+    .synopsis = "-- COMMAND [ARGUMENT...] | --pid PID | --system | report FILE | diff BEFORE AFTER"
+                " | --stages -- JOB | stages WORKLOAD",
     .summary = "where a program spends its time",
     .description =
         "Samples a program with the kernel's perf events while it runs, and shows the functions in "
@@ -125,13 +144,24 @@ const brisk_command prof_command = {
         "A profile that was saved is shown by `brisk profile report FILE`, be it by brisk "
         "(FILE.pb.gz) or others: "
         "pprof, perf.data, the output of perf script, collapsed stacks; `brisk profile diff BEFORE "
-        "AFTER` shows what has changed between two.",
+        "AFTER` shows what has changed between two.\n\n"
+        "With --stages the COMMAND is a job of brisk, which is run --runs times, and the report "
+        "shows its stages: when "
+        "they ran, what they waited for, what holds the job up, and what would save how much, "
+        "found by replaying the "
+        "measured graph with the change.  `brisk profile stages WORKLOAD` shows the runs that the "
+        "history kept, with a "
+        "FILE (a '/' in its name) those that the knob engine.stage_log wrote.",
     .examples =
         "brisk profile -- ./server --once\twhere it spends its time\n"
         "brisk profile -o flame.html -- ./server --once\ta flame graph for a browser\n"
         "brisk profile --pid 1234 --duration 10s -o now.pb.gz\tten seconds of a process, saved\n"
         "brisk profile diff before.pb.gz now.pb.gz\twhat has changed\n"
-        "brisk profile report perf.data -o flame.html\twhat perf recorded, as a flame graph\n",
+        "brisk profile report perf.data -o flame.html\twhat perf recorded, as a flame graph\n"
+        "brisk profile --stages --runs 10 -- rom apply game.sfc mod.ips -o out.sfc --no-cache\tits "
+        "stages\n"
+        "brisk profile stages rom --what-if rom_patching:2x --what-if workers=4\twhat would save "
+        "how much\n",
     .options = options,
     .option_count = PROF_OPTION_COUNT,
     .args_max = -1,
@@ -263,6 +293,14 @@ static brisk_exit record(const brisk_invocation *in, prof_session_opts *opts)
 
 static brisk_exit run(const brisk_invocation *in)
 {
+    bool stages = in->argc_before_dashes > 0 && strcmp(in->argv[0], "stages") == 0;
+    if (stages || in->values[PROF_OPTION_STAGES].set) {
+        return prof_run_stages(in);
+    }
+    if (in->values[PROF_OPTION_WHAT_IF].set || in->values[PROF_OPTION_RUNS].set ||
+        in->values[PROF_OPTION_RUN].set) {
+        return usage(in, "--what-if, --runs and --run belong to --stages and `profile stages`");
+    }
     if (in->argc > 0 && strcmp(in->argv[0], "report") == 0) {
         return prof_run_report(in);
     }

@@ -35,6 +35,10 @@ enum prof_option {
     PROF_OPTION_VALUE,
     PROF_OPTION_THRESHOLD,
     PROF_OPTION_KEEP,
+    PROF_OPTION_STAGES,
+    PROF_OPTION_WHAT_IF,
+    PROF_OPTION_RUNS,
+    PROF_OPTION_RUN,
     PROF_OPTION_JSON,
     PROF_OPTION_COUNT,
 };
@@ -60,5 +64,7 @@ brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **
 /* `brisk profile report FILE`, `brisk profile diff BEFORE AFTER`. */
 brisk_exit prof_run_report(const brisk_invocation *in);
 brisk_exit prof_run_diff(const brisk_invocation *in);
+/* observe/stage/cmd_stages.c: `brisk profile --stages -- JOB`, `brisk profile stages WORKLOAD|FILE`. */
+brisk_exit prof_run_stages(const brisk_invocation *in);
 
 #endif /* BRISK_SRC_OBSERVE_PROFILE_COMMAND_H */

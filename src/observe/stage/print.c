@@ -139,10 +139,13 @@ static brisk_err write_figures(const brisk_stage_profile *profile, const brisk_s
     brisk_stage_figures f;
     brisk_stage_run_figures(run, &f);
     double elapsed = f.elapsed_ns > 0 ? (double)f.elapsed_ns : 1;
-    brisk_err err = print(
-        out,
-        "threads     %.2f busy of %u on average (%u processors), parallel efficiency %.0f %%\n",
-        f.busy, run->threads, run->cores, f.efficiency * 100);
+    char cores[32] = "";
+    if (run->cores > 0) {
+        (void)snprintf(cores, sizeof cores, " (%u processors)", run->cores);
+    }
+    brisk_err err =
+        print(out, "threads     %.2f busy of %u on average%s, parallel efficiency %.0f %%\n",
+              f.busy, run->threads, cores, f.efficiency * 100);
     if (err == BRISK_OK) {
         err =
             print(out,

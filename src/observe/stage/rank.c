@@ -65,7 +65,10 @@ static brisk_err try_stage(ranking *r, uint32_t index)
     if (err == BRISK_OK && stage->computes && strcmp(stage->name, "cache_store") != 0) {
         err = try(r, BRISK_WHATIF_CACHED, stage->name, 1);
     }
-    if (err == BRISK_OK && at_once > 1 && at_once <= SIM_UNITS_MAX && stage->items < at_once) {
+    /* What waits outside for most of its time may wait as long in parts. */
+    bool waits = run->profiled && stage->cpu_ns + stage->delay_ns < stage->ns / 2;
+    bool whole = stage->items < at_once && !waits;
+    if (err == BRISK_OK && at_once > 1 && at_once <= SIM_UNITS_MAX && whole) {
         err = try(r, BRISK_WHATIF_SPLIT, stage->name, at_once);
     }
     return err;
