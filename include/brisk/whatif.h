@@ -25,6 +25,7 @@
 
 #include <brisk/alloc.h>
 #include <brisk/base.h>
+#include <brisk/clock.h>
 #include <brisk/engine.h>
 #include <brisk/err.h>
 #include <brisk/history.h>
@@ -220,6 +221,84 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_whatif_remember(const brisk_stage_prof
                                                           const brisk_whatif_answer *answers,
                                                           uint32_t count, brisk_history *history,
                                                           uint32_t *ret, brisk_errinfo *info);
+
+/* --- what if, live: virtual speed-ups of foreign programs -------------------------------- */
+
+/*
+ * A part of a running program is made "faster" by making everything else slower: while one thread is inside the
+ * scope, every other one owes `speedup` of that time, and pays it by a pause before it next gives something to
+ * anybody.  What then counts is the time less the pauses.  Unlike a replay this needs no graph, only scopes, the
+ * places where threads wait for each other, and a progress point.
+ *
+ *     in each thread:  brisk_virtual_join(v, &self);
+ *                      brisk_virtual_enter(&self, PARSE); ... brisk_virtual_exit(&self, PARSE);
+ *                      brisk_virtual_wait_begin(&self); (waits for another thread) brisk_virtual_wait_end(&self);
+ *                      brisk_virtual_progress(v);         one request is done
+ *     somewhere:       brisk_virtual_start(v, PARSE, 0.5); (seconds) brisk_virtual_stop(v, &result);
+ *
+ * Outside experiments every call is one load.  One experiment at a time.
+ *
+ * Threads: a brisk_virtual_thread is used by its thread; everything else from any.
+ * Source: C. Curtsinger, E. Berger, Coz: Finding Code that Counts with Causal Profiling, SOSP 2015; with the time in
+ * a scope instead of samples, so that what is owed is known at every moment.
+ */
+typedef struct brisk_virtual brisk_virtual;
+
+typedef struct brisk_virtual_opts {
+    const brisk_clock *clock; /**< Borrowed; NULL: the system's. */
+    /** Wait so long; NULL: sleep, and look at the clock for the last part. */
+    void (*pause)(void *ctx, uint64_t ns);
+    void *ctx;
+    const brisk_alloc *alloc;
+} brisk_virtual_opts;
+
+/** Caller's storage, from join to leave; private. */
+typedef struct brisk_virtual_thread {
+    brisk_virtual *virtual_;
+    struct brisk_virtual_thread *next_;
+    uint64_t experiment_;
+    uint64_t since_ns_; /* in the scope since then */
+    uint64_t own_ns_;   /* charged to the others by this thread */
+    uint64_t paid_ns_;
+    uint32_t depth_; /* of the scope; it may be inside itself */
+} brisk_virtual_thread;
+
+/** Of one experiment. */
+typedef struct brisk_virtual_result {
+    double speedup;
+    uint64_t progress;     /**< Calls of brisk_virtual_progress. */
+    uint64_t elapsed_ns;   /**< Real. */
+    uint64_t delay_ns;     /**< What the threads owed each other. */
+    uint64_t effective_ns; /**< elapsed - delay: how long it would have taken. */
+    uint64_t visits;       /**< Of the scope; few mean little. */
+} brisk_virtual_result;
+
+/** Errors: NOMEM. */
+BRISK_API BRISK_NODISCARD brisk_err brisk_virtual_create(const brisk_virtual_opts *opts,
+                                                         brisk_virtual **ret);
+/** Every thread has left, no experiment runs.  NULL is accepted. */
+BRISK_API void brisk_virtual_destroy(brisk_virtual *v);
+BRISK_API void brisk_virtual_join(brisk_virtual *v, brisk_virtual_thread *thread);
+BRISK_API void brisk_virtual_leave(brisk_virtual_thread *thread);
+/** 0 <= speedup <= 1; 0 is what others are compared with.  Errors: INVALID, CONFLICT (one runs). */
+BRISK_API BRISK_NODISCARD brisk_err brisk_virtual_start(brisk_virtual *v, uint32_t scope,
+                                                        double speedup);
+/** Errors: NOT_FOUND (none runs). */
+BRISK_API BRISK_NODISCARD brisk_err brisk_virtual_stop(brisk_virtual *v, brisk_virtual_result *ret);
+/** The beginning and the end of a scope, of any number; both pay. */
+BRISK_API void brisk_virtual_enter(brisk_virtual_thread *thread, uint32_t scope);
+BRISK_API void brisk_virtual_exit(brisk_virtual_thread *thread, uint32_t scope);
+/** Pay what is owed: before something is given to another thread that may wait for it. */
+BRISK_API void brisk_virtual_pay(brisk_virtual_thread *thread);
+/** Around waiting for another thread (not for a disk, the network or time): what is charged meanwhile the other
+ *  one has paid. */
+BRISK_API void brisk_virtual_wait_begin(brisk_virtual_thread *thread);
+BRISK_API void brisk_virtual_wait_end(brisk_virtual_thread *thread);
+/** Something whose rate is to be higher is done. */
+BRISK_API void brisk_virtual_progress(brisk_virtual *v);
+/** Share of the time for one progress that `changed` saves against `base` (of speedup 0); NaN without progress. */
+BRISK_API double brisk_virtual_gain(const brisk_virtual_result *base,
+                                    const brisk_virtual_result *changed);
 
 BRISK_END_DECLS
 

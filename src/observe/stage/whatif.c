@@ -12,7 +12,7 @@
  * from what was measured (median over the runs), by which it is widened on both sides.
  *
  * Source: the list schedule of the measured graph instead of Amdahl's law, as in causal profiling (C. Curtsinger,
- * E. Berger, Coz, SOSP 2015), of which brisk/virtual speed-ups are the live counterpart.
+ * E. Berger, Coz, SOSP 2015), of which virtual.c is the live counterpart.
  */
 #include <errno.h>
 #include <math.h>
