@@ -446,6 +446,25 @@ static brisk_err read_password(work *w)
     return BRISK_OK;
 }
 
+/* The name of the machine that is watched: of a container's host, its own. */
+static void read_host(monitor *m)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/proc/sys/kernel/hostname",
+                   m->machine.root != NULL ? m->machine.root : "");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, m->host, sizeof m->host - 1) : 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    m->host[size > 0 ? size : 0] = '\0';
+    m->host[strcspn(m->host, "\n")] = '\0';
+    if (m->host[0] == '\0') {
+        (void)snprintf(m->host, sizeof m->host, "this machine");
+    }
+    brisk_text_make_plain(m->host, strlen(m->host));
+}
+
 static brisk_err open_sources(work *w)
 {
     monitor *m = &w->m;
@@ -458,10 +477,7 @@ static brisk_err open_sources(work *w)
     m->past.path = w->in->values[OPTION_HISTORY].text;
     m->past.wanted_run = is_set(w, OPTION_RUN) ? w->in->values[OPTION_RUN].number : 0;
     m->past.run.efficiency = (double)NAN;
-    if (gethostname(m->host, sizeof m->host - 1) != 0) {
-        (void)snprintf(m->host, sizeof m->host, "this machine");
-    }
-    brisk_text_make_plain(m->host, strlen(m->host));
+    read_host(m);
     for (uint32_t i = 0; i < targets->count && err == BRISK_OK; i++) {
         err = monitor_target_parse(&m->numbers, targets->texts[i], &w->info);
     }

@@ -159,10 +159,8 @@ static void format_scaled(char buffer[MONITOR_TEXT_MAX], double value, double st
         value /= step;
         unit++;
     }
-    int digits = unit == 0 && value == floor(value) ? 0
-                 : fabs(value) < 9.995              ? 2
-                 : fabs(value) < 99.95              ? 1
-                                                    : 0;
+    bool whole = fabs(value - round(value)) < 1e-9;
+    int digits = whole || fabs(value) >= 99.95 ? 0 : fabs(value) < 9.995 ? 2 : 1;
     (void)snprintf(buffer, MONITOR_TEXT_MAX, "%.*f%s", digits, value, units[unit]);
 }
 

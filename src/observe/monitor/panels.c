@@ -124,11 +124,11 @@ static void draw_server(const panel *p, const monitor *m)
     (void)snprintf(more, sizeof more, "%s %s up %s", s->address_text, s->name,
                    format_time(a, s->uptime_s));
     panel_title(p, "Server", more);
-    panel_line(p, 0, STYLE_PLAIN, "latency  p50 <%s p99 <%s p99.9 <%s", text_of(a, m, FIGURE_P50),
+    panel_line(p, 0, STYLE_PLAIN, "p50 <%s p99 <%s p99.9 <%s", text_of(a, m, FIGURE_P50),
                text_of(b, m, FIGURE_P99), text_of(c, m, FIGURE_P999));
     panel_line(p, 1, STYLE_PLAIN, "commands %s/s  round trip %s", text_of(a, m, FIGURE_THROUGHPUT),
                text_of(b, m, FIGURE_ROUND_TRIP));
-    panel_line(p, 2, STYLE_PLAIN, "hits     %s (memory %s disk %s)", text_of(a, m, FIGURE_HIT_RATE),
+    panel_line(p, 2, STYLE_PLAIN, "hits %s memory %s disk %s", text_of(a, m, FIGURE_HIT_RATE),
                text_of(b, m, FIGURE_HIT_MEMORY), text_of(c, m, FIGURE_HIT_DISK));
     panel_line(p, 3, STYLE_PLAIN, "memory   %s of %s", text_of(a, m, FIGURE_SERVER_MEMORY),
                monitor_format(b, UNIT_BYTES, s->memory_max));
@@ -228,12 +228,11 @@ static void draw_header(screen *s, const monitor *m, bool paused)
 
 static void draw_keys(screen *s, monitor_view view)
 {
-    static const char *const keys[] = {"1 all",        "2 run",           "3 trends",
-                                       "4 alerts",     "5 opportunities", "p pause",
-                                       "+ - interval", "? help",          "q quit"};
+    static const char *const keys[] = {"1 all",           "2 run",   "3 trends", "4 alerts",
+                                       "5 opportunities", "p pause", "? help",   "q quit"};
     uint32_t x = 0;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0] && s->height > 1; i++) {
-        bool here = i < 5 ? (size_t)view == i : i == 7 && view == VIEW_HELP;
+        bool here = i < 5 ? (size_t)view == i : i == 6 && view == VIEW_HELP;
         x += screen_text(s, x, s->height - 1, s->width - (x < s->width ? x : s->width),
                          here ? STYLE_KEY : STYLE_DIM, keys[i]);
         x += 1;
@@ -254,9 +253,10 @@ static void draw_help(const panel *p, const monitor *m)
         "?, h      this page, and back",
         "q         quit (so does Ctrl-C; Ctrl-Z suspends)",
         "",
-        "latency   how long the server's commands took since the last round, from its own",
+        "p50 p99   how long the server's commands took since the last round, from its own",
         "          buckets (powers of 2 us): '<' says that it was less",
         "hits      of the lookups since the last round; by tier: of those that reached it",
+        "*         on the critical path; a shaded bar is the wait for a worker",
         "parallel  work of the newest run's stages by time and workers",
         "-         not known, or nothing happened",
         "FIRING    a budget's alert; !! beside a target that is missed",

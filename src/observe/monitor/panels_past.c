@@ -95,7 +95,8 @@ void panel_waterfall(const panel *p, const monitor *m)
         return;
     }
     (void)snprintf(more, sizeof more, "%s %s %s %s%s%s, %u workers, parallel %s", run->workload,
-                   when, monitor_format(a, UNIT_NS, (double)run->duration_ns), run->outcome,
+                   format_date(when, run->wall_ns),
+                   monitor_format(a, UNIT_NS, (double)run->duration_ns), run->outcome,
                    run->answered_by[0] != '\0' ? " from " : "", run->answered_by, run->workers,
                    monitor_format(b, UNIT_SHARE, run->efficiency));
     panel_title(p, m->past.wanted_run != 0 ? "Run" : "Newest run", more);
@@ -108,12 +109,10 @@ void panel_waterfall(const panel *p, const monitor *m)
     }
     uint32_t all =
         m->past.by_memory + m->past.by_disk + m->past.by_shared + m->past.computed + m->past.failed;
-    panel_line(
-        p, row, STYLE_DIM,
-        "%s%u of %u stages%s  last %u runs: memory %u, disk %u, shared %u, computed %u, failed %u",
-        run->stage_total > 0 ? "* critical path  " : "", row, run->stage_total,
-        row < run->stage_total ? " (the longest)" : "", all, m->past.by_memory, m->past.by_disk,
-        m->past.by_shared, m->past.computed, m->past.failed);
+    panel_line(p, row, STYLE_DIM,
+               "%u/%u stages  last %u runs: memory %u, disk %u, shared %u, computed %u, failed %u",
+               row, run->stage_total, all, m->past.by_memory, m->past.by_disk, m->past.by_shared,
+               m->past.computed, m->past.failed);
 }
 
 /* --- trends ------------------------------------------------------------------------------- */
@@ -278,9 +277,9 @@ void panel_alerts(const panel *p, const monitor *m)
                    !alert->firing                             ? STYLE_PLAIN
                    : strcmp(alert->severity, "critical") == 0 ? STYLE_BAD
                                                               : STYLE_WARN,
-                   "%s %s %s: %.4g, limit %.4g since %s", alert->firing ? "FIRING" : "ok    ",
-                   alert->firing ? alert->severity : "", alert->budget, alert->value, alert->limit,
-                   format_date(since, alert->wall_ns));
+                   "%s %s: %.4g of %.4g%s%s since %s", alert->firing ? "FIRING" : "ok    ",
+                   alert->budget, alert->value, alert->limit, alert->firing ? " " : "",
+                   alert->firing ? alert->severity : "", format_date(since, alert->wall_ns));
     }
     if (past->alert_count == 0) {
         panel_line(p, 0, STYLE_DIM, "no alert has fired on this machine");
