@@ -48,7 +48,7 @@ check_bash() { # WANTED WORDS...
     case "$out" in $wanted) ;; *) fail "wanted [$wanted]" ;; esac
 }
 if command -v bash >/dev/null; then
-    check_bash '*bench cache config *help *version*' brisk ''
+    check_bash '*bench*cache config *help *version*' brisk ''
     check_bash 'bench' brisk be
     check_bash 'analyze clear get invalidate path record set stats warm' brisk cache ''
     check_bash 'analyze clear get invalidate path record set stats warm' brisk -v --set a=b cache ''
