@@ -234,7 +234,7 @@ static void test_rotation(void **state)
     brisk_history_close(history);
 }
 
-enum { WRITERS = 3, EACH = 150 };
+enum { WRITERS = 3, EACH = 80 };
 
 static int write_many(void *ctx)
 {
@@ -255,7 +255,7 @@ static int write_many(void *ctx)
 static int import_many(void *ctx)
 {
     const fixture *f = ctx;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 8; i++) {
         brisk_history *history;
         if (brisk_history_open(&(brisk_history_opts){.path = f->path}, &history, NULL) !=
             BRISK_OK) {

@@ -125,16 +125,36 @@ static void write_insert(brisk_str *sql, const history_table *table, uint32_t fi
     brisk_str_printf(sql, ")%s RETURNING rowid", table->insert_tail);
 }
 
+/* Where the statement is kept from one row to the next, or NULL. */
+static sqlite3_stmt **kept_for(brisk_history *history, const history_table *table, uint32_t first)
+{
+    if (table == &history_stages && first == 0) {
+        return &history->insert_stage;
+    }
+    return table == &history_runs && first == 1 ? &history->insert_run : NULL;
+}
+
+static brisk_err prepare_insert(brisk_history *history, const history_table *table, uint32_t first,
+                                sqlite3_stmt **ret, brisk_errinfo *info)
+{
+    brisk_str sql;
+    brisk_str_init(&sql, history->alloc, SQL_MAX);
+    write_insert(&sql, table, first);
+    brisk_err err = prepare(history, &sql, ret, info);
+    brisk_str_deinit(&sql);
+    return err;
+}
+
 brisk_err history_insert(brisk_history *history, const history_table *table, const void *row,
                          uint64_t *id, brisk_errinfo *info)
 {
     uint32_t first = gives_id(table, row) ? 1 : 0;
-    brisk_str sql;
-    brisk_str_init(&sql, history->alloc, SQL_MAX);
-    write_insert(&sql, table, first);
-    sqlite3_stmt *statement = NULL;
-    brisk_err err = prepare(history, &sql, &statement, info);
-    brisk_str_deinit(&sql);
+    sqlite3_stmt **kept = kept_for(history, table, first);
+    sqlite3_stmt *statement = kept != NULL ? *kept : NULL;
+    brisk_err err = BRISK_OK;
+    if (statement == NULL) {
+        err = prepare_insert(history, table, first, &statement, info);
+    }
     if (err != BRISK_OK) {
         return err;
     }
@@ -152,7 +172,12 @@ brisk_err history_insert(brisk_history *history, const history_table *table, con
     if (code != SQLITE_DONE) {
         err = history_sqlite_error(history->db, history->path, "writing", info);
     }
-    (void)history_sqlite.sqlite3_finalize(statement);
+    if (kept != NULL) {
+        *kept = statement;
+        (void)history_sqlite.sqlite3_reset(statement);
+    } else {
+        (void)history_sqlite.sqlite3_finalize(statement);
+    }
     return err;
 }
 

@@ -30,6 +30,7 @@
     X(sqlite3_limit)                                                                               \
     X(sqlite3_open_v2)                                                                             \
     X(sqlite3_prepare_v2)                                                                          \
+    X(sqlite3_reset)                                                                               \
     X(sqlite3_step)                                                                                \
     X(sqlite3_system_errno)
 

@@ -259,6 +259,8 @@ void brisk_history_close(brisk_history *history)
     }
     const brisk_alloc *alloc = history->alloc;
     if (history->db != NULL) {
+        (void)history_sqlite.sqlite3_finalize(history->insert_run); /* NULL is accepted */
+        (void)history_sqlite.sqlite3_finalize(history->insert_stage);
         (void)history_sqlite.sqlite3_close_v2(history->db);
     }
     if (history->path != NULL) {

@@ -22,6 +22,8 @@ struct brisk_history {
     char *path;
     size_t path_size;
     brisk_history_imported imported; /* written by open */
+    sqlite3_stmt *insert_run;        /* kept: a spool has thousands of them; NULL: not yet made */
+    sqlite3_stmt *insert_stage;
 };
 
 typedef enum column_kind {
