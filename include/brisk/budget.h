@@ -152,11 +152,11 @@ BRISK_API void brisk_budget_check_values(const brisk_budget *budget,
                                          brisk_budget_result *ret);
 /**
  * A stage's durations over the runs in `history` that began within the budget's window before `now_ns`
- * (nanoseconds since 1970; 0: over the run `run` only).  Errors: those of the history.
+ * (nanoseconds since 1970).  Errors: those of the history.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_budget_check_stage(const brisk_budget *budget,
                                                              brisk_history *history,
-                                                             uint64_t now_ns, uint64_t run,
+                                                             uint64_t now_ns,
                                                              brisk_budget_result *ret,
                                                              brisk_errinfo *info);
 

@@ -413,15 +413,12 @@ static double statistic_of_rows(const brisk_budget *budget, stage_rows *rows)
 static brisk_err collect_stage(const brisk_budget *budget, brisk_history *history, uint64_t now_ns,
                                stage_rows *rows, brisk_errinfo *info)
 {
-    brisk_err err = BRISK_OK;
-    if (now_ns != 0) {
-        brisk_history_filter filter = {
-            .name = budget->workload[0] != '\0' ? budget->workload : NULL,
-            .since_ns = now_ns > budget->window_ns ? now_ns - budget->window_ns : 1,
-            .newest_first = true,
-            .limit = RUNS_MAX};
-        err = brisk_history_runs(history, &filter, on_run, rows, info);
-    }
+    brisk_history_filter filter = {.name = budget->workload[0] != '\0' ? budget->workload : NULL,
+                                   .since_ns =
+                                       now_ns > budget->window_ns ? now_ns - budget->window_ns : 1,
+                                   .newest_first = true,
+                                   .limit = RUNS_MAX};
+    brisk_err err = brisk_history_runs(history, &filter, on_run, rows, info);
     for (uint32_t i = 0; i < rows->run_count && err == BRISK_OK; i++) {
         err = brisk_history_stages(history, &(brisk_history_filter){.id = rows->runs[i]}, on_stage,
                                    rows, info);
@@ -430,8 +427,7 @@ static brisk_err collect_stage(const brisk_budget *budget, brisk_history *histor
 }
 
 brisk_err brisk_budget_check_stage(const brisk_budget *budget, brisk_history *history,
-                                   uint64_t now_ns, uint64_t run, brisk_budget_result *ret,
-                                   brisk_errinfo *info)
+                                   uint64_t now_ns, brisk_budget_result *ret, brisk_errinfo *info)
 {
     brisk_arena *arena = NULL;
     *ret = (brisk_budget_result){.value = NAN, .limit = NAN};
@@ -445,9 +441,6 @@ brisk_err brisk_budget_check_stage(const brisk_budget *budget, brisk_history *hi
     if (err != BRISK_OK) {
         brisk_arena_destroy(arena);
         return brisk_errinfo_set(info, err, "budget: %s", brisk_err_message(err));
-    }
-    if (now_ns == 0) {
-        rows.runs[rows.run_count++] = run;
     }
     err = collect_stage(budget, history, now_ns, &rows, info);
     ret->value = statistic_of_rows(budget, &rows);

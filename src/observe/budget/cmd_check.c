@@ -82,7 +82,7 @@ static brisk_err check_stages(checking *c)
         if (c->began_ns != 0 && c->began_ns < now_ns) {
             budget.window_ns = now_ns - c->began_ns;
         }
-        err = brisk_budget_check_stage(&budget, c->history, now_ns, 0, &c->results[i], &c->info);
+        err = brisk_budget_check_stage(&budget, c->history, now_ns, &c->results[i], &c->info);
     }
     return err;
 }

@@ -29,9 +29,13 @@ static const brisk_option options[OPTION_COUNT] = {
     [OPTION_JSON] = {.name = "json", .letter = 'j', .summary = "changes as JSON lines"},
 };
 
+typedef struct printing {
+    const brisk_invocation *in;
+} printing;
+
 static void print_change(void *ctx, const brisk_event *event)
 {
-    const brisk_invocation *in = ctx;
+    const brisk_invocation *in = ((const printing *)ctx)->in;
     if (in->values[OPTION_JSON].set) {
         (void)fprintf(in->out, "%s\n", event->detail);
     } else {
@@ -86,6 +90,7 @@ static brisk_exit watch_all(const brisk_invocation *in, const brisk_budgets *bud
     BRISK_CLEANUP(brisk_budget_watch_destroy) brisk_budget_watch *watch = NULL;
     brisk_errinfo info = {0};
     uint64_t subscription = 0;
+    printing to = {.in = in};
     sigset_t signals;
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGINT);
@@ -99,9 +104,8 @@ static brisk_exit watch_all(const brisk_invocation *in, const brisk_budgets *bud
     if (err == BRISK_OK) {
         err = brisk_events_subscribe(
             brisk_events_default(),
-            &(brisk_subscription){.types = BRISK_EVENT_MASK(BRISK_EVENT_ALERT),
-                                  .callback = print_change,
-                                  .ctx = (void *)(uintptr_t)in},
+            &(brisk_subscription){
+                .types = BRISK_EVENT_MASK(BRISK_EVENT_ALERT), .callback = print_change, .ctx = &to},
             &subscription);
     }
     err = err == BRISK_OK ? brisk_budget_watch_start(watch) : err;

@@ -171,6 +171,27 @@ static void read_metric(input *in, const brisk_yaml_node *node, brisk_metric_val
     }
 }
 
+static void read_list(input *in, const brisk_yaml_node *list, budget_values *ret)
+{
+    if (list == NULL || list->kind != BRISK_YAML_SEQUENCE || list->count > BUDGET_SERIES_MAX) {
+        refuse(in, list,
+               "an object with a list \"metrics\" is wanted, as `brisk metrics --json` writes it");
+        return;
+    }
+    brisk_metric_value *items = brisk_arena_calloc(in->arena, list->count + 1, sizeof *items);
+    if (items == NULL) {
+        no_memory(in);
+        return;
+    }
+    uint32_t count = 0;
+    for (const brisk_yaml_node *at = list->child; at != NULL && in->err == BRISK_OK;
+         at = at->next) {
+        read_metric(in, at, &items[count++]);
+    }
+    *ret = (budget_values){.items = items, .count = count};
+}
+
+// NOLINTNEXTLINE(readability-function-size): the same six things as brisk_yaml_parse
 brisk_err budget_parse_metrics(const char *name, const void *text, size_t size, brisk_arena *arena,
                                budget_values *ret, brisk_errinfo *info)
 {
@@ -180,20 +201,8 @@ brisk_err budget_parse_metrics(const char *name, const void *text, size_t size, 
         return err;
     }
     input in = {.name = name, .arena = arena, .info = info};
-    const brisk_yaml_node *list = brisk_yaml_get(brisk_yaml_root(doc), "metrics");
     budget_values values = {0};
-    if (list == NULL || list->kind != BRISK_YAML_SEQUENCE || list->count > BUDGET_SERIES_MAX) {
-        refuse(&in, list,
-               "an object with a list \"metrics\" is wanted, as `brisk metrics --json` "
-               "writes it");
-    } else if ((values.items = brisk_arena_calloc(arena, list->count + 1, sizeof *values.items)) ==
-               NULL) {
-        no_memory(&in);
-    }
-    for (const brisk_yaml_node *at = in.err == BRISK_OK ? list->child : NULL;
-         at != NULL && in.err == BRISK_OK; at = at->next) {
-        read_metric(&in, at, &values.items[values.count++]);
-    }
+    read_list(&in, brisk_yaml_get(brisk_yaml_root(doc), "metrics"), &values);
     brisk_yaml_destroy(doc);
     if (in.err == BRISK_OK) {
         *ret = values;

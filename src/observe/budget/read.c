@@ -470,6 +470,7 @@ static brisk_err no_memory(const char *name, brisk_errinfo *info)
                              brisk_err_message(BRISK_ERR_NOMEM));
 }
 
+// NOLINTNEXTLINE(readability-function-size): the same six things as brisk_yaml_parse
 brisk_err brisk_budgets_parse(const char *name, const void *text, size_t size,
                               const brisk_alloc *alloc, brisk_budgets **ret, brisk_errinfo *info)
 {

@@ -22,8 +22,6 @@
 
 enum { LOOK_NS = 10000000 };
 
-extern char **environ;
-
 static brisk_err start(const budget_sink *sink, int input, pid_t *ret, brisk_errinfo *info)
 {
     posix_spawn_file_actions_t actions;

@@ -20,8 +20,6 @@
 
 enum { FIGURES_MAX = 8 };
 
-extern char **environ;
-
 static const double ns_per_s = 1e9;
 
 static void add(budget_values *values, const char *name, brisk_unit unit, double value)

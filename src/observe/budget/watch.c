@@ -261,7 +261,7 @@ static bool check_one(brisk_budget_watch *watch, uint32_t index, const brisk_sna
         }
         w->stage_next_ns = now_ns + STAGE_EVERY_NS * UINT64_C(1000000);
         return brisk_budget_check_stage(budget, watch->history, brisk_clock_wall_ns(&watch->clock),
-                                        0, result, &info) == BRISK_OK;
+                                        result, &info) == BRISK_OK;
     }
     uint64_t bad = 0;
     uint64_t total = 0;

@@ -58,15 +58,16 @@ static brisk_err read_recording(const char *path, brisk_mrc *mrc, sizing *ret, b
  */
 static void find_size(const brisk_mrc *mrc, sizing *s)
 {
-    double all = (double)brisk_mrc_keys(mrc) * 1.1;
-    for (double at = (double)s->entries; at < all; at = at * 1.1 + 1.0) {
-        s->hits_then = 1.0 - brisk_mrc_lru(mrc, (uint64_t)at);
+    uint64_t all = brisk_mrc_keys(mrc);
+    all += all / 10;
+    for (uint64_t at = s->entries; at < all; at += at / 10 + 1) {
+        s->hits_then = 1.0 - brisk_mrc_lru(mrc, at);
         if (s->hits_then >= s->target) {
-            s->wanted = (uint64_t)at;
+            s->wanted = at;
             return;
         }
     }
-    s->wanted = (uint64_t)all + 1;
+    s->wanted = all + 1;
     s->hits_then = 1.0 - brisk_mrc_least(mrc);
 }
 

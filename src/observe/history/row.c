@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/str.h"
 #include "observe/history/store.h"
 
@@ -20,8 +21,8 @@ static const void *field_of(const void *row, const table_column *column)
 static int text_size(const char *text)
 {
     size_t size = strnlen(text, BRISK_HISTORY_TEXT_MAX);
-    while (size == BRISK_HISTORY_TEXT_MAX && size > 0 &&
-           ((unsigned char)text[size] & 0xc0) == 0x80) {
+    bool cut = size == BRISK_HISTORY_TEXT_MAX;
+    while (cut && size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80) {
         size--;
     }
     return (int)size;
@@ -148,6 +149,7 @@ static brisk_err prepare_insert(brisk_history *history, const history_table *tab
 brisk_err history_insert(brisk_history *history, const history_table *table, const void *row,
                          uint64_t *id, brisk_errinfo *info)
 {
+    BRISK_ASSERT(history != NULL);
     uint32_t first = gives_id(table, row) ? 1 : 0;
     sqlite3_stmt **kept = kept_for(history, table, first);
     sqlite3_stmt *statement = kept != NULL ? *kept : NULL;

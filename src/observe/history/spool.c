@@ -142,15 +142,15 @@ brisk_err history_spool_take(const char *path, const char *from)
 static brisk_err append(const char *path, const char *text, size_t size, brisk_errinfo *info)
 {
     char name[HISTORY_SPOOL_PATH_MAX];
-    char old[HISTORY_SPOOL_PATH_MAX];
+    char full[HISTORY_SPOOL_PATH_MAX];
     (void)snprintf(name, sizeof name, "%s" HISTORY_SPOOL, path);
-    (void)snprintf(old, sizeof old, "%s" HISTORY_SPOOL_OLD, path);
-    int fd;
-    uint64_t used;
+    (void)snprintf(full, sizeof full, "%s" HISTORY_SPOOL_OLD, path);
+    int fd = -1;
+    uint64_t used = 0;
     brisk_err err = hold(name, O_WRONLY | O_APPEND | O_CREAT, &fd, &used, info);
     if (err == BRISK_OK && used + size > BRISK_HISTORY_SPOOL_BYTES) {
         (void)rename(name,
-                     old); /* the newest are kept; when it fails, the next import makes room */
+                     full); /* the newest are kept; when it fails, the next import makes room */
         (void)close(fd);
         err = hold(name, O_WRONLY | O_APPEND | O_CREAT, &fd, &used, info);
         if (err == BRISK_OK && used + size > HISTORY_SPOOL_FILE_MAX) {

@@ -322,6 +322,7 @@ static brisk_err put(brisk_history *history, const history_table *table, const v
     return err;
 }
 
+// NOLINTNEXTLINE(readability-function-size): a run, its stages, and what every function here has
 brisk_err history_insert_run(brisk_history *history, const brisk_history_run *run,
                              const brisk_history_stage *stages, uint32_t stage_count, uint64_t *id,
                              brisk_errinfo *info)
@@ -335,6 +336,7 @@ brisk_err history_insert_run(brisk_history *history, const brisk_history_run *ru
     return err;
 }
 
+// NOLINTNEXTLINE(readability-function-size): likewise
 brisk_err brisk_history_put_run(brisk_history *history, const brisk_history_run *run,
                                 const brisk_history_stage *stages, uint32_t stage_count,
                                 uint64_t *id, brisk_errinfo *info)
