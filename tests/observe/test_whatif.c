@@ -618,14 +618,15 @@ static void test_text(void **unused)
     two_branches(&b);
     b.stages[0].critical = true;
     b.stages[2].critical = true;
+    b.stages[2].bytes = 4096;
     BRISK_CLEANUP(brisk_stage_profile_destroy) brisk_stage_profile *p = profile_of(&b);
     static text t;
     t.size = 0;
     CHECK_OK(brisk_stage_profile_write_text(p, (brisk_out){text_write, &t}));
     CHECK(strstr(t.text, "made_up: 12.500 ms, median of 1 run\n") != NULL);
-    CHECK(strstr(t.text, "a                           10.000  80.0     0.000  * "
+    CHECK(strstr(t.text, "a                           10.000  80.0     0.000       -  * "
                          "|==========================      |\n") != NULL);
-    CHECK(strstr(t.text, "c                            2.500  20.0     0.000  * "
+    CHECK(strstr(t.text, "c                            2.500  20.0     0.000    4.0K  * "
                          "|                         =======|\n") != NULL);
     CHECK(strstr(t.text, "1.54 busy of 2 on average (2 processors), parallel efficiency 77 %") !=
           NULL);

@@ -117,6 +117,18 @@ static brisk_err add_file(stages *s, int fd, const char *name, brisk_errinfo *in
     return err;
 }
 
+/* Beyond a second, on a terminal: how far it is. */
+static void tell_progress(const brisk_invocation *in, uint64_t done, uint64_t runs,
+                          uint64_t start_ns)
+{
+    bool wanted = !in->quiet && isatty(fileno(in->err)) == 1 && runs > 1;
+    if (wanted && brisk_clock_now_ns(NULL) - start_ns > UINT64_C(1000000000)) {
+        (void)fprintf(in->err, "\rrun %" PRIu64 " of %" PRIu64 "%s", done, runs,
+                      done == runs ? "\n" : "");
+        (void)fflush(in->err);
+    }
+}
+
 static brisk_exit record_job(stages *s, uint64_t runs)
 {
     const brisk_invocation *in = s->in;
@@ -129,10 +141,12 @@ static brisk_exit record_job(stages *s, uint64_t runs)
     if (log < 0) {
         return prof_fail(in, brisk_errinfo_set_errno(&info, errno, "stage tables"), &info);
     }
+    uint64_t start_ns = brisk_clock_now_ns(NULL);
     bool silent = in->values[PROF_OPTION_JSON].set;
     brisk_exit result = BRISK_EXIT_OK;
     for (uint64_t i = 0; i < runs && result == BRISK_EXIT_OK; i++) {
         result = run_job(in, log, silent || i > 0);
+        tell_progress(in, i + 1, runs, start_ns);
     }
     if (result == BRISK_EXIT_OK) {
         brisk_err err = add_file(s, log, "stages", &info);

@@ -112,6 +112,25 @@ static const char *how_text(const brisk_stage_times *s)
     return "";
 }
 
+/* "-", "812", "4.0K", "1.2M": at most 6 characters. */
+static void format_bytes(uint64_t bytes, char *buffer, size_t size)
+{
+    static const char suffixes[] = " KMGTPE";
+    double value = (double)bytes;
+    uint32_t power = 0;
+    while (value >= 999.95 && power < sizeof suffixes - 2) {
+        value /= 1024;
+        power++;
+    }
+    if (bytes == 0) {
+        (void)snprintf(buffer, size, "-");
+    } else if (power == 0) {
+        (void)snprintf(buffer, size, "%" PRIu64, bytes);
+    } else {
+        (void)snprintf(buffer, size, "%.1f%c", value, suffixes[power]);
+    }
+}
+
 static brisk_err write_row(const brisk_stage_profile *profile, const brisk_stage_run *run,
                            uint32_t index, double *scratch, brisk_out out)
 {
@@ -123,13 +142,15 @@ static brisk_err write_row(const brisk_stage_profile *profile, const brisk_stage
     draw(bar, run->elapsed_ns, ready, s->start_ns, '.');
     draw(bar, run->elapsed_ns, s->start_ns, s->start_ns + s->ns, s->critical ? '=' : '-');
     double share = run->elapsed_ns > 0 ? (double)s->ns / (double)run->elapsed_ns * 100 : 0;
+    char bytes[24];
+    format_bytes(s->bytes, bytes, sizeof bytes);
     char cpu[16] = "";
     if (run->profiled) {
         (void)snprintf(cpu, sizeof cpu, " %8.3f", (double)s->cpu_ns / NS_PER_MS);
     }
-    return print(out, "%-*.*s %9.3f %5.1f %9.3f%s  %s |%s|%s%s\n", NAME_WIDTH, NAME_WIDTH, s->name,
-                 median(profile, WHAT_NS, s->name, scratch) / NS_PER_MS, share,
-                 median(profile, WHAT_WAIT, s->name, scratch) / NS_PER_MS, cpu,
+    return print(out, "%-*.*s %9.3f %5.1f %9.3f%s %7s  %s |%s|%s%s\n", NAME_WIDTH, NAME_WIDTH,
+                 s->name, median(profile, WHAT_NS, s->name, scratch) / NS_PER_MS, share,
+                 median(profile, WHAT_WAIT, s->name, scratch) / NS_PER_MS, cpu, bytes,
                  s->critical ? "*" : " ", bar, s->blocking ? " outside" : "", how_text(s));
 }
 
@@ -200,8 +221,8 @@ brisk_err brisk_stage_profile_write_text(const brisk_stage_profile *profile, bri
         err = print(out, "\n");
     }
     if (err == BRISK_OK) {
-        err = print(out, "%-*s %9s %5s %9s%s  path\n", NAME_WIDTH, "stage", "ms", "%", "wait ms",
-                    run->profiled ? "   cpu ms" : "");
+        err = print(out, "%-*s %9s %5s %9s%s %7s  path\n", NAME_WIDTH, "stage", "ms", "%",
+                    "wait ms", run->profiled ? "   cpu ms" : "", "bytes");
     }
     for (uint32_t i = 0; i < run->stage_count && err == BRISK_OK; i++) {
         err = write_row(profile, run, i, scratch, out);
