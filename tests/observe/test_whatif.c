@@ -266,6 +266,51 @@ static void test_blocking_stages_hold_no_thread(void **unused)
     check_near(gain(p, "workers=4"), 0);
 }
 
+/* One thread: what was ready first goes first, and of two that were ready together the one that did so before. */
+static void test_order_of_ready_stages(void **unused)
+{
+    (void)unused;
+    sim_graph fifo = {.count = 6, .threads = 1, .workers = 1};
+    fifo.nodes[0] = (sim_node){.serial = 1, .own_thread = true};
+    fifo.nodes[1] = (sim_node){.serial = 3};
+    fifo.nodes[2] = (sim_node){.serial = 2, .own_thread = true};
+    fifo.nodes[3] = (sim_node){.serial = 2, .after = {1}, .rank = 5}; /* ready at 1 */
+    fifo.nodes[4] = (sim_node){.serial = 4, .after = {4}, .rank = 4}; /* ready at 2 */
+    fifo.nodes[5] = (sim_node){.serial = 6, .after = {8}, .own_thread = true};
+    check_near(sim_run(&fifo, NULL), 11); /* 3 to 5, then 6 outside */
+    sim_graph rank = {.count = 3, .threads = 1, .workers = 1};
+    rank.nodes[0] = (sim_node){.serial = 1, .rank = 1};
+    rank.nodes[1] = (sim_node){.serial = 2, .rank = 0};
+    rank.nodes[2] = (sim_node){.serial = 5, .after = {2}, .own_thread = true};
+    check_near(sim_run(&rank, NULL), 7); /* 0 to 2, then 5 outside */
+    /* Pieces run on as many threads as there are workers, whatever is free. */
+    sim_graph few = {.count = 1, .threads = 4, .workers = 2};
+    few.nodes[0] = (sim_node){.units = 4, .unit = 3};
+    check_near(sim_run(&few, NULL), 6);
+}
+
+/* A run that could not have been so (two at once on one thread): the interval says how little is known. */
+static void test_replay_error_widens(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_stage_profile_destroy) brisk_stage_profile *p = NULL;
+    CHECK_OK(brisk_stage_profile_create(NULL, &p));
+    for (int i = 0; i < 6; i++) {
+        bench_run b;
+        run_init(&b, 1, 1);
+        (void)add(&b, "a", 0, 10, 0);
+        (void)add(&b, "b", 0, 2, 0);
+        CHECK_OK(brisk_stage_profile_add(p, &b.run, NULL));
+    }
+    brisk_whatif_change change = {.kind = BRISK_WHATIF_FASTER, .stage = "a", .amount = 2};
+    brisk_whatif_answer answer;
+    CHECK_OK(brisk_whatif_ask(p, &change, 1, NULL, &answer, NULL));
+    check_near(answer.replay_error, 0.2); /* 12 instead of 10 */
+    check_near(answer.gain, 5.0 / 12.0);
+    check_near(answer.low, 5.0 / 12.0 - 0.2);
+    check_near(answer.high, 5.0 / 12.0 + 0.2);
+}
+
 /* Time between stages, and after the last one, stays. */
 static void test_gaps_stay(void **unused)
 {
@@ -684,6 +729,8 @@ int main(void)
         cmocka_unit_test(test_a_thread_that_works_finds_the_next_at_once),
         cmocka_unit_test(test_pieces_are_shared_by_threads),
         cmocka_unit_test(test_blocking_stages_hold_no_thread),
+        cmocka_unit_test(test_order_of_ready_stages),
+        cmocka_unit_test(test_replay_error_widens),
         cmocka_unit_test(test_gaps_stay),
         cmocka_unit_test(test_the_jobs_cache),
         cmocka_unit_test(test_interval_over_runs),
