@@ -50,6 +50,8 @@ assert answer["change"] == "rom_patching:2x,cores=4" and answer["gain_low"] is N
 assert 0 <= answer["gain"] < 1 and answer["runs"] == 1
 PY
 
+expect 0 '^workers=4 ' err profile --what-if rom_patching:2x --what-if workers=4 -- "$@" --no-cache
+
 # A job that the cache answers can be shown, but not asked.
 "$brisk" "$@" >"$dir/out" 2>&1 || fail "rom apply: $(cat "$dir/out")"
 expect 0 'answered 1 of 1 runs' err profile --stages -- "$@"

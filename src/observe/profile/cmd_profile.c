@@ -108,7 +108,7 @@ static const brisk_option options[PROF_OPTION_COUNT] = {
          .type = BRISK_OPTION_LIST,
          .metavar = "CHANGE",
          .summary =
-             "with stages: STAGE:2x, STAGE:cached=0.8, STAGE:split=4, cached=0.8, workers=4, "
+             "--stages, and: STAGE:2x, STAGE:cached=0.8, STAGE:split=4, cached=0.8, workers=4, "
              "cores=4; several with commas; without it the best are listed"},
     [PROF_OPTION_RUNS] = {.name = "runs",
                           .letter = 'n',
@@ -294,12 +294,11 @@ static brisk_exit record(const brisk_invocation *in, prof_session_opts *opts)
 static brisk_exit run(const brisk_invocation *in)
 {
     bool stages = in->argc_before_dashes > 0 && strcmp(in->argv[0], "stages") == 0;
-    if (stages || in->values[PROF_OPTION_STAGES].set) {
+    if (stages || in->values[PROF_OPTION_STAGES].set || in->values[PROF_OPTION_WHAT_IF].set) {
         return prof_run_stages(in);
     }
-    if (in->values[PROF_OPTION_WHAT_IF].set || in->values[PROF_OPTION_RUNS].set ||
-        in->values[PROF_OPTION_RUN].set) {
-        return usage(in, "--what-if, --runs and --run belong to --stages and `profile stages`");
+    if (in->values[PROF_OPTION_RUNS].set || in->values[PROF_OPTION_RUN].set) {
+        return usage(in, "--runs and --run belong to --stages and `profile stages`");
     }
     if (in->argc > 0 && strcmp(in->argv[0], "report") == 0) {
         return prof_run_report(in);

@@ -41,6 +41,7 @@ typedef struct stages {
               [BRISK_WHATIF_NAME_MAX + 32]; /* all changes of a question */
     uint32_t count;
     bool ranked;
+    bool job; /* was run here; else its runs were kept */
 } stages;
 
 /* --- running a job ------------------------------------------------------------------------ */
@@ -318,7 +319,7 @@ static brisk_err write_report(const stages *s)
         return err != BRISK_OK ? err : finished;
     }
     /* What was kept is the command's own output; a job has its output before it. */
-    FILE *out = in->values[PROF_OPTION_STAGES].set ? in->err : in->out;
+    FILE *out = s->job ? in->err : in->out;
     brisk_err err = brisk_stage_profile_write_text(s->profile, brisk_out_file(out));
     if (err == BRISK_OK) {
         print_answers(s, out);
@@ -393,7 +394,7 @@ static brisk_exit check_questions(const brisk_invocation *in)
 
 brisk_exit prof_run_stages(const brisk_invocation *in)
 {
-    bool job = in->values[PROF_OPTION_STAGES].set;
+    bool job = in->argc_before_dashes == 0 || strcmp(in->argv[0], "stages") != 0;
     uint64_t run = in->values[PROF_OPTION_RUN].number;
     uint64_t runs = in->values[PROF_OPTION_RUNS].set ? in->values[PROF_OPTION_RUNS].number : 1;
     if (job && (in->argc == 0 || in->values[PROF_OPTION_RUN].set)) {
@@ -417,6 +418,7 @@ brisk_exit prof_run_stages(const brisk_invocation *in)
     }
     memset(s, 0, sizeof *s);
     s->in = in;
+    s->job = job;
     brisk_err err = brisk_stage_profile_create(NULL, &s->profile);
     if (err == BRISK_OK && job) {
         result = record_job(s, runs);
