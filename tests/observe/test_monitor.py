@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`brisk monitor` on terminals: golden screens, keys, resizing, signals, servers that die, come back, or lie.
 
-    test_monitor.py BRISK FOLDER-OF-SCREENS
+    test_monitor.py BRISK FOLDER-OF-SCREENS [screens|servers]
 
 BRISK_UPDATE_SCREENS=1 writes the golden screens anew; look at them before they are kept.  What changes from round
 to round (clock, round trip, sparklines) is masked.
@@ -529,9 +529,10 @@ def test_tmux():
     subprocess.run([*tmux, "kill-server"], env=env, check=False)
 
 
+GROUPS = {"screens": (test_screens, test_keys, test_signals, test_tmux),
+          "servers": (test_server_dies_and_comes_back, test_hostile_servers, test_without_terminal)}
 try:
-    for test in (test_screens, test_keys, test_signals, test_server_dies_and_comes_back, test_hostile_servers,
-                 test_without_terminal, test_tmux):
+    for test in [t for name, group in GROUPS.items() for t in group if name in (sys.argv[3:] or GROUPS)]:
         began = time.monotonic()
         test()
         print(f"{test.__name__}: {time.monotonic() - began:.1f} s")
