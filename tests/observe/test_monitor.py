@@ -490,6 +490,18 @@ def test_without_terminal():
     check([t["progress"] for t in data["targets"]] == [1.0, 0.5, 0.75 / 0.9], f"targets: {data['targets']}")
     check(data["run"]["id"] != 1 and json.loads(run("--json", "--interval", "100ms", "--run", "1",
                                                     *arguments(server)))["run"]["id"] == 1, "a run by its number")
+    budgets = FOLDER + "/budgets.yaml"
+    with open(budgets, "w", encoding="ascii") as file:
+        file.write("schema: 1\nbudgets:\n  - {name: slow, metric: monitor.p99, statistic: value, warning: 1us, critical: 8us}\n"
+                   "  - {name: small, metric: monitor.server_memory, statistic: value, critical: 1GiB}\n")
+    levels = {b["name"]: b["level"] for b in json.loads(run("--json", "--interval", "100ms", "--budgets", budgets,
+                                                             *arguments(server)))["budgets"]}
+    check(levels == {"slow": "critical", "small": "good"}, f"budgets: {levels}")
+    text = run("--once", "--interval", "100ms", "--budgets", budgets, *arguments(server))
+    check("CRITICAL slow" in text and "kept     small" in text, f"budgets: {text}")
+    with open(budgets, "a", encoding="ascii") as file:
+        file.write("nonsense: 1\n")
+    run("--once", "--budgets", budgets, code=2)
     report = FOLDER + "/report.txt"
     run("--interval", "100ms", "--count", "5", "--report", report, "--every", "200ms", *arguments(server))
     with open(report, encoding="utf-8") as file:

@@ -32,6 +32,7 @@ enum {
     OPTION_HISTORY,
     OPTION_RUN,
     OPTION_TARGET,
+    OPTION_BUDGETS,
     OPTION_INTERVAL,
     OPTION_COUNT,
     OPTION_ONCE,
@@ -82,6 +83,12 @@ static const brisk_option options[] = {
                        .metavar = "NAME=VALUE",
                        .summary =
                            "show the progress to it: p99=10ms, hit_rate=95%, throughput=20000"},
+    [OPTION_BUDGETS] = {.name = "budgets",
+                        .letter = 'b',
+                        .type = BRISK_OPTION_FILE,
+                        .metavar = "FILE",
+                        .summary =
+                            "hold these budgets against machine.* and monitor.* (p99, cpu ...)"},
     [OPTION_INTERVAL] = {.name = "interval",
                          .letter = 'i',
                          .type = BRISK_OPTION_DURATION,
@@ -230,6 +237,7 @@ static void end_round(work *w)
     take_server_target(m);
     monitor_past_round(&m->past, &m->numbers, m->now_ns);
     monitor_numbers_end(&m->numbers);
+    monitor_promises_round(&m->promises, &m->numbers);
     w->rounds++;
     if (!w->paused) {
         draw(w);
@@ -487,6 +495,9 @@ static brisk_err open_sources(work *w)
     if (err == BRISK_OK && is_set(w, OPTION_PASSWORD_FILE)) {
         err = read_password(w);
     }
+    if (err == BRISK_OK && is_set(w, OPTION_BUDGETS)) {
+        err = monitor_promises_open(&m->promises, w->in->values[OPTION_BUDGETS].text, &w->info);
+    }
     if (err == BRISK_OK && is_set(w, OPTION_PID)) {
         uint64_t pid = w->in->values[OPTION_PID].number;
         brisk_process process;
@@ -576,6 +587,7 @@ static brisk_exit run_work(work *w)
         (void)pthread_sigmask(SIG_SETMASK, &w->mask_before, NULL);
     }
     monitor_server_deinit(&w->m.server);
+    monitor_promises_close(&w->m.promises);
     brisk_str_deinit(&w->frame);
     screen_deinit(&w->screen);
     return code;
@@ -617,6 +629,7 @@ const brisk_command monitor_command = {
     .examples =
         "brisk monitor\tthe server at 127.0.0.1:6380, this machine, the newest run\n"
         "brisk monitor --server 127.0.0.1:7000 --target p99=1ms --target hit_rate=95%\twith goals\n"
+        "brisk monitor --budgets budgets.yaml\tare promises kept?\n"
         "brisk monitor --pid 4711 --once\ta process, as text\n"
         "brisk monitor --report day.log --every 60s </dev/null\ta report each minute\n",
     .options = options,

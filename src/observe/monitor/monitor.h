@@ -5,6 +5,8 @@
  *     server.c   a server's answers      ─┼─► figures.c: now, series, period ─┬─► panels.c ─► screen.c ─► terminal.c
  *     past.c     runs, alerts ...        ─┘                                  └─► report.c: text, JSON, minute reports
  *
+ *     promises.c holds budgets against the figures
+ *
  * Every figure has a number (monitor_figure): trends, targets, reports and JSON go through one table.  What is not
  * known is NaN, and is shown as "-", never as 0.
  *
@@ -19,6 +21,7 @@
 #include <sys/socket.h>
 #include <termios.h>
 
+#include <brisk/budget.h>
 #include <brisk/command.h>
 #include <brisk/err.h>
 #include <brisk/history.h>
@@ -324,6 +327,23 @@ typedef struct monitor_past {
 /* Look whether something is new. */
 void monitor_past_round(monitor_past *p, monitor_numbers *n, uint64_t now_ns);
 
+/* --- promises.c ---------------------------------------------------------------------------- */
+
+typedef struct monitor_promises {
+    brisk_budgets *budgets;
+    brisk_metrics *metrics;
+    brisk_budget_watch *watch; /* NULL: no budgets */
+    brisk_gauge *gauges[FIGURE_COUNT];
+} monitor_promises;
+
+/* Errors with `info`: those of brisk_budgets_load, NOMEM. */
+BRISK_NODISCARD brisk_err monitor_promises_open(monitor_promises *p, const char *path,
+                                                brisk_errinfo *info);
+void monitor_promises_close(monitor_promises *p);
+void monitor_promises_round(monitor_promises *p, const monitor_numbers *n);
+uint32_t monitor_promises_count(const monitor_promises *p);
+void monitor_promises_read(const monitor_promises *p, uint32_t index, brisk_budget_status *ret);
+
 /* --- all of it ---------------------------------------------------------------------------- */
 
 typedef struct monitor {
@@ -331,6 +351,7 @@ typedef struct monitor {
     monitor_machine machine;
     monitor_server server;
     monitor_past past;
+    monitor_promises promises;
     uint64_t interval_ns;
     uint64_t wall_ns;
     uint64_t now_ns;

@@ -266,24 +266,56 @@ void panel_targets(const panel *p, const monitor *m)
 
 /* --- alerts ------------------------------------------------------------------------------- */
 
+static screen_style level_style(brisk_budget_level level)
+{
+    return level == BRISK_BUDGET_CRITICAL  ? STYLE_BAD
+           : level == BRISK_BUDGET_WARNING ? STYLE_WARN
+           : level == BRISK_BUDGET_GOOD    ? STYLE_PLAIN
+                                           : STYLE_DIM;
+}
+
+/* Budgets first: what is now.  How many lines they took. */
+static uint32_t draw_budgets(const panel *p, const monitor *m)
+{
+    static const char *const words[] = {[BRISK_BUDGET_UNKNOWN] = "?       ",
+                                        [BRISK_BUDGET_GOOD] = "kept    ",
+                                        [BRISK_BUDGET_WARNING] = "WARNING ",
+                                        [BRISK_BUDGET_CRITICAL] = "CRITICAL"};
+    uint32_t count = monitor_promises_count(&m->promises);
+    for (uint32_t i = 0; i < count; i++) {
+        brisk_budget_status status;
+        monitor_promises_read(&m->promises, i, &status);
+        const char *text = status.last.text;
+        const char *is =
+            strstr(text, " is "); /* "p95 of http.time is 12 ms, ...": the metric is known */
+        text = is != NULL && p->width < 70 ? is + 4 : text;
+        panel_line(p, i, level_style(status.last.level), "%s %s: %s", words[status.last.level],
+                   status.budget->name, text);
+    }
+    return count;
+}
+
 void panel_alerts(const panel *p, const monitor *m)
 {
     const monitor_past *past = &m->past;
     panel_title(p, "Budgets and alerts", "");
+    uint32_t row = draw_budgets(p, m);
     for (uint32_t i = 0; i < past->alert_count; i++) {
         const monitor_alert *alert = &past->alerts[i];
         char since[MONITOR_TEXT_MAX];
-        panel_line(p, i,
-                   !alert->firing                             ? STYLE_PLAIN
-                   : strcmp(alert->severity, "critical") == 0 ? STYLE_BAD
-                                                              : STYLE_WARN,
+        bool critical = strcmp(alert->severity, "critical") == 0;
+        panel_line(p, row++,
+                   !alert->firing ? STYLE_PLAIN
+                   : critical     ? STYLE_BAD
+                                  : STYLE_WARN,
                    "%s %s: %.4g of %.4g%s%s since %s", alert->firing ? "FIRING" : "ok    ",
                    alert->budget, alert->value, alert->limit, alert->firing ? " " : "",
                    alert->firing ? alert->severity : "", format_date(since, alert->wall_ns));
     }
-    if (past->alert_count == 0) {
+    if (row == 0) {
         panel_line(p, 0, STYLE_DIM, "no alert has fired on this machine");
-        panel_line(p, 1, STYLE_DIM, "budgets (YAML) make alerts of metrics");
+        panel_line(p, 1, STYLE_DIM, "--budgets FILE holds promises (YAML);");
+        panel_line(p, 2, STYLE_DIM, "brisk budget watch makes alerts of them");
     }
 }
 

@@ -171,6 +171,26 @@ static void json_past(brisk_json *json, const monitor_past *p)
     brisk_json_str(json, "history_error", p->error);
 }
 
+static void json_budgets(brisk_json *json, const monitor_promises *p)
+{
+    brisk_json_array_begin(json, "budgets");
+    for (uint32_t i = 0; i < monitor_promises_count(p); i++) {
+        brisk_budget_status status;
+        monitor_promises_read(p, i, &status);
+        brisk_json_object_begin(json, NULL);
+        brisk_json_str(json, "name", status.budget->name);
+        brisk_json_str(json, "level", brisk_budget_level_name(status.last.level));
+        brisk_json_str(json, "state", brisk_alert_state_name(status.state));
+        brisk_json_bool(json, "on_target", status.last.on_target);
+        brisk_json_double(json, "value", status.last.value);
+        brisk_json_double(json, "limit", status.last.limit);
+        brisk_json_double(json, "target", status.budget->target);
+        brisk_json_str(json, "text", status.last.text);
+        brisk_json_object_end(json);
+    }
+    brisk_json_array_end(json);
+}
+
 static brisk_err write_json(brisk_out out, const monitor *m, uint32_t indent)
 {
     brisk_json json;
@@ -182,6 +202,7 @@ static brisk_err write_json(brisk_out out, const monitor *m, uint32_t indent)
     brisk_json_u64(&json, "interval_ns", m->interval_ns);
     json_figures(&json, &m->numbers);
     json_server(&json, &m->server);
+    json_budgets(&json, &m->promises);
     json_past(&json, &m->past);
     brisk_json_object_end(&json);
     return brisk_json_finish(&json);
