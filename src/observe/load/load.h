@@ -272,7 +272,8 @@ typedef struct load_figures {
     double busy_share; /* of a processor, the busiest thread */
     double wait_share; /* likewise, waiting for one */
     bool generator_limit;
-    bool bad; /* beyond the knee */
+    bool starved; /* the generator waited for a processor: answers were read late */
+    bool bad;     /* beyond the knee */
     const char *why_bad;
 } load_figures;
 

@@ -71,7 +71,11 @@ static void print_generator(FILE *out, const load_figures *f)
                   "  generator     sent late (by more than 1 ms): %.2f %%; p99 %s, most %s; "
                   "%.0f %% of a processor, %.0f %% waiting for one\n",
                   100 * f->late_share, late, most, 100 * f->busy_share, 100 * f->wait_share);
-    if (f->generator_limit) {
+    if (f->starved) {
+        (void)fprintf(
+            out, "  The generator had to wait for a processor that others had, and read answers "
+                 "late: part of the latency is its own.\n");
+    } else if (f->generator_limit) {
         (void)fprintf(out, "  The generator itself was at its limit: the server may be better than "
                            "this (more --threads, another machine, --pipeline).\n");
     }
@@ -121,7 +125,9 @@ static void print_ramp(FILE *out, const load_report *report)
         (void)fprintf(out, "  %10.0f %10.0f %10s %10s %9" PRIu64 " %8.2f%%%s%s%s\n", f->step.rate,
                       f->throughput, p50, p99, load_errors_sum(&f->counts.errors),
                       100 * f->late_share, f->bad ? "  " : "", f->bad ? f->why_bad : "",
-                      f->generator_limit ? " (generator at its limit)" : "");
+                      f->starved           ? " (generator without a processor)"
+                      : f->generator_limit ? " (generator at its limit)"
+                                           : "");
     }
     char low[BENCH_TEXT_MAX];
     char high[BENCH_TEXT_MAX];
@@ -141,8 +147,9 @@ static void print_ramp(FILE *out, const load_report *report)
                       rate_text(low, report->steps[report->knee].step.rate),
                       rate_text(high, bad->step.rate), bad->why_bad);
     }
-    if (bad->generator_limit) {
-        (void)fprintf(out, "There the generator itself was at its limit: the server's own knee may "
+    if (bad->generator_limit || bad->starved) {
+        (void)fprintf(out, "There the generator itself was at its limit, or had no processor: the "
+                           "server's own knee may "
                            "lie higher.\n");
     }
 }
@@ -220,6 +227,7 @@ static void json_step(brisk_json *json, const load_report *report, const load_fi
     }
     brisk_json_object_begin(json, "generator");
     brisk_json_bool(json, "limit", f->generator_limit);
+    brisk_json_bool(json, "starved", f->starved);
     brisk_json_double(json, "late_share", f->late_share);
     brisk_json_u64(json, "late_p99_ns", f->late_p99_ns);
     brisk_json_u64(json, "late_max_ns", f->late_max_ns);

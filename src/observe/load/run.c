@@ -25,6 +25,7 @@ static const double p99_factor = 10;
 static const double error_share_max = 0.01;
 static const double late_share_max = 0.01;
 static const double busy_share_max = 0.9;
+static const double wait_share_max = 0.2;
 
 const double load_quantiles[6] = {0.5, 0.75, 0.9, 0.99, 0.999, 0.9999};
 
@@ -160,8 +161,8 @@ static void collect(load_run *run, load_figures *f)
     uint64_t wall_ns =
         f->counts.wall_ns < f->step.duration_ns ? f->counts.wall_ns : f->step.duration_ns;
     f->throughput = wall_ns > 0 ? (double)f->counts.in_time * 1e9 / (double)wall_ns : 0;
-    f->generator_limit = f->late_share > late_share_max || f->busy_share > busy_share_max ||
-                         f->busy_share + f->wait_share > busy_share_max + 0.08;
+    f->generator_limit = f->late_share > late_share_max || f->busy_share > busy_share_max;
+    f->starved = f->wait_share > wait_share_max;
 }
 
 void load_judge(load_figures *now, const load_figures *first, uint64_t p99_limit_ns)

@@ -387,7 +387,9 @@ static void wait_events(work *w)
     if (fds[2].revents != 0) {
         monitor_server_event(s, fds[2].revents, w->m.now_ns);
     }
-    if (fds[1].revents != 0) {
+    if ((fds[1].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) {
+        w->done = true; /* the terminal is gone */
+    } else if (fds[1].revents != 0) {
         read_keys(w);
     }
     if (fds[0].revents != 0) {
