@@ -308,6 +308,7 @@ static double live_at(shape which, double part, uint64_t *state)
     switch (which) {
     case SHAPE_LEAK: return 1e6 + 1e8 * part + noise;
     case SHAPE_SLOW_LEAK: return 1e7 * part + 1e8 * saw + noise;
+    case SHAPE_SMOOTH: return 1e8 * part + 8e6 * sin(part * 11);
     case SHAPE_CACHE: return part < 0.35 ? 1e8 * part / 0.35 + noise : 1e8 + noise;
     case SHAPE_CHURN: return 5e7 + noise * 5;
     case SHAPE_SAW: return 1e8 * saw + noise;
@@ -321,6 +322,7 @@ static double born_at(shape which, double part)
 {
     switch (which) {
     case SHAPE_LEAK:
+    case SHAPE_SMOOTH:
     case SHAPE_SLOW_LEAK: return part;
     case SHAPE_CACHE: return 1 - part * part * 0.7; /* replaced at random */
     case SHAPE_STEP: return 0.5;
@@ -361,6 +363,8 @@ static void test_leaks_and_what_looks_like_them(void **state)
         CHECK(leak.slope_low <= 1e8 / 30 && leak.slope_high >= 1e8 / 30 * 0.97);
         heap_verdict slow = judge(SHAPE_SLOW_LEAK, &seed);
         CHECK(slow.enough && slow.suspected && slow.confidence > 0.5);
+        heap_verdict smooth = judge(SHAPE_SMOOTH, &seed);
+        CHECK(smooth.enough && smooth.suspected && smooth.confidence > 0.85);
         static const shape others[] = {SHAPE_CACHE, SHAPE_CHURN, SHAPE_SAW, SHAPE_STEP,
                                        SHAPE_SHRINK};
         for (size_t i = 0; i < sizeof others / sizeof *others; i++) {

@@ -74,6 +74,9 @@ static double gain_of(const heap_report *r, double slope)
 {
     double seconds = (double)(r->profile->head.now_ns - r->profile->head.start_ns) / 1e9;
     double peak = (double)r->profile->head.peak_bytes;
+    if (!isfinite(slope)) { /* a bound that is not known */
+        return (double)NAN;
+    }
     double gain = peak > 0 ? slope * seconds / peak : 0;
     return gain < 0 ? 0 : gain > 1 ? 1 : gain;
 }

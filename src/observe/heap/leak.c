@@ -2,7 +2,8 @@
  * leak.c -- trend of a floor, and ages of survivors.
  *
  * Live bytes of a busy place are a saw: minima of blocks of time leave its floor, and take most of the likeness of
- * neighbours away that would make any walk look like a trend (brisk_trend_find corrects for what is left).
+ * neighbours away that would make any walk look like a trend (brisk_trend_find corrects for what is left; a
+ * smooth rise is all likeness, so steps are tested as well).
  */
 #include "observe/heap/leak.h"
 
@@ -48,7 +49,26 @@ static trend floor_of(const heap_growth *g, double from)
     return floor;
 }
 
-/* Slope with its interval, and the one-sided p of a rise; false when there is too little to say. */
+/* The one-sided p of the steps from piece to piece being as often up as down: right for walks, too. */
+static double steps_up(const trend *x)
+{
+    double steps[HEAP_TREND_POINTS];
+    brisk_interval found;
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < x->count; i++) {
+        steps[count++] = x->y[i] - x->y[i - 1];
+    }
+    if (brisk_compare_paired(steps, count, 0.95, NULL, &found) != BRISK_OK || !isfinite(found.p)) {
+        return 1;
+    }
+    return found.estimate > 0 ? found.p / 2 : 1;
+}
+
+/*
+ * Slope with its interval, and the p of a rise: the better of a trend against noise (Mann-Kendall, corrected for
+ * autocorrelation) and of steps against a walk (Wilcoxon), twice, because there are two.  False when there is too
+ * little to say.
+ */
 static bool measure(const trend *x, heap_verdict *v)
 {
     brisk_trend found;
@@ -57,10 +77,13 @@ static bool measure(const trend *x, heap_verdict *v)
     if (brisk_trend_find(&series, NULL, &found) != BRISK_OK) {
         return false;
     }
+    double trend_p = found.tau > 0 ? found.slope.p / 2 : 1;
+    double step_p = steps_up(x);
+    double least = trend_p < step_p ? trend_p : step_p;
     v->slope = found.slope.estimate;
     v->slope_low = found.slope.low;
     v->slope_high = found.slope.high;
-    v->p = found.tau > 0 ? found.slope.p / 2 : 1 - found.slope.p / 2;
+    v->p = least < 0.5 ? 2 * least : 1;
     return true;
 }
 
@@ -110,8 +133,8 @@ heap_verdict heap_leak_judge(const heap_growth *g)
     v.late_slope = last.slope;
     v.old_share = old_share(g, from);
     double grown = v.slope * length * (1 - WARM_UP) / (g->sample_bytes > 0 ? g->sample_bytes : 1);
-    v.suspected = v.p < P_MAX && v.slope_low > 0 && last.slope > LATE_MIN * v.slope &&
-                  last.p < 0.05 && grown >= SAMPLES_MIN && v.old_share >= OLD_MIN;
+    v.suspected = v.p < P_MAX && v.slope > 0 && last.slope > LATE_MIN * v.slope && last.p < 0.05 &&
+                  grown >= SAMPLES_MIN && v.old_share >= OLD_MIN;
     v.confidence = v.suspected ? confidence_of(&v, grown) : 0;
     return v;
 }

@@ -2,8 +2,9 @@
  * leak.h -- does a place leak?  From how its live bytes grew and from how old what lives is, with a confidence.
  *
  * No threshold on size: a place is suspected when, after the warm-up,
- *   - the floor of its live bytes rises (Mann-Kendall on minima of blocks of time, one-sided, p < 0.01) with a
- *     Theil-Sen slope whose 95 % interval is above zero;
+ *   - the floor of its live bytes rises: minima of blocks of time have a trend (Mann-Kendall, corrected for
+ *     autocorrelation) or go up in steps more and farther than down (Wilcoxon); p < 0.01, one-sided, for both
+ *     together; the slope is Theil-Sen's;
  *   - it still rises in the last half of the time: a cache that has filled does not;
  *   - what lives was born all along: with replacement or short lives the survivors are young;
  *   - the growth stands above the noise of sampling: at least eight samples' worth.
@@ -11,7 +12,7 @@
  * What cannot be told from a leak within the time watched (a cache that is still filling) is suspected, too: the
  * confidence is about growth that nothing ended, not about intentions.
  *
- * Sources: H. B. Mann 1945, M. G. Kendall 1975; H. Theil 1950, P. K. Sen 1968.
+ * Sources: H. B. Mann 1945, M. G. Kendall 1975; H. Theil 1950, P. K. Sen 1968; F. Wilcoxon 1945.
  */
 #ifndef BRISK_SRC_OBSERVE_HEAP_LEAK_H
 #define BRISK_SRC_OBSERVE_HEAP_LEAK_H

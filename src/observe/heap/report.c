@@ -43,6 +43,16 @@ static const char *change(double value, char text[32])
     return text;
 }
 
+/* A bound that is not known is not shown as a number. */
+static const char *bound(double value, char text[32])
+{
+    if (!isfinite(value)) {
+        (void)snprintf(text, 32, "not known");
+        return text;
+    }
+    return change(value, text);
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -129,11 +139,10 @@ static void print_leaks(const heap_report *r, FILE *out)
                       prof_shown_name(prof_text(m, p->name), shown));
         print_line(m, p->file, p->line, out);
         (void)fprintf(out,
-                      "\n    grows by %s/s (95 %%: %s to %s), confidence %.2f; %.0f %% of what "
+                      "\n    %s/s (95 %%: %s to %s), confidence %.2f; %.0f %% of what "
                       "lives is from the older half of the time\n",
-                      bytes((uint64_t)p->leak.slope, text[0]),
-                      bytes((uint64_t)p->leak.slope_low, text[1]),
-                      bytes((uint64_t)p->leak.slope_high, text[2]), p->leak.confidence,
+                      bound(p->leak.slope, text[0]), bound(p->leak.slope_low, text[1]),
+                      bound(p->leak.slope_high, text[2]), p->leak.confidence,
                       100 * p->leak.old_share);
         print_callers(r, p, CALLERS_LEAK, out);
     }
