@@ -292,6 +292,7 @@ enum { POINTS = 300, BLOCKS = 400 };
 typedef enum shape {
     SHAPE_LEAK,      /* grows all along */
     SHAPE_SLOW_LEAK, /* beneath a saw ten times as high */
+    SHAPE_SMOOTH,    /* grows, now faster, now slower, without noise: neighbours are alike */
     SHAPE_CACHE,     /* grows for a third of the time, then replaces */
     SHAPE_CHURN,     /* a level with noise; survivors young */
     SHAPE_SAW,       /* fills and empties */
