@@ -15,8 +15,7 @@ import tempfile
 import time
 import xml.etree.ElementTree
 
-BRISK, LIBRARY, VICTIM = sys.argv[1:4]
-CXX = sys.argv[4] if len(sys.argv) > 4 else None
+BRISK, LIBRARY, VICTIM, CXX = ([os.path.abspath(path) for path in sys.argv[1:]] + [None])[:4]
 FAILED = 0
 MIB = 1 << 20
 
