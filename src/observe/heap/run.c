@@ -19,6 +19,7 @@
 
 #include <brisk/clock.h>
 
+#include "base/assert.h"
 #include "observe/heap/memory.h"
 #include "observe/profile/target.h"
 
@@ -29,15 +30,18 @@ brisk_err heap_library(char path[HEAP_PATH_MAX], brisk_errinfo *info)
     static const char anchor;
     static const char *const places[] = {"", "/../heap"}; /* installed; a build tree */
     Dl_info found;
+    BRISK_ASSERT(path != NULL);
     if (dladdr(&anchor, &found) == 0 || found.dli_fname == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "libbrisk_heap.so: no folder known");
     }
     char real[PATH_MAX];
     char folder[HEAP_PATH_MAX - 64];
     const char *name = realpath(found.dli_fname, real) != NULL ? real : found.dli_fname;
-    if ((size_t)snprintf(folder, sizeof folder, "%s", name) >= sizeof folder) {
+    size_t size = strlen(name);
+    if (size >= sizeof folder) {
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: too long", name);
     }
+    memcpy(folder, name, size + 1);
     char *slash = strrchr(folder, '/');
     if (slash == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "libbrisk_heap.so: no folder known");

@@ -14,6 +14,8 @@
 
 #include <brisk/machine.h>
 
+#include "base/assert.h"
+
 void heap_watch_init(heap_watch *w, const char *folder, const brisk_alloc *alloc)
 {
     *w = (heap_watch){.alloc = alloc, .folder = folder, .items = BRISK_VEC_INIT(alloc)};
@@ -145,6 +147,7 @@ bool heap_file_of(uint32_t pid, char path[HEAP_PATH_MAX])
 {
     char line[HEAP_PATH_MAX + 128];
     char found[HEAP_PATH_MAX] = "";
+    BRISK_ASSERT(path != NULL);
     (void)snprintf(line, sizeof line, "/proc/%" PRIu32 "/maps", pid);
     FILE *maps = fopen(line, "re");
     while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
