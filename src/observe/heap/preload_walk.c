@@ -299,7 +299,7 @@ static uint32_t walk(const stack *s, regs r, uint64_t pcs[HEAP_DEPTH_MAX])
 
 /* --- whose stack ----------------------------------------------------------------------------- */
 
-static void find_main_stack(heap_thread *self)
+static void find_main_stack(void)
 {
     struct rlimit limit;
     uintptr_t high = (uintptr_t)__libc_stack_end;
@@ -307,8 +307,8 @@ static void find_main_stack(heap_thread *self)
     if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < size) {
         size = (uintptr_t)limit.rlim_cur;
     }
-    self->stack_high = high;
-    self->stack_low = high - size;
+    heap_self.stack_high = high;
+    heap_self.stack_low = high - size;
 }
 
 static uintptr_t number_of(const char **at)
@@ -360,28 +360,28 @@ static uintptr_t mapping_of(uintptr_t low, uintptr_t high)
 }
 
 /* The thread's control block stands at the end of its stack, in the same mapping. */
-static void find_thread_stack(heap_thread *self, uintptr_t sp)
+static void find_thread_stack(uintptr_t sp)
 {
     uintptr_t high = (uintptr_t)__builtin_thread_pointer();
     heap_lock_take(&heap_lock->walk);
     uintptr_t low = sp < high ? mapping_of(sp, high) : 0;
     heap_lock_drop(&heap_lock->walk);
     if (low != 0) {
-        self->stack_low = low;
-        self->stack_high = high;
+        heap_self.stack_low = low;
+        heap_self.stack_high = high;
     }
 }
 
 /* Whether the thread's own stack holds `sp`; its ends are then known. */
-static bool is_own_stack(heap_thread *self, uintptr_t sp)
+static bool is_own_stack(uintptr_t sp)
 {
-    if (self->stack_high == 0) {
-        find_main_stack(self);
-        if (sp < self->stack_low || sp >= self->stack_high) {
-            find_thread_stack(self, sp);
+    if (heap_self.stack_high == 0) {
+        find_main_stack();
+        if (sp < heap_self.stack_low || sp >= heap_self.stack_high) {
+            find_thread_stack(sp);
         }
     }
-    return sp >= self->stack_low && sp < self->stack_high;
+    return sp >= heap_self.stack_low && sp < heap_self.stack_high;
 }
 
 static uint32_t walk_copy(regs r, uint64_t pcs[HEAP_DEPTH_MAX])
@@ -396,13 +396,12 @@ static uint32_t walk_copy(regs r, uint64_t pcs[HEAP_DEPTH_MAX])
 
 uint32_t heap_walk(const void *frame, uint64_t pcs[HEAP_DEPTH_MAX])
 {
-    heap_thread *self = &heap_self;
     const uint64_t *words = frame;
     uint64_t sp = (uint64_t)(uintptr_t)frame;
     regs r = {.ip = words[1], .sp = sp + 2 * WORD, .bp = words[0]};
-    if (!is_own_stack(self, (uintptr_t)sp)) {
+    if (!is_own_stack((uintptr_t)sp)) {
         return walk_copy(r, pcs);
     }
-    stack own = {.bytes = frame, .low = sp, .high = self->stack_high};
+    stack own = {.bytes = frame, .low = sp, .high = heap_self.stack_high};
     return walk(&own, r, pcs);
 }
