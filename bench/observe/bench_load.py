@@ -7,8 +7,8 @@ Server on processor 0, load on processor 1 (with one processor: both on it).  Th
 so that what else the machine does hits all.  All are closed loops of 50 connections here, for that is what the peers
 are: throughput, p50, p99, and the generator's own processor time for each request, medians of the rounds.
 
-Then what only an open loop shows: the server is stopped for 300 ms in the middle of a run of 3 s.  A tenth of the
-requests were due then; a closed loop had 50 under way.
+Then what only an open loop shows: the server is stopped for 300 ms in the middle of a run.  Many requests were due
+then; a closed loop had 50 under way.
 
 Without a peer its part is left out.
 """

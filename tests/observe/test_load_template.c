@@ -7,6 +7,7 @@
 
 #include "observe/load/load.h"
 #include "support/check.h"
+#include "support/fault_alloc.h"
 
 static void test_requests(void **state)
 {
@@ -149,6 +150,32 @@ static void test_verdict_on_a_step(void **state)
     CHECK(now.bad && strcmp(now.why_bad, "errors") == 0);
 }
 
+static void test_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (int resp = 0; resp < 2; resp++) {
+        load_target target = {.resp = resp == 1};
+        brisk_err err = BRISK_ERR_NOMEM;
+        uint64_t after = 0;
+        for (; err == BRISK_ERR_NOMEM; after++) {
+            fault_alloc fault;
+            fault_alloc_init(&fault, after);
+            load_plan plan = {.target = &target,
+                              .connections = 5,
+                              .threads = 2,
+                              .pipeline = 3,
+                              .alloc = &fault.base};
+            load_worker w;
+            memset(&w, 0, sizeof w);
+            err = load_worker_create(&w, &plan, 0);
+            CHECK(err != BRISK_OK || w.conn_count == 3); /* of 5 on 2 threads */
+            load_worker_destroy(&w);
+            CHECK_U64(fault.bytes_held, ==, 0);
+        }
+        CHECK(err == BRISK_OK && after > 8);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_zipf),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_verdict_on_a_step),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
