@@ -189,7 +189,8 @@ def test_knee():
 def test_words():
     check("remote-ok" in run("http://192.0.2.1/", code=2).stderr, "another machine")
     check("refused" in run("http://127.0.0.1:1/", code=1).stderr, "refused")
-    for args in (["ftp://x"], ["http://127.0.0.1/", "--ramp", "5"], ["http://127.0.0.1/", "--ramp", "10..5"],
+    for args in (["ftp://x"], ["http://127.0.0.1/", "--ramp", "5"], ["http://127.0.0.1/", "--ramp", "..5"],
+                 ["http://127.0.0.1/", "--ramp", "x..5"], ["http://127.0.0.1/", "--ramp", "5..6x"], ["http://127.0.0.1/", "--ramp", "10..5"],
                  ["http://127.0.0.1/", "--users", "1", "--rate", "1"], ["http://127.0.0.1/", "--command", "GET x"],
                  ["resp://127.0.0.1", "--body", "x"], ["resp://127.0.0.1", "--command", "GET {q}"],
                  ["resp://127.0.0.1", "--command", "GET 'x"], ["http://127.0.0.1/", "--header", "a\r\nb: c"],

@@ -104,15 +104,15 @@ static void test_text_from_outside(void **state)
     screen_init(&s, brisk_alloc_libc(), false, false);
     CHECK_OK(screen_resize(&s, 20, 1));
     /* escape, C1 in UTF-8, wide, combining, broken and cut UTF-8 */
-    CHECK_U64(
-        screen_text(&s, 0, 0, 20, STYLE_PLAIN, "a\033[2J\xc2\x9b\xe4\xb8\xad\xcc\x81\xff\xe4\xb8"),
-        ==, 11);
+    CHECK_U64(screen_text(&s, (screen_line){0, 0, 20}, STYLE_PLAIN,
+                          "a\033[2J\xc2\x9b\xe4\xb8\xad\xcc\x81\xff\xe4\xb8"),
+              ==, 11);
     static const char wanted[] = "a?[2J??????";
     for (size_t i = 0; i < sizeof wanted - 1; i++) {
         CHECK_U64(s.cells[i].code, ==, (unsigned char)wanted[i]);
     }
     s.ascii = true;
-    (void)screen_text(&s, 0, 0, 3, STYLE_PLAIN, "\xc3\xa9xyz");
+    (void)screen_text(&s, (screen_line){0, 0, 3}, STYLE_PLAIN, "\xc3\xa9xyz");
     CHECK(s.cells[0].code == '?' && s.cells[2].code == 'y' && s.cells[3].code == '2');
     screen_deinit(&s);
 }

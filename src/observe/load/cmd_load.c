@@ -209,7 +209,8 @@ static bool read_ramp(work *w)
     if (dots != NULL && isdigit((unsigned char)dots[2]) && end != NULL && end <= dots + 1) {
         to = strtod(dots + 2, &end);
     }
-    if (dots == NULL || *end != '\0' || !(from >= 1) || !(to > from) || !(to <= rate_max)) {
+    if (dots == NULL || end == NULL || *end != '\0' || !(from >= 1) || !(to > from) ||
+        !(to <= rate_max)) {
         return false;
     }
     *ramp = (load_ramp){.from = from, .to = to, .steps = STEPS_DEFAULT};

@@ -400,10 +400,15 @@ BRISK_NODISCARD brisk_err screen_resize(screen *s, uint32_t width, uint32_t heig
 void screen_clear(screen *s);
 /* One character; what is no printable one of one column becomes '?', what is outside is left out. */
 void screen_put(screen *s, uint32_t x, uint32_t y, uint32_t code, screen_style style);
+/* A piece of a row. */
+typedef struct screen_line {
+    uint32_t x;
+    uint32_t y;
+    uint32_t width;
+} screen_line;
+
 /* UTF-8, cut at `width` columns; how many were used. */
-uint32_t screen_text(screen *s, uint32_t x, uint32_t y, uint32_t width,
-                     screen_style style, /* NOLINT: x, y */
-                     const char *text);
+uint32_t screen_text(screen *s, screen_line line, screen_style style, const char *text);
 /* What changed since the last frame, as one synchronized update. */
 void screen_frame(screen *s, brisk_str *out);
 /* All of it as lines without escapes; blanks at the ends and empty lines are left out. */

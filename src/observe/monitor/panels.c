@@ -32,10 +32,11 @@ void panel_title(const panel *p, const char *title, const char *more)
     }
     char text[LINE_BYTES];
     (void)snprintf(text, sizeof text, " %s ", title);
-    uint32_t used = 2 + screen_text(s, p->x + 2, p->y, p->width - 2, STYLE_TITLE, text);
+    uint32_t used =
+        2 + screen_text(s, (screen_line){p->x + 2, p->y, p->width - 2}, STYLE_TITLE, text);
     if (more != NULL && more[0] != '\0' && used < p->width) {
         (void)snprintf(text, sizeof text, "%s ", more);
-        (void)screen_text(s, p->x + used, p->y, p->width - used, STYLE_DIM, text);
+        (void)screen_text(s, (screen_line){p->x + used, p->y, p->width - used}, STYLE_DIM, text);
     }
 }
 
@@ -49,7 +50,7 @@ void panel_line(const panel *p, uint32_t row, screen_style style, const char *fo
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    (void)screen_text(p->screen, p->x, p->y + 1 + row, p->width, style, text);
+    (void)screen_text(p->screen, (screen_line){p->x, p->y + 1 + row, p->width}, style, text);
 }
 
 void panel_bar(const panel *p, uint32_t row, uint32_t x, uint32_t width, double share)
@@ -217,12 +218,12 @@ static void draw_header(screen *s, const monitor *m, bool paused)
     (void)snprintf(text, sizeof text, "brisk monitor  %s  %s  every %s%s", m->host, clock,
                    monitor_format(interval, UNIT_NS, (double)m->interval_ns),
                    paused ? "  PAUSED" : "");
-    (void)screen_text(s, 0, 0, s->width, STYLE_BOLD, text);
+    (void)screen_text(s, (screen_line){0, 0, s->width}, STYLE_BOLD, text);
     if (m->past.firing_count > 0 && s->width > 24) {
         (void)snprintf(text, sizeof text, " %u alert%s FIRING ", m->past.firing_count,
                        m->past.firing_count == 1 ? "" : "s");
         uint32_t size = (uint32_t)strlen(text);
-        (void)screen_text(s, s->width - size, 0, size, STYLE_BAD, text);
+        (void)screen_text(s, (screen_line){s->width - size, 0, size}, STYLE_BAD, text);
     }
 }
 
@@ -233,11 +234,12 @@ static void draw_keys(screen *s, monitor_view view)
     uint32_t x = 0;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0] && s->height > 1; i++) {
         bool here = i < 5 ? (size_t)view == i : i == 6 && view == VIEW_HELP;
-        x += screen_text(s, x, s->height - 1, s->width - (x < s->width ? x : s->width),
+        x += screen_text(s,
+                         (screen_line){x, s->height - 1, s->width - (x < s->width ? x : s->width)},
                          here ? STYLE_KEY : STYLE_DIM, keys[i]);
         x += 1;
         x += i + 1 < sizeof keys / sizeof keys[0] && x < s->width
-                 ? screen_text(s, x - 1, s->height - 1, 1, STYLE_PLAIN, " ")
+                 ? screen_text(s, (screen_line){x - 1, s->height - 1, 1}, STYLE_PLAIN, " ")
                  : 0;
     }
 }

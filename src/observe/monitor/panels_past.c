@@ -62,9 +62,11 @@ static void draw_stage(const panel *p, uint32_t row, const monitor_run *run,
         (void)snprintf(text, sizeof text, "%s", time);
     }
     if (row + 1 < p->height) {
-        (void)screen_text(p->screen, p->x + label + width + 1, p->y + 1 + row,
-                          p->width > label + width + 1 ? p->width - label - width - 1 : 0,
-                          STYLE_PLAIN, text);
+        (void)screen_text(
+            p->screen,
+            (screen_line){p->x + label + width + 1, p->y + 1 + row,
+                          p->width > label + width + 1 ? p->width - label - width - 1 : 0},
+            STYLE_PLAIN, text);
     }
 }
 
@@ -184,8 +186,10 @@ static void draw_trend(const panel *p, uint32_t row, const char *label, const ch
     width = width < MONITOR_POINTS ? width : MONITOR_POINTS;
     draw_spark(p, row, LABEL_WIDTH, width, source);
     if (row + 1 < p->height && p->width > LABEL_WIDTH + width + 1) {
-        (void)screen_text(p->screen, p->x + LABEL_WIDTH + width + 1, p->y + 1 + row,
-                          p->width - LABEL_WIDTH - width - 1, STYLE_PLAIN, value);
+        (void)screen_text(p->screen,
+                          (screen_line){p->x + LABEL_WIDTH + width + 1, p->y + 1 + row,
+                                        p->width - LABEL_WIDTH - width - 1},
+                          STYLE_PLAIN, value);
     }
 }
 

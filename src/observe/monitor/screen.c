@@ -110,13 +110,12 @@ static uint32_t decode(const unsigned char **text)
     return size == 0 ? 0xfffd : code;
 }
 
-uint32_t screen_text(screen *s, uint32_t x, uint32_t y, uint32_t width, screen_style style,
-                     const char *text)
+uint32_t screen_text(screen *s, screen_line line, screen_style style, const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
     uint32_t used = 0;
-    while (*at != '\0' && used < width) {
-        screen_put(s, x + used, y, decode(&at), style);
+    while (*at != '\0' && used < line.width) {
+        screen_put(s, line.x + used, line.y, decode(&at), style);
         used++;
     }
     return used;
