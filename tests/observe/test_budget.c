@@ -323,8 +323,8 @@ static void test_alert_states(void **state)
         {20, 95, NEWS_NONE, BRISK_ALERT_FIRING},
         {21, 250, NEWS_FIRING, BRISK_ALERT_FIRING}, /* worse: at once */
         {22, 150, NEWS_NONE, BRISK_ALERT_FIRING},
-        {25, 150, NEWS_FIRING, BRISK_ALERT_FIRING}, /* milder for 3 s */
-        {26, NAN, NEWS_NONE, BRISK_ALERT_FIRING},   /* nothing known changes nothing */
+        {25, 150, NEWS_FIRING, BRISK_ALERT_FIRING},       /* milder for 3 s */
+        {26, (double)NAN, NEWS_NONE, BRISK_ALERT_FIRING}, /* nothing known changes nothing */
         {84, 150, NEWS_NONE, BRISK_ALERT_FIRING},
         {85, 150, NEWS_AGAIN, BRISK_ALERT_FIRING},
         {86, 80, NEWS_NONE, BRISK_ALERT_FIRING},
@@ -604,8 +604,8 @@ static void test_metrics_file(void **state)
                                       "{\"metrics\": 3}",
                                       "{\"metrics\": [{}]}",
                                       "{\"metrics\": [{\"name\": \"a\", \"kind\": \"x\"}]}",
-                                      "{\"metrics\": [{\"name\": \"a\", \"kind\": \"gauge\", "
-                                      "\"value\": \"nan\"}]}"};
+                                      ("{\"metrics\": [{\"name\": \"a\", \"kind\": \"gauge\", "
+                                       "\"value\": \"nan\"}]}")};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK(budget_parse_metrics("m", bad[i], strlen(bad[i]), arena, &values, &info) ==
               BRISK_ERR_INVALID);

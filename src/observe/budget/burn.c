@@ -115,7 +115,7 @@ static void say(const brisk_budget *budget, const rule *r, const burning *b,
 void budget_burn_check(const budget_burn *burn, const brisk_budget *budget,
                        brisk_budget_result *ret)
 {
-    *ret = (brisk_budget_result){.value = NAN, .limit = NAN, .on_target = true};
+    *ret = (brisk_budget_result){.value = (double)NAN, .limit = (double)NAN, .on_target = true};
     if (burn->fine_count == 0) {
         (void)snprintf(ret->text, sizeof ret->text, "%.120s: nothing was recorded", budget->metric);
         return;

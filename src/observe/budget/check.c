@@ -106,7 +106,7 @@ void budget_judge(const brisk_budget *budget, brisk_budget_result *result)
     if (isnan(value) || result->events < budget->min_events) {
         result->level = BRISK_BUDGET_UNKNOWN;
         result->on_target = true;
-        result->limit = NAN;
+        result->limit = (double)NAN;
         return;
     }
     result->on_target = !is_broken(budget, value, budget->target);
@@ -234,7 +234,7 @@ static bool sum_of(const brisk_budget *budget, const view *v, const char *metric
 /* Values from a file carry rates; the longest one that is known. */
 static double carried_rate(const brisk_budget *budget, const view *v)
 {
-    double rate = NAN;
+    double rate = (double)NAN;
     for (uint32_t i = 0; i < v->count; i++) {
         const brisk_metric_value *value = value_at(v, i);
         for (uint32_t w = BRISK_METRIC_WINDOWS;
@@ -292,7 +292,7 @@ static void check_each(const brisk_budget *budget, const view *v, brisk_unit *un
 static void check_view(const brisk_budget *budget, const view *v, brisk_budget_result *ret)
 {
     brisk_unit unit = BRISK_UNIT_NONE;
-    *ret = (brisk_budget_result){.value = NAN, .limit = NAN};
+    *ret = (brisk_budget_result){.value = (double)NAN, .limit = (double)NAN};
     if (budget->statistic == BRISK_BUDGET_RATE || budget->statistic == BRISK_BUDGET_ERROR_RATE) {
         check_counts(budget, v, ret);
         unit = budget->statistic == BRISK_BUDGET_ERROR_RATE ? BRISK_UNIT_RATIO : BRISK_UNIT_NONE;
@@ -430,7 +430,7 @@ brisk_err brisk_budget_check_stage(const brisk_budget *budget, brisk_history *hi
                                    uint64_t now_ns, brisk_budget_result *ret, brisk_errinfo *info)
 {
     brisk_arena *arena = NULL;
-    *ret = (brisk_budget_result){.value = NAN, .limit = NAN};
+    *ret = (brisk_budget_result){.value = (double)NAN, .limit = (double)NAN};
     brisk_err err = brisk_arena_create(NULL, &arena);
     stage_rows rows = {.stage = budget->stage};
     if (err == BRISK_OK) {

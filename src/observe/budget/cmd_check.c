@@ -74,7 +74,8 @@ static brisk_err check_stages(checking *c)
         }
         uint64_t now_ns = brisk_clock_wall_ns(NULL);
         if (c->history == NULL) {
-            c->results[i] = (brisk_budget_result){.value = NAN, .limit = NAN, .on_target = true};
+            c->results[i] = (brisk_budget_result){
+                .value = (double)NAN, .limit = (double)NAN, .on_target = true};
             (void)snprintf(c->results[i].text, sizeof c->results[i].text,
                            "%.120s: the history holds no runs", budget.stage);
             continue;

@@ -110,7 +110,7 @@ static void read_rates(input *in, const brisk_yaml_node *node, brisk_metric_valu
 {
     uint32_t i = 0;
     for (uint32_t w = 0; w < BRISK_METRIC_WINDOWS; w++) {
-        ret->rates[w] = NAN;
+        ret->rates[w] = (double)NAN;
     }
     if (node == NULL || node->kind == BRISK_YAML_SCALAR) {
         return;

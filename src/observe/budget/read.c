@@ -99,7 +99,7 @@ static bool parse_number(const char *text, double *ret)
 
 static double number_of(reader *r, const brisk_yaml_node *node)
 {
-    double value = NAN;
+    double value = (double)NAN;
     if (node->text == NULL || !parse_number(node->text, &value)) {
         refuse(r, node, "is to be a number (8ms, 4GiB, 99.9%, 12):", node->key);
     }
@@ -314,10 +314,10 @@ static void read_budget(reader *r, const brisk_yaml_node *node, brisk_budget *re
                           .stage = "",
                           .workload = "",
                           .statistic = stage ? BRISK_BUDGET_P95 : BRISK_BUDGET_VALUE,
-                          .target = NAN,
-                          .warning = NAN,
-                          .critical = NAN,
-                          .objective = NAN,
+                          .target = (double)NAN,
+                          .warning = (double)NAN,
+                          .critical = (double)NAN,
+                          .objective = (double)NAN,
                           .window_ns = (stage ? 3600 : 60) * second_ns,
                           .min_events = 1,
                           .repeat_ns = 3600 * second_ns,

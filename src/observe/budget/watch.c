@@ -375,7 +375,7 @@ static brisk_err equip(brisk_budget_watch *watch, uint32_t index)
 {
     const brisk_budget *budget = &watch->budgets->items[index];
     watched *w = &watch->items[index];
-    w->last = (brisk_budget_result){.value = NAN, .limit = NAN, .on_target = true};
+    w->last = (brisk_budget_result){.value = (double)NAN, .limit = (double)NAN, .on_target = true};
     if (!isnan(budget->objective) && (w->burn = take(watch, sizeof *w->burn)) == NULL) {
         return BRISK_ERR_NOMEM;
     }

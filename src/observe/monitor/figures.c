@@ -51,7 +51,8 @@ void monitor_numbers_begin(monitor_numbers *n)
 void monitor_period_reset(monitor_numbers *n)
 {
     for (int i = 0; i < FIGURE_COUNT; i++) {
-        n->period[i] = (monitor_period){.least = (double)INFINITY, .most = (double)-INFINITY};
+        n->period[i] =
+            (monitor_period){.least = (double)INFINITY, .most = (double)-(double)INFINITY};
     }
 }
 
