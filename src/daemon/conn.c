@@ -35,7 +35,7 @@ static void ask_for_events(conn *c)
         return;
     }
     uint32_t events = (may_work(c) ? (uint32_t)EPOLLIN : 0U) |
-                      (conn_unsent(c) > 0 ? (uint32_t)EPOLLOUT : 0U) |
+                      (conn_unsent(c) > 0 || c->choked ? (uint32_t)EPOLLOUT : 0U) |
                       (c->waiting && c->for_long ? (uint32_t)EPOLLRDHUP : 0U);
     if (events != c->events) {
         loop_rewatch(&c->worker->loop, c->fd, events, &c->source);

@@ -224,8 +224,8 @@ static void test_hostile_answers(void **state)
         ":5\r\n",
         "*2\r\n$6\r\nmemory\r\n$3\r\nabc\r\n",
         "*2\r\n$6\r\nmemory\r\n*3\r\n$4\r\nhits\r\n:-5\r\n$1\r\nx\r\n",
-        "*2\r\n$3\r\nget\r\n*2\r\n$14\r\nhistogram_usec\r\n*3\r\n:9223372036854775807\r\n:1\r\n:"
-        "1\r\n",
+        ("*2\r\n$3\r\nget\r\n*2\r\n$14\r\nhistogram_usec\r\n"
+         "*3\r\n:9223372036854775807\r\n:1\r\n:1\r\n"),
         "%1\r\n$6\r\nmemory\r\n%1\r\n$4\r\nhits\r\n,1.5\r\n",
     };
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
