@@ -684,6 +684,7 @@ typedef struct disk_scan {
     size_t buffer_have;
     const unsigned char *map; /* the segment, up to `end`; NULL: to be read with calls */
     bool glances;             /* undamaged is what looks so: see disk_scan.c */
+    uint64_t closed_end;      /* up to here others may have glanced; 0: or it does not matter */
 } disk_scan;
 
 enum { DISK_SCAN_BYTES = 4 << 20 };

@@ -365,6 +365,7 @@ static brisk_err rebuild_segment(worker *w, uint32_t id)
                           .segment = id,
                           .at = DISK_SEGMENT_HEAD,
                           .end = is_clean ? clean_end : size,
+                          .closed_end = published_end,
                           .buffer = w->buffer,
                           .buffer_size = DISK_SCAN_BYTES};
         scan.end = scan.end < DISK_SEGMENT_BYTES_MAX ? scan.end : DISK_SEGMENT_BYTES_MAX;

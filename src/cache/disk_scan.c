@@ -60,6 +60,35 @@ static bool is_followed(const disk_scan *scan, const unsigned char *bytes, uint6
     return state == DISK_RECORD_LIVE || state == DISK_RECORD_DEAD;
 }
 
+/* The damaged record is one that a glance believes, or would have: what it covers was not seen then. */
+static bool is_glanced_over(disk_scan *scan, disk_record *ret)
+{
+    const unsigned char *bytes;
+    uint64_t end = scan->end < scan->closed_end ? scan->end : scan->closed_end;
+    if (scan->at >= end) {
+        return false;
+    }
+    size_t left = (size_t)(end - scan->at);
+    size_t want = left < DISK_RECORD_HEAD_MAX ? left : DISK_RECORD_HEAD_MAX;
+    if (window(scan, want, &bytes) < want ||
+        disk_record_glance(bytes, left, (uint32_t)scan->at, ret) != DISK_RECORD_OK) {
+        return false;
+    }
+    unsigned char next[sizeof(uint32_t)] = {0};
+    uint64_t at = scan->at + ret->size;
+    if (end - at < DISK_RECORD_FIXED) {
+        return end == at;
+    }
+    if (scan->map != NULL) {
+        memcpy(next, scan->map + at, sizeof next);
+    } else {
+        brisk_err err = BRISK_OK; /* an unreadable page leads nowhere */
+        (void)disk_pread_some(scan->tier, scan->fd, (disk_span){next, sizeof next}, at, &err);
+    }
+    uint32_t state = disk_record_state(next);
+    return state == DISK_RECORD_LIVE || state == DISK_RECORD_DEAD;
+}
+
 /* A record that need not be summed. */
 static bool glance(disk_scan *scan, disk_record *ret)
 {
@@ -104,7 +133,8 @@ bool disk_scan_next(disk_scan *scan, uint64_t *ret_offset, disk_record *ret)
             scan->at += ret->size;
             return true;
         }
-        scan->at += DISK_RECORD_ALIGN; /* no record of ours: perhaps one begins behind the damage */
+        /* No record of ours: perhaps one begins behind the damage. */
+        scan->at += is_glanced_over(scan, ret) ? ret->size : DISK_RECORD_ALIGN;
     }
     return false;
 }
