@@ -150,7 +150,8 @@ static void close_gap(redis_events *events)
             events->ahead.count * sizeof *events->ahead.items);
 }
 
-/* Into its place; one that finds none is a gap for ever, which a beat notices. */
+/* Into its place; one that finds none is a gap for ever, which a beat notices.  The newest are kept:
+ * those that are still to come when everything is read. */
 static void keep_ahead(redis_events *events, uint64_t number)
 {
     size_t at = events->ahead.count;
@@ -158,7 +159,18 @@ static void keep_ahead(redis_events *events, uint64_t number)
         at--;
     }
     bool twice = at > 0 && events->ahead.items[at - 1] == number;
-    if (twice || events->ahead.count >= AHEAD_MAX || !BRISK_VEC_PUSH(&events->ahead, number)) {
+    if (twice) {
+        return;
+    }
+    if (events->ahead.count >= AHEAD_MAX) {
+        if (at != 0) {
+            memmove(events->ahead.items, events->ahead.items + 1,
+                    (at - 1) * sizeof *events->ahead.items);
+            events->ahead.items[at - 1] = number;
+        }
+        return;
+    }
+    if (!BRISK_VEC_PUSH(&events->ahead, number)) {
         return;
     }
     memmove(events->ahead.items + at + 1, events->ahead.items + at,
@@ -184,7 +196,9 @@ void redis_events_count(redis_events *events, uint64_t number)
 void redis_events_count_to(redis_events *events, uint64_t number, bool anew)
 {
     redis_events_lock(events);
-    events->base = number;
+    if (anew || number > events->base) { /* others counted meanwhile, perhaps */
+        events->base = number;
+    }
     events->ahead.count = anew ? 0 : events->ahead.count;
     if (events->ahead.count != 0) {
         close_gap(events);

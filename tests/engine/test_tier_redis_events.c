@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/tier_redis_mirror.h"
 #include "engine/tier_redis_test.h"
 
 static temp_dir *folder;
@@ -273,6 +274,29 @@ static void test_a_gap_among_many_bumps_is_found(void **state)
     wait_generation(two, 7, 200);
 }
 
+/* What is counted while everything is read is not forgotten: else the next gap is one of our own. */
+static void test_numbers_counted_during_a_reload_stay(void **state)
+{
+    (void)state;
+    enum { MANY = 5000 };
+    redis_events events = {.alloc = brisk_alloc_libc(),
+                           .ahead = BRISK_VEC_INIT(brisk_alloc_libc())};
+    CHECK(pthread_mutex_init(&events.lock, NULL) == 0);
+    redis_events_count_to(&events, 10, false);
+    redis_events_count(&events, 11); /* after Redis said 10, before we learn that */
+    redis_events_count_to(&events, 10, false);
+    CHECK_U64(events.base, ==, 11);
+    for (uint64_t i = 0; i < MANY; i++) {
+        redis_events_count(&events, 13 + i); /* 12 is lost */
+    }
+    redis_events_count_to(&events, 13 + MANY - 3, false);
+    CHECK_U64(events.base, ==, 13 + MANY - 1);
+    redis_events_count_to(&events, 5, true);
+    CHECK_U64(events.base, ==, 5);
+    BRISK_VEC_DEINIT(&events.ahead);
+    (void)pthread_mutex_destroy(&events.lock);
+}
+
 static void test_garbage_on_the_channel_is_harmless(void **state)
 {
     (void)state;
@@ -476,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_late_comers_learn_everything),
         cmocka_unit_test(test_missed_bumps_are_found),
         cmocka_unit_test(test_a_gap_among_many_bumps_is_found),
+        cmocka_unit_test(test_numbers_counted_during_a_reload_stay),
         cmocka_unit_test(test_garbage_on_the_channel_is_harmless),
         cmocka_unit_test(test_after_a_lost_connection_the_logs_tell),
         cmocka_unit_test(test_a_server_that_forgets_is_reminded),
