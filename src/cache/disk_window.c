@@ -64,7 +64,11 @@ static brisk_err reserve(const disk_tier *tier, disk_active *active, uint64_t en
         to = to < active->limit ? to : active->limit;
         err = disk_pwrite_all(tier, active->fd, zeros, (size_t)(to - active->room_end),
                               active->room_end);
-        active->room_end = err == BRISK_OK ? to : active->room_end;
+        if (err == BRISK_OK) {
+            active->room_end = to;
+        } else { /* what there was of it, on a disk that is full, perhaps */
+            (void)!ftruncate(active->fd, (off_t)active->room_end);
+        }
     }
     return err;
 }

@@ -71,6 +71,16 @@ static const disk_sys faulty_calls = {.openat = faulty_openat,
                                       .fallocate = faulty_fallocate,
                                       .fdatasync = faulty_fdatasync};
 
+/* The same with records that are stored through mappings. */
+static const disk_sys mapped_calls = {.openat = faulty_openat,
+                                      .pread = faulty_pread,
+                                      .pwrite = faulty_pwrite,
+                                      .fallocate = faulty_fallocate,
+                                      .fdatasync = faulty_fdatasync,
+                                      .maps = true};
+
+static const disk_sys *now_used = &faulty_calls;
+
 enum { KEYS = 4, UNKNOWN = -2, NONE = -1 };
 
 /* What each key may answer: a value or NONE; UNKNOWN values may be a miss as well. */
@@ -140,7 +150,7 @@ static bool run_once(const brisk_disk_tier_opts *opts, fake_clock *clock)
     brisk_errinfo info = {0};
     uint64_t at = plan.at;
     plan.at = 0;
-    CHECK_OK(disk_tier_open_with(opts, &faulty_calls, &tier, &info));
+    CHECK_OK(disk_tier_open_with(opts, now_used, &tier, &info));
     for (int key = 0; key < KEYS; key++) {
         put_key(tier, key, 10 + key);
     }
@@ -148,7 +158,7 @@ static bool run_once(const brisk_disk_tier_opts *opts, fake_clock *clock)
     tier = NULL;
     plan.at = at;
     plan.count = 0;
-    if (disk_tier_open_with(opts, &faulty_calls, &tier, &info) == BRISK_OK) {
+    if (disk_tier_open_with(opts, now_used, &tier, &info) == BRISK_OK) {
         for (int value = 20; value < 50; value++) {
             int key = value * 7 % KEYS;
             if (value % 5 == 0) {
@@ -170,13 +180,13 @@ static bool run_once(const brisk_disk_tier_opts *opts, fake_clock *clock)
     plan.at = 0;
     /* The trouble is over. */
     fake_clock_advance(clock, 10 * FAKE_CLOCK_SECOND);
-    CHECK_OK(disk_tier_open_with(opts, &faulty_calls, &tier, &info));
+    CHECK_OK(disk_tier_open_with(opts, now_used, &tier, &info));
     check_keys(tier);
     put_key(tier, 0, 100);
     CHECK(read_key(tier, 0) == 100);
     brisk_tier_destroy(tier);
     disk_unlink(opts->path, "index");
-    CHECK_OK(disk_tier_open_with(opts, &faulty_calls, &tier, &info));
+    CHECK_OK(disk_tier_open_with(opts, now_used, &tier, &info));
     plan.at = at;
     check_keys(tier);
     brisk_tier_destroy(tier);
@@ -211,8 +221,11 @@ static void run_mode(enum kind kind, int os_errno, brisk_disk_sync sync)
 
 static void run_all(enum kind kind, int os_errno)
 {
-    run_mode(kind, os_errno, BRISK_DISK_SYNC_NONE);
-    run_mode(kind, os_errno, BRISK_DISK_SYNC_GROUP);
+    for (int maps = 0; maps < 2; maps++) {
+        now_used = maps != 0 ? &mapped_calls : &faulty_calls;
+        run_mode(kind, os_errno, BRISK_DISK_SYNC_NONE);
+        run_mode(kind, os_errno, BRISK_DISK_SYNC_GROUP);
+    }
 }
 
 static void test_openat(void **state)
@@ -326,7 +339,32 @@ static void test_backs_off(void **state)
     brisk_tier_destroy(tier);
 }
 
-/* A real full file system, 12 MiB with an index of 512 KiB. */
+/* Room ahead of a segment that could be made in part only is given back, too. */
+static void test_room_ahead_is_given_back(void **state)
+{
+    (void)state;
+    disk_count_log(NULL);
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    const brisk_disk_tier_opts opts = {.path = dir->path};
+    plan.at = 0;
+    brisk_tier *tier = NULL;
+    CHECK_OK(disk_tier_open_with(&opts, &mapped_calls, &tier, NULL));
+    plan.kind = PWRITE_SHORT;
+    plan.at = 2; /* after the head */
+    plan.count = 0;
+    plan.for_good = false;
+    plan.os_errno = EIO;
+    CHECK(disk_put_text(tier, "k", "value") == BRISK_ERR_IO);
+    plan.at = 0;
+    char file[512];
+    struct stat st;
+    disk_join(file, dir->path, "00000001.seg");
+    CHECK(stat(file, &st) == 0);
+    CHECK_U64(st.st_size, ==, DISK_SEGMENT_HEAD);
+    brisk_tier_destroy(tier);
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
 /* Room that was counted for a large value is given back when the value cannot be stored. */
 static void test_reserved_room_is_given_back(void **state)
 {
@@ -358,6 +396,7 @@ static void test_reserved_room_is_given_back(void **state)
     brisk_log_set_sink(NULL, NULL, NULL);
 }
 
+/* A real full file system, 12 MiB with an index of 512 KiB. */
 static void test_full_file_system(void **state)
 {
     (void)state;
@@ -413,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_full_once),
         cmocka_unit_test(test_backs_off),
         cmocka_unit_test(test_reserved_room_is_given_back),
+        cmocka_unit_test(test_room_ahead_is_given_back),
         cmocka_unit_test(test_full_file_system),
     };
     return cmocka_run_group_tests_name("disk_fault", tests, disk_use_memory, NULL);
