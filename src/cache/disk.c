@@ -503,6 +503,12 @@ static brisk_err make_draft(disk_tier *tier, const brisk_key *key, brisk_value *
     return err;
 }
 
+/* The segment that the value's file belongs to may have made room for the record. */
+static bool has_lost_file(const disk_tier *tier, const disk_draft *draft)
+{
+    return draft->large && disk_entry_find(tier, draft->ref.segment) == NULL;
+}
+
 /* All that needs write_lock.  Whatever fails, the old value is withdrawn. */
 static brisk_err store_or_forget(disk_tier *tier, const disk_ways *ways, disk_draft *draft,
                                  brisk_err err)
@@ -514,6 +520,7 @@ static brisk_err store_or_forget(disk_tier *tier, const disk_ways *ways, disk_dr
              drops++) {
             err = store(tier, ways, draft);
         }
+        err = err == BRISK_OK && has_lost_file(tier, draft) ? BRISK_ERR_DECLINED : err;
     }
     if (err != BRISK_OK) {
         if (!is_declined(err)) {

@@ -306,6 +306,34 @@ static void test_full_once(void **state)
     brisk_tier_destroy(tier);
 }
 
+/* The file of a large value must not go with the segment that makes room for its record. */
+static void test_full_once_large(void **state)
+{
+    (void)state;
+    static unsigned char bytes[100000];
+    disk_count_log(NULL);
+    for (int maps = 0; maps < 2; maps++) {
+        for (uint64_t at = 1; at < 8; at++) {
+            BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+            const brisk_disk_tier_opts opts = {.path = dir->path, .bytes_max = 1 << 20};
+            plan.at = 0;
+            brisk_tier *tier = NULL;
+            CHECK_OK(
+                disk_tier_open_with(&opts, maps != 0 ? &mapped_calls : &faulty_calls, &tier, NULL));
+            plan.kind = PWRITE;
+            plan.at = at;
+            plan.count = 0;
+            plan.for_good = false;
+            plan.os_errno = ENOSPC;
+            bool stored = disk_put_bytes(tier, "k", bytes, sizeof bytes) == BRISK_OK;
+            plan.at = 0;
+            CHECK(disk_holds(tier, "k", bytes, sizeof bytes) == stored);
+            brisk_tier_destroy(tier);
+        }
+    }
+    brisk_log_set_sink(NULL, NULL, NULL);
+}
+
 /* After a failed write nothing is tried for a while, and one line is logged. */
 static void test_backs_off(void **state)
 {
@@ -450,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_sync),
         cmocka_unit_test(test_no_room_for_the_index),
         cmocka_unit_test(test_full_once),
+        cmocka_unit_test(test_full_once_large),
         cmocka_unit_test(test_backs_off),
         cmocka_unit_test(test_reserved_room_is_given_back),
         cmocka_unit_test(test_room_ahead_is_given_back),
