@@ -24,7 +24,12 @@ static _Noreturn void run_child(char *const *argv, const char *const *env, int g
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    while (read(go, &byte, 1) < 0 && errno == EINTR) {
+    ssize_t got;
+    do {
+        got = read(go, &byte, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got != 1) {
+        _exit(127); /* the profiler gave up, or is dead: the command is not to run unseen */
     }
     for (; env != NULL && *env != NULL; env++) {
         // NOLINTNEXTLINE(performance-no-int-to-ptr): putenv wants no const
