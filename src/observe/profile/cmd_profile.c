@@ -308,10 +308,15 @@ static brisk_exit run(const brisk_invocation *in)
     if (in->values[PROF_OPTION_RUNS].set || in->values[PROF_OPTION_RUN].set) {
         return usage(in, "--runs and --run belong to --stages and `profile stages`");
     }
-    if (in->argc > 0 && strcmp(in->argv[0], "report") == 0) {
+    brisk_exit refused = BRISK_EXIT_OK;
+    if (!prof_check_outputs(in, &refused)) {
+        return refused;
+    }
+    /* Behind -- they are programs, and diff is a common one. */
+    if (in->argc_before_dashes > 0 && strcmp(in->argv[0], "report") == 0) {
         return prof_run_report(in);
     }
-    if (in->argc > 0 && strcmp(in->argv[0], "diff") == 0) {
+    if (in->argc_before_dashes > 0 && strcmp(in->argv[0], "diff") == 0) {
         return prof_run_diff(in);
     }
     if (in->values[PROF_OPTION_MEMORY].set) {

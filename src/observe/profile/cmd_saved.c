@@ -62,6 +62,44 @@ typedef struct written {
     uint32_t type;
 } written;
 
+/* The folder that `path` is written into, which a file cannot be made in; NULL: it can. */
+static const char *no_folder(const char *path, char *folder, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    int length = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
+    (void)snprintf(folder, size, "%.*s", length, slash == NULL ? "." : path);
+    return access(folder, W_OK | X_OK) == 0 ? NULL : folder;
+}
+
+bool prof_check_outputs(const brisk_invocation *in, brisk_exit *ret)
+{
+    const brisk_option_value *format = &in->values[PROF_OPTION_FORMAT];
+    const brisk_option_list *paths = &in->lists[PROF_OPTION_OUTPUT];
+    char folder[4096];
+    *ret = BRISK_EXIT_USAGE;
+    if (format->set && prof_format_find(format->text) == PROF_FORMAT_COUNT) {
+        (void)fprintf(in->err, "brisk: profile: no format '%s'\n", format->text);
+        return false;
+    }
+    for (uint32_t i = 0; i < paths->count; i++) {
+        const char *path = paths->texts[i];
+        size_t length = strlen(path);
+        bool svg = in->values[PROF_OPTION_MEMORY].set && length > 4 &&
+                   strcmp(path + length - 4, ".svg") == 0;
+        if (!format->set && !svg && prof_format_of_path(path) == PROF_FORMAT_COUNT) {
+            (void)fprintf(in->err, "brisk: profile: %s: its end tells no format; give --format\n",
+                          path);
+            return false;
+        }
+        if (no_folder(path, folder, sizeof folder) != NULL) {
+            (void)fprintf(in->err, "brisk: profile: %s: %s\n", path, strerror(errno));
+            *ret = BRISK_EXIT_FAILED;
+            return false;
+        }
+    }
+    return true;
+}
+
 static brisk_exit write_file(const brisk_invocation *in, const written *what, const char *path)
 {
     brisk_errinfo info = {0};
@@ -72,8 +110,12 @@ static brisk_exit write_file(const brisk_invocation *in, const written *what, co
     }
     int fd = fcntl(brisk_file_replace_fd(replace), F_DUPFD_CLOEXEC, 0);
     FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    errno = 0;
     err = file != NULL ? write_model(what->model, what->base, what->format, what->type, file)
                        : BRISK_ERR_LIMIT;
+    if (err == BRISK_ERR_IO || err == BRISK_ERR_FULL) {
+        err = brisk_errinfo_set_errno(&info, errno != 0 ? errno : EIO, "%s", path);
+    }
     if (file != NULL && fclose(file) != 0 && err == BRISK_OK) {
         err = brisk_errinfo_set_errno(&info, errno, "%s", path);
     }

@@ -59,6 +59,11 @@ brisk_exit prof_fail(const brisk_invocation *in, brisk_err err, const brisk_erri
  */
 brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, const prof_model *base,
                         const prof_measured *measured);
+/*
+ * Before anything is measured: is every --output and --format one that can be written?  false: said
+ * what is wrong, and *ret is how the program ends.
+ */
+bool prof_check_outputs(const brisk_invocation *in, brisk_exit *ret);
 /* Read a file of any format that import.h knows; says what is wrong. */
 brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **ret);
 /* `brisk profile report FILE`, `brisk profile diff BEFORE AFTER`. */
