@@ -202,6 +202,25 @@ def test_errors():
         expect(args, done.returncode == code and words in done.stderr, f"{done.returncode} {done.stderr}")
 
 
+def test_outputs_are_checked_first(folder):
+    """What can't be written is said before the program runs, not when its time is spent."""
+    ran = folder / "ran"
+    for code, args in [(2, ("-f", "nosuch")), (2, ("-o", folder / "x.nosuch")), (2, ("--memory", "-o", folder / "x.nosuch")),
+                       (1, ("-o", folder / "nosuch" / "x.html"))]:
+        done = run(BRISK, "profile", *args, "--", "touch", ran, check=False)
+        expect(f"{args}", done.returncode == code and not ran.exists(), f"exit {done.returncode}: {done.stderr}")
+    done = run(BRISK, "profile", "-o", "/dev/full/x.html", "--", "touch", ran, check=False)
+    expect("/dev/full", done.returncode == 1 and "/dev/full" in done.stderr and not ran.exists(), done.stderr)
+
+
+def test_programs_behind_dashes():
+    """diff is a common program, and processes too short for a sample have used time, too."""
+    done = run(BRISK, "profile", "--", "diff", BRISK, BRISK, check=False)
+    expect("diff behind --", done.returncode == 0 and "wall" in done.stderr, done.stderr)
+    report = profile("--", "sh", "-c", "i=0; while [ $i -lt 200 ]; do i=$((i+1)); /bin/true; done")
+    expect("short processes", report.get("cpu_seconds", report.get("profile", {}).get("cpu_seconds", 0)) > 0.02, report)
+
+
 def test_damaged_debug_information(folder):
     """DWARF that is rubbish costs lines and inlining, not names or the profile."""
     broken = folder / "broken"
@@ -304,8 +323,10 @@ def main():
     test_timer()
     test_system()
     test_errors()
+    test_programs_behind_dashes()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        test_outputs_are_checked_first(folder)
         test_damaged_debug_information(folder)
         test_formats(folder)
         test_io(folder)

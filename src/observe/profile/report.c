@@ -158,6 +158,13 @@ static brisk_err print_table(const prof_model *model, const prof_report_opts *op
     return BRISK_OK;
 }
 
+/* What was sampled; without a sample what the kernel counted. */
+static uint64_t cpu_of(const prof_model *model)
+{
+    uint64_t sum = prof_sum_of(model, PROF_TYPE_CPU);
+    return sum > 0 ? sum : model->meta.cpu_ns;
+}
+
 static void print_head(const prof_model *model, const prof_report_opts *opts, FILE *out)
 {
     char text[4][32];
@@ -170,7 +177,7 @@ static void print_head(const prof_model *model, const prof_report_opts *opts, FI
         (void)fprintf(out,
                       "wall %s   CPU %s   blocked %s   ready but not running %s (all threads)\n",
                       prof_amount(meta->duration_ns, "nanoseconds", text[0]),
-                      prof_amount(prof_sum_of(model, PROF_TYPE_CPU), "nanoseconds", text[1]),
+                      prof_amount(cpu_of(model), "nanoseconds", text[1]),
                       prof_amount(prof_sum_of(model, PROF_TYPE_OFF_CPU), "nanoseconds", text[2]),
                       prof_amount(prof_sum_of(model, PROF_TYPE_READY), "nanoseconds", text[3]));
     }
@@ -283,7 +290,7 @@ static void write_head(brisk_json *json, const prof_model *model, const prof_rep
     brisk_json_str(json, "command", prof_text(model, meta->command));
     brisk_json_double(json, "wall_seconds", (double)meta->duration_ns / 1e9);
     if (prof_is_own(model)) {
-        brisk_json_double(json, "cpu_seconds", (double)prof_sum_of(model, PROF_TYPE_CPU) / 1e9);
+        brisk_json_double(json, "cpu_seconds", (double)cpu_of(model) / 1e9);
         brisk_json_double(json, "blocked_seconds",
                           (double)prof_sum_of(model, PROF_TYPE_OFF_CPU) / 1e9);
         brisk_json_double(json, "ready_seconds", (double)prof_sum_of(model, PROF_TYPE_READY) / 1e9);

@@ -122,6 +122,7 @@ static brisk_err start_command(session *s, brisk_errinfo *info)
     if (s->opts->use_timer) {
         return start_with_timer(s, NULL, info);
     }
+    s->children_ns = cpu_ns_of(RUSAGE_CHILDREN);
     brisk_err err = prof_child_start(s->opts->argv, NULL, &s->child, info);
     if (err == BRISK_OK && !BRISK_VEC_PUSH(&s->threads, s->child.pid)) {
         err = BRISK_ERR_NOMEM;
@@ -337,6 +338,12 @@ static brisk_err make_model(session *s, prof_model **ret, prof_outcome *outcome)
         cpu_ns = cpu_ns_of(RUSAGE_CHILDREN) - s->children_ns;
     } else if (s->threads.count > 0) {
         cpu_ns = prof_perf_cpu_ns(s->perf);
+        /* The clock of the events misses processes that end before their first sample. */
+        uint64_t waited_for =
+            s->opts->argv != NULL ? cpu_ns_of(RUSAGE_CHILDREN) - s->children_ns : 0;
+        if (waited_for > cpu_ns) {
+            cpu_ns = waited_for;
+        }
     }
     uint64_t before = brisk_clock_now_ns(NULL);
     prof_resolve_opts opts = {.no_lines = s->opts->no_lines, .scale = 1.0};
@@ -349,6 +356,11 @@ static brisk_err make_model(session *s, prof_model **ret, prof_outcome *outcome)
     }
     fill_meta(s, *ret, cpu_ns);
     note_engine(s, *ret);
+    if (s->opts->argv != NULL && s->timer == NULL &&
+        cpu_ns / 4 > (s->intake.samples + 1) * (*ret)->meta.period) {
+        prof_note(*ret, "few samples for that much processor time: processes that end before a "
+                        "sample is due are hardly seen; a higher --frequency sees more");
+    }
     outcome->resolve_ns = brisk_clock_now_ns(NULL) - before;
     outcome->hertz = cpu_ns > 0 ? (double)s->intake.samples * 1e9 / (double)cpu_ns : 0.0;
     outcome->target_overhead_ns =
