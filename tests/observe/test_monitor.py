@@ -372,6 +372,8 @@ def test_screens():
     m.until(is_settled, "Tab goes round")
     m.resize(120, 40)
     golden("overview_120x40", m.until(lambda t: is_settled(t) and "policy" in t, "larger"), 120)
+    m.resize(40, 10)  # a panel's line is below the keys
+    m.until(lambda t: t.split("\n")[9].startswith("1 all  2 run  3 trends  4 alerts  5 opp"), "keys on a small screen")
     m.resize(30, 8)
     m.rounds(2)
     m.resize(1, 1)
@@ -443,6 +445,16 @@ def test_server_dies_and_comes_back():
     server.stop()
     m.press("q")
     m.end(0, "q")
+
+
+def test_dumb_terminals():
+    m = Monitor("--server", "none", "--root", ROOT, env={"TERM": "dumb"})
+    end = time.monotonic() + 10
+    while m.process.poll() is None and time.monotonic() < end:
+        m.read(0.05)
+    check(m.process.poll() == 0 and "Machine" in m.terminal.raw and "\x1b" not in m.terminal.raw,
+          "TERM=dumb prints once, without sequences")
+    m.close()
 
 
 def test_hostile_servers():
@@ -518,6 +530,7 @@ def test_without_terminal():
                  ["--target", "nonsense"], ["--report", "x", "--every", "10ms"]):
         run(*args, code=2)
     run("--pid", "999999999", code=1)
+    run("--once", "--report", FOLDER + "/report.log", "--interval", "100ms", "--server", "none")  # and ends
 
 
 def test_tmux():
@@ -541,7 +554,7 @@ def test_tmux():
     subprocess.run([*tmux, "kill-server"], env=env, check=False)
 
 
-GROUPS = {"screens": (test_screens, test_keys, test_signals, test_tmux),
+GROUPS = {"screens": (test_screens, test_keys, test_signals, test_dumb_terminals, test_tmux),
           "servers": (test_server_dies_and_comes_back, test_hostile_servers, test_without_terminal)}
 try:
     for test in [t for name, group in GROUPS.items() for t in group if name in (sys.argv[3:] or GROUPS)]:

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -507,8 +508,17 @@ static brisk_err open_sources(work *w)
         err = m->machine.pid != 0 ? brisk_process_read(m->machine.root, m->machine.pid, &process)
                                   : BRISK_ERR_NOT_FOUND;
         if (err != BRISK_OK) {
-            (void)brisk_errinfo_set(&w->info, err, "--pid: %s", brisk_err_message(err));
+            (void)(err == BRISK_ERR_NOT_FOUND
+                       ? brisk_errinfo_set(&w->info, err, "no process %" PRIu64, pid)
+                       : brisk_errinfo_set(&w->info, err, "--pid: %s", brisk_err_message(err)));
         }
+    }
+    if (err == BRISK_OK && w->report != NULL) { /* told now, not after the first period */
+        int fd = open(w->report, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (fd < 0) {
+            return brisk_errinfo_set_errno(&w->info, errno, "%s", w->report);
+        }
+        (void)close(fd);
     }
     return err;
 }
@@ -535,8 +545,10 @@ static brisk_exit read_options(work *w)
     bool once = is_set(w, OPTION_ONCE) || is_set(w, OPTION_JSON);
     w->tty_in = STDIN_FILENO;
     w->tty_out = fileno(w->in->out);
-    w->live = !once && isatty(w->tty_in) == 1 && isatty(w->tty_out) == 1;
-    if (!w->live && w->report == NULL && !is_set(w, OPTION_COUNT)) {
+    const char *term = getenv("TERM");
+    bool dumb = term == NULL || term[0] == '\0' || strcmp(term, "dumb") == 0;
+    w->live = !once && !dumb && isatty(w->tty_in) == 1 && isatty(w->tty_out) == 1;
+    if (!w->live && (w->report == NULL || once) && !is_set(w, OPTION_COUNT)) {
         w->rounds_max = 2; /* rates need two */
     }
     return BRISK_EXIT_OK;
@@ -622,7 +634,8 @@ const brisk_command monitor_command = {
         "trends; "
         "progress to targets; alerts of budgets; and what could be made better.\n\n"
         "Keys: 1 to 5 and Tab choose, p pauses, + and - change the interval, ? helps, q quits.\n\n"
-        "Without a terminal, or with --once, everything is printed once as text; with --json as "
+        "Without a terminal (or with one that TERM calls dumb), or with --once, everything is "
+        "printed once as text; with --json as "
         "JSON. With "
         "--report a report of each minute (--every) is appended to a file: mean, least and most of "
         "every "

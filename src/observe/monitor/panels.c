@@ -232,6 +232,10 @@ static void draw_keys(screen *s, monitor_view view)
     static const char *const keys[] = {"1 all",           "2 run",   "3 trends", "4 alerts",
                                        "5 opportunities", "p pause", "? help",   "q quit"};
     uint32_t x = 0;
+    while (x < s->width && s->height > 1) { /* a small screen has a panel's line below them */
+        screen_put(s, x++, s->height - 1, ' ', STYLE_PLAIN);
+    }
+    x = 0;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0] && s->height > 1; i++) {
         bool here = i < 5 ? (size_t)view == i : i == 6 && view == VIEW_HELP;
         x += screen_text(s,
