@@ -221,6 +221,17 @@ def test_programs_behind_dashes():
     expect("short processes", report.get("cpu_seconds", report.get("profile", {}).get("cpu_seconds", 0)) > 0.02, report)
 
 
+def test_time_and_memory_are_not_compared(folder):
+    (folder / "time.collapsed").write_text("a;b 10\n", encoding="ascii")
+    heap = folder / "heap.pb.gz"
+    # string table: "", inuse_space, bytes; one value type; one sample without places
+    strings = b"".join(b"\x32" + bytes([len(s)]) + s for s in (b"", b"inuse_space", b"bytes"))
+    heap.write_bytes(gzip.compress(b"\x0a\x04\x08\x01\x10\x02" + b"\x12\x03\x12\x01\x05" + strings))
+    done = run(BRISK, "profile", "diff", folder / "time.collapsed", heap, check=False)
+    expect("time and memory", done.returncode == 1 and "can't be compared" in done.stderr, done.stderr)
+    run(BRISK, "profile", "diff", heap, heap)
+
+
 def test_damaged_debug_information(folder):
     """DWARF that is rubbish costs lines and inlining, not names or the profile."""
     broken = folder / "broken"
@@ -327,6 +338,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         test_outputs_are_checked_first(folder)
+        test_time_and_memory_are_not_compared(folder)
         test_damaged_debug_information(folder)
         test_formats(folder)
         test_io(folder)

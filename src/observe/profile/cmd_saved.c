@@ -12,6 +12,7 @@
 #include "observe/profile/command.h"
 #include "observe/profile/import.h"
 #include "observe/profile/opportunities.h"
+#include "observe/profile/report_words.h"
 #include "observe/profile/tally.h"
 
 enum { THRESHOLD_DEFAULT = 5, ROWS_DEFAULT = 10 };
@@ -40,7 +41,8 @@ static bool find_type(const brisk_invocation *in, const prof_model *model, uint3
     }
     (void)fprintf(in->err, "brisk: profile: no value '%s'; there are:", value->text);
     for (uint32_t i = 0; i < model->type_count; i++) {
-        (void)fprintf(in->err, " %s", prof_text(model, model->types[i].name));
+        char shown[PROF_SHOWN_MAX];
+        (void)fprintf(in->err, " %s", prof_shown(prof_text(model, model->types[i].name), shown));
     }
     (void)fputc('\n', in->err);
     return false;
@@ -178,6 +180,25 @@ static brisk_exit keep(const brisk_invocation *in, const prof_model *model, doub
     return err == BRISK_OK ? BRISK_EXIT_OK : prof_fail(in, err, &info);
 }
 
+/* Time and memory have no difference, as samples and time have in shares; false: said so. */
+static bool can_compare(const brisk_invocation *in, const prof_model *base, const prof_model *model,
+                        uint32_t type)
+{
+    char shown[2][PROF_SHOWN_MAX];
+    const prof_type *before = &base->types[prof_same_type(base, model, type)];
+    const prof_type *after = &model->types[type];
+    if ((strcmp(prof_text(base, before->unit), "bytes") == 0) ==
+        (strcmp(prof_text(model, after->unit), "bytes") == 0)) {
+        return true;
+    }
+    (void)fprintf(in->err,
+                  "brisk: profile: %s before can't be compared with %s after; --value names what "
+                  "both have\n",
+                  prof_shown(prof_text(base, before->name), shown[0]),
+                  prof_shown(prof_text(model, after->name), shown[1]));
+    return false;
+}
+
 brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, const prof_model *base,
                         const prof_measured *measured)
 {
@@ -203,6 +224,9 @@ brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, con
     }
     if (!find_type(in, model, &opts.type)) {
         return BRISK_EXIT_USAGE;
+    }
+    if (base != NULL && !can_compare(in, base, model, opts.type)) {
+        return BRISK_EXIT_FAILED;
     }
     brisk_exit result = write_outputs(in, model, base, opts.type, format);
     if (result != BRISK_EXIT_OK) {
