@@ -75,6 +75,7 @@ def test_words():
     run("metrics", "--listen", ":1", code=2)
     run("metrics", "--server", "nonsense", code=2)
     run("metrics", "--interval", "100000h", code=2)
+    run("metrics", "--watch", "--interval", "0s", "--count", "2", code=2)
     run("metrics", "--otlp", "nonsense", code=2)
     run("metrics", "statsd", "--listen", "nonsense", code=2)
     port = serve_lib.free_port()

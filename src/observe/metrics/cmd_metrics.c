@@ -35,6 +35,7 @@ enum {
 };
 
 static const uint64_t second_ns = UINT64_C(1000000000);
+static const uint64_t interval_min_ns = 1000000; /* 0 would be a busy loop */
 static const uint64_t interval_max_ns = UINT64_C(86400) * 1000000000;
 
 static const brisk_option options[] = {
@@ -311,8 +312,8 @@ static brisk_exit run(const brisk_invocation *in)
     if (is_set(&w, OPTION_INTERVAL)) {
         w.interval_ns = in->values[OPTION_INTERVAL].number;
     }
-    if (w.interval_ns > interval_max_ns) {
-        return usage(&w, "--interval: a day at most");
+    if (w.interval_ns < interval_min_ns || w.interval_ns > interval_max_ns) {
+        return usage(&w, "--interval: 1ms to 24h");
     }
     (void)sigemptyset(&w.signals);
     (void)sigaddset(&w.signals, SIGINT);
