@@ -181,21 +181,21 @@ static brisk_exit keep(const brisk_invocation *in, const prof_model *model, doub
 }
 
 /* Time and memory have no difference, as samples and time have in shares; false: said so. */
-static bool can_compare(const brisk_invocation *in, const prof_model *base, const prof_model *model,
-                        uint32_t type)
+static bool can_compare(const brisk_invocation *in, const prof_model *before,
+                        const prof_model *after, uint32_t type)
 {
     char shown[2][PROF_SHOWN_MAX];
-    const prof_type *before = &base->types[prof_same_type(base, model, type)];
-    const prof_type *after = &model->types[type];
-    if ((strcmp(prof_text(base, before->unit), "bytes") == 0) ==
-        (strcmp(prof_text(model, after->unit), "bytes") == 0)) {
+    const prof_type *old = &before->types[prof_same_type(before, after, type)];
+    const prof_type *now = &after->types[type];
+    if ((strcmp(prof_text(before, old->unit), "bytes") == 0) ==
+        (strcmp(prof_text(after, now->unit), "bytes") == 0)) {
         return true;
     }
     (void)fprintf(in->err,
                   "brisk: profile: %s before can't be compared with %s after; --value names what "
                   "both have\n",
-                  prof_shown(prof_text(base, before->name), shown[0]),
-                  prof_shown(prof_text(model, after->name), shown[1]));
+                  prof_shown(prof_text(before, old->name), shown[0]),
+                  prof_shown(prof_text(after, now->name), shown[1]));
     return false;
 }
 
