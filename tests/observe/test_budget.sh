@@ -135,4 +135,9 @@ run history list alerts --json
 expect_json "len(d['alerts']) == 1 and d['alerts'][0]['budget'] == 'tasks' and d['alerts'][0]['state'] == 'firing'"
 run history list alerts --name tasks --state resolved
 expect_out "no alerts match"
+# A metric that nobody recorded: told, and nothing judged is no success.
+printf 'budgets:\n  - {name: typo, metric: process.tiem, critical: 1}\n' >typo.yaml
+run budget check typo.yaml -- true
+expect_status 1; expect_err_like "brisk: budget: 1 of 1 could not be judged: *"
+
 finish

@@ -173,6 +173,26 @@ static bool any_stage(const brisk_budgets *budgets)
     return false;
 }
 
+/* What was not measured holds no promise: told, and when nothing was, it is no success. */
+static brisk_exit tell_unknown(const checking *c, brisk_exit status)
+{
+    uint32_t count = brisk_budgets_count(c->budgets);
+    uint32_t unknown = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        unknown += c->results[i].level == BRISK_BUDGET_UNKNOWN ? 1 : 0;
+    }
+    if (unknown == 0) {
+        return status;
+    }
+    if (unknown == count || !c->in->quiet) {
+        (void)fprintf(
+            c->in->err,
+            "brisk: budget: %u of %u could not be judged: not measured, or too few events\n",
+            unknown, count);
+    }
+    return unknown == count ? BRISK_EXIT_FAILED : status;
+}
+
 static brisk_exit report(const checking *c)
 {
     const brisk_option_value *v = c->in->values;
@@ -190,7 +210,7 @@ static brisk_exit report(const checking *c)
     } else if (v[OPTION_JUNIT].set) {
         budget_print_junit(c->in->out, c->budgets, c->results);
     }
-    return status;
+    return tell_unknown(c, status);
 }
 
 static brisk_err check(checking *c)
