@@ -93,6 +93,7 @@ static void draw(char *bar, uint64_t elapsed_ns, uint64_t from, uint64_t to, cha
     if (elapsed_ns == 0 || to <= from || from >= elapsed_ns) {
         return;
     }
+    to = to < elapsed_ns ? to : elapsed_ns; /* a log may say anything */
     uint32_t first = (uint32_t)((double)from / (double)elapsed_ns * BAR_WIDTH);
     uint32_t last = (uint32_t)((double)(to - 1) / (double)elapsed_ns * BAR_WIDTH);
     last = last < BAR_WIDTH ? last : BAR_WIDTH - 1;
