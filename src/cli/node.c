@@ -143,6 +143,9 @@ static bool send_all(node_link *l, const char *data, size_t size)
         if (sent < 0 && errno == EINTR) {
             continue;
         }
+        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            return true; /* it may have answered before it went: reading tells */
+        }
         if (sent < 0) {
             say(l, words_of(errno, "does not take the question"));
             return false;
