@@ -97,6 +97,16 @@ static void put_escape(brisk_json *json, unsigned char c)
     put(json, text, (size_t)size);
 }
 
+/* Valid, but no character of a text (U+FEFF, U+FFFE, U+FFFF): YAML's readers refuse it unescaped.  Its code, or 0. */
+static unsigned no_character(const unsigned char *s, size_t step)
+{
+    if (step != 3 || s[0] != 0xef) {
+        return 0;
+    }
+    unsigned code = 0xf000u | (unsigned)(s[1] & 0x3f) << 6 | (unsigned)(s[2] & 0x3f);
+    return code == 0xfeff || code >= 0xfffe ? code : 0;
+}
+
 static void put_string(brisk_json *json, const char *value)
 {
     const unsigned char *s = (const unsigned char *)value;
@@ -105,6 +115,15 @@ static void put_string(brisk_json *json, const char *value)
     put(json, "\"", 1);
     for (size_t i = 0; i < size;) {
         size_t step = s[i] < 0x80 ? 1 : utf8_size(s + i, size - i);
+        unsigned code = no_character(s + i, step);
+        if (code != 0) {
+            char text[8];
+            put(json, value + plain, i - plain);
+            put(json, text, (size_t)snprintf(text, sizeof text, "\\u%04x", code));
+            i += step;
+            plain = i;
+            continue;
+        }
         if (step > 1 || (step == 1 && s[i] >= ' ' && s[i] != '"' && s[i] != '\\')) {
             i += step;
             continue;

@@ -80,7 +80,8 @@ static void test_utf8(void **state)
 {
     (void)state;
     string_is("\xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xae", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xae\"\n");
-    string_is("\xef\xbf\xbf\xf4\x8f\xbf\xbf", "\"\xef\xbf\xbf\xf4\x8f\xbf\xbf\"\n");
+    string_is("\xef\xbf\xbf\xf4\x8f\xbf\xbf", "\"\\uffff\xf4\x8f\xbf\xbf\"\n");
+    string_is("\xef\xbb\xbf\xef\xbf\xbe\xef\xbf\xbd", "\"\\ufeff\\ufffe\xef\xbf\xbd\"\n");
     string_is("a\x80z", "\"a" BAD "z\"\n");                     /* alone */
     string_is("\xc0\xaf", "\"" BAD BAD "\"\n");                 /* overlong */
     string_is("\xe0\x9f\xbf", "\"" BAD BAD BAD "\"\n");         /* overlong */
