@@ -242,7 +242,8 @@ typedef struct brisk_tier_ops {
      * Whom to tell of bumps by others, and of keys that others put or removed.  NULL: nobody, and
      * no call is under way any more at return.  Told at once, or as soon as the view is complete:
      * the bumps with a token above `since`, the latest that this machine knew of (0: all slots
-     * that were ever bumped), and all prefixes, whatever their token.
+     * that were ever bumped), and all prefixes, whatever their token.  What comes while the rest is
+     * being read may be told twice: acting on it twice must do no harm.
      */
     void (*listen)(brisk_tier *tier, brisk_bump_fn fn, void *ctx, uint64_t since);
 } brisk_tier_ops;

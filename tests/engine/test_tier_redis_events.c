@@ -422,8 +422,11 @@ static void test_who_was_away_is_told_what_is_new(void **state)
     for (uint64_t since = 0; since <= 4; since++) {
         brisk_tier *two = open_since(&b, url, since);
         wait_number(&b, 4 > since ? 4 : b.number);
-        CHECK_U64(b.slots, ==, (since < 1) + (since < 3));
-        CHECK_U64(b.keys, ==, since < 4);
+        /* Once, or twice when its first reading is overtaken by the beat; never what it knew. */
+        uint32_t slots = since < 1 ? 2 : since < 3 ? 1 : 0;
+        CHECK(b.slots >= slots && b.slots <= 2 * slots);
+        uint32_t keys = since < 4 ? 1 : 0;
+        CHECK(b.keys >= keys && b.keys <= 2 * keys);
         wait_for(&b, &b.prefixes, 1); /* always */
         CHECK_U64(b.alls, ==, 0);
         brisk_tier_destroy(two);
