@@ -26,6 +26,7 @@ HEADERS = {  # layer: the public headers it implements
     "mem": "arena pool",
     "metrics": "hist histogram counter metrics events trace track service grade expose ticker",
     "exec": "executor graph",
+    "io": "http_client",
     "cache": "value cache memory background "
     "flight loader memo warm "
     "predict record ttl "

@@ -28,6 +28,7 @@
 #include <brisk/hist.h>
 #include <brisk/histogram.h>
 #include <brisk/history.h>
+#include <brisk/http_client.h>
 #include <brisk/import.h>
 #include <brisk/json.h>
 #include <brisk/knob.h>
