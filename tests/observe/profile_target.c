@@ -2,8 +2,11 @@
  * profile_target.c -- a program whose shares are known: 70 % in hot_part, 30 % in cold_part, below a
  * stack of some depth; built with and without frame pointers and with inlining.
  *
- *     profile_target spin MS | wait MS | exec PROGRAM... | die MS | threads MS | jit MS
+ *     profile_target spin MS | wait MS | exec PROGRAM... | die MS | threads MS | jit MS |
+ *                    errno MS (on a stack that ends soon; fails when errno changes) |
+ *                    noexec MS (after all of exec's functions have failed)
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 enum { DEPTH = 12, UNIT = 400 };
@@ -119,6 +123,57 @@ static int run_jit(uint64_t ms)
     return 0;
 }
 
+static ucontext_t here;
+static ucontext_t there;
+static uint64_t errno_ms;
+static int errno_changes;
+
+static void watch_errno(void)
+{
+    uint64_t until = own_ms() + errno_ms;
+    while (own_ms() < until) {
+        errno = 0;
+        hot_part(20);
+        errno_changes += errno != 0;
+    }
+}
+
+static int run_errno(uint64_t ms)
+{
+    enum { ROOM = 65536, PAGE = 4096 };
+    char *room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED || mprotect(room + ROOM - PAGE, PAGE, PROT_NONE) != 0) {
+        return 2;
+    }
+    errno_ms = ms;
+    (void)getcontext(&there);
+    there.uc_stack.ss_sp = room;
+    there.uc_stack.ss_size = ROOM - PAGE;
+    there.uc_link = &here;
+    makecontext(&there, watch_errno, 0);
+    (void)swapcontext(&here, &there);
+    (void)munmap(room, ROOM);
+    return errno_changes > 0 ? 3 : 0;
+}
+
+static int run_noexec(uint64_t ms)
+{
+    static const char no[] = "/nonexistent/program";
+    char *const args[] = {(char[]){"x"}, (char[]){"y"}, NULL};
+    char *const env[] = {NULL};
+    int bad = 0;
+    errno = 0;
+    bad += execl(no, "x", "y", (char *)NULL) != -1 || errno != ENOENT;
+    bad += execlp(no, "x", (char *)NULL) != -1 || errno != ENOENT;
+    bad += execle(no, "x", "y", (char *)NULL, env) != -1 || errno != ENOENT;
+    bad += execv(no, args) != -1 || errno != ENOENT;
+    bad += execvp(no, args) != -1 || errno != ENOENT;
+    bad += execve(no, args, env) != -1 || errno != ENOENT;
+    bad += fexecve(-1, args, env) != -1;
+    descend(DEPTH, ms);
+    return bad > 0 ? 4 : 0;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t ms = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
@@ -136,6 +191,10 @@ int main(int argc, char **argv)
     } else if (strcmp(argv[1], "die") == 0) {
         spin(ms);
         (void)raise(SIGKILL);
+    } else if (strcmp(argv[1], "errno") == 0) {
+        return run_errno(ms);
+    } else if (strcmp(argv[1], "noexec") == 0) {
+        return run_noexec(ms);
     } else if (strcmp(argv[1], "jit") == 0) {
         return run_jit(ms);
     } else if (strcmp(argv[1], "threads") == 0) {

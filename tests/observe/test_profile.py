@@ -147,6 +147,28 @@ def test_timer():
     expect("timer is told", any("timer in the program" in n for n in report["notes"]), report["notes"])
     expect("why is told", any("why not perf events" in n for n in report["notes"]), report["notes"])
     expect("nothing is left", not list(pathlib.Path("/dev/shm").glob("brisk-profile-*")))
+    done = run(BRISK, "profile", "-q", "--engine", "timer", "-F", "250", "--", NO_FP, "errno", "300", check=False)
+    expect("the handler leaves errno alone", done.returncode == 0, (done.returncode, done.stderr))
+    # The timer outlives an exec, its handler does not: who is not sampled must not die of it.
+    for words in (["env", "-u", "LD_PRELOAD", NO_FP, "spin", "200"],
+                  ["sh", "-c", f"unset LD_PRELOAD; exec {NO_FP} spin 200"],
+                  [NO_FP, "exec", "/usr/bin/env", "-u", "LD_PRELOAD", NO_FP, "spin", "200"]):
+        done = run(BRISK, "profile", "--json", "--engine", "timer", "--", *words, check=False)
+        expect(f"{words} lives", done.returncode == 0 and json.loads(done.stdout)["cpu_seconds"] > 0.19 if done.stdout else False,
+               (done.returncode, done.stdout[:500], done.stderr))
+    d = collapsed("--engine", "timer", "-F", "250", "--", NO_FP, "noexec", "300")
+    expect("an exec that fails changes nothing", sum(v for _, v in d) > 200e6 and share(d, "hot_part") > 50, d[:4])
+
+
+def test_timer_without_room():
+    """/dev/shm of 1 MiB: an error, and not a SIGBUS in the program."""
+    line = (f"mount -t tmpfs -o size=1m none /dev/shm && {BRISK} profile -q --engine timer -- {NO_FP} spin 200; echo $?; "
+            "ls /dev/shm | wc -l")
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", line], capture_output=True, text=True, timeout=60)
+    if not done.stdout:
+        print("skipped: no mount in a name space of one's own:", done.stderr.strip(), file=sys.stderr)
+        return
+    expect("no room for the ring", done.stdout.split() == ["1", "0"] and "no room left" in done.stderr, done.stdout + done.stderr)
 
 
 def test_keep(folder):
@@ -332,6 +354,7 @@ def main():
     test_waits()
     test_processes()
     test_timer()
+    test_timer_without_room()
     test_system()
     test_errors()
     test_programs_behind_dashes()

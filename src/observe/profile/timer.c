@@ -16,7 +16,7 @@
 
 #include "observe/profile/timer_ring.h"
 
-enum { TEXT_MAX = 4300 };
+enum { TEXT_MAX = 8300 };
 
 struct prof_timer {
     const brisk_alloc *alloc;
@@ -53,8 +53,11 @@ static brisk_err find_library(prof_timer *t, brisk_errinfo *info)
         return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "%s is not there", path);
     }
     const char *before = getenv("LD_PRELOAD");
-    (void)snprintf(t->env_preload, sizeof t->env_preload, "LD_PRELOAD=%s%s%.150s", path,
-                   before != NULL ? ":" : "", before != NULL ? before : "");
+    int size = snprintf(t->env_preload, sizeof t->env_preload, "LD_PRELOAD=%s%s%s", path,
+                        before != NULL ? ":" : "", before != NULL ? before : "");
+    if (size < 0 || (size_t)size >= sizeof t->env_preload) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "LD_PRELOAD: too long");
+    }
     return BRISK_OK;
 }
 
@@ -69,10 +72,12 @@ static brisk_err make_ring(prof_timer *t, uint32_t frequency, brisk_errinfo *inf
         return brisk_errinfo_set_errno(info, error, "%s", folder);
     }
     void *map = MAP_FAILED;
-    if (ftruncate(fd, sizeof(timer_ring)) == 0) {
+    /* All of it now: a handler that writes to a page a full file system has not got ends the program (SIGBUS). */
+    int error = posix_fallocate(fd, 0, sizeof(timer_ring));
+    if (error == 0) {
         map = mmap(NULL, sizeof(timer_ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        error = errno;
     }
-    int error = errno;
     (void)close(fd);
     if (map == MAP_FAILED) {
         return brisk_errinfo_set_errno(info, error, "%s", t->path);

@@ -13,6 +13,8 @@
  *     exec             executes itself as `known 8`
  *     kill             allocates and ends by a signal
  *     grow MIB         keeps all it gets
+ *     cancel           a thread that is to be cancelled allocates first; then others do
+ *     timer            `known 32` under a timer's signal each 100 us
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -328,6 +330,46 @@ static int run_late(char **argv)
     return 1;
 }
 
+static volatile bool came_back;
+
+static void *run_cancelled(void *ctx)
+{
+    (void)pthread_cancel(
+        pthread_self()); /* from here on each cancellation point ends the thread; malloc is none */
+    for (int i = 0; i < 64; i++) {
+        free(use(malloc(1 << 20)));
+    }
+    came_back = true;
+    pthread_testcancel();
+    return ctx;
+}
+
+static int run_cancel(void)
+{
+    pthread_t thread;
+    void *ended = NULL;
+    (void)alarm(20); /* a lock that is held for ever */
+    if (pthread_create(&thread, NULL, run_cancelled, NULL) != 0 ||
+        pthread_join(thread, &ended) != 0) {
+        return 2;
+    }
+    return run_known(16) == 0 && came_back && ended == PTHREAD_CANCELED ? 0 : 3;
+}
+
+static void on_nothing(int number)
+{
+    (void)number;
+}
+
+static int run_timer(void)
+{
+    struct sigaction act = {.sa_handler = on_nothing, .sa_flags = SA_RESTART};
+    struct itimerval often = {.it_interval = {.tv_usec = 100}, .it_value = {.tv_usec = 100}};
+    (void)sigaction(SIGALRM, &act, NULL);
+    (void)setitimer(ITIMER_REAL, &often, NULL);
+    return run_known(32);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -358,6 +400,12 @@ int main(int argc, char **argv)
     }
     if (strcmp(what, "signal") == 0) {
         return run_signal();
+    }
+    if (strcmp(what, "cancel") == 0) {
+        return run_cancel();
+    }
+    if (strcmp(what, "timer") == 0) {
+        return run_timer();
     }
     if (strcmp(what, "deep") == 0) {
         return run_deep();
