@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -291,6 +292,21 @@ static bool make_file(void)
     return true;
 }
 
+/*
+ * Without signals: one that comes while room is made for the file breaks that off (EINTR), and a program with a fast
+ * timer would never get it.
+ */
+static bool make_file_quietly(void)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool good = make_file();
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return good;
+}
+
 /* Under no lock; several threads may come. */
 static bool set_up(void)
 {
@@ -311,7 +327,7 @@ static bool set_up(void)
     bool good = __atomic_load_n(&state, __ATOMIC_ACQUIRE) == 1;
     if (good && __atomic_load_n(&heap_lock->alive, __ATOMIC_ACQUIRE) == 0) {
         bool child = heap_file.head != NULL;
-        good = !(child && stop_in_children) && make_file();
+        good = !(child && stop_in_children) && make_file_quietly();
         if (!good) {
             heap_reset_tables();
             __atomic_store_n(&state, 2, __ATOMIC_RELEASE);

@@ -16,6 +16,7 @@
  * D. Thompson 1952 (the estimate); S. Vigna, xorshift* (random numbers).
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "observe/heap/preload.h"
@@ -389,6 +390,24 @@ static void sample(heap_thread *self, void *block, size_t size, const void *fram
     heap_tick(now);
 }
 
+/*
+ * Inside, nothing is sampled, and the thread is not cancelled: malloc is no place where that happens, but open and
+ * read are, and a thread that ended there would leave a lock held.
+ */
+static int enter(heap_thread *self)
+{
+    int before = PTHREAD_CANCEL_ENABLE;
+    self->busy = 1;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+static void leave(heap_thread *self, int before)
+{
+    (void)pthread_setcancelstate(before, NULL);
+    self->busy = 0;
+}
+
 /* What signal handlers freed while this thread was inside. */
 static void settle(heap_thread *self)
 {
@@ -432,10 +451,10 @@ void heap_count(void *block, size_t size, const void *frame)
         return;
     }
     int saved = errno;
-    self->busy = 1;
+    int before = enter(self);
     count_inside(self, block, size, frame);
     settle(self);
-    self->busy = 0;
+    leave(self, before);
     errno = saved;
 }
 
@@ -451,10 +470,12 @@ bool heap_forget(void *block, heap_live *was)
     if (heap_lock == NULL) {
         return false;
     }
-    self->busy = 1;
+    int saved = errno;
+    int before = enter(self);
     bool found = heap_ready() && take(block, was);
     settle(self);
-    self->busy = 0;
+    leave(self, before);
+    errno = saved;
     return found;
 }
 
@@ -462,9 +483,9 @@ void heap_restore(const heap_live *was)
 {
     heap_thread *self = &heap_self;
     if (self->busy == 0) {
-        self->busy = 1;
+        int before = enter(self);
         (void)put(was);
         settle(self);
-        self->busy = 0;
+        leave(self, before);
     }
 }

@@ -364,7 +364,7 @@ static void on_nothing(int number)
 static int run_timer(void)
 {
     struct sigaction act = {.sa_handler = on_nothing, .sa_flags = SA_RESTART};
-    struct itimerval often = {.it_interval = {.tv_usec = 100}, .it_value = {.tv_usec = 100}};
+    struct itimerval often = {.it_interval = {.tv_usec = 20}, .it_value = {.tv_usec = 20}};
     (void)sigaction(SIGALRM, &act, NULL);
     (void)setitimer(ITIMER_REAL, &often, NULL);
     return run_known(32);
