@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include <brisk/expose.h>
@@ -558,6 +559,13 @@ static void test_exec(void **state)
     sink.argv = slow;
     sink.timeout_ns = 50000000;
     CHECK(budget_exec(&sink, "{}", 2, &info) == BRISK_ERR_DEADLINE);
+    const char *const ignoring[] = {"sh", "-c", "kill -PIPE $$; exit 0", NULL};
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN); /* as the program does */
+    sink.argv = ignoring;
+    sink.timeout_ns = 10 * second;
+    CHECK(budget_exec(&sink, "{}", 2, &info) == BRISK_ERR_IO); /* what is started does not */
+    assert_string_equal(info.text, "sh: ended with signal 13");
+    (void)signal(SIGPIPE, before);
     const char *plain[] = {"tee", temp_dir_path(dir, "a b; $(x)"), NULL}; /* no shell in between */
     sink.argv = plain;
     sink.timeout_ns = 10 * second;

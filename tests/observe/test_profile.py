@@ -113,6 +113,11 @@ def test_waits():
 
 
 def test_processes():
+    for more in ([], ["--engine", "timer"], ["--memory"]):
+        done = run(BRISK, "profile", "-q", *more, "--", "sh", "-c", "grep SigIgn /proc/self/status; exec " + NO_FP + " spin 50",
+                   check=False)
+        ignored = [int(l.split()[1], 16) for l in done.stdout.splitlines() if l.startswith("SigIgn:")]
+        expect(f"signals as they were {more}", ignored and ignored[0] & (1 << 12 | 1 << 24) == 0, (done.stdout, done.stderr))
     d = collapsed("--", FP, "exec", NO_FP, "spin", "300")
     expect("another program is executed", share(d, "descend") > 60, d[:5])
     done = run(BRISK, "profile", "--", FP, "die", "100", check=False)

@@ -27,12 +27,18 @@ static brisk_err start(const budget_sink *sink, int input, pid_t *ret, brisk_err
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;
+    sigset_t restored;
     (void)sigemptyset(&none);
+    (void)sigemptyset(&restored);
+    (void)sigaddset(&restored, SIGPIPE); /* the program ignores them; what it starts shall not */
+    (void)sigaddset(&restored, SIGXFSZ);
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     (void)posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     (void)posix_spawnattr_init(&attributes);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                    POSIX_SPAWN_SETSIGDEF);
+    (void)posix_spawnattr_setsigdefault(&attributes, &restored);
     (void)posix_spawnattr_setpgroup(&attributes, 0);
     (void)posix_spawnattr_setsigmask(&attributes, &none);
     char *const *argv; /* posix_spawn does not change them, but does not say so */

@@ -147,15 +147,25 @@ static void enqueue(lane *l, const char *json, size_t size)
 static void append_line(budget_sinks *sinks, const char *path, const char *json, size_t size)
 {
     char line[LINE_MAX_BYTES];
-    int fd = size + 2 <= sizeof line
-                 ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600)
-                 : -1;
-    int length = snprintf(line, sizeof line, "%s\n", json);
-    brisk_err err = fd >= 0 ? brisk_file_write_all(fd, line, (size_t)length) : BRISK_ERR_IO;
+    brisk_errinfo why = {0};
+    brisk_err err = BRISK_OK;
+    int fd = -1;
+    if (size + 2 > sizeof line) {
+        err = brisk_errinfo_set(&why, BRISK_ERR_LIMIT, "%s: a line of %zu bytes", path, size);
+    } else {
+        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+        err = fd >= 0 ? BRISK_OK : brisk_errinfo_set_errno(&why, errno, "%s", path);
+    }
+    if (err == BRISK_OK) {
+        int length = snprintf(line, sizeof line, "%s\n", json);
+        err = brisk_file_write_all(fd, line, (size_t)length);
+        err = err == BRISK_OK
+                  ? err
+                  : brisk_errinfo_set(&why, err, "%s: %s", path, brisk_err_message(err));
+    }
     if (err != BRISK_OK) {
         atomic_fetch_add(&sinks->lost, 1);
-        brisk_log(BRISK_LOG_WARNING, "budget", "an alert was not written to %s: %s", path,
-                  fd < 0 ? strerror(errno) : brisk_err_message(err));
+        brisk_log(BRISK_LOG_WARNING, "budget", "an alert was not written: %s", why.text);
     }
     if (fd >= 0) {
         (void)close(fd);

@@ -24,6 +24,9 @@ static _Noreturn void run_child(char *const *argv, const char *const *env, int g
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)signal(SIGPIPE,
+                 SIG_DFL); /* the program ignores these two, and who is executed inherits that */
+    (void)signal(SIGXFSZ, SIG_DFL);
     ssize_t got;
     do {
         got = read(go, &byte, 1);
