@@ -190,6 +190,38 @@ static void damaged_tables_give_fewer_rows_and_nothing_worse(void **state)
     prof_elf_close(&elf);
 }
 
+static size_t put_words(unsigned char *to, const uint32_t *words, size_t count)
+{
+    memcpy(to, words, count * sizeof *words);
+    return count * sizeof *words;
+}
+
+/* A program of a CIE is run for each of its functions: a megabyte of it and a million of these would take hours. */
+static void a_common_program_of_a_megabyte_is_refused(void **state)
+{
+    (void)state;
+    enum { FUNCTIONS = 3, ROOM = (1 << 20) + 4096 };
+    static const unsigned char head[] = {1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1};
+    for (uint32_t program = 16; program <= 1 << 20; program += (1 << 20) - 16) {
+        unsigned char *bytes = calloc(1, ROOM);
+        assert_non_null(bytes);
+        uint32_t cie_size = 4 + sizeof head + program + 2;
+        size_t at = put_words(bytes, (uint32_t[]){cie_size, 0}, 2);
+        memcpy(bytes + at, head, sizeof head);
+        at = cie_size + 4;
+        for (uint32_t i = 0; i < FUNCTIONS; i++) {
+            uint32_t back = (uint32_t)at + 4;
+            at += put_words(bytes + at, (uint32_t[]){20, back, 0x1000 + 16 * i, 0, 16, 0}, 6);
+        }
+        prof_cfi cfi;
+        CHECK_OK(prof_cfi_build(bytes, at, 0, brisk_alloc_libc(), &cfi));
+        CHECK_U64(cfi.bad, ==, program > 16 ? FUNCTIONS : 0);
+        CHECK((prof_cfi_find(&cfi, 0x1008)->kind == PROF_CFI_RSP) == (program == 16));
+        prof_cfi_deinit(&cfi);
+        free(bytes);
+    }
+}
+
 static void a_stack_of_rubbish_ends_the_walk(void **state)
 {
     (void)state;
@@ -327,12 +359,17 @@ static void a_map_of_code_made_at_run_time(void **state)
     prof_symbols symbols;
     size_t size = 0;
     temp_write_text(path, "1000 20 LazyCompile:one a.js:1\n2000 0 nothing\nrubbish\n1020 8 two\n");
-    CHECK_OK(prof_symbols_of_text(path, false, brisk_alloc_libc(), &symbols));
+    CHECK_OK(prof_symbols_of_text(path, 0, brisk_alloc_libc(), &symbols));
     CHECK_U64(symbols.items.count, ==, 2);
     const char *name = prof_symbols_find(&symbols, 0x101f, &size);
     CHECK(name != NULL && size == 22 && memcmp(name, "LazyCompile:one a.js:1", 22) == 0);
     CHECK(prof_symbols_find(&symbols, 0x1028, &size) == NULL);
     prof_symbols_deinit(&symbols);
+    if (geteuid() == 0 && chown(path, 4242, 4242) == 0) { /* anybody may write to /tmp */
+        CHECK(prof_symbols_of_text(path, 1, brisk_alloc_libc(), &symbols) == BRISK_ERR_PERMISSION);
+        CHECK_OK(prof_symbols_of_text(path, 4242, brisk_alloc_libc(), &symbols));
+        prof_symbols_deinit(&symbols);
+    }
 }
 
 int main(void)
@@ -342,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_signals_frame_is_crossed),
         cmocka_unit_test(a_piece_of_a_stack_gives_a_piece_of_the_walk),
         cmocka_unit_test(damaged_tables_give_fewer_rows_and_nothing_worse),
+        cmocka_unit_test(a_common_program_of_a_megabyte_is_refused),
         cmocka_unit_test(a_stack_of_rubbish_ends_the_walk),
         cmocka_unit_test(a_symbol_of_a_megabyte_is_read),
         cmocka_unit_test(damaged_files_are_refused_or_read_within_bounds),

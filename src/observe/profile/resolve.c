@@ -169,13 +169,16 @@ static void resolve_file(resolver *r, const prof_module *m)
     }
 }
 
-static void resolve_text(resolver *r, const char *path, bool kernel)
+static void resolve_text(resolver *r, const char *path, int64_t owner)
 {
     prof_symbols symbols = {0};
-    if (prof_symbols_of_text(path, kernel, r->alloc, &symbols) == BRISK_OK) {
+    brisk_err err = prof_symbols_of_text(path, owner, r->alloc, &symbols);
+    if (err == BRISK_OK) {
         r->symbols = &symbols;
-    } else if (kernel) {
+    } else if (owner == PROF_OWNER_KERNEL) {
         prof_note(r->model, "the kernel's symbols can't be read (/proc/sys/kernel/kptr_restrict)");
+    } else if (err == BRISK_ERR_PERMISSION) {
+        prof_note(r->model, "%s: belongs to another user and is not believed", path);
     }
     take_symbols(r);
     r->symbols = NULL;
@@ -192,7 +195,7 @@ static void resolve_jit(resolver *r, const prof_module *m)
     }
     r->module_name = prof_text_of(r->model, access(path, R_OK) == 0 ? path : "[anon]");
     r->flags = PROF_FRAME_JIT;
-    resolve_text(r, path, false);
+    resolve_text(r, path, m->owner);
 }
 
 static void append_unseen(resolver *r)
@@ -227,7 +230,7 @@ static void resolve_module(resolver *r, uint32_t id)
         if (r->opts->offline) {
             take_symbols(r);
         } else {
-            resolve_text(r, "/proc/kallsyms", true);
+            resolve_text(r, "/proc/kallsyms", PROF_OWNER_KERNEL);
         }
         break;
     }

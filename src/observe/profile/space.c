@@ -120,6 +120,15 @@ static uint32_t add_module(prof_spaces *spaces, const prof_module *module, const
     return (uint32_t)spaces->modules.count - 1;
 }
 
+/* Of a process that is gone nobody is told: ours, then. */
+static uint32_t owner_of(uint32_t pid)
+{
+    char path[32];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "/proc/%" PRIu32, pid);
+    return stat(path, &st) == 0 ? st.st_uid : geteuid();
+}
+
 static uint32_t module_of(prof_spaces *spaces, uint32_t pid, const prof_mapping *mapping)
 {
     prof_module_kind kind = kind_of(mapping);
@@ -130,6 +139,7 @@ static uint32_t module_of(prof_spaces *spaces, uint32_t pid, const prof_mapping 
     }
     prof_module m = {.kind = kind,
                      .pid = pid,
+                     .owner = kind == PROF_MODULE_JIT && !spaces->offline ? owner_of(pid) : 0,
                      .device = mapping->device,
                      .inode = kind == PROF_MODULE_FILE ? mapping->inode : 0,
                      .elf = {.fd = -1}};

@@ -39,8 +39,9 @@ typedef enum prof_module_kind {
 
 typedef struct prof_module {
     prof_module_kind kind;
-    uint32_t pid; /* JIT, and through whose root a file is found */
-    char *path;   /* as the process sees it */
+    uint32_t pid;   /* JIT, and through whose root a file is found */
+    uint32_t owner; /* JIT: the process's user, who may name its code */
+    char *path;     /* as the process sees it */
     uint64_t device;
     uint64_t inode;
     prof_elf elf;

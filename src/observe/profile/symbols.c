@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- tables --------------------------------------------------------------------------------- */
@@ -210,13 +211,26 @@ static bool take_line(prof_symbols *ret, char *line, bool kernel)
     return BRISK_VEC_PUSH(&ret->items, s);
 }
 
-brisk_err prof_symbols_of_text(const char *path, bool kernel, const brisk_alloc *alloc,
+/* Anybody may put a map of names into /tmp: it counts when it is root's, ours or the profiled process's. */
+static bool is_trusted(int fd, int64_t owner)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           (st.st_uid == 0 || st.st_uid == geteuid() || st.st_uid == owner);
+}
+
+brisk_err prof_symbols_of_text(const char *path, int64_t owner, const brisk_alloc *alloc,
                                prof_symbols *ret)
 {
     prof_symbols symbols = {.items = BRISK_VEC_INIT(alloc), .alloc = alloc};
+    bool kernel = owner == PROF_OWNER_KERNEL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         return BRISK_ERR_NOT_FOUND;
+    }
+    if (!kernel && !is_trusted(fd, owner)) {
+        (void)close(fd);
+        return BRISK_ERR_PERMISSION;
     }
     brisk_err err = read_text(fd, &symbols);
     (void)close(fd);

@@ -38,8 +38,13 @@ typedef struct prof_symbols {
 /* The functions of a file's own table, or of the dynamic one.  Errors: NOT_FOUND, NOMEM, IO. */
 BRISK_NODISCARD brisk_err prof_symbols_of_elf(const prof_elf *elf, const brisk_alloc *alloc,
                                               prof_symbols *ret);
-/* Of lines "ADDRESS SIZE NAME" (`kernel` false) or "ADDRESS TYPE NAME"; damaged lines are left out. */
-BRISK_NODISCARD brisk_err prof_symbols_of_text(const char *path, bool kernel,
+/*
+ * Of lines "ADDRESS SIZE NAME" in a regular file that belongs to `owner` (a user's number), to us or to root; or, with
+ * PROF_OWNER_KERNEL, of the kernel's "ADDRESS TYPE NAME".  Damaged lines are left out.  Errors: NOT_FOUND,
+ * PERMISSION (somebody else's), NOMEM.
+ */
+#define PROF_OWNER_KERNEL INT64_C(-1)
+BRISK_NODISCARD brisk_err prof_symbols_of_text(const char *path, int64_t owner,
                                                const brisk_alloc *alloc, prof_symbols *ret);
 void prof_symbols_deinit(prof_symbols *symbols);
 /* The name of the symbol that `address` lies in, not terminated before *size; NULL: none. */
