@@ -203,6 +203,47 @@ static void a_profile_that_was_saved_is_the_one_that_was_made(void **state)
     prof_model_destroy(back);
 }
 
+/*
+ * A location of a megabyte (of fields that nobody knows), and 200,000 samples of six bytes that have it: read again for
+ * each, it took longer than a test may.
+ */
+static void a_large_location_is_read_once(void **state)
+{
+    (void)state;
+    enum { PADDING = 1 << 20, SAMPLES = 200000 };
+    static const unsigned char type[] = {0x0a, 4, 0x08, 1, 0x10, 2}; /* cpu, count */
+    static const unsigned char strings[] = {0x32, 0, 0x32, 1, 'c', 0x32, 1, 'n', 0x32, 1, 'f'};
+    static const unsigned char function[] = {0x2a, 4, 0x08, 1, 0x10, 3};
+    static const unsigned char location[] = {0x22, 0x86, 0x80, 0x40, 0x08, 1, 0x22, 2, 0x08, 1};
+    static const unsigned char sample[] = {0x12, 4, 0x08, 1, 0x10, 1};
+    unsigned char *bytes = malloc(PADDING + SAMPLES * sizeof sample + 64);
+    assert_non_null(bytes);
+    size_t at = 0;
+    memcpy(bytes + at, type, sizeof type);
+    at += sizeof type;
+    memcpy(bytes + at, strings, sizeof strings);
+    at += sizeof strings;
+    memcpy(bytes + at, function, sizeof function);
+    at += sizeof function;
+    memcpy(bytes + at, location, sizeof location);
+    at += sizeof location;
+    for (size_t i = 0; i < PADDING / 2; i++) { /* field 15, 0 */
+        bytes[at++] = 0x78;
+        bytes[at++] = 0;
+    }
+    for (size_t i = 0; i < SAMPLES; i++) {
+        memcpy(bytes + at, sample, sizeof sample);
+        at += sizeof sample;
+    }
+    prof_model *model = NULL;
+    CHECK_OK(prof_import((prof_bytes){bytes, at, "test"}, NULL, &model, NULL));
+    char *text = collapsed(model, 0);
+    assert_string_equal(text, "f 200000\n");
+    free(text);
+    free(bytes);
+    prof_model_destroy(model);
+}
+
 static void every_format_is_written(void **state)
 {
     (void)state;
@@ -303,6 +344,7 @@ int main(void)
         cmocka_unit_test(gperftools_profiles_are_read),
         cmocka_unit_test(collapsed_stacks_come_back_as_they_were),
         cmocka_unit_test(a_profile_that_was_saved_is_the_one_that_was_made),
+        cmocka_unit_test(a_large_location_is_read_once),
         cmocka_unit_test(every_format_is_written),
         cmocka_unit_test(a_name_cannot_leave_the_page),
         cmocka_unit_test(errors_name_the_place),

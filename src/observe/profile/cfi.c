@@ -13,6 +13,8 @@
 enum {
     ROWS_MAX = 1 << 25,
     REMEMBER_MAX = 16,
+    CIE_PROGRAM_MAX =
+        1024, /* it is run again for each of its functions; compilers write ten bytes */
     REG_RBP = 6,
     REG_RSP = 7,
     REG_RA = 16,
@@ -414,6 +416,9 @@ static bool read_cie(reader r, cie *ret)
         return false;
     }
     if (ret->has_augmentation && !read_augmentation(&r, augmentation, ret)) {
+        return false;
+    }
+    if (r.end - r.at > CIE_PROGRAM_MAX) {
         return false;
     }
     ret->program = r.at;

@@ -4,6 +4,9 @@
  * Two passes over the top level: tables of strings, functions, mappings and locations, then the
  * samples that point into them.  Numbers of things are any 64-bit values; they are found through
  * indexes, never used as places.
+ *
+ * A location is read once, by the first sample that has it: a sample is a list of numbers of one byte, and a body of
+ * a megabyte that each of a million numbers had read again would take hours.
  */
 #include <inttypes.h>
 
@@ -17,6 +20,8 @@ typedef struct thing { /* a function, a mapping or a location */
     uint64_t b;                /* function: file; location: address */
     const unsigned char *body; /* location */
     size_t size;
+    uint32_t first; /* location: its frames, in the loader's */
+    uint32_t count; /* 0: not read yet */
 } thing;
 
 typedef struct things {
@@ -32,6 +37,7 @@ typedef struct loader {
     things functions;
     things mappings;
     things locations;
+    BRISK_VEC(uint32_t) frames; /* of the locations that were read, innermost first */
     uint32_t types[PROF_VALUES_MAX];
     uint32_t type_count;
     uint64_t default_type; /* string */
@@ -230,7 +236,8 @@ typedef struct stack_list {
     uint32_t count;
 } stack_list;
 
-static void add_line(loader *l, const wire_pb_field *line, uint32_t module, stack_list *to)
+/* False: no such function. */
+static bool read_source_line(loader *l, const wire_pb_field *line, uint32_t module, uint32_t *ret)
 {
     wire_pb_reader r = reader_of(line);
     wire_pb_field f;
@@ -241,8 +248,8 @@ static void add_line(loader *l, const wire_pb_field *line, uint32_t module, stac
         number = f.number == PB_LINE_LINE ? f.value : number;
     }
     const thing *found = find(&l->functions, function);
-    if (found == NULL || to->count == PROF_DEPTH_MAX) {
-        return;
+    if (found == NULL) {
+        return false;
     }
     prof_frame frame = {.name = string_of(l, found->a),
                         .file = string_of(l, found->b),
@@ -251,33 +258,59 @@ static void add_line(loader *l, const wire_pb_field *line, uint32_t module, stac
                         .flags = flags_of(l, module)};
     const char *name = text_of(l, frame.name);
     frame.flags |= name[0] == '[' ? PROF_FRAME_UNKNOWN : 0;
-    to->frames[to->count++] = prof_frame_of(l->model, &frame);
+    *ret = prof_frame_of(l->model, &frame);
+    return true;
+}
+
+static void keep_frame(loader *l, thing *location, uint32_t frame)
+{
+    if (!BRISK_VEC_PUSH(&l->frames, frame)) {
+        l->err = BRISK_ERR_NOMEM;
+    } else {
+        location->count++;
+    }
+}
+
+/* The frames of one location, innermost first. */
+static void read_location(loader *l, thing *location)
+{
+    const thing *mapping = find(&l->mappings, location->a);
+    uint32_t module = mapping != NULL ? string_of(l, mapping->a) : 0;
+    wire_pb_reader r = {location->body, location->body + location->size};
+    wire_pb_field f;
+    uint32_t frame;
+    location->first = (uint32_t)l->frames.count;
+    while (location->count < PROF_DEPTH_MAX && next(l, &r, &f)) {
+        if (f.number == PB_LOCATION_LINE && f.type == WIRE_PB_BYTES &&
+            read_source_line(l, &f, module, &frame)) {
+            keep_frame(l, location, frame);
+        }
+    }
+    if (location->count == 0 && l->err == BRISK_OK) {
+        keep_frame(l, location, unknown_frame(l, location, module));
+    }
+    /* All but the last of a location were inlined into it. */
+    for (uint32_t i = 0; i + 1 < location->count && l->err == BRISK_OK; i++) {
+        uint32_t *kept = &l->frames.items[location->first + i];
+        prof_frame inlined = l->model->frames.items[*kept];
+        inlined.flags |= PROF_FRAME_INLINED;
+        *kept = prof_frame_of(l->model, &inlined);
+    }
 }
 
 static void add_location(loader *l, uint64_t id, stack_list *to)
 {
-    const thing *location = find(&l->locations, id);
-    if (location == NULL || to->count == PROF_DEPTH_MAX) {
+    const thing *found = find(&l->locations, id);
+    if (found == NULL) {
         return;
     }
-    const thing *mapping = find(&l->mappings, location->a);
-    uint32_t module = mapping != NULL ? string_of(l, mapping->a) : 0;
-    uint32_t first = to->count;
-    wire_pb_reader r = {location->body, location->body + location->size};
-    wire_pb_field f;
-    while (next(l, &r, &f)) {
-        if (f.number == PB_LOCATION_LINE && f.type == WIRE_PB_BYTES) {
-            add_line(l, &f, module, to);
-        }
+    thing *location = &l->locations.items.items[found - l->locations.items.items];
+    if (location->count == 0) {
+        read_location(l, location);
     }
-    if (to->count == first) {
-        to->frames[to->count++] = unknown_frame(l, location, module);
-    }
-    /* All but the last of a location were inlined into it. */
-    for (uint32_t i = first; i + 1 < to->count; i++) {
-        prof_frame frame = l->model->frames.items[to->frames[i]];
-        frame.flags |= PROF_FRAME_INLINED;
-        to->frames[i] = prof_frame_of(l->model, &frame);
+    for (uint32_t i = 0; i < location->count && to->count < PROF_DEPTH_MAX && l->err == BRISK_OK;
+         i++) {
+        to->frames[to->count++] = l->frames.items[location->first + i];
     }
 }
 
@@ -457,7 +490,8 @@ brisk_err prof_import_pprof(prof_bytes bytes, prof_model *model, brisk_errinfo *
                 .strings = BRISK_VEC_INIT(alloc),
                 .functions = {.items = BRISK_VEC_INIT(alloc)},
                 .mappings = {.items = BRISK_VEC_INIT(alloc)},
-                .locations = {.items = BRISK_VEC_INIT(alloc)}};
+                .locations = {.items = BRISK_VEC_INIT(alloc)},
+                .frames = BRISK_VEC_INIT(alloc)};
     stack_list *stack = alloc->acquire(alloc->ctx, sizeof *stack, _Alignof(stack_list));
     if (stack == NULL) {
         return BRISK_ERR_NOMEM;
@@ -476,5 +510,6 @@ brisk_err prof_import_pprof(prof_bytes bytes, prof_model *model, brisk_errinfo *
     deinit_things(&l.mappings, alloc);
     deinit_things(&l.locations, alloc);
     BRISK_VEC_DEINIT(&l.strings);
+    BRISK_VEC_DEINIT(&l.frames);
     return l.err;
 }
