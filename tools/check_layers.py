@@ -22,7 +22,7 @@ PUBLIC_ONLY = {"workload", "cli"}
 HEADER_ONLY = {"base/cleanup.h", "base/assert.h"}  # macros, nothing to link
 
 HEADERS = {  # layer: the public headers it implements
-    "base": "base alloc err clock log rng hash knob yaml json file version",
+    "base": "base alloc err clock log rng hash knob yaml json file text version",
     "mem": "arena pool",
     "metrics": "hist histogram counter metrics events trace track service grade expose ticker",
     "exec": "executor graph",

@@ -51,6 +51,7 @@
 #include <brisk/sizing.h>
 #include <brisk/stats.h>
 #include <brisk/statsd.h>
+#include <brisk/text.h>
 #include <brisk/ticker.h>
 #include <brisk/trace.h>
 #include <brisk/trace_file.h>

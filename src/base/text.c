@@ -1,7 +1,8 @@
 /*
- * text.c -- numbers and near names behind base/text.h.
+ * text.c -- numbers, quantities, quoting and near names behind base/text.h.
  */
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -69,6 +70,73 @@ void brisk_text_make_plain(char *text, size_t size)
             text[i] = '?';
         }
     }
+}
+
+void brisk_text_duration(char buffer[BRISK_TEXT_SHORT_MAX], double ns)
+{
+    static const struct {
+        double ns;
+        const char *unit;
+    } units[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (ns >= units[i].ns * 0.99995) {
+            double value = ns / units[i].ns;
+            int decimals = value < 9.9995 ? 3 : value < 99.995 ? 2 : value < 999.95 ? 1 : 0;
+            (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.*f %s", decimals, value, units[i].unit);
+            return;
+        }
+    }
+    double rest = ns - (double)(int64_t)ns; /* no libm down here; ns is small */
+    bool whole = ns >= 100.0 || (rest > -0.0005 && rest < 0.0005) || rest > 0.9995;
+    (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.*f ns", whole ? 0 : 2, ns);
+}
+
+void brisk_text_bytes(char buffer[BRISK_TEXT_SHORT_MAX], uint64_t bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    if (bytes < 1024) {
+        (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%u B", (unsigned)bytes);
+        return;
+    }
+    size_t unit = 0;
+    double value = (double)bytes / 1024.0;
+    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof units[0]) {
+        value /= 1024.0;
+        unit++;
+    }
+    (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.1f %s", value, units[unit]);
+}
+
+/* Bytes of the control character at `text`, 0 when it is none: C0, DEL, or C1 in UTF-8. */
+static size_t control_at(const char *text)
+{
+    unsigned char c = (unsigned char)text[0];
+    unsigned char next = c != 0 ? (unsigned char)text[1] : 0;
+    return c < ' ' || c == 0x7f ? 1 : c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0;
+}
+
+const char *brisk_text_quote(char buffer[BRISK_TEXT_QUOTED_MAX], const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t used = 0;
+    /* Eight bytes for the longest escape, three for "..." and one for the end. */
+    while (*text != '\0' && used + 12 < BRISK_TEXT_QUOTED_MAX) {
+        size_t control = control_at(text);
+        if (control == 0) {
+            buffer[used++] = *text++;
+        }
+        for (; control > 0; control--, text++) {
+            buffer[used++] = '\\';
+            buffer[used++] = 'x';
+            buffer[used++] = hex[(unsigned char)*text >> 4];
+            buffer[used++] = hex[*text & 15];
+        }
+    }
+    for (int dots = 0; *text != '\0' && dots < 3; dots++) {
+        buffer[used++] = '.';
+    }
+    buffer[used] = '\0';
+    return buffer;
 }
 
 static char lower(char c)

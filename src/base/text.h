@@ -1,6 +1,6 @@
 /*
  * text.h -- what YAML, knobs, errors and log share: plain numbers, plain text, and "did you
- * mean".
+ * mean".  What command line and tools share as well is <brisk/text.h>.
  */
 #ifndef BRISK_SRC_BASE_TEXT_H
 #define BRISK_SRC_BASE_TEXT_H
@@ -10,6 +10,7 @@
 
 #include <brisk/base.h>
 #include <brisk/err.h>
+#include <brisk/text.h>
 
 /*
  * All of `text` as an unsigned number: decimal, or hexadecimal after 0x; `_` may stand between

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <brisk/file.h>
+#include <brisk/text.h>
 
 static const char name_space[] = "cli:";
 
@@ -18,8 +19,9 @@ enum { NAME_SPACE_SIZE = sizeof name_space - 1, PART_BYTES = 65536 };
 static bool say(const brisk_invocation *invocation, const char *what, const char *text,
                 const char *why)
 {
-    char quoted[CLI_QUOTED_MAX];
-    (void)fprintf(invocation->err, "brisk: %s '%s': %s\n", what, cli_quote(quoted, text), why);
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    (void)fprintf(invocation->err, "brisk: %s '%s': %s\n", what, brisk_text_quote(quoted, text),
+                  why);
     return false;
 }
 

@@ -148,15 +148,6 @@ bool cli_print_completion(FILE *out, cli_catalog catalog, const char *shell);
 
 /* --- text.c ------------------------------------------------------------------------------- */
 
-enum { CLI_TEXT_MAX = 32, CLI_QUOTED_MAX = 160 };
-
-/** "1.234 ms"; four significant digits. */
-void cli_format_duration(char buffer[CLI_TEXT_MAX], double ns);
-/** "1.5 MiB". */
-void cli_format_bytes(char buffer[CLI_TEXT_MAX], uint64_t bytes);
-/** Text from outside, fit for a terminal: control characters escaped, cut when long. */
-const char *cli_quote(char buffer[CLI_QUOTED_MAX], const char *text);
-
 /** The nearest of the names tried to a word that is none of them. */
 typedef struct cli_nearest {
     const char *word;

@@ -7,6 +7,7 @@
 
 #include <brisk/json.h>
 #include <brisk/predict.h>
+#include <brisk/text.h>
 
 #include "cli/analyze.h"
 #include "cli/commands.h"
@@ -307,8 +308,8 @@ static void print_choice(FILE *out, const analysis *a, const analyze_choice *cho
 {
     (void)fprintf(out, "%" PRIu64 " entries", choice->entries);
     if (a->bytes_each != 0) {
-        char text[CLI_TEXT_MAX];
-        cli_format_bytes(text, choice->entries * a->bytes_each);
+        char text[BRISK_TEXT_SHORT_MAX];
+        brisk_text_bytes(text, choice->entries * a->bytes_each);
         (void)fprintf(out, " (%s of values)", text);
     }
 }
@@ -469,14 +470,14 @@ static brisk_exit run_analyze(const brisk_invocation *invocation)
     const brisk_option_value *values = invocation->values;
     double target = target_default;
     brisk_trace_format format = BRISK_TRACE_AUTO;
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     if (!live_is_alone(invocation)) {
         return BRISK_EXIT_USAGE;
     }
     if (values[OPTION_TARGET].set && !parse_target(values[OPTION_TARGET].text, &target)) {
         (void)fprintf(invocation->err,
                       "brisk: --hit-rate-target takes a number up to 1, not '%s'\n",
-                      cli_quote(quoted, values[OPTION_TARGET].text));
+                      brisk_text_quote(quoted, values[OPTION_TARGET].text));
         return BRISK_EXIT_USAGE;
     }
     if (values[OPTION_FORMAT].set &&
@@ -484,7 +485,7 @@ static brisk_exit run_analyze(const brisk_invocation *invocation)
         (void)fprintf(
             invocation->err,
             "brisk: no format '%s'; there are auto, oracleGeneral, arc, lirs, plain, recording\n",
-            cli_quote(quoted, values[OPTION_FORMAT].text));
+            brisk_text_quote(quoted, values[OPTION_FORMAT].text));
         return BRISK_EXIT_USAGE;
     }
     if (values[OPTION_LIVE].set) {

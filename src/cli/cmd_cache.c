@@ -10,6 +10,7 @@
 
 #include <brisk/cache.h>
 #include <brisk/json.h>
+#include <brisk/text.h>
 
 #include "cli/commands.h"
 
@@ -71,16 +72,16 @@ static uint64_t figure_of(const brisk_tier_stats *stats, const figure *what)
     return value;
 }
 
-static void format_figure(char text[CLI_TEXT_MAX], const figure *what, uint64_t value)
+static void format_figure(char text[BRISK_TEXT_SHORT_MAX], const figure *what, uint64_t value)
 {
     if (what->kind == FIGURE_BYTES) {
-        cli_format_bytes(text, value);
+        brisk_text_bytes(text, value);
     } else if (what->kind == FIGURE_NS && value == 0) {
-        (void)snprintf(text, CLI_TEXT_MAX, "-");
+        (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "-");
     } else if (what->kind == FIGURE_NS) {
-        cli_format_duration(text, (double)value);
+        brisk_text_duration(text, (double)value);
     } else {
-        (void)snprintf(text, CLI_TEXT_MAX, "%" PRIu64, value);
+        (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "%" PRIu64, value);
     }
 }
 
@@ -104,7 +105,7 @@ static void print_table(FILE *out, const brisk_cache *cache, const char *path)
         }
         (void)fprintf(out, "%-14s", figures[f].name);
         for (uint32_t i = 0; i < count; i++) {
-            char text[CLI_TEXT_MAX];
+            char text[BRISK_TEXT_SHORT_MAX];
             format_figure(text, &figures[f], figure_of(&stats[i], &figures[f]));
             (void)fprintf(out, "%*s", COLUMN, text);
         }
@@ -215,8 +216,8 @@ static brisk_exit run_clear(const brisk_invocation *invocation)
     if (!has_disk(cache)) {
         return clear_without_disk(invocation, engine);
     }
-    char text[CLI_TEXT_MAX];
-    cli_format_bytes(text, bytes);
+    char text[BRISK_TEXT_SHORT_MAX];
+    brisk_text_bytes(text, bytes);
     (void)fprintf(invocation->out, "dropped %" PRIu64 " entr%s, %s, from %s\n", entries,
                   entries == 1 ? "y" : "ies", text, path);
     return BRISK_EXIT_OK;

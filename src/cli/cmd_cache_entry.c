@@ -10,6 +10,7 @@
 #include <brisk/clock.h>
 #include <brisk/file.h>
 #include <brisk/json.h>
+#include <brisk/text.h>
 
 #include "cli/cache_entry.h"
 #include "cli/commands.h"
@@ -150,8 +151,8 @@ static brisk_exit write_file(const brisk_invocation *invocation, const char *pat
             err = brisk_file_replace_commit(file, false, &info);
         } else {
             brisk_file_replace_abort(file);
-            char quoted[CLI_QUOTED_MAX];
-            (void)brisk_errinfo_set(&info, err, "%s: %s", cli_quote(quoted, path),
+            char quoted[BRISK_TEXT_QUOTED_MAX];
+            (void)brisk_errinfo_set(&info, err, "%s: %s", brisk_text_quote(quoted, path),
                                     brisk_err_message(err));
         }
     }
@@ -221,8 +222,9 @@ static brisk_exit run_get(const brisk_invocation *invocation)
         found = false;
     }
     if (!found) {
-        char quoted[CLI_QUOTED_MAX];
-        (void)fprintf(invocation->err, "brisk: no entry '%s'\n", cli_quote(quoted, key.text));
+        char quoted[BRISK_TEXT_QUOTED_MAX];
+        (void)fprintf(invocation->err, "brisk: no entry '%s'\n",
+                      brisk_text_quote(quoted, key.text));
         return BRISK_EXIT_FAILED;
     }
     brisk_exit status = deliver(invocation, key.text, &hit);
@@ -341,12 +343,12 @@ static const char *stored_in(const brisk_cache *cache, const brisk_key *key, uin
 static brisk_exit report_set(const brisk_invocation *invocation, const char *name, uint64_t size,
                              const char *tier)
 {
-    char quoted[CLI_QUOTED_MAX];
-    char bytes[CLI_TEXT_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    char bytes[BRISK_TEXT_SHORT_MAX];
     if (!invocation->values[SET_JSON].set) {
-        cli_format_bytes(bytes, size);
-        (void)fprintf(invocation->out, "stored '%s', %s, in %s\n", cli_quote(quoted, name), bytes,
-                      tier);
+        brisk_text_bytes(bytes, size);
+        (void)fprintf(invocation->out, "stored '%s', %s, in %s\n", brisk_text_quote(quoted, name),
+                      bytes, tier);
         return BRISK_EXIT_OK;
     }
     brisk_json json;
@@ -381,9 +383,9 @@ static brisk_exit run_set(const brisk_invocation *invocation)
     brisk_value_unref(value);
     const char *tier = stored_in(cache, &key.key, opts.tiers);
     if (tier == NULL) {
-        char quoted[CLI_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(invocation->err, "brisk: '%s' is in no tier that outlives this command%s\n",
-                      cli_quote(quoted, key.text),
+                      brisk_text_quote(quoted, key.text),
                       (cache_lasting_tiers(cache) & (opts.tiers != 0 ? opts.tiers : UINT32_MAX)) ==
                               0
                           ? ""
@@ -436,8 +438,8 @@ static bool invalidate_one(const brisk_invocation *invocation, const char *what,
                            brisk_err err)
 {
     if (err != BRISK_OK) {
-        char quoted[CLI_QUOTED_MAX];
-        (void)fprintf(invocation->err, "brisk: %s '%s': %s\n", what, cli_quote(quoted, name),
+        char quoted[BRISK_TEXT_QUOTED_MAX];
+        (void)fprintf(invocation->err, "brisk: %s '%s': %s\n", what, brisk_text_quote(quoted, name),
                       brisk_err_message(err));
     }
     return err == BRISK_OK;

@@ -19,6 +19,7 @@
 
 #include <brisk/json.h>
 #include <brisk/record.h>
+#include <brisk/text.h>
 
 #include "cli/cache_entry.h"
 #include "cli/commands.h"
@@ -284,9 +285,9 @@ static brisk_exit run_command(const brisk_invocation *invocation)
     (void)fflush(NULL);
     int failed = spawn(words, &pid);
     if (failed != 0) {
-        char quoted[CLI_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(invocation->err, "brisk: cache record: '%s': %s\n",
-                      cli_quote(quoted, invocation->argv[0]), strerror(failed));
+                      brisk_text_quote(quoted, invocation->argv[0]), strerror(failed));
         return (brisk_exit)EXIT_NO_COMMAND;
     }
     child = pid;
@@ -374,11 +375,11 @@ static brisk_exit run_record(const brisk_invocation *invocation)
     brisk_exit status = run_command(invocation);
     uint64_t after = records_of(path, &stats);
     if (!invocation->quiet) {
-        char quoted[CLI_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(invocation->err,
                       "brisk: recorded %" PRIu64 " request%s in '%s', lost %" PRIu64 "\n",
-                      after - before, after - before == 1 ? "" : "s", cli_quote(quoted, path),
-                      stats.dropped - dropped);
+                      after - before, after - before == 1 ? "" : "s",
+                      brisk_text_quote(quoted, path), stats.dropped - dropped);
     }
     return status;
 }

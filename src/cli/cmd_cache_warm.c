@@ -14,6 +14,7 @@
 #include <brisk/file.h>
 #include <brisk/json.h>
 #include <brisk/record.h>
+#include <brisk/text.h>
 #include <brisk/warm.h>
 
 #include "cli/cache_entry.h"
@@ -214,18 +215,18 @@ static void print_progress(void *ctx, const brisk_warm_report *report)
 static void print_errors(const brisk_invocation *invocation, const brisk_warm_report *report)
 {
     for (uint32_t i = 0; i < report->error_count; i++) {
-        char quoted[CLI_QUOTED_MAX];
-        (void)fprintf(invocation->err, "brisk: %s: %s\n", cli_quote(quoted, report->errors[i].key),
-                      report->errors[i].text);
+        char quoted[BRISK_TEXT_QUOTED_MAX];
+        (void)fprintf(invocation->err, "brisk: %s: %s\n",
+                      brisk_text_quote(quoted, report->errors[i].key), report->errors[i].text);
     }
 }
 
 static void print_report(FILE *out, const brisk_warm_report *report)
 {
-    char bytes[CLI_TEXT_MAX];
-    char time[CLI_TEXT_MAX];
-    cli_format_bytes(bytes, report->bytes);
-    cli_format_duration(time, (double)report->elapsed_ns);
+    char bytes[BRISK_TEXT_SHORT_MAX];
+    char time[BRISK_TEXT_SHORT_MAX];
+    brisk_text_bytes(bytes, report->bytes);
+    brisk_text_duration(time, (double)report->elapsed_ns);
     (void)fprintf(out,
                   "%" PRIu64 " keys: %" PRIu64 " loaded, %" PRIu64 " present, %" PRIu64
                   " without entry, %" PRIu64 " failed; %s in %s\n",
@@ -303,11 +304,11 @@ static brisk_exit run_keys(warm *w, brisk_keys keys)
 
 static brisk_exit run_list(warm *w, const char *path)
 {
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     bool is_stdin = strcmp(path, "-") == 0;
     w->list = is_stdin ? stdin : fopen(path, "re");
     if (w->list == NULL) {
-        (void)fprintf(w->invocation->err, "brisk: %s: %s\n", cli_quote(quoted, path),
+        (void)fprintf(w->invocation->err, "brisk: %s: %s\n", brisk_text_quote(quoted, path),
                       strerror(errno));
         return BRISK_EXIT_FAILED;
     }
@@ -335,8 +336,8 @@ static brisk_exit run_recording(warm *w, const char *path)
     err = stats.has_keys ? brisk_popular_create(&opts, &popular) : BRISK_ERR_UNSUPPORTED;
     brisk_recording_close(w->recording);
     if (err != BRISK_OK) {
-        char quoted[CLI_QUOTED_MAX];
-        (void)fprintf(w->invocation->err, "brisk: %s: %s\n", cli_quote(quoted, path),
+        char quoted[BRISK_TEXT_QUOTED_MAX];
+        (void)fprintf(w->invocation->err, "brisk: %s: %s\n", brisk_text_quote(quoted, path),
                       err == BRISK_ERR_UNSUPPORTED
                           ? "has hashes only; record with --keys to warm from it"
                           : brisk_err_message(err));

@@ -6,6 +6,7 @@
 
 #include <brisk/json.h>
 #include <brisk/knob.h>
+#include <brisk/text.h>
 
 #include "cli/commands.h"
 
@@ -41,7 +42,7 @@ static const char *type_name(brisk_knob_type type)
 }
 
 /** A number in the largest unit that loses nothing, so that the text can be given back. */
-static void format_number(char text[CLI_TEXT_MAX], brisk_knob_type type, uint64_t value)
+static void format_number(char text[BRISK_TEXT_SHORT_MAX], brisk_knob_type type, uint64_t value)
 {
     typedef struct unit {
         uint64_t factor;
@@ -53,17 +54,17 @@ static void format_number(char text[CLI_TEXT_MAX], brisk_knob_type type, uint64_
         {UINT64_C(1000000000), "s"}, {1000000, "ms"}, {1000, "us"}, {1, "ns"}};
     const unit *units = type == BRISK_KNOB_BYTES ? bytes : times;
     if (type == BRISK_KNOB_BOOL) {
-        (void)snprintf(text, CLI_TEXT_MAX, "%s", value != 0 ? "on" : "off");
+        (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "%s", value != 0 ? "on" : "off");
         return;
     }
     for (int i = 0; i < 4 && (type == BRISK_KNOB_BYTES || type == BRISK_KNOB_DURATION); i++) {
         if (value != 0 && value % units[i].factor == 0) {
-            (void)snprintf(text, CLI_TEXT_MAX, "%" PRIu64 "%s", value / units[i].factor,
+            (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "%" PRIu64 "%s", value / units[i].factor,
                            units[i].name);
             return;
         }
     }
-    (void)snprintf(text, CLI_TEXT_MAX, "%" PRIu64, value);
+    (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "%" PRIu64, value);
 }
 
 static void format_value(char *text, size_t size, const brisk_knobs *knobs, const brisk_knob *knob)
@@ -72,7 +73,7 @@ static void format_value(char *text, size_t size, const brisk_knobs *knobs, cons
         brisk_knobs_text(knobs, knob->name, text, size);
         return;
     }
-    char number[CLI_TEXT_MAX];
+    char number[BRISK_TEXT_SHORT_MAX];
     format_number(number, knob->type, brisk_knobs_u64(knobs, knob->name));
     (void)snprintf(text, size, "%s", number);
 }
@@ -80,11 +81,11 @@ static void format_value(char *text, size_t size, const brisk_knobs *knobs, cons
 static void print_knob(FILE *out, const brisk_knobs *knobs, const brisk_knob *knob)
 {
     char value[BRISK_KNOB_TEXT_MAX];
-    char range[3 * CLI_TEXT_MAX] = "";
+    char range[3 * BRISK_TEXT_SHORT_MAX] = "";
     format_value(value, sizeof value, knobs, knob);
     if (knob->type != BRISK_KNOB_TEXT && knob->type != BRISK_KNOB_BOOL) {
-        char low[CLI_TEXT_MAX];
-        char high[CLI_TEXT_MAX];
+        char low[BRISK_TEXT_SHORT_MAX];
+        char high[BRISK_TEXT_SHORT_MAX];
         format_number(low, knob->type, knob->min);
         format_number(high, knob->type, knob->max);
         (void)snprintf(range, sizeof range, ", %s..%s", low, knob->max == UINT64_MAX ? "" : high);
@@ -140,9 +141,9 @@ static brisk_exit print_one(const brisk_invocation *invocation, const brisk_knob
     for (size_t i = 0; (knob = brisk_knobs_at(knobs, i)) != NULL; i++) {
         cli_nearest_try(&nearest, knob->name);
     }
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     const char *best = cli_nearest_get(&nearest);
-    (void)fprintf(invocation->err, "brisk: no knob '%s'%s%s%s\n", cli_quote(quoted, name),
+    (void)fprintf(invocation->err, "brisk: no knob '%s'%s%s%s\n", brisk_text_quote(quoted, name),
                   best != NULL ? "; did you mean '" : "", best != NULL ? best : "",
                   best != NULL ? "'?" : "");
     return BRISK_EXIT_USAGE;

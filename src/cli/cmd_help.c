@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include <brisk/text.h>
+
 #include "cli/commands.h"
 
 enum { OPTION_MAN, OPTION_COMPLETION, OPTION_COMMANDS };
@@ -65,9 +67,9 @@ static brisk_exit run(const brisk_invocation *invocation)
     } else if (values[OPTION_COMMANDS].set) {
         print_names(invocation->out, catalog);
     } else if (!cli_print_completion(invocation->out, catalog, values[OPTION_COMPLETION].text)) {
-        char quoted[CLI_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(invocation->err, "brisk: help: no completion for '%s'; bash, zsh or fish\n",
-                      cli_quote(quoted, values[OPTION_COMPLETION].text));
+                      brisk_text_quote(quoted, values[OPTION_COMPLETION].text));
         return BRISK_EXIT_USAGE;
     }
     return BRISK_EXIT_OK;

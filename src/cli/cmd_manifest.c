@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <brisk/module.h>
+#include <brisk/text.h>
 
 #include "cli/commands.h"
 
@@ -19,9 +20,10 @@ static brisk_exit run(const brisk_invocation *invocation)
     const char *slash = strrchr(path, '/');
     const char *base = slash != NULL ? slash + 1 : path;
     size_t length = strlen(base);
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     if (length < 4 || length >= MANIFEST_NAME_MAX || strcmp(base + length - 3, ".so") != 0) {
-        (void)fprintf(invocation->err, "brisk: not a module: '%s'\n", cli_quote(quoted, path));
+        (void)fprintf(invocation->err, "brisk: not a module: '%s'\n",
+                      brisk_text_quote(quoted, path));
         return BRISK_EXIT_USAGE;
     }
     char name[MANIFEST_NAME_MAX];

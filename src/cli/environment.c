@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <brisk/text.h>
+
 #include "cli/cli.h"
 
 enum { NAME_MAX_BYTES = 64 };
@@ -50,8 +52,9 @@ static void check(FILE *out, const brisk_knobs *knobs, const char *name)
             (void)snprintf(nearest_name, sizeof nearest_name, "%s", variable);
         }
     }
-    char quoted[CLI_QUOTED_MAX];
-    (void)fprintf(out, "brisk: warning: environment: %s is no knob", cli_quote(quoted, name));
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    (void)fprintf(out, "brisk: warning: environment: %s is no knob",
+                  brisk_text_quote(quoted, name));
     if (nearest_name[0] != '\0') {
         (void)fprintf(out, "; did you mean %s?", nearest_name);
     }
@@ -61,7 +64,7 @@ static void check(FILE *out, const brisk_knobs *knobs, const char *name)
 void cli_check_environment(FILE *out, const brisk_knobs *knobs)
 {
     for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++) {
-        char name[CLI_QUOTED_MAX];
+        char name[BRISK_TEXT_QUOTED_MAX];
         size_t size = strcspn(*entry, "=");
         if (looks_like_knob(*entry) && size < sizeof name) {
             memcpy(name, *entry, size);

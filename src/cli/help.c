@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <brisk/module.h>
+#include <brisk/text.h>
 
 #include "cli/cli.h"
 
@@ -209,10 +210,10 @@ brisk_exit cli_unknown(cli_state *cli, const char *group, const cli_group *comma
             cli_nearest_try(&nearest, commands->commands[i]->name);
         }
     }
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     const char *best = cli_nearest_get(&nearest);
     (void)fprintf(stderr, "brisk: no command '%s%s%s'", group != NULL ? group : "",
-                  group != NULL ? " " : "", cli_quote(quoted, word));
+                  group != NULL ? " " : "", brisk_text_quote(quoted, word));
     if (best != NULL) {
         (void)fprintf(stderr, "; did you mean '%s%s%s'?", group != NULL ? group : "",
                       group != NULL ? " " : "", best);

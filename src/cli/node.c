@@ -18,6 +18,7 @@
 #include <brisk/arena.h>
 #include <brisk/clock.h>
 #include <brisk/file.h>
+#include <brisk/text.h>
 
 enum { LINE_MAX_BYTES = 512, PASSWORD_BYTES_MAX = 512, HEAD_MAX = 32 };
 
@@ -35,17 +36,17 @@ typedef struct node_link {
 
 static void say(const node_link *l, const char *what)
 {
-    char quoted[CLI_QUOTED_MAX];
-    char words[CLI_QUOTED_MAX];
-    (void)fprintf(l->in->err, "brisk: %s: %s\n", cli_quote(quoted, l->address),
-                  cli_quote(words, what));
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    char words[BRISK_TEXT_QUOTED_MAX];
+    (void)fprintf(l->in->err, "brisk: %s: %s\n", brisk_text_quote(quoted, l->address),
+                  brisk_text_quote(words, what));
 }
 
 static void say_nobody(const node_link *l, const char *why)
 {
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     (void)fprintf(l->in->err, "brisk: nothing answers at %s: %s; is 'brisk serve' running there?\n",
-                  cli_quote(quoted, l->address), why);
+                  brisk_text_quote(quoted, l->address), why);
 }
 
 /* --- connecting --------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <brisk/knob.h>
+#include <brisk/text.h>
 
 typedef struct cursor {
     int argc;
@@ -19,9 +20,9 @@ typedef struct cursor {
 
 static int fail(cli_parse *parse, const char *what, const char *name, const char *more)
 {
-    char quoted[CLI_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     (void)snprintf(parse->message, sizeof parse->message, "%s '%s'%s", what,
-                   cli_quote(quoted, name), more);
+                   brisk_text_quote(quoted, name), more);
     return -1;
 }
 
@@ -34,8 +35,8 @@ static int unknown_long(cli_parse *parse, const char *name)
     for (uint32_t i = 0; i < CLI_GLOBAL_COUNT; i++) {
         cli_nearest_try(&nearest, cli_globals[i].name);
     }
-    char given[CLI_QUOTED_MAX];
-    char more[CLI_QUOTED_MAX] = "";
+    char given[BRISK_TEXT_QUOTED_MAX];
+    char more[BRISK_TEXT_QUOTED_MAX] = "";
     (void)snprintf(given, sizeof given, "--%s", name);
     if (cli_nearest_get(&nearest) != NULL) {
         (void)snprintf(more, sizeof more, "; did you mean '--%s'?", cli_nearest_get(&nearest));
@@ -98,7 +99,7 @@ static int store_number(cli_parse *parse, const brisk_option *option, brisk_opti
         [BRISK_OPTION_DURATION] = "a duration such as 10s or 1.5ms",
     };
     if (brisk_knob_parse(types[option->type], text, &value->number) != BRISK_OK) {
-        char what[CLI_QUOTED_MAX];
+        char what[BRISK_TEXT_QUOTED_MAX];
         (void)snprintf(what, sizeof what, "--%s takes %s, not", option->name, forms[option->type]);
         return fail(parse, what, text, "");
     }
@@ -109,7 +110,7 @@ static int store_number(cli_parse *parse, const brisk_option *option, brisk_opti
 static int store_listed(cli_parse *parse, const brisk_option *option, const char *text)
 {
     if (parse->listed_count == CLI_LISTED_MAX) {
-        char what[CLI_QUOTED_MAX];
+        char what[BRISK_TEXT_QUOTED_MAX];
         (void)snprintf(what, sizeof what, "too many --%s, at", option->name);
         return fail(parse, what, text, "");
     }
@@ -160,10 +161,10 @@ static int store_with_value(cli_parse *parse, cursor *c, const brisk_option *opt
                             const char *rest, bool second)
 {
     if (rest == NULL && c->at + 1 >= c->argc) {
-        char more[CLI_QUOTED_MAX];
+        char more[BRISK_TEXT_QUOTED_MAX];
         (void)snprintf(more, sizeof more, " needs a value: %s",
                        option->metavar != NULL ? option->metavar : "VALUE");
-        char given[CLI_QUOTED_MAX];
+        char given[BRISK_TEXT_QUOTED_MAX];
         (void)snprintf(given, sizeof given, "--%s", option->name);
         return fail(parse, "option", given, more);
     }
@@ -184,7 +185,7 @@ static int parse_long(cli_parse *parse, cursor *c)
     size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
     const brisk_option *option = find(parse, name, length, 0);
     if (option == NULL) {
-        char copy[CLI_QUOTED_MAX / 2];
+        char copy[BRISK_TEXT_QUOTED_MAX / 2];
         int shown = length < sizeof copy ? (int)length : (int)sizeof copy - 1;
         (void)snprintf(copy, sizeof copy, "%.*s", shown, name);
         return unknown_long(parse, copy);

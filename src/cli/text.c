@@ -1,65 +1,9 @@
 /*
- * text.c -- small texts: quantities, quoting, the nearest name.
+ * text.c -- the nearest name; quantities and quoting are base/text.h's.
  */
 #include <string.h>
 
 #include "cli/cli.h"
-
-void cli_format_duration(char buffer[CLI_TEXT_MAX], double ns)
-{
-    static const struct {
-        double ns;
-        const char *unit;
-    } units[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}};
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (ns >= units[i].ns * 0.99995) {
-            double value = ns / units[i].ns;
-            int decimals = value < 9.9995 ? 3 : value < 99.995 ? 2 : value < 999.95 ? 1 : 0;
-            (void)snprintf(buffer, CLI_TEXT_MAX, "%.*f %s", decimals, value, units[i].unit);
-            return;
-        }
-    }
-    (void)snprintf(buffer, CLI_TEXT_MAX, "%.0f ns", ns);
-}
-
-void cli_format_bytes(char buffer[CLI_TEXT_MAX], uint64_t bytes)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    if (bytes < 1024) {
-        (void)snprintf(buffer, CLI_TEXT_MAX, "%u B", (unsigned)bytes);
-        return;
-    }
-    size_t unit = 0;
-    double value = (double)bytes / 1024.0;
-    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof units[0]) {
-        value /= 1024.0;
-        unit++;
-    }
-    (void)snprintf(buffer, CLI_TEXT_MAX, "%.1f %s", value, units[unit]);
-}
-
-const char *cli_quote(char buffer[CLI_QUOTED_MAX], const char *text)
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t used = 0;
-    /* Four bytes for the longest escape, three for "..." and one for the end. */
-    for (; *text != '\0' && used + 8 < CLI_QUOTED_MAX; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
-            buffer[used++] = '\\';
-            buffer[used++] = 'x';
-            buffer[used++] = hex[c >> 4];
-            buffer[used++] = hex[c & 15];
-        } else {
-            buffer[used++] = *text;
-        }
-    }
-    for (int dots = 0; *text != '\0' && dots < 3; dots++) {
-        buffer[used++] = '.';
-    }
-    buffer[used] = '\0';
-    return buffer;
-}
 
 enum { NEAREST_LENGTH_MAX = 48 };
 

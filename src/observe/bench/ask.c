@@ -2,6 +2,7 @@
  * ask.c -- options to plan, plan to measurement, measurement to comparisons.
  */
 #include "observe/bench/ask.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -106,10 +107,10 @@ brisk_exit bench_ask_read_limits(bench_ask *ask)
         .min_effect = min_effect_default, .noisy = noisy_default, .seed = ask->plan.seed};
     if (min_effect->set &&
         bench_parse_share(min_effect->text, &ask->limits.min_effect) != BRISK_OK) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(ask->invocation->err,
                       "brisk: bench: --min-effect takes a share such as 1%%, not '%s'\n",
-                      bench_quote(quoted, min_effect->text));
+                      brisk_text_quote(quoted, min_effect->text));
         return BRISK_EXIT_USAGE;
     }
     return BRISK_EXIT_OK;
@@ -148,11 +149,11 @@ brisk_exit bench_ask_read(bench_ask *ask, bool commands)
 brisk_exit bench_ask_name(const bench_ask *ask, const char *name)
 {
     if (!bench_name_is_valid(name)) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(ask->invocation->err,
                       "brisk: bench: a name is 1..%d letters, digits, '_', '-' and '.', not in "
                       "front; not '%s'\n",
-                      BENCH_NAME_MAX, bench_quote(quoted, name));
+                      BENCH_NAME_MAX, brisk_text_quote(quoted, name));
         return BRISK_EXIT_USAGE;
     }
     return BRISK_EXIT_OK;

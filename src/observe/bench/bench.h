@@ -21,29 +21,24 @@
 #include <brisk/json.h>
 #include <brisk/stats.h>
 
+#include "base/text.h"
+
 enum {
     BENCH_RUNS_MAX = 10000,
     BENCH_WORDS_MAX = 256,
     BENCH_COMMANDS_MAX = 256,
     BENCH_PARAMETERS_MAX = 8,
     BENCH_NAME_MAX = 64,
-    BENCH_ERRORS_MAX = 65536, /* bytes kept of what a failing run says */
-    BENCH_TEXT_MAX = 32,
-    BENCH_QUOTED_MAX = 160,
+    BENCH_ERRORS_MAX = 65536,  /* bytes kept of what a failing run says */
     BENCH_HISTORY_MAX = 20000, /* points of one history */
     BENCH_EXIT_SIGNAL = 128,   /* plus the signal, as shells report it */
 };
 
 /* --- text.c ------------------------------------------------------------------------------- */
 
-/** "1.234 ms"; four significant digits. */
-void bench_format_duration(char buffer[BENCH_TEXT_MAX], double ns);
-void bench_format_bytes(char buffer[BENCH_TEXT_MAX], uint64_t bytes);
 /** "+1.25 %": a share of change, with digits as its size needs. */
-void bench_format_change(char buffer[BENCH_TEXT_MAX], double share);
-/** Text from outside, fit for a terminal: control characters escaped, cut when long. */
-const char *bench_quote(char buffer[BENCH_QUOTED_MAX], const char *text);
-void bench_format_date(char buffer[BENCH_TEXT_MAX], uint64_t when_s);
+void bench_format_change(char buffer[BRISK_TEXT_SHORT_MAX], double share);
+void bench_format_date(char buffer[BRISK_TEXT_SHORT_MAX], uint64_t when_s);
 /** "5%", "0.5 %" or "0.05" as a share, 0 .. 10.  Errors: INVALID. */
 brisk_err bench_parse_share(const char *text, double *ret);
 

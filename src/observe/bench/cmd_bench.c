@@ -11,6 +11,7 @@
 #include <brisk/clock.h>
 #include <brisk/version.h>
 
+#include "base/text.h"
 #include "observe/bench/ask.h"
 #include "observe/bench/suite.h"
 
@@ -96,10 +97,10 @@ static void note_other_command(const bench_ask *ask, const bench_report *report)
     const bench_subject *baseline = bench_report_baseline(report, 0);
     if (report->now->subject_count == 1 && baseline != NULL &&
         strcmp(baseline->text, report->now->subjects[0].text) != 0) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(ask->invocation->err,
                       "brisk: bench: note: the baseline is another command: '%s'\n",
-                      bench_quote(quoted, baseline->text));
+                      brisk_text_quote(quoted, baseline->text));
     }
 }
 

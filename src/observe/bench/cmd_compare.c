@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/text.h"
 #include "observe/bench/ask.h"
 
 enum {
@@ -148,13 +149,13 @@ static brisk_exit confirm(bench_ask *ask, bench_record *now, bench_report *repor
 
 static void print_gate(FILE *out, const bench_report *report, const bench_gate *gate)
 {
-    char quoted[BENCH_QUOTED_MAX];
-    char limit[BENCH_TEXT_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    char limit[BRISK_TEXT_SHORT_MAX];
     bench_format_change(limit, gate->fail_on);
     for (uint32_t i = 0; i < report->now->subject_count; i++) {
         if (gate->failed[i]) {
             (void)fprintf(out, "FAILED: '%s' takes more time by %s or more%s\n",
-                          bench_quote(quoted, report->now->subjects[i].name), limit + 1,
+                          brisk_text_quote(quoted, report->now->subjects[i].name), limit + 1,
                           gate->measured_twice ? ", measured twice" : "");
         }
     }
@@ -196,12 +197,12 @@ static brisk_exit write_outcome(const bench_ask *ask, const bench_report *report
 static void warn_of_machine(const bench_ask *ask, const bench_record *before,
                             const bench_record *now)
 {
-    char quoted[BENCH_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     if (before->fingerprint[0] != '\0' && now->fingerprint[0] != '\0' &&
         strcmp(before->fingerprint, now->fingerprint) != 0) {
         (void)fprintf(ask->invocation->err,
                       "brisk: bench: note: the baseline was measured on another machine: %s\n",
-                      bench_quote(quoted, before->machine));
+                      brisk_text_quote(quoted, before->machine));
     }
 }
 
@@ -251,10 +252,10 @@ static brisk_exit read_fail_on(bench_ask *ask)
     ask->limits.noisy = fail_on_default;
     if (value->set && (bench_parse_share(value->text, &ask->limits.noisy) != BRISK_OK ||
                        !(ask->limits.noisy > 0.0))) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(ask->invocation->err,
                       "brisk: bench: --fail-on takes a share such as 5%%, not '%s'\n",
-                      bench_quote(quoted, value->text));
+                      brisk_text_quote(quoted, value->text));
         return BRISK_EXIT_USAGE;
     }
     return BRISK_EXIT_OK;

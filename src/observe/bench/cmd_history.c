@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "observe/bench/bench.h"
 
 enum { OPTION_METRIC, OPTION_ALL_MACHINES, OPTION_LAST, OPTION_MIN_CHANGE, OPTION_JSON };
@@ -130,20 +131,20 @@ static const brisk_change_point *change_at(const line *of, uint32_t index)
     return NULL;
 }
 
-static void format_value(const lines *l, char text[BENCH_TEXT_MAX], double value)
+static void format_value(const lines *l, char text[BRISK_TEXT_SHORT_MAX], double value)
 {
     if (l->time) {
-        bench_format_duration(text, value);
+        brisk_text_duration(text, value);
     } else {
-        (void)snprintf(text, BENCH_TEXT_MAX, "%.0f", value);
+        (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "%.0f", value);
     }
 }
 
 static void print_change(FILE *out, const lines *l, const brisk_change_point *c)
 {
-    char before[BENCH_TEXT_MAX];
-    char after[BENCH_TEXT_MAX];
-    char share[BENCH_TEXT_MAX];
+    char before[BRISK_TEXT_SHORT_MAX];
+    char after[BRISK_TEXT_SHORT_MAX];
+    char share[BRISK_TEXT_SHORT_MAX];
     format_value(l, before, c->before);
     format_value(l, after, c->after);
     bench_format_change(share, c->after / c->before - 1.0);
@@ -153,9 +154,9 @@ static void print_change(FILE *out, const lines *l, const brisk_change_point *c)
 
 static void print_point(FILE *out, const lines *l, const bench_point *p, double low, double high)
 {
-    char date[BENCH_TEXT_MAX];
-    char value[BENCH_TEXT_MAX];
-    char label[BENCH_QUOTED_MAX];
+    char date[BRISK_TEXT_SHORT_MAX];
+    char value[BRISK_TEXT_SHORT_MAX];
+    char label[BRISK_TEXT_QUOTED_MAX];
     char bar[BAR_WIDTH + 1];
     bench_format_date(date, p->when_s);
     format_value(l, value, p->value);
@@ -164,7 +165,8 @@ static void print_point(FILE *out, const lines *l, const bench_point *p, double 
     memset(bar, ' ', BAR_WIDTH);
     memset(bar, '#', (size_t)length);
     bar[BAR_WIDTH] = '\0';
-    (void)fprintf(out, "  %s %12s  |%s|  %s\n", date, value, bar, bench_quote(label, p->label));
+    (void)fprintf(out, "  %s %12s  |%s|  %s\n", date, value, bar,
+                  brisk_text_quote(label, p->label));
 }
 
 static void print_line(FILE *out, const lines *l, const line *of)
@@ -172,15 +174,15 @@ static void print_line(FILE *out, const lines *l, const line *of)
     uint32_t from = of->count > l->last ? of->count - l->last : 0;
     double low = of->points[from]->value;
     double high = low;
-    char name[BENCH_QUOTED_MAX];
-    char machine[BENCH_QUOTED_MAX];
+    char name[BRISK_TEXT_QUOTED_MAX];
+    char machine[BRISK_TEXT_QUOTED_MAX];
     for (uint32_t i = from; i < of->count; i++) {
         low = fmin(low, of->points[i]->value);
         high = fmax(high, of->points[i]->value);
     }
-    (void)fprintf(out, "%s: %u point%s, %zu change%s, on %s\n", bench_quote(name, of->name),
+    (void)fprintf(out, "%s: %u point%s, %zu change%s, on %s\n", brisk_text_quote(name, of->name),
                   of->count, of->count == 1 ? "" : "s", of->changes.count,
-                  of->changes.count == 1 ? "" : "s", bench_quote(machine, of->machine));
+                  of->changes.count == 1 ? "" : "s", brisk_text_quote(machine, of->machine));
     for (uint32_t i = from; i < of->count; i++) {
         const brisk_change_point *change = change_at(of, i);
         if (change != NULL) {
@@ -272,11 +274,11 @@ static brisk_exit show(const brisk_invocation *invocation, lines *l)
         return fail(invocation, info.text);
     }
     if (count == 0) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         (void)fprintf(invocation->err,
                       "brisk: bench: history: nothing was kept of '%s'%s; --save and 'brisk bench "
                       "compare' do\n",
-                      bench_quote(quoted, query.name),
+                      brisk_text_quote(quoted, query.name),
                       query.all_machines ? "" : " on this machine (--all-machines)");
         return BRISK_EXIT_FAILED;
     }
@@ -297,17 +299,17 @@ static brisk_exit run(const brisk_invocation *invocation)
 {
     const brisk_option_value *values = invocation->values;
     lines l = {.min_change = 0.01, .last = LAST_DEFAULT};
-    char quoted[BENCH_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     if (!bench_name_is_valid(invocation->argv[0])) {
         (void)fprintf(invocation->err, "brisk: bench: history: '%s' is no name\n",
-                      bench_quote(quoted, invocation->argv[0]));
+                      brisk_text_quote(quoted, invocation->argv[0]));
         return BRISK_EXIT_USAGE;
     }
     if (values[OPTION_MIN_CHANGE].set &&
         bench_parse_share(values[OPTION_MIN_CHANGE].text, &l.min_change) != BRISK_OK) {
         (void)fprintf(invocation->err,
                       "brisk: bench: history: --min-change takes a share such as 2%%, not '%s'\n",
-                      bench_quote(quoted, values[OPTION_MIN_CHANGE].text));
+                      brisk_text_quote(quoted, values[OPTION_MIN_CHANGE].text));
         return BRISK_EXIT_USAGE;
     }
     if (values[OPTION_LAST].set) {

@@ -125,7 +125,7 @@ static bool starts_something(const reader *r, const char *word)
 /** `text` as words, or as one line for a shell. */
 static brisk_exit read_line(const reader *r, const char *text, template *ret)
 {
-    char quoted[BENCH_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     if (r->request->shell) {
         char **words = brisk_arena_calloc(r->arena, 4, sizeof *words);
         if (words == NULL) {
@@ -145,7 +145,7 @@ static brisk_exit read_line(const reader *r, const char *text, template *ret)
     if (err != BRISK_OK) {
         (void)fprintf(r->err, "brisk: bench: %s: '%s'\n",
                       err == BRISK_ERR_LIMIT ? "too many words" : "no command, or an open quote in",
-                      bench_quote(quoted, text));
+                      brisk_text_quote(quoted, text));
         return BRISK_EXIT_USAGE;
     }
     return BRISK_EXIT_OK;
@@ -237,8 +237,9 @@ static brisk_exit read_templates(reader *r)
 
 static brisk_exit bad_parameter(const reader *r, const char *text, const char *what)
 {
-    char quoted[BENCH_QUOTED_MAX];
-    (void)fprintf(r->err, "brisk: bench: --parameter '%s': %s\n", bench_quote(quoted, text), what);
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    (void)fprintf(r->err, "brisk: bench: --parameter '%s': %s\n", brisk_text_quote(quoted, text),
+                  what);
     return BRISK_EXIT_USAGE;
 }
 
@@ -408,12 +409,12 @@ static brisk_exit make_program(const reader *r, const template *t, const bench_s
     bool out_of_memory = false;
     const char *program = job ? "/proc/self/exe" : find_program(r->arena, first[0], &out_of_memory);
     if (program == NULL) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         if (out_of_memory) {
             return no_memory(r);
         }
         (void)fprintf(r->err, "brisk: bench: '%s': there is no such program%s\n",
-                      bench_quote(quoted, first[0]),
+                      brisk_text_quote(quoted, first[0]),
                       has_blank(first[0]) ? "" : ", and no such command of brisk");
         return BRISK_EXIT_FAILED;
     }

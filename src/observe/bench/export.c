@@ -12,6 +12,7 @@
 #include <brisk/file.h>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "observe/bench/bench.h"
 
 enum { TEXT_BYTES_MAX = 64 << 20 };
@@ -93,7 +94,7 @@ static void put_google_run(brisk_json *json, const bench_subject *s, uint32_t fa
 /** As --benchmark_out_format=json of Google Benchmark; each run is a repetition. */
 static void put_google(brisk_json *json, const bench_report *report)
 {
-    char date[BENCH_TEXT_MAX];
+    char date[BRISK_TEXT_SHORT_MAX];
     bench_format_date(date, report->now->when_s);
     brisk_json_object_begin(json, NULL);
     brisk_json_object_begin(json, "context");
@@ -136,9 +137,9 @@ static void put_markdown(brisk_str *out, const bench_report *report)
         const bench_subject *s = &report->now->subjects[i];
         const double values[] = {s->figures.median, s->figures.mean, s->figures.sd,
                                  s->figures.min,    s->figures.p95,  s->figures.max};
-        char texts[6][BENCH_TEXT_MAX];
+        char texts[6][BRISK_TEXT_SHORT_MAX];
         for (size_t v = 0; v < 6; v++) {
-            bench_format_duration(texts[v], values[v]);
+            brisk_text_duration(texts[v], values[v]);
         }
         brisk_str_add(out, "| `");
         put_cell(out, s->name);
@@ -146,7 +147,7 @@ static void put_markdown(brisk_str *out, const bench_report *report)
                          texts[2], texts[3], texts[4], texts[5]);
         if (compared && report->compared[i]) {
             const bench_comparison *c = &report->comparisons[i];
-            char change[3][BENCH_TEXT_MAX];
+            char change[3][BRISK_TEXT_SHORT_MAX];
             bench_format_change(change[0], c->change.estimate);
             bench_format_change(change[1], c->change.low);
             bench_format_change(change[2], c->change.high);
@@ -179,7 +180,7 @@ static void put_xml(brisk_str *out, const char *text)
 /** "slower: +7.2 % [+6.8 %, +7.7 %] wall time" */
 static void put_outcome(brisk_str *out, const bench_comparison *c)
 {
-    char change[3][BENCH_TEXT_MAX];
+    char change[3][BRISK_TEXT_SHORT_MAX];
     const brisk_interval *i = c->by_cpu ? &c->cpu : &c->change;
     bench_format_change(change[0], i->estimate);
     bench_format_change(change[1], i->low);

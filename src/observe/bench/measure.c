@@ -19,6 +19,7 @@
 #include <brisk/clock.h>
 #include <brisk/rng.h>
 
+#include "base/text.h"
 #include "observe/bench/bench.h"
 
 enum { PROGRESS_AFTER_NS = 1000000000 };
@@ -49,8 +50,8 @@ bool bench_measure_room(brisk_arena *arena, bench_subject *subject, uint32_t run
 
 void bench_print_failure(FILE *err, const bench_subject *subject, const bench_outcome *outcome)
 {
-    char quoted[BENCH_QUOTED_MAX];
-    const char *name = bench_quote(quoted, subject->text);
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    const char *name = brisk_text_quote(quoted, subject->text);
     (void)fwrite(outcome->errors, 1, outcome->errors_size, err);
     if (outcome->errors_size > 0 && outcome->errors[outcome->errors_size - 1] != '\n') {
         (void)fputc('\n', err);
@@ -79,16 +80,16 @@ static void show_progress(loop *l, const char *what, const bench_subject *subjec
     if (!l->terminal || brisk_clock_now_ns(NULL) - l->started_ns < PROGRESS_AFTER_NS) {
         return;
     }
-    char quoted[BENCH_QUOTED_MAX];
-    char last[BENCH_TEXT_MAX] = "";
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    char last[BRISK_TEXT_SHORT_MAX] = "";
     if (subject->run_count > 0) {
-        bench_format_duration(last, subject->wall_ns[subject->run_count - 1]);
+        brisk_text_duration(last, subject->wall_ns[subject->run_count - 1]);
     }
     (void)fprintf(l->m->err, "\r\033[K%s %u", what, subject->run_count + 1);
     if (l->m->plan->duration_ns == 0) {
         (void)fprintf(l->m->err, " of %u", l->m->plan->runs_max);
     }
-    (void)fprintf(l->m->err, "  %.40s  %s", bench_quote(quoted, subject->name), last);
+    (void)fprintf(l->m->err, "  %.40s  %s", brisk_text_quote(quoted, subject->name), last);
     (void)fflush(l->m->err);
     l->shown = true;
 }
@@ -100,10 +101,10 @@ static brisk_exit run_program(loop *l, const bench_program *program, const bench
     bench_measurement *m = l->m;
     brisk_err err = bench_run(program, &m->plan->run, &l->outcome);
     if (err != BRISK_OK) {
-        char quoted[BENCH_QUOTED_MAX];
+        char quoted[BRISK_TEXT_QUOTED_MAX];
         clear_progress(l);
         (void)fprintf(m->err, "brisk: bench: cannot run '%s': %s\n",
-                      bench_quote(quoted, program->words[0]), brisk_err_message(err));
+                      brisk_text_quote(quoted, program->words[0]), brisk_err_message(err));
         return BRISK_EXIT_FAILED;
     }
     if (l->outcome.stopped_by != 0) {

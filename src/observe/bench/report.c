@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/text.h"
 #include "observe/bench/bench.h"
 
 const bench_subject *bench_report_baseline(const bench_report *report, uint32_t index)
@@ -52,12 +53,12 @@ static void print_usage(FILE *out, const bench_subject *s)
     if (s->peak_bytes == 0) {
         return; /* from a file that knows times only */
     }
-    char user[BENCH_TEXT_MAX];
-    char system[BENCH_TEXT_MAX];
-    char bytes[BENCH_TEXT_MAX];
-    bench_format_duration(user, mean_of(s->user_ns, s->run_count));
-    bench_format_duration(system, mean_of(s->system_ns, s->run_count));
-    bench_format_bytes(bytes, s->peak_bytes);
+    char user[BRISK_TEXT_SHORT_MAX];
+    char system[BRISK_TEXT_SHORT_MAX];
+    char bytes[BRISK_TEXT_SHORT_MAX];
+    brisk_text_duration(user, mean_of(s->user_ns, s->run_count));
+    brisk_text_duration(system, mean_of(s->system_ns, s->run_count));
+    brisk_text_bytes(bytes, s->peak_bytes);
     (void)fprintf(out, "  user %s, system %s; peak memory %s%s\n", user, system,
                   s->peak_is_bound ? "at most " : "", bytes);
     if (s->instructions > 0) {
@@ -69,7 +70,7 @@ static void print_usage(FILE *out, const bench_subject *s)
 static void print_warnings(FILE *out, const bench_report *report, const bench_subject *s)
 {
     const brisk_sample_figures *f = &s->figures;
-    char first[BENCH_TEXT_MAX];
+    char first[BRISK_TEXT_SHORT_MAX];
     if (s->failed_count > 0) {
         (void)fprintf(out, "  warning: %u of %u runs failed", s->failed_count, s->run_count);
         (void)fprintf(out,
@@ -85,7 +86,7 @@ static void print_warnings(FILE *out, const bench_report *report, const bench_su
         (void)fputs(f->outliers_high * 10 >= f->count ? "; is the machine busy?\n" : "\n", out);
     }
     if (f->count >= 5 && s->wall_ns[0] > f->median + 10.0 * f->mad && s->wall_ns[0] >= f->max) {
-        bench_format_duration(first, s->wall_ns[0]);
+        brisk_text_duration(first, s->wall_ns[0]);
         (void)fprintf(out,
                       "  warning: the first run was the slowest (%s); a cold cache? "
                       "--warmup, or --prepare for cold runs\n",
@@ -104,12 +105,12 @@ static void print_subject(FILE *out, const bench_report *report, const bench_sub
         double ns;
     } rows[] = {{"fastest", f->min}, {"average", f->mean}, {"median", f->median}, {"p95", f->p95},
                 {"slowest", f->max}, {"sigma", f->sd},     {"spread", f->mad}};
-    char quoted[BENCH_QUOTED_MAX];
-    (void)fprintf(out, "%s: %u run%s after %u to warm up\n", bench_quote(quoted, s->name),
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    (void)fprintf(out, "%s: %u run%s after %u to warm up\n", brisk_text_quote(quoted, s->name),
                   s->run_count, s->run_count == 1 ? "" : "s", report->warmup);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char text[BENCH_TEXT_MAX];
-        bench_format_duration(text, rows[i].ns);
+        char text[BRISK_TEXT_SHORT_MAX];
+        brisk_text_duration(text, rows[i].ns);
         (void)fprintf(out, "  %-8s %12s%s\n", rows[i].name, text,
                       strcmp(rows[i].name, "spread") == 0  ? "  (median absolute deviation)"
                       : strcmp(rows[i].name, "sigma") == 0 ? "  (standard deviation)"
@@ -123,9 +124,9 @@ static void print_subject(FILE *out, const bench_report *report, const bench_sub
 
 static void print_shift(FILE *out, const char *what, const brisk_interval *i)
 {
-    char estimate[BENCH_TEXT_MAX];
-    char low[BENCH_TEXT_MAX];
-    char high[BENCH_TEXT_MAX];
+    char estimate[BRISK_TEXT_SHORT_MAX];
+    char low[BRISK_TEXT_SHORT_MAX];
+    char high[BRISK_TEXT_SHORT_MAX];
     bench_format_change(estimate, i->estimate);
     bench_format_change(low, i->low);
     bench_format_change(high, i->high);
@@ -154,7 +155,7 @@ static void print_comparison(FILE *out, const bench_comparison *c)
     if (c->has_cpu) {
         print_shift(out, "processor time", &c->cpu);
     }
-    char text[BENCH_TEXT_MAX];
+    char text[BRISK_TEXT_SHORT_MAX];
     if (!isnan(c->instruction_change)) {
         (void)fprintf(out, "    instructions   %+.3f %%\n", c->instruction_change * 100.0);
     }
@@ -171,12 +172,12 @@ static void print_comparison(FILE *out, const bench_comparison *c)
 
 static void print_against_first(FILE *out, const bench_report *report)
 {
-    char quoted[BENCH_QUOTED_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
     (void)fprintf(out, "against '%s', side by side:\n",
-                  bench_quote(quoted, report->now->subjects[0].name));
+                  brisk_text_quote(quoted, report->now->subjects[0].name));
     for (uint32_t i = 1; i < report->now->subject_count; i++) {
         if (report->compared[i]) {
-            (void)fprintf(out, "  %s: ", bench_quote(quoted, report->now->subjects[i].name));
+            (void)fprintf(out, "  %s: ", brisk_text_quote(quoted, report->now->subjects[i].name));
             print_comparison(out, &report->comparisons[i]);
         }
     }
@@ -185,17 +186,17 @@ static void print_against_first(FILE *out, const bench_report *report)
 static void print_against_kept(FILE *out, const bench_report *report, uint32_t index)
 {
     const bench_record *before = report->before;
-    char date[BENCH_TEXT_MAX];
-    char name[BENCH_QUOTED_MAX];
-    char version[BENCH_QUOTED_MAX];
+    char date[BRISK_TEXT_SHORT_MAX];
+    char name[BRISK_TEXT_QUOTED_MAX];
+    char version[BRISK_TEXT_QUOTED_MAX];
     if (!report->compared[index]) {
         (void)fprintf(out, "  against '%s': it has no such benchmark\n",
-                      bench_quote(name, before->name));
+                      brisk_text_quote(name, before->name));
         return;
     }
     bench_format_date(date, before->when_s);
-    (void)fprintf(out, "  against '%s' (%s UTC, brisk %s): ", bench_quote(name, before->name), date,
-                  bench_quote(version, before->version));
+    (void)fprintf(out, "  against '%s' (%s UTC, brisk %s): ", brisk_text_quote(name, before->name),
+                  date, brisk_text_quote(version, before->version));
     print_comparison(out, &report->comparisons[index]);
 }
 
@@ -206,11 +207,11 @@ static void print_order(FILE *out, const bench_report *report)
     for (uint32_t i = 1; i < now->subject_count; i++) {
         best = now->subjects[i].figures.median < now->subjects[best].figures.median ? i : best;
     }
-    char quoted[BENCH_QUOTED_MAX];
-    char median[BENCH_TEXT_MAX];
-    bench_format_duration(median, now->subjects[best].figures.median);
-    (void)fprintf(out, "fastest median: '%s', %s\n", bench_quote(quoted, now->subjects[best].name),
-                  median);
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    char median[BRISK_TEXT_SHORT_MAX];
+    brisk_text_duration(median, now->subjects[best].figures.median);
+    (void)fprintf(out, "fastest median: '%s', %s\n",
+                  brisk_text_quote(quoted, now->subjects[best].name), median);
 }
 
 static void print_self_noise(FILE *out, const bench_report *report)
@@ -218,7 +219,7 @@ static void print_self_noise(FILE *out, const bench_report *report)
     const bench_subject *only = &report->now->subjects[0];
     double floor = bench_noise_floor(&only, 1);
     if (isfinite(floor)) {
-        char text[BENCH_TEXT_MAX];
+        char text[BRISK_TEXT_SHORT_MAX];
         bench_format_change(text, expm1(floor));
         (void)fprintf(out,
                       "  noise floor %s: how far so many runs of this command are from "
@@ -251,8 +252,8 @@ void bench_print_text(FILE *out, const bench_report *report)
         print_order(out, report);
     }
     if (report->target_ns > 0 && report->stopped_by == 0) {
-        char text[BENCH_TEXT_MAX];
-        bench_format_duration(text, (double)report->target_ns);
+        char text[BRISK_TEXT_SHORT_MAX];
+        brisk_text_duration(text, (double)report->target_ns);
         (void)fprintf(out, "  target %s: %s\n", text,
                       bench_report_meets_target(report) ? "met by the median"
                                                         : "not met by the median");

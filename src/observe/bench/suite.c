@@ -9,6 +9,7 @@
  * user has cached.
  */
 #include "observe/bench/suite.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -352,9 +353,9 @@ void suite_print(FILE *out, const bench_report *report)
     for (uint32_t i = 0; i < now->subject_count; i++) {
         const bench_subject *s = &now->subjects[i];
         const double values[] = {s->figures.min, s->figures.median, s->figures.p95};
-        char texts[3][BENCH_TEXT_MAX];
+        char texts[3][BRISK_TEXT_SHORT_MAX];
         for (size_t v = 0; v < 3; v++) {
-            bench_format_duration(texts[v], values[v]);
+            brisk_text_duration(texts[v], values[v]);
         }
         (void)fprintf(out, "  %-34s %12s %12s %12s %7.1f%% %8u", s->name, texts[0], texts[1],
                       texts[2], s->figures.mad / s->figures.median * 100.0, s->run_count);

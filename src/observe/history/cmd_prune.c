@@ -5,6 +5,7 @@
 
 #include <brisk/clock.h>
 
+#include "base/text.h"
 #include "observe/bench/bench.h"
 #include "observe/history/command.h"
 
@@ -54,10 +55,10 @@ static void report(const brisk_invocation *in, uint64_t removed, uint64_t before
         (void)!brisk_json_finish(&json); /* the program checks that the output arrived */
         return;
     }
-    char was[BENCH_TEXT_MAX];
-    char is[BENCH_TEXT_MAX];
-    bench_format_bytes(was, before);
-    bench_format_bytes(is, after);
+    char was[BRISK_TEXT_SHORT_MAX];
+    char is[BRISK_TEXT_SHORT_MAX];
+    brisk_text_bytes(was, before);
+    brisk_text_bytes(is, after);
     (void)fprintf(in->out, "%llu row%s removed; %s before, %s now%s\n", (unsigned long long)removed,
                   removed == 1 ? "" : "s", was, is,
                   removed > 0 && !in->values[OPTION_COMPACT].set

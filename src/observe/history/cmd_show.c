@@ -37,9 +37,9 @@ typedef struct showing {
 
 static void print_details(const showing *s, const char *what, const char *text)
 {
-    char words[BENCH_QUOTED_MAX];
+    char words[BRISK_TEXT_QUOTED_MAX];
     if (text[0] != '\0') {
-        (void)fprintf(s->in->out, "  %s %s\n", what, bench_quote(words, text));
+        (void)fprintf(s->in->out, "  %s %s\n", what, brisk_text_quote(words, text));
     }
 }
 
@@ -92,24 +92,24 @@ static bool on_stage(void *ctx, const brisk_history_stage *stage)
         history_json_row(s->json, &history_stages, stage);
         return true;
     }
-    char name[BENCH_QUOTED_MAX];
-    char outcome[BENCH_QUOTED_MAX];
-    char took[BENCH_TEXT_MAX];
-    char waited[BENCH_TEXT_MAX];
-    char bytes[BENCH_TEXT_MAX];
+    char name[BRISK_TEXT_QUOTED_MAX];
+    char outcome[BRISK_TEXT_QUOTED_MAX];
+    char took[BRISK_TEXT_SHORT_MAX];
+    char waited[BRISK_TEXT_SHORT_MAX];
+    char bytes[BRISK_TEXT_SHORT_MAX];
     char bar[BAR_COLUMNS + 1];
     if (s->stages++ == 0) {
         (void)fprintf(s->in->out, "\n  %-22s  %10s  %5s  %10s  %10s  %-9s  %s\n", "stage", "took",
                       "share", "waited", "bytes", "how", "when (* critical path)");
     }
-    bench_format_duration(took, (double)stage->duration_ns);
-    bench_format_duration(waited, (double)stage->wait_ns);
-    bench_format_bytes(bytes, stage->bytes);
+    brisk_text_duration(took, (double)stage->duration_ns);
+    brisk_text_duration(waited, (double)stage->wait_ns);
+    brisk_text_bytes(bytes, stage->bytes);
     draw(bar, stage, s->duration_ns);
     double share = s->duration_ns > 0 ? (double)stage->duration_ns / (double)s->duration_ns : 0.0;
     (void)fprintf(s->in->out, "  %-22s  %10s  %3.0f %%  %10s  %10s  %-9s %c|%s|\n",
-                  bench_quote(name, stage->name), took, share * 100, waited, bytes,
-                  bench_quote(outcome, stage->outcome), stage->critical != 0 ? '*' : ' ', bar);
+                  brisk_text_quote(name, stage->name), took, share * 100, waited, bytes,
+                  brisk_text_quote(outcome, stage->outcome), stage->critical != 0 ? '*' : ' ', bar);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "observe/bench/bench.h"
 #include "observe/history/command.h"
 
@@ -17,33 +18,33 @@ static void print_run(FILE *out, const void *row)
 {
     const brisk_history_run *run = row;
     char date[HISTORY_DATE_MAX];
-    char took[BENCH_TEXT_MAX];
-    char workload[BENCH_QUOTED_MAX];
-    char outcome[BENCH_QUOTED_MAX];
-    char from[BENCH_QUOTED_MAX];
-    char command[BENCH_QUOTED_MAX];
+    char took[BRISK_TEXT_SHORT_MAX];
+    char workload[BRISK_TEXT_QUOTED_MAX];
+    char outcome[BRISK_TEXT_QUOTED_MAX];
+    char from[BRISK_TEXT_QUOTED_MAX];
+    char command[BRISK_TEXT_QUOTED_MAX];
     history_format_date(date, run->wall_ns);
-    bench_format_duration(took, (double)run->duration_ns);
+    brisk_text_duration(took, (double)run->duration_ns);
     (void)fprintf(out, "%6llu  %-19s  %10s  %-10s  %-9s  %-8s  %s\n", (unsigned long long)run->id,
-                  date, took, bench_quote(workload, run->workload),
-                  bench_quote(outcome, strncmp(run->outcome, "BRISK_ERR_", 10) == 0
-                                           ? run->outcome + 10
-                                           : run->outcome),
-                  run->answered_by[0] != '\0' ? bench_quote(from, run->answered_by) : "-",
-                  bench_quote(command, run->command));
+                  date, took, brisk_text_quote(workload, run->workload),
+                  brisk_text_quote(outcome, strncmp(run->outcome, "BRISK_ERR_", 10) == 0
+                                                ? run->outcome + 10
+                                                : run->outcome),
+                  run->answered_by[0] != '\0' ? brisk_text_quote(from, run->answered_by) : "-",
+                  brisk_text_quote(command, run->command));
 }
 
 /* In its unit, for people. */
-static void format_value(char buffer[BENCH_TEXT_MAX], const char *unit, double value)
+static void format_value(char buffer[BRISK_TEXT_SHORT_MAX], const char *unit, double value)
 {
     if (!isfinite(value)) {
-        (void)snprintf(buffer, BENCH_TEXT_MAX, "-");
+        (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "-");
     } else if (strcmp(unit, "ns") == 0) {
-        bench_format_duration(buffer, value);
+        brisk_text_duration(buffer, value);
     } else if (strcmp(unit, "bytes") == 0 && value >= 0.0 && value < 1.8e19) {
-        bench_format_bytes(buffer, (uint64_t)value);
+        brisk_text_bytes(buffer, (uint64_t)value);
     } else {
-        (void)snprintf(buffer, BENCH_TEXT_MAX, "%.6g", value);
+        (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.6g", value);
     }
 }
 
@@ -57,22 +58,22 @@ static void print_benchmark(FILE *out, const void *row)
 {
     const brisk_history_benchmark *b = row;
     char date[HISTORY_DATE_MAX];
-    char value[BENCH_TEXT_MAX];
-    char low[BENCH_TEXT_MAX];
-    char high[BENCH_TEXT_MAX];
-    char interval[2 * BENCH_TEXT_MAX + 4];
-    char name[BENCH_QUOTED_MAX];
-    char metric[BENCH_QUOTED_MAX];
-    char label[BENCH_QUOTED_MAX];
+    char value[BRISK_TEXT_SHORT_MAX];
+    char low[BRISK_TEXT_SHORT_MAX];
+    char high[BRISK_TEXT_SHORT_MAX];
+    char interval[2 * BRISK_TEXT_SHORT_MAX + 4];
+    char name[BRISK_TEXT_QUOTED_MAX];
+    char metric[BRISK_TEXT_QUOTED_MAX];
+    char label[BRISK_TEXT_QUOTED_MAX];
     history_format_date(date, b->wall_ns);
     format_value(value, b->unit, b->value);
     format_value(low, b->unit, b->low);
     format_value(high, b->unit, b->high);
     (void)snprintf(interval, sizeof interval, "%s .. %s", low, high);
     (void)fprintf(out, "%6llu  %-19s  %-20s  %-12s  %10s  %-23s  %7llu  %s\n",
-                  (unsigned long long)b->id, date, bench_quote(name, b->name),
-                  bench_quote(metric, b->metric), value, isfinite(b->low) ? interval : "-",
-                  (unsigned long long)b->samples, bench_quote(label, b->label));
+                  (unsigned long long)b->id, date, brisk_text_quote(name, b->name),
+                  brisk_text_quote(metric, b->metric), value, isfinite(b->low) ? interval : "-",
+                  (unsigned long long)b->samples, brisk_text_quote(label, b->label));
 }
 
 static void head_alerts(FILE *out)
@@ -85,15 +86,15 @@ static void print_alert(FILE *out, const void *row)
 {
     const brisk_history_alert *alert = row;
     char date[HISTORY_DATE_MAX];
-    char severity[BENCH_QUOTED_MAX];
-    char state[BENCH_QUOTED_MAX];
-    char budget[BENCH_QUOTED_MAX];
-    char text[BENCH_QUOTED_MAX];
+    char severity[BRISK_TEXT_QUOTED_MAX];
+    char state[BRISK_TEXT_QUOTED_MAX];
+    char budget[BRISK_TEXT_QUOTED_MAX];
+    char text[BRISK_TEXT_QUOTED_MAX];
     history_format_date(date, alert->wall_ns);
     (void)fprintf(out, "%6llu  %-19s  %-8s  %-8s  %-20s  %12.6g  %12.6g  %s\n",
-                  (unsigned long long)alert->id, date, bench_quote(severity, alert->severity),
-                  bench_quote(state, alert->state), bench_quote(budget, alert->budget),
-                  alert->value, alert->limit, bench_quote(text, alert->text));
+                  (unsigned long long)alert->id, date, brisk_text_quote(severity, alert->severity),
+                  brisk_text_quote(state, alert->state), brisk_text_quote(budget, alert->budget),
+                  alert->value, alert->limit, brisk_text_quote(text, alert->text));
 }
 
 static void head_opportunities(FILE *out)
@@ -105,11 +106,11 @@ static void head_opportunities(FILE *out)
 static void print_opportunity(FILE *out, const void *row)
 {
     const brisk_history_opportunity *o = row;
-    char gain[BENCH_TEXT_MAX] = "not known";
-    char priority[BENCH_QUOTED_MAX];
-    char state[BENCH_QUOTED_MAX];
-    char key[BENCH_QUOTED_MAX];
-    char words[BENCH_QUOTED_MAX];
+    char gain[BRISK_TEXT_SHORT_MAX] = "not known";
+    char priority[BRISK_TEXT_QUOTED_MAX];
+    char state[BRISK_TEXT_QUOTED_MAX];
+    char key[BRISK_TEXT_QUOTED_MAX];
+    char words[BRISK_TEXT_QUOTED_MAX];
     if (isfinite(o->gain) && isfinite(o->gain_low) && isfinite(o->gain_high)) {
         (void)snprintf(gain, sizeof gain, "%.0f %% (%.0f .. %.0f)", o->gain * 100,
                        o->gain_low * 100, o->gain_high * 100);
@@ -117,16 +118,16 @@ static void print_opportunity(FILE *out, const void *row)
         (void)snprintf(gain, sizeof gain, "%.0f %%", o->gain * 100);
     }
     (void)fprintf(out, "%6llu  %-8s  %-22s  %8.0f %%  %-9s  %s\n", (unsigned long long)o->id,
-                  bench_quote(priority, o->priority), gain, o->confidence * 100,
-                  bench_quote(state, o->state), bench_quote(key, o->key));
+                  brisk_text_quote(priority, o->priority), gain, o->confidence * 100,
+                  brisk_text_quote(state, o->state), brisk_text_quote(key, o->key));
     for (const char *at = o->description; *at != '\0';) { /* the quoting cuts long texts */
-        char part[BENCH_QUOTED_MAX / 2];
+        char part[BRISK_TEXT_QUOTED_MAX / 2];
         size_t size = strnlen(at, sizeof part - 1);
         while (size == sizeof part - 1 && size > 40 && at[size] != ' ' && at[size] != '\0') {
             size--;
         }
         (void)snprintf(part, sizeof part, "%.*s", (int)size, at);
-        (void)fprintf(out, "        %s\n", bench_quote(words, part));
+        (void)fprintf(out, "        %s\n", brisk_text_quote(words, part));
         at += size + (at[size] == ' ' ? 1 : 0);
     }
 }

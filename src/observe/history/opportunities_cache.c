@@ -17,6 +17,7 @@
 #include <brisk/trace_file.h>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "observe/bench/bench.h"
 #include "observe/history/command.h"
 
@@ -110,11 +111,11 @@ static void write_evidence(brisk_str *text, const sizing *s, const char *path)
 
 static brisk_err put(brisk_history *history, const sizing *s, const char *path, brisk_errinfo *info)
 {
-    char size[BENCH_TEXT_MAX];
+    char size[BRISK_TEXT_SHORT_MAX];
     char words[512];
     brisk_str evidence;
     double gain = s->hits_then - s->hits_now;
-    bench_format_bytes(size, s->wanted * (s->mean_bytes > 0 ? s->mean_bytes : 1));
+    brisk_text_bytes(size, s->wanted * (s->mean_bytes > 0 ? s->mean_bytes : 1));
     (void)snprintf(words, sizeof words,
                    "The memory tier answers %.1f %% of the recorded requests with room for %" PRIu64
                    " entries; %" PRIu64 " (%s%s) would answer %.1f %%: cache.memory.%s.",

@@ -9,6 +9,7 @@
 
 #include <brisk/json.h>
 
+#include "base/text.h"
 #include "observe/bench/bench.h"
 #include "observe/load/load.h"
 
@@ -20,14 +21,14 @@ static bool enough(const load_figures *f, size_t quantile)
     return (double)f->counts.answered * (1 - load_quantiles[quantile]) >= 9.999;
 }
 
-static const char *rate_text(char buffer[BENCH_TEXT_MAX], double rate)
+static const char *rate_text(char buffer[BRISK_TEXT_SHORT_MAX], double rate)
 {
     if (rate >= 1e6) {
-        (void)snprintf(buffer, BENCH_TEXT_MAX, "%.2f M", rate / 1e6);
+        (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.2f M", rate / 1e6);
     } else if (rate >= 1e4) {
-        (void)snprintf(buffer, BENCH_TEXT_MAX, "%.1f k", rate / 1e3);
+        (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.1f k", rate / 1e3);
     } else {
-        (void)snprintf(buffer, BENCH_TEXT_MAX, "%.*f", rate < 100 ? 1 : 0, rate);
+        (void)snprintf(buffer, BRISK_TEXT_SHORT_MAX, "%.*f", rate < 100 ? 1 : 0, rate);
     }
     return buffer;
 }
@@ -52,8 +53,9 @@ static void print_errors(FILE *out, const load_figures *f)
         }
     }
     if (f->counts.first_error[0] != '\0') {
-        char quoted[BENCH_QUOTED_MAX];
-        (void)fprintf(out, "    the first one: %s\n", bench_quote(quoted, f->counts.first_error));
+        char quoted[BRISK_TEXT_QUOTED_MAX];
+        (void)fprintf(out, "    the first one: %s\n",
+                      brisk_text_quote(quoted, f->counts.first_error));
     }
     if (e->timeouts + e->unsent > 0) {
         (void)fprintf(out,
@@ -63,10 +65,10 @@ static void print_errors(FILE *out, const load_figures *f)
 
 static void print_generator(FILE *out, const load_figures *f)
 {
-    char late[BENCH_TEXT_MAX];
-    char most[BENCH_TEXT_MAX];
-    bench_format_duration(late, (double)f->late_p99_ns);
-    bench_format_duration(most, (double)f->late_max_ns);
+    char late[BRISK_TEXT_SHORT_MAX];
+    char most[BRISK_TEXT_SHORT_MAX];
+    brisk_text_duration(late, (double)f->late_p99_ns);
+    brisk_text_duration(most, (double)f->late_max_ns);
     (void)fprintf(out,
                   "  generator     sent late (by more than 1 ms): %.2f %%; p99 %s, most %s; "
                   "%.0f %% of a processor, %.0f %% waiting for one\n",
@@ -84,24 +86,24 @@ static void print_generator(FILE *out, const load_figures *f)
 static void print_step(FILE *out, const load_report *report, const load_figures *f)
 {
     const load_counts *c = &f->counts;
-    char text[BENCH_TEXT_MAX];
+    char text[BRISK_TEXT_SHORT_MAX];
     (void)fprintf(out, "  answered      %" PRIu64 " of %" PRIu64 ", %.0f a second", c->answered,
                   c->sent + c->errors.unsent, f->throughput);
     if (report->plan->target->resp && c->nulls > 0) {
         (void)fprintf(out, "; %.1f %% of them null (no such key)",
                       c->answered > 0 ? 100 * (double)c->nulls / (double)c->answered : 0.0);
     }
-    bench_format_bytes(text, c->received_bytes);
+    brisk_text_bytes(text, c->received_bytes);
     (void)fprintf(out, "; %s received\n  latency       ", text);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (enough(f, i)) {
-            bench_format_duration(text, (double)f->quantile_ns[i]);
+            brisk_text_duration(text, (double)f->quantile_ns[i]);
             (void)fprintf(out, "%s %s, ", names[i], text);
         }
     }
-    bench_format_duration(text, (double)f->max_ns);
+    brisk_text_duration(text, (double)f->max_ns);
     (void)fprintf(out, "most %s, ", text);
-    bench_format_duration(text, f->mean_ns);
+    brisk_text_duration(text, f->mean_ns);
     (void)fprintf(out, "mean %s\n", text);
     (void)fprintf(
         out, "                %s\n",
@@ -118,10 +120,10 @@ static void print_ramp(FILE *out, const load_report *report)
                   "errors", "late");
     for (uint32_t i = 0; i < report->step_count; i++) {
         const load_figures *f = &report->steps[i];
-        char p50[BENCH_TEXT_MAX];
-        char p99[BENCH_TEXT_MAX];
-        bench_format_duration(p50, (double)f->quantile_ns[LOAD_P50]);
-        bench_format_duration(p99, (double)f->quantile_ns[LOAD_P99]);
+        char p50[BRISK_TEXT_SHORT_MAX];
+        char p99[BRISK_TEXT_SHORT_MAX];
+        brisk_text_duration(p50, (double)f->quantile_ns[LOAD_P50]);
+        brisk_text_duration(p99, (double)f->quantile_ns[LOAD_P99]);
         (void)fprintf(out, "  %10.0f %10.0f %10s %10s %9" PRIu64 " %8.2f%%%s%s%s\n", f->step.rate,
                       f->throughput, p50, p99, load_errors_sum(&f->counts.errors),
                       100 * f->late_share, f->bad ? "  " : "", f->bad ? f->why_bad : "",
@@ -129,8 +131,8 @@ static void print_ramp(FILE *out, const load_report *report)
                       : f->generator_limit ? " (generator at its limit)"
                                            : "");
     }
-    char low[BENCH_TEXT_MAX];
-    char high[BENCH_TEXT_MAX];
+    char low[BRISK_TEXT_SHORT_MAX];
+    char high[BRISK_TEXT_SHORT_MAX];
     if (report->beyond < 0) {
         (void)fprintf(out, "No knee up to %s/s: the server kept up.\n",
                       rate_text(low, report->step_count > 0
@@ -157,15 +159,15 @@ static void print_ramp(FILE *out, const load_report *report)
 void load_print_text(FILE *out, const load_report *report)
 {
     const load_plan *plan = report->plan;
-    char rate[BENCH_TEXT_MAX];
-    char length[BENCH_TEXT_MAX];
-    char quoted[BENCH_QUOTED_MAX];
-    (void)fprintf(out, "%s", bench_quote(quoted, report->address));
+    char rate[BRISK_TEXT_SHORT_MAX];
+    char length[BRISK_TEXT_SHORT_MAX];
+    char quoted[BRISK_TEXT_QUOTED_MAX];
+    (void)fprintf(out, "%s", brisk_text_quote(quoted, report->address));
     for (uint32_t i = 0; plan->target->resp && i < plan->requests->count && i < 4; i++) {
         (void)fprintf(out, "%s%s", i == 0 ? ": " : " | ",
-                      bench_quote(quoted, plan->requests->templates[i].text));
+                      brisk_text_quote(quoted, plan->requests->templates[i].text));
     }
-    bench_format_duration(length, (double)report->steps[0].step.duration_ns);
+    brisk_text_duration(length, (double)report->steps[0].step.duration_ns);
     if (plan->users) {
         (void)fprintf(out, ", %u users", plan->connections);
     } else {
