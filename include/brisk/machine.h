@@ -100,7 +100,8 @@ typedef struct brisk_machine {
     uint32_t runnable;
     uint32_t tasks;
     brisk_machine_memory memory;
-    brisk_machine_disk disk; /**< Sum of all whole disks; name "". */
+    brisk_machine_disk
+        disk; /**< Sum of all whole disks, without those that lie on others; name "". */
     brisk_machine_disk disks[BRISK_MACHINE_DISKS_MAX];
     uint32_t disk_count;
     brisk_machine_interface net; /**< Sum of all interfaces but the loopback; name "". */

@@ -96,10 +96,12 @@ static void test_disks(void **state)
                                   " 259       0 nvme0n1 1 0 2 0 3 0 4 0 0 5 0\n"
                                   " 259       1 nvme0n1p1 1 0 2 0 3 0 4 0 0 5 0\n"
                                   " 254       0 sdab 1 0 2 0 3 0 4 0 0 5 0\n"
+                                  " 253       0 dm-0 10 0 20 5 30 0 40 6 0 7 8\n" /* on sda */
                                   "   8      16 short 1 2 3\n"
                                   "nonsense\n",
                                   &m));
-    CHECK_U64(m.disk_count, ==, 3);
+    CHECK_U64(m.disk_count, ==, 4);
+    CHECK(strcmp(m.disks[3].name, "dm-0") == 0); /* listed, and not counted twice */
     CHECK(strcmp(m.disks[0].name, "sda") == 0 && strcmp(m.disks[1].name, "nvme0n1") == 0);
     CHECK_U64(m.disks[0].read_bytes, ==, 20 * 512);
     CHECK_U64(m.disks[0].busy_ns, ==, 7000000);

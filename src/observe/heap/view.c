@@ -368,10 +368,15 @@ void heap_view_deinit(heap_view *view)
 
 /* --- growth ---------------------------------------------------------------------------------- */
 
+/* Stacks and live blocks of each place hang on chains: places times points times stacks would be 34 billion. */
 typedef struct judge {
     double *times;
     double *live; /* of one place after the other */
     heap_survivor *survivors;
+    uint32_t *first_stack; /* by place */
+    uint32_t *next_stack;  /* by stack */
+    uint32_t *first_live;  /* by place */
+    uint32_t *next_live;   /* by live block */
     const heap_view *view;
     const heap_profile *profile;
     const heap_series *series;
@@ -380,8 +385,8 @@ typedef struct judge {
 static double live_of(const judge *j, const heap_point *point, uint32_t place)
 {
     double sum = 0;
-    for (uint32_t s = 0; s < point->stack_count && s < j->view->stack_count; s++) {
-        if (j->view->place_of[s] == place && point->stacks[s] <= INT64_MAX / 2) {
+    for (uint32_t s = j->first_stack[place]; s != PROF_NO_ID; s = j->next_stack[s]) {
+        if (s < point->stack_count && point->stacks[s] <= INT64_MAX / 2) {
             sum += (double)point->stacks[s];
         }
     }
@@ -400,23 +405,46 @@ static heap_verdict judge_place(judge *j, uint32_t place)
     /* Births are told since the process began, points since it was watched. */
     double end = j->times[points - 1];
     double age_end = (double)(j->profile->head.now_ns - j->profile->head.start_ns) / 1e9;
-    for (uint32_t i = 0; i < j->profile->live_count; i++) {
+    for (uint32_t i = j->first_live[place]; i != PROF_NO_ID; i = j->next_live[i]) {
         const heap_live *l = &j->profile->live[i];
-        if (j->view->place_of[l->stack] == place) {
-            j->survivors[growth.survivor_count++] =
-                (heap_survivor){end - (age_end - (double)l->born_ms / 1e3), (double)l->weight};
-            weights += (double)l->weight;
-        }
+        j->survivors[growth.survivor_count++] =
+            (heap_survivor){end - (age_end - (double)l->born_ms / 1e3), (double)l->weight};
+        weights += (double)l->weight;
     }
     growth.sample_bytes = growth.survivor_count > 0 ? weights / growth.survivor_count : 1;
     return heap_leak_judge(&growth);
+}
+
+/* From the last to the first, so that a chain runs from the first to the last. */
+static void make_chains(judge *j)
+{
+    for (uint32_t i = 0; i < j->view->places.count; i++) {
+        j->first_stack[i] = PROF_NO_ID;
+        j->first_live[i] = PROF_NO_ID;
+    }
+    for (uint32_t s = j->view->stack_count; s > 0; s--) {
+        uint32_t place = j->view->place_of[s - 1];
+        if (place != PROF_NO_ID) {
+            j->next_stack[s - 1] = j->first_stack[place];
+            j->first_stack[place] = s - 1;
+        }
+    }
+    for (uint32_t i = j->profile->live_count; i > 0; i--) {
+        uint32_t place = j->view->place_of[j->profile->live[i - 1].stack];
+        if (place != PROF_NO_ID) {
+            j->next_live[i - 1] = j->first_live[place];
+            j->first_live[place] = i - 1;
+        }
+    }
 }
 
 brisk_err heap_view_judge(heap_view *view, const heap_profile *profile, const heap_series *series)
 {
     const brisk_alloc *alloc = view->alloc;
     size_t points = series->points.count;
-    size_t bytes = 2 * points * sizeof(double) + (profile->live_count + 1) * sizeof(heap_survivor);
+    size_t places = view->places.count;
+    size_t bytes = 2 * points * sizeof(double) + (profile->live_count + 1) * sizeof(heap_survivor) +
+                   (2 * places + view->stack_count + profile->live_count) * sizeof(uint32_t);
     if (points == 0) {
         return BRISK_OK;
     }
@@ -430,10 +458,15 @@ brisk_err heap_view_judge(heap_view *view, const heap_profile *profile, const he
                .series = series};
     j.times = (double *)(void *)(j.survivors + profile->live_count + 1);
     j.live = j.times + points;
+    j.first_stack = (uint32_t *)(void *)(j.live + points);
+    j.first_live = j.first_stack + places;
+    j.next_stack = j.first_live + places;
+    j.next_live = j.next_stack + view->stack_count;
+    make_chains(&j);
     for (size_t i = 0; i < points; i++) {
         j.times[i] = (double)series->points.items[i].time_ns / 1e9;
     }
-    for (uint32_t i = 0; i < view->places.count; i++) {
+    for (uint32_t i = 0; i < places; i++) {
         view->places.items[i].leak = judge_place(&j, i);
         view->places.items[i].first_live = (uint64_t)live_of(&j, &series->points.items[0], i);
     }

@@ -199,13 +199,28 @@ static bool is_disguise(const char *name, size_t size)
            (size > 3 && memcmp(name, "ram", 3) == 0) || (size > 4 && memcmp(name, "zram", 4) == 0);
 }
 
+/* Devices that lie on other disks (LVM, encryption, RAID): what they move, those move, and it counts once. */
+static bool is_stacked(const char *name)
+{
+    static const char *const kinds[] = {"dm-", "md", "bcache", "drbd"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t size = strlen(kinds[i]);
+        if (strncmp(name, kinds[i], size) == 0 && name[size] >= '0' && name[size] <= '9') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_disk(brisk_machine *ret, const brisk_machine_disk *disk)
 {
-    add(&ret->disk.reads, disk->reads);
-    add(&ret->disk.writes, disk->writes);
-    add(&ret->disk.read_bytes, disk->read_bytes);
-    add(&ret->disk.write_bytes, disk->write_bytes);
-    add(&ret->disk.busy_ns, disk->busy_ns);
+    if (!is_stacked(disk->name)) {
+        add(&ret->disk.reads, disk->reads);
+        add(&ret->disk.writes, disk->writes);
+        add(&ret->disk.read_bytes, disk->read_bytes);
+        add(&ret->disk.write_bytes, disk->write_bytes);
+        add(&ret->disk.busy_ns, disk->busy_ns);
+    }
     if (ret->disk_count < BRISK_MACHINE_DISKS_MAX) {
         ret->disks[ret->disk_count++] = *disk;
     }
