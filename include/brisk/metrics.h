@@ -225,8 +225,9 @@ BRISK_API uint64_t brisk_metric_quantile(const brisk_metric_value *value,
                                          const brisk_metric_value *earlier, double q);
 
 /**
- * Apdex of a histogram of times: (values <= target + half of those <= 4 * target) / all, less `failed` of
- * them, which please nobody; since `earlier`, as above.  NaN when nothing was recorded.
+ * Apdex of a histogram of times: (values <= target + half of those <= 4 * target) / all, less `failed`: those of the
+ * former that failed, which please nobody (slower failures do not anyway); since `earlier`, as above.  NaN when nothing
+ * was recorded.
  * Source: Apdex Alliance, Application Performance Index, technical specification 1.1.
  */
 BRISK_API double brisk_metric_apdex(const brisk_metric_value *value,

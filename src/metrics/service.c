@@ -3,7 +3,8 @@
  *
  * Everything but the Apdex is counters, a histogram and ratios.  The Apdex is set by a collector: it counts
  * the requests within target and four times target from the histogram, keeps these counts once a second, and
- * takes the difference to the oldest that is kept: a minute, or as long as is known.
+ * takes the difference to the oldest that is kept: a minute, or as long as is known.  A failure pleases nobody: those
+ * within these bounds are counted apart and taken off there; one that took longer is in neither count already.
  *
  * `ring` and what belongs to it is touched by the collector only, which the registry runs one at a time.
  */
@@ -30,7 +31,6 @@ typedef struct pleased {
     uint64_t count;
     uint64_t satisfied;
     uint64_t tolerating;
-    uint64_t failed;
 } pleased;
 
 struct brisk_service {
@@ -42,6 +42,8 @@ struct brisk_service {
     brisk_counter *timeouts;
     brisk_counter *flows[FLOWS];
     brisk_gauge *apdex;
+    uint64_t failed_satisfied; /* in time, and yet failed; relaxed atomics */
+    uint64_t failed_tolerating;
     pleased ring[KEPT];
     uint32_t kept;
     uint32_t next;
@@ -54,12 +56,28 @@ typedef struct apdex_walk {
     pleased *sums;
 } apdex_walk;
 
+static bool is_satisfied(uint64_t target_ns, uint32_t index)
+{
+    return metrics_hist_low(BRISK_HISTOGRAM_BITS, index) <= target_ns;
+}
+
+static bool is_tolerating(uint64_t target_ns, uint32_t index)
+{
+    uint64_t low = metrics_hist_low(BRISK_HISTOGRAM_BITS, index);
+    return low > target_ns && low / 4 <= target_ns;
+}
+
 static void add_bucket(void *ctx, uint32_t index, uint64_t count)
 {
     apdex_walk *walk = ctx;
-    uint64_t low = metrics_hist_low(BRISK_HISTOGRAM_BITS, index);
-    walk->sums->satisfied += low <= walk->target_ns ? count : 0;
-    walk->sums->tolerating += low > walk->target_ns && low / 4 <= walk->target_ns ? count : 0;
+    walk->sums->satisfied += is_satisfied(walk->target_ns, index) ? count : 0;
+    walk->sums->tolerating += is_tolerating(walk->target_ns, index) ? count : 0;
+}
+
+static uint64_t less(uint64_t all, const uint64_t *failed)
+{
+    uint64_t gone = __atomic_load_n(failed, __ATOMIC_RELAXED);
+    return all > gone ? all - gone : 0;
 }
 
 static pleased count_pleased(const brisk_service *service)
@@ -69,7 +87,8 @@ static pleased count_pleased(const brisk_service *service)
     brisk_histogram_sums sums;
     (void)metrics_histogram_walk(service->time, add_bucket, &walk, &sums);
     now.count = sums.count;
-    now.failed = brisk_counter_read(service->failures) + brisk_counter_read(service->timeouts);
+    now.satisfied = less(now.satisfied, &service->failed_satisfied);
+    now.tolerating = less(now.tolerating, &service->failed_tolerating);
     return now;
 }
 
@@ -81,9 +100,8 @@ static void set_apdex(void *ctx, brisk_metrics *metrics)
     const pleased *oldest = &service->ring[(service->next + KEPT - service->kept) % KEPT];
     const pleased *last = &service->ring[(service->next + KEPT - 1) % KEPT];
     double count = (double)(now.count - oldest->count);
-    double score = (double)(now.satisfied - oldest->satisfied) +
-                   (double)(now.tolerating - oldest->tolerating) / 2 -
-                   (double)(now.failed - oldest->failed);
+    double score = (double)now.satisfied - (double)oldest->satisfied +
+                   ((double)now.tolerating - (double)oldest->tolerating) / 2;
     brisk_gauge_set(service->apdex, count > 0 ? fmax(score, 0) / count : (double)NAN);
     if (now.at_ns - last->at_ns >= second_ns) {
         service->ring[service->next] = now;
@@ -235,6 +253,12 @@ void brisk_service_done(brisk_service *service, brisk_outcome outcome, uint64_t 
 {
     brisk_histogram_record(service->time, time_ns);
     if (outcome != BRISK_OUTCOME_OK) {
+        uint32_t index = brisk_hist_index(BRISK_HISTOGRAM_BITS, time_ns);
+        if (is_satisfied(service->target_ns, index)) {
+            (void)__atomic_fetch_add(&service->failed_satisfied, 1, __ATOMIC_RELAXED);
+        } else if (is_tolerating(service->target_ns, index)) {
+            (void)__atomic_fetch_add(&service->failed_tolerating, 1, __ATOMIC_RELAXED);
+        }
         brisk_counter_add(outcome == BRISK_OUTCOME_TIMEOUT ? service->timeouts : service->failures,
                           1);
     }

@@ -339,7 +339,7 @@ double brisk_metric_apdex(const brisk_metric_value *value, const brisk_metric_va
     if (count == 0) {
         return (double)NAN;
     }
-    /* A failure pleases nobody however quick it was; which buckets failures are in is not known. */
+    /* A failure pleases nobody however quick it was. */
     double pleased = (double)satisfied + (double)tolerating / 2 - (double)failed;
     return pleased > 0 ? pleased / (double)count : 0.0;
 }
