@@ -31,11 +31,11 @@ static const brisk_option options[OPTION_COUNT] = {
                       .type = BRISK_OPTION_TEXT,
                       .metavar = "TIME",
                       .summary = "not younger than this, likewise"},
-    [OPTION_FILE] = {.name = "file",
+    [OPTION_FILE] = {.name = HISTORY_FILE_NAME,
                      .letter = 'f',
                      .type = BRISK_OPTION_FILE,
                      .metavar = "FILE",
-                     .summary = "another database than $XDG_DATA_HOME/brisk/history.sqlite3"},
+                     .summary = HISTORY_FILE_SUMMARY},
 };
 
 typedef struct exporting {
@@ -89,11 +89,14 @@ static brisk_err write_tables(exporting *e, brisk_history *history, brisk_errinf
     return err;
 }
 
-static brisk_err write_all(exporting *e, brisk_history *history, bool csv, brisk_errinfo *info)
+static brisk_err write_csv(void *ctx, brisk_history *history, brisk_errinfo *info)
 {
-    if (csv) {
-        return write_tables(e, history, info);
-    }
+    return write_tables(ctx, history, info);
+}
+
+static brisk_err write_json(void *ctx, brisk_history *history, brisk_errinfo *info)
+{
+    exporting *e = ctx;
     brisk_json json;
     e->json = &json;
     brisk_json_init(&json, brisk_out_file(e->in->out), 1);
@@ -141,15 +144,7 @@ static brisk_exit run(const brisk_invocation *in)
         (void)fprintf(in->err, "brisk: history: %s\n", wrong);
         return BRISK_EXIT_USAGE;
     }
-    brisk_history *history;
-    const brisk_option_value *file = &in->values[OPTION_FILE];
-    if (history_command_open(in, file->set ? file->text : NULL, &history) != BRISK_OK) {
-        return BRISK_EXIT_FAILED;
-    }
-    brisk_errinfo info = {0};
-    brisk_err err = write_all(&e, history, csv, &info);
-    brisk_history_close(history);
-    return err == BRISK_OK ? BRISK_EXIT_OK : history_failed(in, err, &info);
+    return history_command_run(in, OPTION_FILE, csv ? write_csv : write_json, &e);
 }
 
 const brisk_command history_export_command = {

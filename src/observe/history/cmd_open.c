@@ -55,6 +55,20 @@ brisk_err history_command_open(const brisk_invocation *in, const char *path, bri
     return err;
 }
 
+brisk_exit history_command_run(const brisk_invocation *in, int file_option, history_work work,
+                               void *ctx)
+{
+    brisk_history *history;
+    const brisk_option_value *file = &in->values[file_option];
+    if (history_command_open(in, file->set ? file->text : NULL, &history) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_errinfo info = {0};
+    brisk_err err = work(ctx, history, &info);
+    brisk_history_close(history);
+    return err == BRISK_OK ? BRISK_EXIT_OK : history_failed(in, err, &info);
+}
+
 void history_format_date(char buffer[HISTORY_DATE_MAX], uint64_t wall_ns)
 {
     time_t seconds = (time_t)(wall_ns / 1000000000);

@@ -23,11 +23,11 @@ static const brisk_option options[OPTION_COUNT] = {
     [OPTION_COMPACT] = {.name = "compact",
                         .summary = "give the room back to the file system, even when nothing is "
                                    "removed"},
-    [OPTION_FILE] = {.name = "file",
+    [OPTION_FILE] = {.name = HISTORY_FILE_NAME,
                      .letter = 'f',
                      .type = BRISK_OPTION_FILE,
                      .metavar = "FILE",
-                     .summary = "another database than $XDG_DATA_HOME/brisk/history.sqlite3"},
+                     .summary = HISTORY_FILE_SUMMARY},
     [OPTION_JSON] = {.name = "json", .letter = 'j', .summary = "as JSON"},
 };
 
@@ -66,6 +66,27 @@ static void report(const brisk_invocation *in, uint64_t removed, uint64_t before
                       : "");
 }
 
+typedef struct pruning {
+    const brisk_invocation *in;
+    brisk_history_retention retention;
+} pruning;
+
+static brisk_err prune(void *ctx, brisk_history *history, brisk_errinfo *info)
+{
+    const pruning *p = ctx;
+    uint64_t removed = 0;
+    if (history == NULL) {
+        report(p->in, 0, 0, 0);
+        return BRISK_OK;
+    }
+    uint64_t before = size_of(brisk_history_path(history));
+    brisk_err err = brisk_history_prune(history, &p->retention, &removed, info);
+    if (err == BRISK_OK) {
+        report(p->in, removed, before, size_of(brisk_history_path(history)));
+    }
+    return err;
+}
+
 static brisk_exit run(const brisk_invocation *in)
 {
     const brisk_option_value *v = in->values;
@@ -77,31 +98,15 @@ static brisk_exit run(const brisk_invocation *in)
                     in->err);
         return BRISK_EXIT_USAGE;
     }
-    brisk_history_retention retention = {
+    pruning p = {.in = in};
+    p.retention = (brisk_history_retention){
         .before_ns = v[OPTION_OLDER_THAN].set && v[OPTION_OLDER_THAN].number < now_ns
                          ? now_ns - v[OPTION_OLDER_THAN].number
                          : 0,
         .rows_max = v[OPTION_KEEP].set ? v[OPTION_KEEP].number : 0,
         .compact = v[OPTION_COMPACT].set,
     };
-    brisk_history *history;
-    if (history_command_open(in, v[OPTION_FILE].set ? v[OPTION_FILE].text : NULL, &history) !=
-        BRISK_OK) {
-        return BRISK_EXIT_FAILED;
-    }
-    if (history == NULL) {
-        report(in, 0, 0, 0);
-        return BRISK_EXIT_OK;
-    }
-    brisk_errinfo info = {0};
-    uint64_t removed = 0;
-    uint64_t before = size_of(brisk_history_path(history));
-    brisk_err err = brisk_history_prune(history, &retention, &removed, &info);
-    if (err == BRISK_OK) {
-        report(in, removed, before, size_of(brisk_history_path(history)));
-    }
-    brisk_history_close(history);
-    return err == BRISK_OK ? BRISK_EXIT_OK : history_failed(in, err, &info);
+    return history_command_run(in, OPTION_FILE, prune, &p);
 }
 
 const brisk_command history_prune_command = {

@@ -18,11 +18,11 @@ static const brisk_option options[OPTION_COUNT] = {
                      .type = BRISK_OPTION_TEXT,
                      .metavar = "KIND",
                      .summary = "runs (default), benchmarks, alerts or opportunities"},
-    [OPTION_FILE] = {.name = "file",
+    [OPTION_FILE] = {.name = HISTORY_FILE_NAME,
                      .letter = 'f',
                      .type = BRISK_OPTION_FILE,
                      .metavar = "FILE",
-                     .summary = "another database than $XDG_DATA_HOME/brisk/history.sqlite3"},
+                     .summary = HISTORY_FILE_SUMMARY},
     [OPTION_JSON] = {.name = "json", .letter = 'j', .summary = "as JSON"},
 };
 
@@ -30,6 +30,7 @@ typedef struct showing {
     const brisk_invocation *in;
     const history_kind *kind;
     brisk_json *json; /* NULL: for people */
+    uint64_t id;
     uint64_t duration_ns;
     uint32_t rows;
     uint32_t stages;
@@ -144,8 +145,10 @@ static bool count_row(void *ctx, const void *row)
     return true;
 }
 
-static brisk_err show(showing *s, brisk_history *history, uint64_t id, brisk_errinfo *info)
+static brisk_err show(void *ctx, brisk_history *history, brisk_errinfo *info)
 {
+    showing *s = ctx;
+    uint64_t id = s->id;
     uint32_t found = 0;
     brisk_err err = history == NULL ? BRISK_OK
                                     : history_list_table(history, s->kind->table,
@@ -182,15 +185,8 @@ static brisk_exit run(const brisk_invocation *in)
                       s.kind == NULL ? word : in->argv[0]);
         return BRISK_EXIT_USAGE;
     }
-    brisk_history *history;
-    const brisk_option_value *file = &in->values[OPTION_FILE];
-    if (history_command_open(in, file->set ? file->text : NULL, &history) != BRISK_OK) {
-        return BRISK_EXIT_FAILED;
-    }
-    brisk_errinfo info = {0};
-    brisk_err err = show(&s, history, id, &info);
-    brisk_history_close(history);
-    return err == BRISK_OK ? BRISK_EXIT_OK : history_failed(in, err, &info);
+    s.id = id;
+    return history_command_run(in, OPTION_FILE, show, &s);
 }
 
 const brisk_command history_show_command = {

@@ -11,11 +11,11 @@
 enum { OPTION_FILE, OPTION_COUNT };
 
 static const brisk_option options[OPTION_COUNT] = {
-    [OPTION_FILE] = {.name = "file",
+    [OPTION_FILE] = {.name = HISTORY_FILE_NAME,
                      .letter = 'f',
                      .type = BRISK_OPTION_FILE,
                      .metavar = "FILE",
-                     .summary = "another database than $XDG_DATA_HOME/brisk/history.sqlite3"},
+                     .summary = HISTORY_FILE_SUMMARY},
 };
 
 typedef struct found {
@@ -52,49 +52,54 @@ static brisk_err find(brisk_history *history, const char *word, found *ret, bris
     return err;
 }
 
-static brisk_exit set_state(const brisk_invocation *in, const char *state)
+typedef struct setting {
+    const brisk_invocation *in;
+    const char *state;
+} setting;
+
+static brisk_err set_state(void *ctx, brisk_history *history, brisk_errinfo *info)
 {
-    brisk_history *history;
-    const brisk_option_value *file = &in->values[OPTION_FILE];
-    if (history_command_open(in, file->set ? file->text : NULL, &history) != BRISK_OK) {
-        return BRISK_EXIT_FAILED;
-    }
-    brisk_errinfo info = {0};
+    const setting *s = ctx;
+    const brisk_invocation *in = s->in;
     found f = {0};
-    brisk_err err = history != NULL ? find(history, in->argv[0], &f, &info) : BRISK_OK;
+    brisk_err err = history != NULL ? find(history, in->argv[0], &f, info) : BRISK_OK;
     if (err == BRISK_OK && f.count == 0) {
         char words[256];
         (void)snprintf(words, sizeof words, "%s", in->argv[0]);
         brisk_text_make_plain(words, strlen(words));
-        err = brisk_errinfo_set(&info, BRISK_ERR_NOT_FOUND,
+        err = brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND,
                                 "history: no opportunity '%s'; `brisk history opportunities` lists "
                                 "them",
                                 words);
     }
     if (err == BRISK_OK) {
-        err = brisk_history_set_opportunity(history, f.key, f.machine, state, &info);
+        err = brisk_history_set_opportunity(history, f.key, f.machine, s->state, info);
     }
     if (err == BRISK_OK && !in->quiet) {
         brisk_text_make_plain(f.key, strlen(f.key));
-        (void)fprintf(in->out, "%s: %s\n", f.key, state);
+        (void)fprintf(in->out, "%s: %s\n", f.key, s->state);
     }
-    brisk_history_close(history);
-    return err == BRISK_OK ? BRISK_EXIT_OK : history_failed(in, err, &info);
+    return err;
+}
+
+static brisk_exit run_state(const brisk_invocation *in, const char *state)
+{
+    return history_command_run(in, OPTION_FILE, set_state, &(setting){in, state});
 }
 
 static brisk_exit run_dismiss(const brisk_invocation *in)
 {
-    return set_state(in, "dismissed");
+    return run_state(in, "dismissed");
 }
 
 static brisk_exit run_apply(const brisk_invocation *in)
 {
-    return set_state(in, "applied");
+    return run_state(in, "applied");
 }
 
 static brisk_exit run_reopen(const brisk_invocation *in)
 {
-    return set_state(in, "open");
+    return run_state(in, "open");
 }
 
 #define COMMAND(variable, word, words, runner)                                                     \

@@ -37,6 +37,17 @@ BRISK_NODISCARD brisk_err history_list_table(brisk_history *history, const histo
                                              const brisk_history_filter *filter,
                                              history_on_row on_row, void *ctx, brisk_errinfo *info);
 
+/* --file, which every command has. */
+#define HISTORY_FILE_NAME    "file"
+#define HISTORY_FILE_SUMMARY "another database than $XDG_DATA_HOME/brisk/history.sqlite3"
+
+/*
+ * Open the history that option `file_option` names, work, close, and say what is wrong.  `history` is NULL when
+ * nothing was kept yet.
+ */
+typedef brisk_err (*history_work)(void *ctx, brisk_history *history, brisk_errinfo *info);
+brisk_exit history_command_run(const brisk_invocation *in, int file_option, history_work work,
+                               void *ctx);
 /* Open for a command; *ret is NULL when nothing was kept yet.  What is wrong was said on failure. */
 BRISK_NODISCARD brisk_err history_command_open(const brisk_invocation *in, const char *path,
                                                brisk_history **ret);
