@@ -222,6 +222,36 @@ static void a_common_program_of_a_megabyte_is_refused(void **state)
     }
 }
 
+/* A fork is 48 bytes of perf.data and copies up to 65,536 mappings: 65,536 of them were 137 GB. */
+static void forks_share_one_room_for_mappings(void **state)
+{
+    (void)state;
+    enum { MAPS = 60000, FORKS = 100 };
+    prof_spaces spaces;
+    CHECK_OK(prof_spaces_init(&spaces, brisk_alloc_libc()));
+    spaces.offline = spaces.no_files = true;
+    prof_space *parent = prof_space_of(&spaces, 1);
+    assert_non_null(parent);
+    for (uint64_t i = 0; i < MAPS; i++) {
+        prof_space_map(&spaces, parent,
+                       &(prof_mapping){.start = (i + 1) << 13, .size = 4096, .path = "/bin/a"});
+    }
+    CHECK_U64(parent->maps.count, ==, MAPS);
+    for (uint32_t i = 0; i < FORKS; i++) {
+        prof_space_fork(&spaces, 1, i + 2);
+    }
+    size_t all = 0;
+    for (size_t i = 0; i < spaces.spaces.count; i++) {
+        all += spaces.spaces.items[i]->maps.count;
+    }
+    CHECK_U64(all, ==, spaces.map_count);
+    CHECK_U64(all, <=, PROF_MAPS_ALL_MAX);
+    CHECK(spaces.err == BRISK_ERR_LIMIT);
+    prof_space_exec(&spaces, 2); /* makes room again */
+    CHECK_U64(spaces.map_count, ==, all - MAPS);
+    prof_spaces_deinit(&spaces);
+}
+
 static void a_stack_of_rubbish_ends_the_walk(void **state)
 {
     (void)state;
@@ -380,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_piece_of_a_stack_gives_a_piece_of_the_walk),
         cmocka_unit_test(damaged_tables_give_fewer_rows_and_nothing_worse),
         cmocka_unit_test(a_common_program_of_a_megabyte_is_refused),
+        cmocka_unit_test(forks_share_one_room_for_mappings),
         cmocka_unit_test(a_stack_of_rubbish_ends_the_walk),
         cmocka_unit_test(a_symbol_of_a_megabyte_is_read),
         cmocka_unit_test(damaged_files_are_refused_or_read_within_bounds),

@@ -314,10 +314,16 @@ void prof_space_map(prof_spaces *spaces, prof_space *space, const prof_mapping *
     if (mapping->size == 0 || end < mapping->start || space->maps.count + 2 > PROF_MAPS_MAX) {
         return;
     }
+    if (spaces->map_count + 2 > PROF_MAPS_ALL_MAX) {
+        spaces->err = BRISK_ERR_LIMIT;
+        return;
+    }
+    spaces->map_count -= space->maps.count;
     uint32_t module = module_of(spaces, space->pid, mapping);
     size_t at = clear(space, mapping->start, end);
     space->generation = ++spaces->generation;
     if (at == SIZE_MAX) {
+        spaces->map_count += space->maps.count;
         spaces->err = BRISK_ERR_NOMEM;
         return;
     }
@@ -328,6 +334,7 @@ void prof_space_map(prof_spaces *spaces, prof_space *space, const prof_mapping *
                           .bias = bias_of(&spaces->modules.items[module], mapping),
                           .module = module};
     space->maps.count++;
+    spaces->map_count += space->maps.count;
     BRISK_AUDIT(at == 0 || maps[at - 1].end <= maps[at].start);
 }
 
@@ -335,6 +342,7 @@ void prof_space_exec(prof_spaces *spaces, uint32_t pid)
 {
     prof_space *space = prof_space_of(spaces, pid);
     if (space != NULL) {
+        spaces->map_count -= space->maps.count;
         space->maps.count = 0;
         space->generation = ++spaces->generation;
     }
@@ -347,16 +355,19 @@ void prof_space_fork(prof_spaces *spaces, uint32_t parent, uint32_t child)
     if (from == NULL || to == NULL || from == to) {
         return;
     }
+    spaces->map_count -= to->maps.count;
     to->maps.count = 0;
     to->generation = ++spaces->generation;
-    if (!BRISK_VEC_RESERVE(&to->maps, from->maps.count)) {
-        spaces->err = BRISK_ERR_NOMEM;
+    bool room = spaces->map_count + from->maps.count <= PROF_MAPS_ALL_MAX;
+    if (!room || !BRISK_VEC_RESERVE(&to->maps, from->maps.count)) {
+        spaces->err = room ? BRISK_ERR_NOMEM : BRISK_ERR_LIMIT;
         return;
     }
     if (from->maps.count > 0) {
         memcpy(to->maps.items, from->maps.items, from->maps.count * sizeof *to->maps.items);
     }
     to->maps.count = from->maps.count;
+    spaces->map_count += to->maps.count;
 }
 
 /* One line of /proc/PID/maps: "55e0-55f0 r-xp 00002000 fe:00 1234   /usr/bin/cat". */

@@ -27,6 +27,8 @@ enum {
     PROF_MAPS_MAX = 65536, /* of one process */
     PROF_MODULES_MAX = 65536,
     PROF_SPACES_MAX = 65536,
+    PROF_MAPS_ALL_MAX =
+        1 << 22, /* of all processes: a fork of 48 bytes copies what its parent has */
 };
 
 typedef enum prof_module_kind {
@@ -68,10 +70,11 @@ typedef struct prof_spaces {
     const brisk_alloc *alloc;
     BRISK_VEC(prof_module) modules;
     BRISK_VEC(prof_space *) spaces; /* the newest of a process last */
+    size_t map_count;               /* of all spaces */
     uint32_t generation;
     bool offline;  /* what is read was recorded elsewhere: /proc tells nothing about it */
     bool no_files; /* nothing is opened */
-    brisk_err err; /* the first lack of memory; mappings are then missing */
+    brisk_err err; /* a lack of memory or room; mappings are then missing */
 } prof_spaces;
 
 /* Errors: NOMEM. */
