@@ -31,7 +31,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_expose_text(const brisk_snapshot *snap
 
 /**
  * {"schema": 1, "wall_ns": ..., "metrics": [{"name", "kind", "unit", "labels": {}, ...}]}: for counters
- * "count" and "rates", for gauges "value", for histograms "count", "rates", "min" ... "max", "mean", "stddev", "sum".
+ * "count" and "rates", for gauges "value", for histograms "count", "rates", "min" ... "max", "mean", "stddev", "sum",
+ * and "buckets", the smallest value and the count of each that holds something, in turns.
  * Errors: those of `out`.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_expose_json(const brisk_snapshot *snapshot,

@@ -76,6 +76,10 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_histogram_read(const brisk_histogram *
                                                          brisk_hist *into,
                                                          brisk_histogram_sums *ret);
 
+/** As `count` calls of record, for values that were counted elsewhere. */
+BRISK_API void brisk_histogram_record_many(brisk_histogram *histogram, uint64_t value,
+                                           uint64_t count);
+
 /** The rest of brisk_histogram_record: a thread's first value, a group's first value. */
 BRISK_API void brisk_histogram_record_slowly(brisk_histogram *histogram, uint64_t value);
 

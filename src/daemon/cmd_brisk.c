@@ -193,6 +193,15 @@ void loads_tick(server *s)
     }
 }
 
+loads_figures loads_read(const server *s)
+{
+    const struct loads *own = s->own;
+    return (loads_figures){.now = own->loads.count,
+                           .leases = own->leases,
+                           .waits = own->waits,
+                           .timeouts = own->timeouts};
+}
+
 /* --- BRISK.LOAD --------------------------------------------------------------------------- */
 
 typedef struct load_options {

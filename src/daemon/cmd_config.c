@@ -307,7 +307,9 @@ static void config_resetstat(client *c, const resp_bytes *argv, uint32_t argc)
     (void)argv;
     (void)argc;
     command_table_reset_stats(s->commands);
-    dict_deinit(&s->errors);
+    for (dict_entry *e = dict_next(&s->errors, NULL); e != NULL; e = dict_next(&s->errors, e)) {
+        e->value = NULL; /* a count */
+    }
     uint64_t now = s->stats.ops_ns;
     s->stats = (server_stats){
         .ops_ns = now, .expired_shown = s->keys.expired, .evicted_shown = s->keys.evicted};

@@ -13,6 +13,7 @@
 
 #include "daemon/command.h"
 #include "daemon/disk.h"
+#include "daemon/metrics.h"
 #include "daemon/pubsub.h"
 #include "daemon/server.h"
 #include "daemon/tracking.h"
@@ -51,7 +52,7 @@ static void add_bytes(resp_writer *out, const char *name, uint64_t bytes)
     add(out, unit == 0 ? "%s_human:%.0f%c" : "%s_human:%.2f%c", name, value, units[unit]);
 }
 
-static uint64_t resident_bytes(void)
+uint64_t resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
     unsigned long total = 0;
@@ -246,6 +247,9 @@ static void write_errorstats(server *s, resp_writer *out)
 {
     for (const dict_entry *e = dict_next(&s->errors, NULL); e != NULL;
          e = dict_next(&s->errors, e)) {
+        if (e->value == NULL) {
+            continue; /* none since CONFIG RESETSTAT */
+        }
         add(out, "errorstat_%.*s:count=%zu", (int)e->size, (const char *)e->key,
             (size_t)(uintptr_t)e->value);
     }

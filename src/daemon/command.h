@@ -86,6 +86,7 @@ typedef struct command_family {
 
 /* What is counted of a command; by its number in the table. */
 typedef struct command_stats {
+    uint32_t *times; /* of its group: metrics.h; borrowed, never NULL in a server */
     uint64_t calls;
     uint64_t ns;
     uint64_t rejected;
@@ -96,7 +97,7 @@ typedef struct command_stats {
 extern const command_family family_string, family_number, family_lcs, family_bitfield, family_key,
     family_expire, family_bit, family_scan, family_connection, family_client, family_pubsub,
     family_multi, family_server, family_config, family_info, family_introspect, family_object,
-    family_brisk, family_tag, family_curve, family_record;
+    family_brisk, family_tag, family_curve, family_record, family_metrics;
 
 /* --- table.c ------------------------------------------------------------------------------ */
 
@@ -116,6 +117,7 @@ uint32_t command_count(const command_table *table);
 const command *command_at(const command_table *table, uint32_t index);
 /* Where its figures are. */
 command_stats *command_stats_of(command_table *table, const command *cmd);
+/* Figures begin anew; where times go stays. */
 void command_table_reset_stats(command_table *table);
 /* "config|get" into `text`. */
 void command_full_name(const command *cmd, char *text, size_t size);

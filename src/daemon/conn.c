@@ -136,6 +136,7 @@ void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns)
     for (conn *c = w->conns; c != NULL;) {
         conn *next = c->next;
         if (now_ns - c->active_ns >= idle_ns && now_ns > c->active_ns && c->protocol->is_idle(c)) {
+            atomic_fetch_add_explicit(&w->server->idle_kills, 1, memory_order_relaxed);
             conn_kill(c);
         }
         c = next;

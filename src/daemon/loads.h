@@ -19,4 +19,13 @@ bool loads_unblock(client *c, bool error);
 /* Leases and waits that have run out. */
 void loads_tick(server *s);
 
+typedef struct loads_figures {
+    uint64_t now; /* under way */
+    uint64_t leases;
+    uint64_t waits;
+    uint64_t timeouts;
+} loads_figures;
+
+loads_figures loads_read(const server *s);
+
 #endif /* BRISK_SRC_DAEMON_LOADS_H */

@@ -11,6 +11,7 @@
 #include "daemon/command.h"
 #include "daemon/disk_walk.h"
 #include "daemon/introspect.h"
+#include "daemon/metrics.h"
 #include "daemon/multi.h"
 #include "daemon/pubsub.h"
 #include "daemon/record.h"
@@ -45,8 +46,9 @@ static void count_call(client *c, const command *cmd, uint64_t ns, bool failed)
     stats->calls++;
     stats->ns += ns;
     stats->failed += failed ? 1 : 0;
-    uint64_t us = ns / 1000;
-    stats->latency[us < 2 ? 0 : 63 - __builtin_clzll(us) > 31 ? 31 : 63 - __builtin_clzll(us)]++;
+    uint64_t shown = ns < server_times_most ? ns : server_times_most;
+    stats->times[server_metrics_bucket(shown)]++;
+    stats->latency[63 - __builtin_clzll(shown / 1000 | 1)]++;
 }
 
 /* --- the call ----------------------------------------------------------------------------- */

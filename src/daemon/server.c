@@ -25,6 +25,7 @@
 #include "daemon/disk.h"
 #include "daemon/introspect.h"
 #include "daemon/loads.h"
+#include "daemon/metrics.h"
 #include "daemon/pubsub.h"
 #include "daemon/record.h"
 #include "daemon/ticks.h"
@@ -176,6 +177,7 @@ static void tick_server(server *s)
         s->stats.ops_commands = s->stats.commands;
         s->stats.ops_ns = s->now_ns;
         sizing_tick(s);
+        server_metrics_tick(s);
     }
     server_unlock(s);
 }
@@ -286,7 +288,7 @@ static void accept_ready(loop_source *source, uint32_t events)
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE) {
-                atomic_fetch_add_explicit(&l->server->input_kills, 1, memory_order_relaxed);
+                atomic_fetch_add_explicit(&l->server->accept_failures, 1, memory_order_relaxed);
                 struct timespec pause = {.tv_nsec = 1000000};
                 (void)nanosleep(&pause, NULL); /* full of descriptors: do not spin */
             }
@@ -508,6 +510,9 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
     if (err == BRISK_OK) {
         err = record_create(s->alloc, opts->record_dir, &s->recording);
     }
+    if (err == BRISK_OK) {
+        err = server_metrics_create(s, &s->metrics);
+    }
     return err;
 }
 
@@ -701,6 +706,7 @@ void server_destroy(server *s)
     if (s->workers != NULL) {
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);
     }
+    server_metrics_destroy(s->metrics);
     record_destroy(s->recording);
     loads_destroy(s->own);
     config_destroy(s->config);

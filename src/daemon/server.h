@@ -119,6 +119,7 @@ struct config;
 struct loads;
 struct recording;
 struct disk;
+struct server_metrics;
 
 /* Counters shown by INFO; under the lock. */
 typedef struct server_stats {
@@ -160,6 +161,8 @@ struct server {
     _Atomic uint64_t output_bytes;
     _Atomic uint64_t input_kills;
     _Atomic uint64_t output_kills;
+    _Atomic uint64_t idle_kills;
+    _Atomic uint64_t accept_failures; /* no descriptor for a connection */
     _Atomic bool stopping;
     loop_task stop_task;
     void (*on_stop)(void *ctx); /* SHUTDOWN: tell whoever waits for the server */
@@ -189,9 +192,10 @@ struct server {
     struct loads *own;
     struct recording *recording;
     struct disk *disk; /* NULL: memory alone */
-    client *current;   /* whose command runs */
-    uint32_t notify;   /* classes of keyspace events */
-    uint64_t dirty;    /* changes since the last save */
+    struct server_metrics *metrics;
+    client *current; /* whose command runs */
+    uint32_t notify; /* classes of keyspace events */
+    uint64_t dirty;  /* changes since the last save */
     uint64_t last_save_s;
     uint64_t pause_until_ns; /* CLIENT PAUSE */
     bool pause_all;

@@ -23,11 +23,11 @@ struct command_table {
 };
 
 static const command_family *const families[] = {
-    &family_string,     &family_number, &family_key,    &family_expire,     &family_bit,
-    &family_bitfield,   &family_lcs,    &family_scan,   &family_connection, &family_client,
-    &family_pubsub,     &family_multi,  &family_server, &family_config,     &family_info,
-    &family_introspect, &family_object, &family_brisk,  &family_tag,        &family_curve,
-    &family_record,
+    &family_string,     &family_number,  &family_key,    &family_expire,     &family_bit,
+    &family_bitfield,   &family_lcs,     &family_scan,   &family_connection, &family_client,
+    &family_pubsub,     &family_multi,   &family_server, &family_config,     &family_info,
+    &family_introspect, &family_object,  &family_brisk,  &family_tag,        &family_curve,
+    &family_record,     &family_metrics,
 };
 
 static unsigned char lower(unsigned char c)
@@ -166,7 +166,9 @@ command_stats *command_stats_of(command_table *table, const command *cmd)
 
 void command_table_reset_stats(command_table *table)
 {
-    memset(table->stats, 0, sizeof table->stats);
+    for (uint32_t i = 0; i < COMMANDS_MAX; i++) {
+        table->stats[i] = (command_stats){.times = table->stats[i].times};
+    }
 }
 
 void command_full_name(const command *cmd, char *text, size_t size)

@@ -329,6 +329,12 @@ static void json_histogram(brisk_json *json, const brisk_metric_value *value)
     if (value->lost != 0) {
         brisk_json_u64(json, "lost", value->lost);
     }
+    brisk_json_array_begin(json, "buckets");
+    for (uint32_t i = 0; i < value->bucket_count; i++) {
+        brisk_json_u64(json, NULL, value->buckets[i].low);
+        brisk_json_u64(json, NULL, value->buckets[i].count);
+    }
+    brisk_json_array_end(json);
 }
 
 static void json_value(brisk_json *json, const brisk_metric_value *value)

@@ -165,6 +165,39 @@ void brisk_histogram_record_slowly(brisk_histogram *histogram, uint64_t value)
     brisk_histogram_record(histogram, value); /* now everything is there */
 }
 
+static uint64_t add_up(uint64_t sum, uint64_t value, uint64_t count)
+{
+    metrics_u128 total = (metrics_u128)value * count + sum;
+    return total > UINT64_MAX ? UINT64_MAX : (uint64_t)total;
+}
+
+/* The first one makes what is not there and sets minimum and maximum; the others are added to it. */
+void brisk_histogram_record_many(brisk_histogram *histogram, uint64_t value, uint64_t count)
+{
+    if (count == 0) {
+        return;
+    }
+    brisk_histogram_record_slowly(histogram, value);
+    uint64_t more = count - 1;
+    uint32_t slot = metrics_slot();
+    brisk_histogram_shard *shard =
+        slot != 0 ? __atomic_load_n(&histogram->shards_[slot], __ATOMIC_RELAXED)
+                  : histogram->shared_;
+    uint32_t index = brisk_hist_index(BRISK_HISTOGRAM_BITS, value);
+    uint64_t *group =
+        shard != NULL ? __atomic_load_n(&shard->groups_[index / GROUP], __ATOMIC_ACQUIRE) : NULL;
+    if (group == NULL) {
+        (void)__atomic_fetch_add(&histogram->shared_->lost_, more, __ATOMIC_RELAXED);
+        return;
+    }
+    /* Atomic, for the shared shard; this is no hot path. */
+    (void)__atomic_fetch_add(&group[index % GROUP], more, __ATOMIC_RELAXED);
+    uint64_t old = __atomic_load_n(&shard->sum_, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&shard->sum_, &old, add_up(old, value, more), 1,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
 /* What merging a shard gave beyond the buckets. */
 typedef struct merged {
     uint64_t count;

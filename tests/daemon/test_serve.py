@@ -758,6 +758,83 @@ def pause_and_unpause():
         check(other.read() == b"1")
 
 
+def metric(client, name, **labels):
+    import json
+
+    for value in json.loads(client.ok("BRISK.METRICS", "JSON"))["metrics"]:
+        if value["name"] == name and value["labels"] == labels:
+            return value
+    return None
+
+
+@case
+def metrics():
+    import shutil
+    import subprocess
+
+    with Serving("--threads", "2") as server:
+        client, other = server.client(), server.client()
+        for i in range(50):
+            client.ok("SET", f"key{i}", "value")
+            other.ok("GET", f"key{i}")
+        client.ok("GET", "missing")
+        client.call("INCR", "key1")
+        client.call("NOPE")
+        client.call("GET")
+        times = metric(client, "serve.command.time", group="string")
+        check(times["count"] == 102 and times["kind"] == "histogram" and times["unit"] == "ns")
+        check(sum(times["buckets"][1::2]) == 102, "two workers, each with its own shard")
+        check(0 < times["p50"] <= times["p99"] <= times["max"])
+        check(metric(client, "serve.command.calls", command="get")["count"] == 51)
+        check(metric(client, "serve.command.calls", command="lpush") is None, "never called")
+        check(metric(client, "serve.command.failed", command="incr")["count"] == 1)
+        check(metric(client, "serve.command.rejected", command="get")["count"] == 1)
+        check(metric(client, "serve.command.busy", command="get")["count"] > 0)
+        check(metric(client, "serve.errors")["count"] == 3, "and a wrong number of arguments is one")
+        check(metric(client, "serve.errors.by_code", code="ERR")["count"] == 3)
+        check(metric(client, "serve.hits")["count"] == 50)
+        check(metric(client, "serve.misses")["count"] == 1)
+        check(metric(client, "serve.tier.hits", tier="memory")["count"] >= 50)
+        check(metric(client, "serve.tier.hits", tier="disk") is None, "no disk tier")
+        check(metric(client, "serve.connections")["value"] == 2)
+        check(metric(client, "serve.net.in")["count"] > 1000)
+        check(abs(metric(client, "serve.hit_rate")["value"] - 50 / 51) < 1e-9)
+        check(wait_until(lambda: metric(client, "serve.commands")["rates"]["1s"] is not None),
+              "the server ticks")
+        for form in ("PROMETHEUS", "openmetrics"):
+            text = client.ok("BRISK.METRICS", form).decode()
+            check('serve_command_time_seconds_count{group="string"} 102\n' in text, form)
+            check(text.endswith("# EOF\n") == (form == "openmetrics"), form)
+        text = client.ok("BRISK.METRICS")
+        if shutil.which("promtool"):
+            done = subprocess.run(["promtool", "check", "metrics"], input=text,
+                                  capture_output=True, check=False)
+            check(done.returncode == 0, done.stderr.decode())
+        for wrong in (["XML"], ["JSON", "JSON"]):
+            check("syntax" in str(client.call("BRISK.METRICS", *wrong)))
+        client.ok("CONFIG", "RESETSTAT")
+        check(metric(client, "serve.command.calls", command="get")["count"] == 0, "as INFO's")
+        check(metric(client, "serve.errors.by_code", code="ERR")["count"] == 0, "likewise")
+        check(b"errorstat_ERR" not in client.ok("INFO", "errorstats"))
+        check(metric(client, "serve.command.time", group="string")["count"] == 102, "goes on")
+        client.ok("GET", "key1")
+        check(metric(client, "serve.command.time", group="string")["count"] == 103, "still lent")
+
+
+@case
+def metrics_of_what_ends():
+    with Serving(settings=["serve.idle_timeout=1s"]) as server:
+        client, idle = server.client(), server.client()
+        idle.ok("PING")
+        check(wait_until(lambda: metric(client, "serve.timeouts", kind="idle")["count"] == 1))
+        check(metric(client, "serve.connections.closed", reason="idle")["count"] == 1)
+        client.ok("BRISK.LOAD", "key")
+        late = server.client()
+        check(late.ok("BRISK.LOAD", "key", "WAIT", "50") == [b"TIMEOUT"])
+        check(metric(late, "serve.timeouts", kind="load")["count"] == 1)
+        check(metric(late, "serve.loads.leases")["count"] == 1)
+
+
 @case
 def statistics():
     with Serving() as server:

@@ -255,6 +255,47 @@ static void test_a_sum_past_64_bits_is_estimated(void **state)
     CHECK_U64(sums.min, ==, big);
 }
 
+/* Many at once are as many one by one, sum and all; without memory all of them are lost. */
+static void test_many_at_once(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, 1, 130, 99999, UINT64_C(1) << 40};
+    BRISK_CLEANUP(brisk_histogram_destroy) brisk_histogram *one = NULL;
+    BRISK_CLEANUP(brisk_histogram_destroy) brisk_histogram *many = NULL;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *a = NULL;
+    BRISK_CLEANUP(brisk_hist_destroy) brisk_hist *b = NULL;
+    brisk_histogram_sums sums[2];
+    CHECK_OK(brisk_histogram_create(NULL, &one));
+    CHECK_OK(brisk_histogram_create(NULL, &many));
+    CHECK_OK(brisk_hist_create(NULL, &a));
+    CHECK_OK(brisk_hist_create(NULL, &b));
+    for (size_t v = 0; v < 5; v++) {
+        for (size_t i = 0; i < 7 * v + 1; i++) {
+            brisk_histogram_record(one, values[v]);
+        }
+        brisk_histogram_record_many(many, values[v], 7 * v + 1);
+        brisk_histogram_record_many(many, values[v], 0);
+    }
+    CHECK_OK(brisk_histogram_read(one, a, &sums[0]));
+    CHECK_OK(brisk_histogram_read(many, b, &sums[1]));
+    CHECK(sums[0].count == 75 && sums[1].count == 75 && sums[1].min == 0);
+    CHECK(sums[0].sum == sums[1].sum && sums[0].max == sums[1].max);
+    for (int i = 0; i <= 100; i++) {
+        CHECK_U64(brisk_hist_quantile(a, i / 100.0), ==, brisk_hist_quantile(b, i / 100.0));
+    }
+    brisk_histogram_record_many(many, UINT64_MAX, 3); /* saturates, and is estimated */
+    CHECK_OK(brisk_histogram_read(many, NULL, &sums[1]));
+    CHECK(sums[1].count == 78 && sums[1].sum > 5e19);
+    fault_alloc fault;
+    fault_alloc_init(&fault, 2); /* the histogram and its shared shard, and no more */
+    brisk_histogram *poor = NULL;
+    CHECK_OK(brisk_histogram_create(&fault.base, &poor));
+    brisk_histogram_record_many(poor, 5, 10);
+    CHECK_OK(brisk_histogram_read(poor, NULL, &sums[1]));
+    CHECK(sums[1].count + sums[1].lost == 10);
+    brisk_histogram_destroy(poor);
+}
+
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -293,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_reading_beside_a_writer),
         cmocka_unit_test(test_nothing_recorded),
         cmocka_unit_test(test_a_sum_past_64_bits_is_estimated),
+        cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
