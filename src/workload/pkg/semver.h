@@ -24,6 +24,8 @@
 enum {
     SEMVER_LENGTH_MAX = 256,         /* of a version's text */
     SEMVER_RANGE_LENGTH_MAX = 16384, /* of a range's; longer ones are invalid */
+    SEMVER_COMPARATORS_MAX = 2048,   /* in a range; more are invalid */
+    SEMVER_PRINT_MAX = 336,          /* of a printed version, with the NUL */
     SEMVER_LOOSE = 1 << 0,           /* "=v1.2.3beta" and the like: what npm accepts everywhere */
     SEMVER_PRERELEASES = 1 << 1,     /* pre-releases count as any version */
 };
@@ -43,6 +45,32 @@ int semver_compare(const semver *a, const semver *b);
 int semver_compare_build(const semver *a, const semver *b);
 /* "1.2.3-beta.1", without build, in the arena; size 0 with data NULL: out of memory. */
 pkg_text semver_format(const semver *version, brisk_arena *arena);
+/* Likewise into the caller's bytes, with a NUL; the size without it. */
+size_t semver_print(const semver *version, char ret[SEMVER_PRINT_MAX]);
+
+typedef enum semver_step {
+    SEMVER_MAJOR,
+    SEMVER_MINOR,
+    SEMVER_PATCH,
+    SEMVER_PREMAJOR,
+    SEMVER_PREMINOR,
+    SEMVER_PREPATCH,
+    SEMVER_PRERELEASE,
+    SEMVER_RELEASE, /* a pre-release becomes the release */
+} semver_step;
+
+typedef struct semver_increment_opts {
+    uint32_t flags;      /* SEMVER_LOOSE: how `identifier` is judged */
+    pkg_text identifier; /* "beta": 1.2.3 to 1.2.4-beta.0; "" for none */
+    bool base_one;       /* begin to count at 1 instead of 0 */
+    bool base_none;      /* no number: "1.2.4-beta"; needs an identifier */
+} semver_increment_opts;
+
+/* As `npm version STEP` does; build is dropped.  Texts in the arena.  Errors: INVALID, NOMEM. */
+brisk_err semver_increment(const semver *version, semver_step step,
+                           const semver_increment_opts *opts, brisk_arena *arena, semver *ret);
+/* Everything below `step` becomes 0 (MAJOR, MINOR, PATCH), pre-releases stay with the PRE steps. */
+semver semver_truncate(const semver *version, semver_step step);
 
 typedef enum semver_op {
     SEMVER_ANY, /* everything that is no pre-release */
@@ -73,5 +101,10 @@ bool semver_range_has(const semver_range *range, const semver *version);
 bool semver_range_meets(const semver_range *a, const semver_range *b);
 /* Does every version in `a` satisfy `b`? */
 bool semver_range_within(const semver_range *a, const semver_range *b);
+/* Is `version` above (below) everything in the range?  Not the same as !has: there are gaps. */
+bool semver_range_is_below(const semver_range *range, const semver *version);
+bool semver_range_is_above(const semver_range *range, const semver *version);
+/* The range as comparators, ">=1.2.0 <2.0.0-0||3.0.0"; "*" for any.  data NULL: out of memory. */
+pkg_text semver_range_format(const semver_range *range, brisk_arena *arena);
 
 #endif /* BRISK_SRC_WORKLOAD_PKG_SEMVER_H */

@@ -1,0 +1,52 @@
+// node_says.js -- the answers of node and of npm's own semver to the lines that semver_says reads.
+// node node_says.js FOLDER_OF_SEMVER <lines
+'use strict'
+const semver = require(process.argv[2])
+const unhex = text => Buffer.from(text || '', 'hex').toString('utf8')
+const yes = value => (value ? 'yes' : 'no')
+
+const hex = text => '"' + Buffer.from(text, 'utf8').toString('hex') + '"'
+const json = value => {
+  if (value === null || typeof value === 'boolean') {
+    return String(value)
+  }
+  if (typeof value === 'number') {
+    return 'number ' + (Object.is(value, -0) ? '-0' : value)
+  }
+  if (typeof value === 'string') {
+    return hex(value)
+  }
+  if (Array.isArray(value)) {
+    return '[' + value.map(json).join(',') + ']'
+  }
+  return '{' + Object.keys(value).map(key => hex(key) + ':' + json(value[key])).join(',') + '}'
+}
+
+const answer = line => {
+  const [op, flags, first, second] = line.split('\t')
+  const options = { loose: (flags & 1) !== 0, includePrerelease: (flags & 2) !== 0 }
+  const a = unhex(first)
+  const b = unhex(second)
+  try {
+    switch (op) {
+      case 'v': return semver.valid(a, options) || '-'
+      case 'c': return String(semver.compare(a, b, options))
+      case 'h':
+        new semver.SemVer(b, options)
+        return yes(new semver.Range(a, options).test(b))
+      case 'g': return yes(semver.gtr(b, a, options))
+      case 'l': return yes(semver.ltr(b, a, options))
+      case 'r': return new semver.Range(a, options).range || '*'
+      case 'm': return yes(semver.intersects(a, b, options))
+      case 'w': return yes(semver.subset(a, b, options))
+      case 'j': return json(JSON.parse(a.replace(/^\uFEFF/, '')))
+    }
+  } catch {
+    return '-'
+  }
+  return '?'
+}
+
+const lines = require('fs').readFileSync(0, 'utf8').split('\n')
+lines.pop()
+process.stdout.write(lines.map(line => answer(line) + '\n').join(''))

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""test_node.py SEMVER_SAYS -- the same random questions to our semver and JSON and to node's.
+
+Skips (exit 77) where node or npm's own semver is not installed.  BRISK_SEED replays a run.
+What is left out on purpose: numbers above 2^53, where node counts with doubles; keys like "7",
+which JavaScript sorts to the front; halves of surrogate pairs in keys, which are all one for us.
+"""
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SKIPPED = 77
+QUESTIONS = 20000
+LONE = re.compile(r"(?<!\\)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # halves, and pairs with them
+
+
+def find_semver():
+    """The folder of npm's own semver, or None."""
+    npm = shutil.which("npm")
+    if not shutil.which("node") or not npm:
+        return None
+    places = [os.path.join(os.path.dirname(os.path.realpath(npm)), "../node_modules/semver")]
+    root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=False)
+    places.append(os.path.join(root.stdout.strip(), "npm/node_modules/semver"))
+    places.append("/usr/share/nodejs/semver")
+    for place in places:
+        if os.path.exists(os.path.join(place, "package.json")):
+            return os.path.realpath(place)
+    return None
+
+
+class Maker:
+    """Random versions, ranges and JSON: mostly well formed, sometimes a little off."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def one(self, *choices):
+        return self.random.choice(choices)
+
+    def number(self):
+        return self.one("0", "0", "1", "1", "2", "3", "10", "00", "02", "34", "9007199254740991")
+
+    def prerelease(self):
+        parts = self.random.randint(1, 3)
+        return ".".join(self.one("0", "1", "01", "10", "a", "alpha", "B", "-", "x-y", "1a", "")
+                        if self.random.random() < 0.3 else self.one("0", "1", "alpha", "beta")
+                        for _ in range(parts))
+
+    def version(self, strict=0.7):
+        r = self.random.random
+        text = ".".join(self.number() for _ in range(3))
+        if r() < 0.4:
+            text += self.one("-", "-", "-", "", "-.") + self.prerelease()
+        if r() < 0.1:
+            text += "+" + self.one("build", "b.1", "", "a..b", "-")
+        if r() > strict:
+            text = self.one("v", "=", " ", "v ", "= v", "\u00a0", "") + text + self.one("", " ", ".4", "\t")
+        return text
+
+    def partial(self):
+        r = self.random.random
+        parts = [self.one("x", "X", "*") if r() < 0.15 else self.number()
+                 for _ in range(self.one(1, 2, 3, 3, 3))]
+        text = self.one("", "", "", "v", "=", "v=") + ".".join(parts)
+        if len(parts) == 3 and r() < 0.3:
+            text += self.one("-", "-", "-", "") + self.prerelease()
+        if r() < 0.05:
+            text += "+" + self.one("build", "b.1", "", "-")
+        if r() < 0.03:
+            text += self.one("*", ".5", "x", "~", "-")
+        return text
+
+    def comparator(self):
+        r = self.random.random
+        op = self.one("", "", "^", "^", "~", "~>", ">", "<", ">=", "<=", "=", "==", "> =", "><")
+        return op + (self.one(" ", "  ", "\t", "v ", "= ") if r() < 0.12 else "") + self.partial()
+
+    def simple(self):
+        if self.random.random() < 0.15:
+            return self.partial() + self.one(" - ", " - ", "  -  ", " -", "- ") + self.partial()
+        text = self.one(" ", " ", "  ", "\n").join(
+            self.comparator() for _ in range(self.one(1, 1, 1, 2, 2, 3)))
+        return self.one(text, text, text, text, "", "*", "latest", text + " junk", " " + text)
+
+    def range(self):
+        return self.one("||", " || ", "||", "|").join(
+            self.simple() for _ in range(self.one(1, 1, 1, 1, 2, 3)))
+
+    def json(self, depth=0):
+        kind = self.random.randint(0, 9 if depth < 4 else 6)
+        if kind == 7:
+            return "[" + self.one(",", " , ").join(
+                self.json(depth + 1) for _ in range(self.random.randint(0, 4))) + "]"
+        if kind > 7:
+            return "{" + ",".join(re.sub(LONE, "", self.string()) + ":" + self.json(depth + 1)
+                                  for _ in range(self.random.randint(0, 4))) + self.one("}", " }", "}", ",}")
+        if kind > 3:
+            return self.string()
+        return self.one("null", "true", "false", "0", "-0", "1.5", "-12e3", "1E+2", "123456789012345678",
+                        "01", "1.", "0.1", "5e-324", "nul", "1e400")
+
+    def string(self):
+        return '"k' + "".join(
+            self.one("a", "b", "\u00e9", "\u20ac", "\U0001f600", "\\n", "\\\"", "\\\\", "\\/",
+                     "\\u0041", "\\ud83d\\ude00", "\\ud83d", "\\ude00", "long text here") if self.random.random() < 0.9
+            else self.one("\\x", "\t", "\\u12", "'") if self.random.random() < 0.1 else "z"
+            for _ in range(self.random.randint(0, 4))) + '"'
+
+    def question(self):
+        op = self.one("v", "c", "h", "h", "h", "g", "l", "r", "r", "r", "m", "w", "j")
+        a, b = {
+            "v": lambda: (self.version(0.4), ""),
+            "c": lambda: (self.version(), self.version()),
+            "h": lambda: (self.range(), self.version()),
+            "g": lambda: (self.range(), self.version()),
+            "l": lambda: (self.range(), self.version()),
+            "r": lambda: (self.range(), ""),
+            "m": lambda: (self.range(), self.range()),
+            "w": lambda: (self.range(), self.range()),
+            "j": lambda: (self.json(), ""),
+        }[op]()
+        if op == "w" and a == b: # node says yes without reading them
+            b += " 1"
+        return op, self.random.randint(0, 1 if op in "vc" else 3), a, b
+
+
+def answers(command, lines):
+    done = subprocess.run(command, input=lines, capture_output=True, check=True)
+    return done.stdout.decode("utf-8", "replace").split("\n")
+
+
+def same(op, ours, theirs):
+    if op != "j" or ours == theirs:
+        return ours == theirs
+    return normal(ours) == normal(theirs)
+
+
+def normal(text):
+    """JSON answers: numbers are compared as numbers."""
+    words = text.replace("number ", "").replace(",", " , ").replace(":", " : ")
+    for sign in "[]{}":
+        words = words.replace(sign, " " + sign + " ")
+    result = []
+    for word in words.split():
+        try:
+            result.append(repr(float(word.replace("Infinity", "inf"))))
+        except ValueError:
+            result.append(word)
+    return result
+
+
+def main():
+    semver = find_semver()
+    if semver is None:
+        print("node or npm's semver is not installed: skipped")
+        return SKIPPED
+    seed = int(os.environ.get("BRISK_SEED", "20260101"))
+    count = int(os.environ.get("BRISK_QUESTIONS", QUESTIONS))
+    print(f"BRISK_SEED={seed}")
+    maker = Maker(seed)
+    questions = [maker.question() for _ in range(count)]
+    lines = "".join(f"{op}\t{flags}\t{a.encode().hex()}\t{b.encode().hex()}\n"
+                    for op, flags, a, b in questions).encode()
+    ours = answers([sys.argv[1]], lines)
+    theirs = answers(["node", os.path.join(HERE, "node_says.js"), semver], lines)
+    if len(ours) != count + 1 or len(theirs) != count + 1:
+        print(f"{len(ours)} and {len(theirs)} answers to {count} questions")
+        return 1
+    wrong = [(q, o, t) for q, o, t in zip(questions, ours, theirs) if not same(q[0], o, t)]
+    for (op, flags, a, b), mine, node in wrong[:20]:
+        print(f"{op} {flags} {a!r} {b!r}: {mine} instead of {node}")
+    valid = sum(answer != "-" for answer in ours)
+    print(f"{count} questions, {valid} of valid text, {len(wrong)} answered differently")
+    return 1 if wrong or valid < count // 4 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
