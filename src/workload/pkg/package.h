@@ -20,7 +20,15 @@ typedef struct pkg_package pkg_package;
 
 enum { PKG_NO_VERSION = UINT32_MAX };
 
+/*
+ * The package in `size` bytes at `data`, which is aligned to 8 and stays the owner's.
+ * Errors: CORRUPT (these are no record of this format).
+ */
+brisk_err pkg_package_open(const void *data, size_t size, const pkg_package **ret);
+size_t pkg_package_bytes(const pkg_package *package); /* from its address on */
 pkg_text pkg_package_name(const pkg_package *package);
+/* Versions whose texts are none, even loosely: they were left out. */
+uint32_t pkg_package_left_out(const pkg_package *package);
 uint32_t pkg_package_count(const pkg_package *package); /* of versions */
 /* What choosing needs, without decoding a manifest: cheap. `index` < count. */
 typedef struct pkg_version {
