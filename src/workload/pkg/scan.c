@@ -12,7 +12,7 @@
 /* --- bits ----------------------------------------------------------------------------------- */
 
 /* For processors without more, and as what the other paths are compared with: byte by byte. */
-static void blocks_scalar(const char *text, size_t count, scan_carry *carry, scan_block *ret)
+void scan_blocks_scalar(const char *text, size_t count, scan_carry *carry, scan_block *ret)
 {
     bool in_string = carry->in_string != 0;
     bool escaped = carry->escaped != 0;
@@ -42,33 +42,34 @@ static void blocks_scalar(const char *text, size_t count, scan_carry *carry, sca
 
 bool scan_path_exists(scan_path path)
 {
-    switch (path) {
-    case SCAN_BEST:
-    case SCAN_SCALAR: return true;
-    case SCAN_AVX2:
-    case SCAN_AVX512:
-    case SCAN_PATH_COUNT: break;
-    }
-    return false;
+    return path == SCAN_BEST || path == SCAN_SCALAR || scan_wide_exists(path);
 }
 
-static void blocks_of(scan_path path, const char *text, size_t count, scan_carry *carry,
-                      scan_block *ret)
+typedef void blocks_function(const char *text, size_t count, scan_carry *carry, scan_block *ret);
+
+static blocks_function *function_of(scan_path path)
 {
-    (void)path;
-    blocks_scalar(text, count, carry, ret);
+    bool best = path == SCAN_BEST;
+    if ((best || path == SCAN_AVX512) && scan_wide_exists(SCAN_AVX512)) {
+        return scan_blocks_avx512;
+    }
+    if ((best || path == SCAN_AVX2) && scan_wide_exists(SCAN_AVX2)) {
+        return scan_blocks_avx2;
+    }
+    return scan_blocks_scalar;
 }
 
 void scan_blocks(scan_path path, const char *text, size_t size, scan_block *ret)
 {
     scan_carry carry = {0};
     size_t full = size / SCAN_BLOCK_BYTES;
-    blocks_of(path, text, full, &carry, ret);
+    blocks_function *blocks_of = function_of(path);
+    blocks_of(text, full, &carry, ret);
     char tail[SCAN_BLOCK_BYTES];
     size_t rest = size - full * SCAN_BLOCK_BYTES;
     memset(tail, ' ', sizeof tail); /* has no bit in any mask */
     memcpy(tail, text + full * SCAN_BLOCK_BYTES, rest);
-    blocks_of(path, tail, 1, &carry, ret + full);
+    blocks_of(tail, 1, &carry, ret + full);
 }
 
 /* --- values --------------------------------------------------------------------------------- */

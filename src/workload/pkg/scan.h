@@ -66,6 +66,9 @@ typedef struct scan_carry {
     uint64_t escaped;   /* 1: the first byte of the next block is escaped */
 } scan_carry;
 
+void scan_blocks_scalar(const char *text, size_t count, scan_carry *carry, scan_block *ret);
+/* What this processor has of the others; one that it has not must not be called. */
+bool scan_wide_exists(scan_path path);
 void scan_blocks_avx2(const char *text, size_t count, scan_carry *carry, scan_block *ret);
 void scan_blocks_avx512(const char *text, size_t count, scan_carry *carry, scan_block *ret);
 
