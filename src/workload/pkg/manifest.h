@@ -64,7 +64,11 @@ typedef struct pkg_manifest {
     pkg_text engines;     /* the raw JSON object, for the lock; "" when none */
     pkg_text bin;         /* raw JSON, object or string; "" when none */
     pkg_text license;     /* plain text; "" when none or not in the (abbreviated) packument */
+    pkg_text license_raw; /* raw JSON of one that is neither a text nor an object with a "type" */
     pkg_text funding;     /* raw JSON */
+    pkg_text peer_meta;   /* raw JSON of peerDependenciesMeta: may name what is no peer; or "" */
+    pkg_text accept;      /* raw JSON of acceptDependencies */
+    pkg_text workspaces;  /* raw JSON, array or object */
     pkg_text deprecated;  /* the message; meaningful with PKG_DEPRECATED */
     pkg_text integrity;   /* "sha512-..." or "sha1-..." */
     pkg_text tarball;     /* URL */
