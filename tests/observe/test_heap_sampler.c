@@ -209,13 +209,30 @@ static void test_pending(void **state)
     CHECK(heap_forget(block_of(number), &was));
 }
 
+/* The program writes over its own profile, which is mapped: what it holds may be wrong afterwards, the program goes on. */
+static void test_a_wild_pointer(void **state)
+{
+    (void)state;
+    heap_head *head = heap_file.head;
+    memset(heap_file.live, 0x5a, HEAP_SHARDS * HEAP_SHARD_ENTRIES * sizeof(heap_live));
+    memset(heap_file.stacks, 0x5a, HEAP_STACKS_MAX * sizeof(heap_stack));
+    head->stack_count = head->frame_count = head->map_bytes = 0xfffffff0;
+    for (uint64_t i = 0; i < 2000; i++) {
+        give(2000000 + i, 1 << 20);
+        forget(2000000 + i);
+    }
+    heap_live was = {.address = 0x100000, .size = 1, .weight = 1, .stack = UINT32_MAX};
+    memset(heap_file.live, 0, HEAP_SHARDS * HEAP_SHARD_ENTRIES * sizeof(heap_live));
+    heap_restore(&was);
+    CHECK(heap_forget(block_of(0), &was));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_estimates),
-        cmocka_unit_test(test_pending),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_full_table),
+        cmocka_unit_test(test_estimates),      cmocka_unit_test(test_pending),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_full_table),
+        cmocka_unit_test(test_a_wild_pointer), /* last: nothing is right after it */
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -55,6 +55,7 @@ static bool stop_in_children;
 static uint32_t state; /* 0: not configured, 1: on, 2: off for good */
 static uint64_t tick_at;
 static uint64_t maps_read_at;
+static uint32_t maps_used; /* the head's is for readers */
 
 /* --- settings ------------------------------------------------------------------------------- */
 
@@ -285,6 +286,7 @@ static bool make_file(void)
     begin_head(heap_file.head);
     heap_module_count = 0;
     maps_read_at = 0;
+    maps_used = 0;
     tick_at = 0;
     dump_at = growth;
     adjusted_at = heap_file.head->start_ns;
@@ -394,7 +396,7 @@ static const char *skip_word(const char *at)
 /* Whether the text has the line already. */
 static bool has_line(const char *line, size_t size)
 {
-    return memmem(heap_file.maps, heap_file.head->map_bytes, line, size) != NULL;
+    return memmem(heap_file.maps, maps_used, line, size) != NULL;
 }
 
 typedef struct maps_reader {
@@ -422,11 +424,12 @@ static void take_line(maps_reader *r, char *line, size_t size)
     }
     line[size] = '\n';
     heap_head *head = heap_file.head;
-    if (has_line(line, size + 1) || HEAP_MAPS_MAX - head->map_bytes < size + 1) {
+    if (has_line(line, size + 1) || HEAP_MAPS_MAX - maps_used < size + 1) {
         return;
     }
-    memcpy(heap_file.maps + head->map_bytes, line, size + 1);
-    __atomic_store_n(&head->map_bytes, head->map_bytes + (uint32_t)size + 1, __ATOMIC_RELEASE);
+    memcpy(heap_file.maps + maps_used, line, size + 1);
+    maps_used += (uint32_t)size + 1;
+    __atomic_store_n(&head->map_bytes, maps_used, __ATOMIC_RELEASE);
     if (heap_module_count < HEAP_MODULES_MAX) {
         heap_modules[heap_module_count] =
             (heap_module){.start = start, .end = end, .base = r->base, .eh_hdr = 1};
@@ -491,6 +494,9 @@ static void dump(void)
     char path[PATH_BYTES];
     heap_head head = *heap_file.head;
     head.dump = ++dumps;
+    head.stack_count = head.stack_count < HEAP_STACKS_MAX ? head.stack_count : HEAP_STACKS_MAX;
+    head.frame_count = head.frame_count < HEAP_FRAMES_MAX ? head.frame_count : HEAP_FRAMES_MAX;
+    head.map_bytes = head.map_bytes < HEAP_MAPS_MAX ? head.map_bytes : HEAP_MAPS_MAX;
     int fd = open_new(path, "-growth-", HEAP_DUMPS_MAX);
     if (fd < 0) {
         return;

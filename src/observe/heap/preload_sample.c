@@ -12,6 +12,9 @@
  * finer while samples are few for the time, so that small and slow programs show something, and becomes coarser when
  * the live table fills.  Each sample has the weight of its own T, so sums stay without bias.
  *
+ * The file is mapped where the program writes, and a wild pointer may write there, too: what is read from it is never a
+ * place or a bound without being held against the format's, and every walk has an end.
+ *
  * Sources: T. Lee et al., tcmalloc's sampling (exponential distances, weight n / (1 - exp(-n / T))); D. Horvitz,
  * D. Thompson 1952 (the estimate); S. Vigna, xorshift* (random numbers).
  */
@@ -37,6 +40,8 @@ uint64_t heap_filter[(1 << HEAP_FILTER_BITS) / 64];
 static uint8_t filter_counts[1 << HEAP_FILTER_BITS]; /* 255 stays */
 static uint32_t shard_used[HEAP_SHARDS];
 static uint32_t stack_index[INDEX_SIZE]; /* stack + 1; 0: free */
+static uint32_t stacks_used = 1;         /* the head's are for readers */
+static uint32_t frames_used;
 static uint64_t peak_detailed;
 
 void heap_reset_tables(void)
@@ -45,6 +50,8 @@ void heap_reset_tables(void)
     memset(filter_counts, 0, sizeof filter_counts);
     memset(shard_used, 0, sizeof shard_used);
     memset(stack_index, 0, sizeof stack_index);
+    stacks_used = 1; /* 0: those that do not fit */
+    frames_used = 0;
     peak_detailed = 0;
 }
 
@@ -158,21 +165,24 @@ static uint32_t shard_of(const void *block)
     return heap_bucket(block) >> (HEAP_FILTER_BITS - SHARD_BITS);
 }
 
-/* Where `address` is, or the free place where it belongs. */
+/* Where `address` is, or the free place where it belongs; HEAP_SHARD_ENTRIES: neither, the table is damaged. */
 static uint32_t find(const heap_live *table, uint64_t address)
 {
     uint32_t at = slot_of(address);
-    while (table[at].address != 0 && table[at].address != address) {
+    for (uint32_t i = 0; i < HEAP_SHARD_ENTRIES; i++) {
+        if (table[at].address == 0 || table[at].address == address) {
+            return at;
+        }
         at = (at + 1) & (HEAP_SHARD_ENTRIES - 1);
     }
-    return at;
+    return HEAP_SHARD_ENTRIES;
 }
 
 /* Close the gap: what was moved past it by collisions moves back. */
 static void erase(heap_live *table, uint32_t gap)
 {
     uint32_t at = gap;
-    for (;;) {
+    for (uint32_t i = 0; i < HEAP_SHARD_ENTRIES; i++) {
         at = (at + 1) & (HEAP_SHARD_ENTRIES - 1);
         if (table[at].address == 0) {
             break;
@@ -194,9 +204,14 @@ static uint64_t blocks_of(const heap_live *live)
     return blocks > 0 ? blocks : 1;
 }
 
+static heap_stack *stack_at(uint32_t id)
+{
+    return &heap_file.stacks[id < HEAP_STACKS_MAX ? id : 0];
+}
+
 static void count_live(const heap_live *live)
 {
-    heap_stack *stack = &heap_file.stacks[live->stack];
+    heap_stack *stack = stack_at(live->stack);
     add(&stack->live_bytes, live->weight);
     add(&stack->live_blocks, blocks_of(live));
     add(&heap_file.head->live_bytes, live->weight);
@@ -205,7 +220,7 @@ static void count_live(const heap_live *live)
 
 static void count_dead(const heap_live *live)
 {
-    heap_stack *stack = &heap_file.stacks[live->stack];
+    heap_stack *stack = stack_at(live->stack);
     subtract(&stack->live_bytes, live->weight);
     subtract(&stack->live_blocks, blocks_of(live));
     subtract(&heap_file.head->live_bytes, live->weight);
@@ -220,9 +235,10 @@ static bool put(const heap_live *live)
     heap_live *table = &heap_file.live[shard * HEAP_SHARD_ENTRIES];
     heap_lock_take(&heap_lock->shards[shard]);
     uint32_t at = find(table, live->address);
-    bool taken = table[at].address != 0;
-    heap_live was = table[at];
-    bool fits = taken || shard_used[shard] < SHARD_FULL;
+    bool whole = at < HEAP_SHARD_ENTRIES;
+    bool taken = whole && table[at].address != 0;
+    heap_live was = whole ? table[at] : (heap_live){0};
+    bool fits = taken || (whole && shard_used[shard] < SHARD_FULL);
     if (fits) {
         table[at] = *live;
         if (!taken) {
@@ -246,11 +262,12 @@ static bool take(const void *block, heap_live *was)
     heap_live *table = &heap_file.live[shard * HEAP_SHARD_ENTRIES];
     heap_lock_take(&heap_lock->shards[shard]);
     uint32_t at = find(table, (uint64_t)(uintptr_t)block);
-    bool found = table[at].address != 0;
+    bool found = at < HEAP_SHARD_ENTRIES && table[at].address != 0;
     if (found) {
         *was = table[at];
         erase(table, at);
-        __atomic_store_n(&shard_used[shard], shard_used[shard] - 1, __ATOMIC_RELAXED);
+        uint32_t used = shard_used[shard];
+        __atomic_store_n(&shard_used[shard], used > 0 ? used - 1 : 0, __ATOMIC_RELAXED);
         filter_remove(heap_bucket(block));
     }
     heap_lock_drop(&heap_lock->shards[shard]);
@@ -299,14 +316,16 @@ static bool is_mapped_code(const uint64_t *pcs, uint32_t count)
 static uint32_t add_stack(const uint64_t *pcs, uint32_t count, uint64_t hash)
 {
     heap_head *head = heap_file.head;
-    uint32_t id = head->stack_count;
-    if (id >= HEAP_STACKS_MAX || HEAP_FRAMES_MAX - head->frame_count < count) {
+    uint32_t id = stacks_used;
+    if (id >= HEAP_STACKS_MAX || HEAP_FRAMES_MAX - frames_used < count) {
         return 0;
     }
-    memcpy(&heap_file.frames[head->frame_count], pcs, count * sizeof *pcs);
-    heap_file.stacks[id] = (heap_stack){.hash = hash, .first = head->frame_count, .depth = count};
-    __atomic_store_n(&head->frame_count, head->frame_count + count, __ATOMIC_RELEASE);
-    __atomic_store_n(&head->stack_count, id + 1, __ATOMIC_RELEASE);
+    memcpy(&heap_file.frames[frames_used], pcs, count * sizeof *pcs);
+    heap_file.stacks[id] = (heap_stack){.hash = hash, .first = frames_used, .depth = count};
+    frames_used += count;
+    stacks_used++;
+    __atomic_store_n(&head->frame_count, frames_used, __ATOMIC_RELEASE);
+    __atomic_store_n(&head->stack_count, stacks_used, __ATOMIC_RELEASE);
     return id;
 }
 
@@ -354,7 +373,7 @@ static void keep_peak(uint64_t now_ns)
     }
     __atomic_store_n(&peak_detailed, live, __ATOMIC_RELAXED);
     uint32_t count = __atomic_load_n(&head->stack_count, __ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && i < HEAP_STACKS_MAX; i++) {
         __atomic_store_n(&heap_file.stacks[i].peak_bytes,
                          __atomic_load_n(&heap_file.stacks[i].live_bytes, __ATOMIC_RELAXED),
                          __ATOMIC_RELAXED);
