@@ -263,9 +263,14 @@ PLACE static int run_all(void)
     return 0;
 }
 
+enum { SIGNALS_MIN = 20 };
+
+static volatile sig_atomic_t signals_seen;
+
 static void on_timer(int number_of)
 {
     (void)number_of;
+    signals_seen++;
     free(place_freed(100000));
 }
 
@@ -276,7 +281,7 @@ static int run_signal(void)
     (void)sigaction(SIGALRM, &action, NULL);
     void *kept[16] = {NULL};
     (void)setitimer(ITIMER_REAL, &every, NULL);
-    for (uint32_t i = 0; i < 4000; i++) {
+    for (uint32_t i = 0; i < 4000 || signals_seen < SIGNALS_MIN; i++) {
         /* glibc's malloc is not for handlers; mmapped blocks and the thread's cache bear it. */
         sigset_t alarm_only;
         (void)sigemptyset(&alarm_only);
