@@ -21,8 +21,9 @@
  *
  * Secrets: a token goes to the origin and below the path it was given for, nowhere else; neither
  * tokens nor headers nor a user and password of a URL are in any message, log line or answer.
- * Redirections are followed only where a request asks for it.  To another origin (scheme, host,
- * port) goes no Authorization, Cookie or Proxy-Authorization of the request; from https to http none is followed.
+ * Redirections are followed only where a request asks for it, and only of GET, HEAD and 303.  To
+ * another origin (scheme, host, port) go Accept, Accept-Language, Cache-Control, If-..., Range and
+ * User-Agent of a request's headers, nothing else; from https to http none is followed.
  *
  * Threads: any, for every function; a response and a buffer are one thread's at a time.
  * Source: D. Stenberg, libcurl, https://curl.se (library, loaded with the first client).
@@ -82,7 +83,7 @@ typedef struct brisk_http_client_opts {
     uint32_t in_flight_max;      /**< Requests at once, all hosts; 0 means 256. */
     uint32_t host_start;         /**< Requests at once to a host at first; 0 means 64. */
     uint32_t connections_max;    /**< Of HTTP/1.1, to a host; 0 means 32. */
-    uint32_t queue_max;          /**< Requests that wait; 0 means 65536. */
+    uint32_t queue_max;          /**< Requests that are open, waiting ones included; 0: 65536. */
     uint64_t timeout_ns;         /**< Of a request with its repetitions; 0 means 300 s. */
     uint64_t connect_timeout_ns; /**< Name and TCP; 0 means 10 s. */
     uint64_t tls_timeout_ns;     /**< 0 means 10 s. */
@@ -141,7 +142,7 @@ typedef struct brisk_http_request {
     bool plain;                /**< Ask for no Content-Encoding. */
     const char *etag;          /**< As it came: If-None-Match.  NULL or "": not asked. */
     const char *last_modified; /**< As it came: If-Modified-Since, when there is no etag. */
-    uint32_t redirects_max;    /**< 0: none is followed, the 3xx is the answer. */
+    uint32_t redirects_max;    /**< More is LIMIT; 0: none is followed, the 3xx is the answer. */
     uint32_t retries;          /**< 0 means the client's; BRISK_HTTP_NONE. */
     uint64_t timeout_ns;       /**< 0 means the client's. */
     uint64_t body_bytes_max;   /**< 0 means the client's. */
@@ -155,7 +156,7 @@ typedef struct brisk_http_request {
 /**
  * Send when there is room.  Never waits.  *id, for brisk_http_cancel, may be NULL.
  * Errors, with `info` (then there is no answer): INVALID (URL, header, neither or both of done and
- * queue), FULL (queue_max wait), NOMEM.
+ * queue), FULL (queue_max are open), CANCELLED (the client is being destroyed), NOMEM.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_http_submit(brisk_http_client *client,
                                                       const brisk_http_request *request,

@@ -23,7 +23,7 @@
 
 enum {
     MEMORY_ALIGN = 16,
-    ROOM_ALIGN = 64,
+
     ROOM_FIRST = 16384,
     DEFLATE_RATIO_MAX = 1032,
     GZIP_SMALLEST = 18,
@@ -92,7 +92,7 @@ void expand_room_deinit(expand_room *room)
 {
     if (room->data != NULL) {
         room->alloc->release(room->alloc->ctx, room->data, room->capacity + EXPAND_TAIL,
-                             ROOM_ALIGN);
+                             EXPAND_ALIGN);
     }
     room->data = NULL;
     room->size = 0;
@@ -108,7 +108,8 @@ static bool room_reserve(expand_room *room, size_t wanted)
     if (wanted > SIZE_MAX - EXPAND_TAIL) {
         return false;
     }
-    unsigned char *data = room->alloc->acquire(room->alloc->ctx, wanted + EXPAND_TAIL, ROOM_ALIGN);
+    unsigned char *data =
+        room->alloc->acquire(room->alloc->ctx, wanted + EXPAND_TAIL, EXPAND_ALIGN);
     if (data == NULL) {
         return false;
     }

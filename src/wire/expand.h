@@ -17,7 +17,10 @@
 
 #include "wire/codec.h"
 
-enum { EXPAND_TAIL = 64 /* zero bytes behind what was expanded, for readers of whole vectors */ };
+enum {
+    EXPAND_TAIL = 64,  /* zero bytes behind what was expanded, for readers of whole vectors */
+    EXPAND_ALIGN = 64, /* of room->data */
+};
 
 typedef struct expander expander;
 

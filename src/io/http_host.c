@@ -1,0 +1,192 @@
+/*
+ * http_host.c -- how much a host gets at once, and what waits for it.
+ *
+ * The window of a host is found as TCP finds its own: it doubles with each round of answers until
+ * the host pushes back, then it is halved and grows by one with each round.  Latency says when
+ * more at once only makes the host's queue longer: beyond three times the best one (and 20 ms, below which
+ * nobody cares) the window shrinks by a tenth, not below LIMIT_BY_LATENCY.
+ *
+ *     limit           answered, window used, slow start   +1
+ *                     likewise, after                     +1/limit
+ *                     429, 503, connection lost           /2    at most once in a latency
+ *                     latency > 3 * best + 20 ms          *0.9  likewise
+ *
+ * The best latency is forgotten slowly (1/1024 with each answer), since routes and hosts change.
+ *
+ * Source: D.-M. Chiu and R. Jain, "Analysis of the increase and decrease algorithms for congestion
+ * avoidance in computer networks", 1989 (additive increase, multiplicative decrease).
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "io/http_internal.h"
+
+enum { LIMIT_BY_LATENCY = 16 };
+
+static const uint64_t latency_slack_ns = 20000000;
+static const uint64_t decrease_every_ns = 10000000; /* at least */
+
+static uint32_t waiting_of(const http_host *host)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < HTTP_PRIORITIES; i++) {
+        count += host->waiting[i].count;
+    }
+    return count;
+}
+
+/* Forget one that nobody asks, when there are many: redirections may lead anywhere. */
+static void forget_one(brisk_http_client *client)
+{
+    uint32_t count = 0;
+    http_host **oldest = NULL;
+    for (http_host **link = &client->hosts; *link != NULL; link = &(*link)->next) {
+        oldest = (*link)->calls == 0 ? link : oldest; /* the last one is the oldest */
+        count++;
+    }
+    if (count < HTTP_HOSTS_KEPT || oldest == NULL) {
+        return;
+    }
+    http_host *host = *oldest;
+    (void)pthread_mutex_lock(&client->lock);
+    *oldest = host->next;
+    (void)pthread_mutex_unlock(&client->lock);
+    client->stats.hosts--;
+    client->alloc->release(client->alloc->ctx, host, sizeof *host, _Alignof(http_host));
+}
+
+brisk_err http_host_find(brisk_http_client *client, const char *origin, http_host **ret)
+{
+    for (http_host *host = client->hosts; host != NULL; host = host->next) {
+        if (strcmp(host->origin, origin) == 0) {
+            *ret = host;
+            return BRISK_OK;
+        }
+    }
+    const brisk_alloc *alloc = client->alloc;
+    const brisk_http_client_opts *o = &client->settings.o;
+    http_host *host = alloc->acquire(alloc->ctx, sizeof *host, _Alignof(http_host));
+    if (host == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    bool tls = strncmp(origin, "https:", 6) == 0;
+    bool plain = o->http1 || (!tls && !o->http2_plain);
+    *host = (http_host){.limit = o->host_start, .slow_start = true, .version = plain ? 11 : 0};
+    (void)snprintf(host->origin, sizeof host->origin, "%s", origin);
+    forget_one(client);
+    (void)pthread_mutex_lock(&client->lock);
+    host->next = client->hosts;
+    client->hosts = host;
+    (void)pthread_mutex_unlock(&client->lock);
+    client->stats.hosts++;
+    *ret = host;
+    return BRISK_OK;
+}
+
+void http_host_set(http_call *call, http_host *host)
+{
+    if (call->host != NULL) {
+        BRISK_ASSERT(call->host->calls > 0);
+        call->host->calls--;
+    }
+    call->host = host;
+    if (host != NULL) {
+        host->calls++;
+    }
+}
+
+void http_hosts_destroy(brisk_http_client *client)
+{
+    for (http_host *host = client->hosts; host != NULL;) {
+        http_host *next = host->next;
+        BRISK_ASSERT(host->calls == 0 && host->in_flight == 0);
+        client->alloc->release(client->alloc->ctx, host, sizeof *host, _Alignof(http_host));
+        host = next;
+    }
+    client->hosts = NULL;
+}
+
+static uint32_t limit_of(const brisk_http_client *client, const http_host *host)
+{
+    const brisk_http_client_opts *o = &client->settings.o;
+    uint32_t limit = host->limit < 1.0 ? 1 : (uint32_t)host->limit;
+    uint32_t most =
+        host->version != 0 && host->version < 20 ? o->connections_max : o->in_flight_max;
+    return limit < most ? limit : most;
+}
+
+uint32_t http_host_room(const brisk_http_client *client, const http_host *host, uint64_t now_ns)
+{
+    uint32_t limit = limit_of(client, host);
+    return now_ns < host->paused_until_ns || host->in_flight >= limit ? 0 : limit - host->in_flight;
+}
+
+http_call *http_host_next(http_host *host)
+{
+    static const brisk_http_priority order[] = {BRISK_HTTP_HIGH, BRISK_HTTP_NORMAL, BRISK_HTTP_LOW};
+    for (int i = 0; i < HTTP_PRIORITIES; i++) {
+        http_call *call = host->waiting[order[i]].first;
+        if (call != NULL) {
+            http_list_remove(call);
+            return call;
+        }
+    }
+    return NULL;
+}
+
+static bool may_decrease(http_host *host, uint64_t now_ns)
+{
+    uint64_t wait = host->latency_ns > decrease_every_ns ? host->latency_ns : decrease_every_ns;
+    if (host->decreased_ns != 0 && now_ns - host->decreased_ns < wait) {
+        return false;
+    }
+    host->decreased_ns = now_ns;
+    return true;
+}
+
+void http_host_answered(const brisk_http_client *client, http_host *host, uint64_t latency_ns,
+                        uint64_t now_ns)
+{
+    double most = client->settings.o.in_flight_max;
+    host->latency_ns = host->latency_ns == 0
+                           ? latency_ns
+                           : host->latency_ns - host->latency_ns / 8 + latency_ns / 8;
+    uint64_t best = host->latency_min_ns + host->latency_min_ns / 1024;
+    host->latency_min_ns = host->latency_min_ns == 0 || latency_ns < best ? latency_ns : best;
+    if (host->latency_ns > host->latency_min_ns * 3 + latency_slack_ns) {
+        if (host->limit > LIMIT_BY_LATENCY && may_decrease(host, now_ns)) {
+            host->limit =
+                host->limit * 0.9 > LIMIT_BY_LATENCY ? host->limit * 0.9 : LIMIT_BY_LATENCY;
+            host->slow_start = false;
+        }
+    } else if (host->in_flight * 4 >= limit_of(client, host) * 3 && host->limit < most) {
+        host->limit += host->slow_start ? 1.0 : 1.0 / (host->limit < 1.0 ? 1.0 : host->limit);
+        host->limit = host->limit < most ? host->limit : most;
+    }
+}
+
+void http_host_pushed_back(http_host *host, uint64_t pause_ns, uint64_t now_ns)
+{
+    host->slow_start = false;
+    if (may_decrease(host, now_ns)) {
+        host->limit = host->limit > 2.0 ? host->limit / 2 : 1.0;
+    }
+    if (pause_ns > 0 && now_ns + pause_ns > host->paused_until_ns) {
+        host->paused_until_ns = now_ns + pause_ns;
+    }
+}
+
+void http_host_publish(brisk_http_client *client, uint64_t now_ns)
+{
+    for (http_host *host = client->hosts; host != NULL; host = host->next) {
+        host->published = (brisk_http_host_stats){
+            .limit = limit_of(client, host),
+            .in_flight = host->in_flight,
+            .waiting = waiting_of(host),
+            .http_version = host->version,
+            .latency_min_ns = host->latency_min_ns,
+            .latency_ns = host->latency_ns,
+            .throttled = host->throttled,
+            .paused_ns = host->paused_until_ns > now_ns ? host->paused_until_ns - now_ns : 0};
+    }
+}
