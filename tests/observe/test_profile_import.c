@@ -263,6 +263,34 @@ static void every_format_is_written(void **state)
     prof_model_destroy(model);
 }
 
+/* 120,000 threads of one sample each: 43 billion steps when each thread looks at all samples. */
+static void many_threads_are_written(void **state)
+{
+    (void)state;
+    enum { THREADS = 120000 };
+    prof_model *model = NULL;
+    CHECK_OK(prof_model_create(NULL, &model));
+    uint32_t type = prof_type_of(model, "cpu", "nanoseconds");
+    prof_frame frame = {.name = prof_text_of(model, "f")};
+    uint32_t stack = prof_stack_of(model, 0, prof_frame_of(model, &frame));
+    for (uint32_t i = 0; i < THREADS; i++) {
+        prof_sample_add(model, stack, prof_thread_of(model, 1, i + 1, "t"), type, 5);
+    }
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    CHECK_OK(prof_export(model, PROF_FORMAT_SPEEDSCOPE, type, out));
+    CHECK(fclose(out) == 0);
+    size_t found = 0;
+    for (const char *at = text; (at = strstr(at, "\"endValue\"")) != NULL; at++) {
+        found++;
+    }
+    CHECK_U64(found, ==, THREADS);
+    free(text);
+    prof_model_destroy(model);
+}
+
 /* No name can end the script that holds the data. */
 static void a_name_cannot_leave_the_page(void **state)
 {
@@ -346,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_profile_that_was_saved_is_the_one_that_was_made),
         cmocka_unit_test(a_large_location_is_read_once),
         cmocka_unit_test(every_format_is_written),
+        cmocka_unit_test(many_threads_are_written),
         cmocka_unit_test(a_name_cannot_leave_the_page),
         cmocka_unit_test(errors_name_the_place),
         cmocka_unit_test(every_allocation_may_fail),

@@ -80,8 +80,37 @@ static void write_stack(brisk_json *json, const prof_model *model, uint32_t stac
     brisk_json_array_end(json);
 }
 
+/* Samples of each thread on a chain: to look at all for each thread would be quadratic. */
+typedef struct chains {
+    uint32_t *first; /* by thread; PROF_NO_ID: none */
+    uint32_t *next;  /* by sample */
+} chains;
+
+static size_t chains_bytes(const prof_model *model)
+{
+    return (model->threads.count + model->samples.count + 1) * sizeof(uint32_t);
+}
+
+static bool chains_make(chains *ret, const prof_model *model, uint32_t type)
+{
+    ret->first = model->alloc->acquire(model->alloc->ctx, chains_bytes(model), _Alignof(uint32_t));
+    if (ret->first == NULL) {
+        return false;
+    }
+    ret->next = ret->first + model->threads.count;
+    memset(ret->first, 0xff, model->threads.count * sizeof *ret->first);
+    for (size_t i = model->samples.count; i > 0; i--) {
+        const prof_sample *s = &model->samples.items[i - 1];
+        if (s->values[type] > 0) {
+            ret->next[i - 1] = ret->first[s->thread];
+            ret->first[s->thread] = (uint32_t)(i - 1);
+        }
+    }
+    return true;
+}
+
 static void write_speedscope_thread(brisk_json *json, const prof_model *model, uint32_t type,
-                                    uint32_t thread)
+                                    uint32_t thread, const chains *all)
 {
     char name[128];
     uint64_t sum = 0;
@@ -95,11 +124,8 @@ static void write_speedscope_thread(brisk_json *json, const prof_model *model, u
             brisk_json_str(json, "unit", speedscope_unit(model, type));
         }
         brisk_json_array_begin(json, pass == 0 ? "samples" : "weights");
-        for (size_t i = 0; i < model->samples.count; i++) {
+        for (uint32_t i = all->first[thread]; i != PROF_NO_ID; i = all->next[i]) {
             const prof_sample *s = &model->samples.items[i];
-            if (s->thread != thread || s->values[type] == 0) {
-                continue;
-            }
             if (pass == 0) {
                 write_stack(json, model, s->stack);
             } else {
@@ -114,20 +140,13 @@ static void write_speedscope_thread(brisk_json *json, const prof_model *model, u
     brisk_json_object_end(json);
 }
 
-static bool has_samples(const prof_model *model, uint32_t type, uint32_t thread)
-{
-    for (size_t i = 0; i < model->samples.count; i++) {
-        const prof_sample *s = &model->samples.items[i];
-        if (s->thread == thread && s->values[type] > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 brisk_err prof_export_speedscope(const prof_model *model, uint32_t type, FILE *out)
 {
     brisk_json json;
+    chains all;
+    if (!chains_make(&all, model, type)) {
+        return BRISK_ERR_NOMEM;
+    }
     brisk_json_init(&json, brisk_out_file(out), 0);
     brisk_json_object_begin(&json, NULL);
     brisk_json_str(&json, "$schema", "https://www.speedscope.app/file-format-schema.json");
@@ -152,12 +171,13 @@ brisk_err prof_export_speedscope(const prof_model *model, uint32_t type, FILE *o
     brisk_json_object_end(&json);
     brisk_json_array_begin(&json, "profiles");
     for (uint32_t t = 0; t < model->threads.count; t++) {
-        if (has_samples(model, type, t)) {
-            write_speedscope_thread(&json, model, type, t);
+        if (all.first[t] != PROF_NO_ID) {
+            write_speedscope_thread(&json, model, type, t, &all);
         }
     }
     brisk_json_array_end(&json);
     brisk_json_object_end(&json);
+    model->alloc->release(model->alloc->ctx, all.first, chains_bytes(model), _Alignof(uint32_t));
     return brisk_json_finish(&json);
 }
 
