@@ -1,13 +1,13 @@
 /*
- * fuzz_info.c -- any bytes as the lines of a server's INFO, and as its address.  Oracle: only names below serve.,
- * finite values, and an address that is taken has a port and a host that end.
+ * fuzz_info.c -- any bytes as the lines of a server's INFO, as its BRISK.METRICS (twice, for what it gained), and as its
+ * address.  Oracle: only names below serve., finite values of INFO, and an address that is taken has a port and a host that end.
  */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "observe/metrics/cmd_metrics.h"
+#include "observe/metrics/server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,6 +26,32 @@ static void check_lines(const char *text, size_t size)
         BRISK_ASSERT(isfinite(value->value));
     }
     brisk_snapshot_unref(snapshot);
+    brisk_metrics_destroy(metrics);
+}
+
+static void check_names(brisk_metrics *metrics)
+{
+    brisk_snapshot *snapshot;
+    brisk_err err = brisk_metrics_snapshot(metrics, NULL, &snapshot);
+    BRISK_ASSERT(err == BRISK_OK);
+    for (uint32_t i = 0; i < brisk_snapshot_count(snapshot); i++) {
+        BRISK_ASSERT(strncmp(brisk_snapshot_at(snapshot, i)->name, "serve.", 6) == 0);
+    }
+    brisk_snapshot_unref(snapshot);
+}
+
+static void check_mirror(const char *text, size_t size)
+{
+    metrics_mirror mirror = {0};
+    brisk_metrics *metrics;
+    brisk_err err = brisk_metrics_create(NULL, &metrics);
+    BRISK_ASSERT(err == BRISK_OK);
+    if (metrics_mirror_apply(&mirror, text, size, metrics, NULL) == BRISK_OK) {
+        err = metrics_mirror_apply(&mirror, text, size, metrics, NULL);
+        BRISK_ASSERT(err == BRISK_OK);
+        check_names(metrics);
+    }
+    metrics_mirror_deinit(&mirror);
     brisk_metrics_destroy(metrics);
 }
 
@@ -48,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(exact, data, size);
     }
     check_lines(exact, size);
+    check_mirror(exact, size);
     free(exact);
     free(text);
     return 0;

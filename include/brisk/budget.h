@@ -187,8 +187,14 @@ typedef struct brisk_budget_watch_opts {
     brisk_events *events;         /**< Borrowed; NULL: the process's. */
     brisk_history *history;       /**< Borrowed, for alerts and stages; NULL: none. */
     bool no_sinks;                /**< Events and history only. */
-    const brisk_clock *clock;     /**< Borrowed; NULL: the system's. */
-    const brisk_alloc *alloc;     /**< Borrowed, must serve several threads; NULL means libc. */
+    bool since_start;             /**< What was recorded before is in no window. */
+    /**
+     * Borrowed; a file for alerts and burn rates, read at the start, written every 10 s, with each change of an alert and
+     * at the end; a damaged one is not used, and one that cannot be written is logged.  NULL: none.
+     */
+    const char *state_path;
+    const brisk_clock *clock; /**< Borrowed; NULL: the system's. */
+    const brisk_alloc *alloc; /**< Borrowed, must serve several threads; NULL means libc. */
 } brisk_budget_watch_opts;
 
 /** Checks nothing by itself: see tick and start.  Errors: NOMEM, UNSUPPORTED (a webhook, but no libcurl). */
@@ -204,6 +210,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_budget_watch_start(brisk_budget_watch 
 BRISK_API uint32_t brisk_budget_watch_count(const brisk_budget_watch *watch);
 BRISK_API void brisk_budget_watch_read(brisk_budget_watch *watch, uint32_t index,
                                        brisk_budget_status *ret);
+/** Budgets that went on from `state_path`, and the nanoseconds in between (when `gap_ns` is not NULL). */
+BRISK_API uint32_t brisk_budget_watch_restored(const brisk_budget_watch *watch, uint64_t *gap_ns);
 /** Alerts that a sink could not take: a full queue, an error after all tries. */
 BRISK_API uint64_t brisk_budget_watch_lost(brisk_budget_watch *watch);
 

@@ -277,14 +277,15 @@ static void test_burn(void **state)
     CHECK(run_for(&b, 72, 0.0013) == BRISK_BUDGET_WARNING); /* slowly, for days */
     CHECK(run_for(&b, 100, 0.0) == BRISK_BUDGET_GOOD);
     CHECK(run_for(&b, 6, 0.008) == BRISK_BUDGET_CRITICAL); /* 8 x over six hours */
-    b.all = 10;                                            /* restarted */
+    b.all = 10;                                            /* restarted: it goes on */
     b.bad = 10;
     budget_burn_add(b.burn, b.at + 5 * second, b.bad, b.all);
     budget_burn_check(b.burn, b.budget, &result);
-    CHECK(result.level == BRISK_BUDGET_UNKNOWN);
-    b.all = 24;
-    b.bad = 24; /* too few events since */
-    budget_burn_add(b.burn, b.at + 10 * second, b.bad, b.all);
+    CHECK(result.level == BRISK_BUDGET_CRITICAL);
+    CHECK(run_for(&b, 100, 0.0) == BRISK_BUDGET_GOOD);
+    memset(b.burn, 0, sizeof *b.burn); /* too few events */
+    budget_burn_add(b.burn, second, 0, 0);
+    budget_burn_add(b.burn, 10 * second, 14, 14);
     budget_burn_check(b.burn, b.budget, &result);
     CHECK(result.level == BRISK_BUDGET_UNKNOWN);
     free(b.burn);
@@ -507,6 +508,191 @@ static void test_watch_no_memory(void **state)
     brisk_metrics_destroy(b.metrics);
 }
 
+/* --- from one watch to the next --------------------------------------------------------------- */
+
+static const char state_text[] =
+    "budgets:\n"
+    "  - {name: level, metric: level, critical: 100, for: 2s}\n"
+    "  - {name: burn, metric: req, bad: req.bad, statistic: error_rate, objective: 99%}\n";
+
+typedef struct keeping {
+    bench b;
+    brisk_budgets *budgets;
+    brisk_events *events;
+    const char *path;
+    heard h;
+} keeping;
+
+static void keeping_make(keeping *k, const char *path)
+{
+    uint64_t id;
+    *k = (keeping){.budgets = parse(state_text), .path = path};
+    bench_make(&k->b);
+    CHECK_OK(brisk_events_create(NULL, &k->events));
+    CHECK_OK(brisk_events_subscribe(
+        k->events, &(brisk_subscription){.callback = on_event, .ctx = &k->h}, &id));
+}
+
+static void keeping_free(keeping *k)
+{
+    brisk_events_destroy(k->events);
+    brisk_budgets_destroy(k->budgets);
+    brisk_metrics_destroy(k->b.metrics);
+}
+
+static brisk_err keeping_watch(keeping *k, const brisk_alloc *alloc, brisk_budget_watch **ret)
+{
+    return brisk_budget_watch_create(&(brisk_budget_watch_opts){.budgets = k->budgets,
+                                                                .metrics = k->b.metrics,
+                                                                .events = k->events,
+                                                                .no_sinks = true,
+                                                                .state_path = k->path,
+                                                                .clock = &k->b.clock.base,
+                                                                .alloc = alloc},
+                                     ret, NULL);
+}
+
+/* Seconds of 100 requests, a third of which fail. */
+static void keeping_ticks(keeping *k, brisk_budget_watch *watch, int seconds, double level)
+{
+    brisk_gauge_set(k->b.level, level);
+    for (int i = 0; i < seconds; i++) {
+        fake_clock_advance(&k->b.clock, second);
+        brisk_counter_add(k->b.all, 100);
+        brisk_counter_add(k->b.bad, 33);
+        CHECK_OK(brisk_budget_watch_tick(watch));
+    }
+}
+
+static void test_goes_on(void **state)
+{
+    (void)state;
+    temp_dir *dir = temp_dir_make();
+    keeping k;
+    brisk_budget_watch *watch;
+    brisk_budget_status status[2];
+    uint64_t gap = 1;
+    keeping_make(&k, temp_dir_path(dir, "state"));
+    CHECK_OK(keeping_watch(&k, NULL, &watch));
+    CHECK(brisk_budget_watch_restored(watch, &gap) == 0 && gap == 0);
+    keeping_ticks(&k, watch, 20, 150);
+    brisk_budget_watch_read(watch, 0, &status[0]);
+    brisk_budget_watch_read(watch, 1, &status[1]);
+    CHECK(status[0].state == BRISK_ALERT_FIRING && status[1].state == BRISK_ALERT_FIRING);
+    CHECK(atomic_load(&k.h.firing) == 2);
+    brisk_budget_watch_destroy(watch);
+    fake_clock_advance(&k.b.clock, 300 * second);
+    brisk_counter_add(k.b.all, 3000); /* nobody looked, but they were counted: all good */
+    CHECK_OK(keeping_watch(&k, NULL, &watch));
+    CHECK(brisk_budget_watch_restored(watch, &gap) == 2 && gap == 300 * second);
+    keeping_ticks(&k, watch, 1, 150);
+    for (uint32_t i = 0; i < 2; i++) {
+        brisk_budget_status now;
+        brisk_budget_watch_read(watch, i, &now);
+        CHECK(now.state == BRISK_ALERT_FIRING && now.since_ns == status[i].since_ns);
+        CHECK_U64(now.alerts, ==, 1);
+    }
+    CHECK(atomic_load(&k.h.firing) == 2); /* not told as new */
+    brisk_budget_watch_read(watch, 1, &status[1]);
+    CHECK_U64(status[1].last.events, ==, 19 * 100 + 3000 + 100); /* since the first look */
+    keeping_ticks(&k, watch, 2, 10);
+    CHECK(atomic_load(&k.h.resolved) == 0); /* two seconds of it are wanted */
+    brisk_budget_watch_destroy(watch);
+    fake_clock_advance(&k.b.clock, 1000 * second);
+    CHECK_OK(keeping_watch(&k, NULL, &watch));
+    keeping_ticks(&k, watch, 1, 10); /* the gap is no part of them: one second was watched */
+    CHECK(atomic_load(&k.h.resolved) == 1);
+    brisk_budget_watch_destroy(watch);
+    keeping_free(&k);
+    temp_dir_remove(dir);
+}
+
+static void test_a_pending_alert_and_a_gap(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t gap_s;
+        brisk_alert_state then;
+    } cases[] = {{30, BRISK_ALERT_FIRING}, {90, BRISK_ALERT_PENDING}};
+    for (size_t i = 0; i < 2; i++) {
+        temp_dir *dir = temp_dir_make();
+        keeping k;
+        brisk_budget_watch *watch;
+        brisk_budget_status status;
+        keeping_make(&k, temp_dir_path(dir, "state"));
+        CHECK_OK(keeping_watch(&k, NULL, &watch));
+        keeping_ticks(&k, watch, 2, 150); /* pending for a second */
+        brisk_budget_watch_destroy(watch);
+        fake_clock_advance(&k.b.clock, cases[i].gap_s * second);
+        CHECK_OK(keeping_watch(&k, NULL, &watch));
+        keeping_ticks(&k, watch, 1, 150);
+        brisk_budget_watch_read(watch, 0, &status);
+        CHECK(status.state == cases[i].then);
+        brisk_budget_watch_destroy(watch);
+        keeping_free(&k);
+        temp_dir_remove(dir);
+    }
+}
+
+static void write_file(const char *path, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "we");
+    CHECK(file != NULL && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+}
+
+/* A file that is cut or changed anywhere restores nothing; so does one of other rules. */
+static void test_a_damaged_state(void **state)
+{
+    (void)state;
+    temp_dir *dir = temp_dir_make();
+    keeping k;
+    brisk_budget_watch *watch;
+    keeping_make(&k, temp_dir_path(dir, "state"));
+    CHECK_OK(keeping_watch(&k, NULL, &watch));
+    keeping_ticks(&k, watch, 20, 150);
+    brisk_budget_watch_destroy(watch);
+    static unsigned char data[65536];
+    FILE *file = fopen(k.path, "re");
+    CHECK(file != NULL);
+    size_t size = fread(data, 1, sizeof data, file);
+    (void)fclose(file);
+    CHECK(size > 200 && size < sizeof data);
+    for (size_t at = 0; at < size; at += 7) {
+        write_file(k.path, data, at);
+        CHECK_OK(keeping_watch(&k, NULL, &watch));
+        CHECK(brisk_budget_watch_restored(watch, NULL) == 0);
+        brisk_budget_watch_destroy(watch); /* never ticked: nothing is written */
+        data[at] ^= 1;
+        write_file(k.path, data, size);
+        data[at] ^= 1;
+        CHECK_OK(keeping_watch(&k, NULL, &watch));
+        CHECK(brisk_budget_watch_restored(watch, NULL) == 0);
+        brisk_budget_watch_destroy(watch);
+    }
+    write_file(k.path, data, size);
+    brisk_budgets_destroy(k.budgets);
+    k.budgets = parse("budgets:\n"
+                      "  - {name: level, metric: level, critical: 101, for: 2s}\n"
+                      "  - {name: burn, metric: req, bad: req.bad, statistic: error_rate, "
+                      "objective: 99%}\n");
+    CHECK_OK(keeping_watch(&k, NULL, &watch));
+    CHECK(brisk_budget_watch_restored(watch, NULL) == 1); /* another limit is another budget */
+    brisk_budget_watch_destroy(watch);
+    brisk_err err = BRISK_ERR_NOMEM;
+    for (uint64_t n = 0; err != BRISK_OK; n++) {
+        fault_alloc fault;
+        fault_alloc_init(&fault, n);
+        watch = NULL;
+        err = keeping_watch(&k, &fault.base, &watch);
+        CHECK((watch != NULL) == (err == BRISK_OK));
+        brisk_budget_watch_destroy(watch);
+        CHECK_U64(fault.bytes_held, ==, 0);
+        CHECK_U64(n, <, 1000);
+    }
+    keeping_free(&k);
+    temp_dir_remove(dir);
+}
+
 static void *record_many(void *ctx)
 {
     bench *b = ctx;
@@ -638,6 +824,9 @@ int main(void)
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_trend_and_anomaly),
         cmocka_unit_test(test_watch_no_memory),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_a_pending_alert_and_a_gap),
+        cmocka_unit_test(test_a_damaged_state),
         cmocka_unit_test(test_watch_thread),
         cmocka_unit_test(test_exec),
         cmocka_unit_test(test_metrics_file),

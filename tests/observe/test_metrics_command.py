@@ -115,6 +115,68 @@ def test_server():
         server.stop()
 
 
+def test_registry_of_a_server():
+    server = serve_lib.Server(BRISK)
+    client = server.client()
+    for i in range(30):
+        client.call("SET", f"key{i}", "value")
+    where = f"127.0.0.1:{server.port}"
+    out = run("metrics", "--json", "--watch", "--count", "2", "--interval", "50ms", "--server", where)
+    lines = [json.loads(line) for line in out.stdout.splitlines()]
+    times = [find(line, "serve.command.time", group="string") for line in lines]
+    check([time["count"] for time in times] == [30, 30], f"histogram, and nothing twice: {times}")
+    check(0 < times[0]["p50"] <= times[0]["p99"] <= times[0]["max"], "quantiles")
+    check(find(lines[0], "serve.command.calls", command="set")["count"] == 30, "calls")
+    check(find(lines[0], "serve.up")["value"] == 1, "up")
+    text = run("metrics", "--prometheus", "--server", where).stdout
+    check('serve_command_time_seconds_bucket{group="string",le="+Inf"} 30' in text, "buckets")
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                              capture_output=True, check=False)
+        check(done.returncode == 0, f"promtool: {done.stdout}{done.stderr}")
+    server.stop()
+
+
+def test_budgets_of_a_server():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "budgets.yaml")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("budgets:\n"
+                       "  - {name: slow, metric: serve.command.time, labels: {group: string},"
+                       " statistic: p99, critical: 1ns, minimum_events: 5, for: 0s}\n"
+                       "  - {name: errors, metric: serve.commands, bad: serve.errors,"
+                       " statistic: error_rate, critical: 90%, minimum_events: 5, for: 0s}\n")
+        server = serve_lib.Server(BRISK)
+        client = server.client()
+        for i in range(100):
+            client.call("NOPE")  # before anybody watched: in no window
+        where = f"127.0.0.1:{server.port}"
+        env = {**os.environ, "XDG_DATA_HOME": folder}
+
+        def watch(duration):
+            return subprocess.Popen([BRISK, "budget", "watch", "--server", where, "--duration",
+                                     duration, path], env=env, text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+        watching = watch("2500ms")
+        while watching.poll() is None:
+            client.call("SET", "key", "value")
+            time.sleep(0.05)
+        out, err = watching.communicate()
+        check(watching.returncode == 1, f"exit {watching.returncode}: {err}")
+        check(out.count("firing: slow: ") == 1, f"one alert, told once: {out}")
+        check("firing: errors" not in out, "what was before the watch is in no window")
+        check("go on" not in err, "the first one")
+        watching = watch("1200ms")
+        out, err = watching.communicate()
+        check("2 budgets go on from the last watch" in err, f"restored: {err}")
+        check("firing" not in out, "an alert that goes on is not told as new")
+        server.stop()
+        watching = watch("2500ms")
+        out, err = watching.communicate()
+        check(err.count(str(server.port)) == 1, f"gone, told once: {err}")
+
+
 def serve_once(answer):
     """The port of somebody who gives any question the same answer."""
     listener = socket.socket()
@@ -138,6 +200,12 @@ def serve_once(answer):
     return listener.getsockname()[1]
 
 
+def info_and(text):
+    """A brisk's INFO, and what it says when it is asked for its metrics."""
+    info = b"# Server\r\nbrisk_version:0.1.0\r\n"
+    return b"$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(info), info, len(text), text)
+
+
 def test_hostile_servers():
     for answer in (b"", b"$", b"$-1\r\n", b"$99999999999\r\n", b"+OK\r\n", b"-ERR \x1b[31m\r\n",
                    b"$10\r\nab", b"\n", b"x" * 2000000, b"$5\r"):
@@ -148,7 +216,22 @@ def test_hostile_servers():
     data = json.loads(run("metrics", "--json", "--interval", "10ms", "--server",
                           f"127.0.0.1:{port}").stdout)
     names = {m["name"] for m in data["metrics"] if m["name"].startswith("serve.")}
-    check(names == {"serve.a", "serve.f"}, f"odd lines: {names}")
+    check(names == {"serve.a", "serve.f", "serve.up"}, f"odd lines: {names}")
+    for text in (b"", b"nonsense", b"{", b"[1]", b'{"metrics": 3}', b'{"metrics": [' + b"[" * 5000):
+        run("metrics", "--server", f"127.0.0.1:{serve_once(info_and(text))}", code=1)
+    text = (b'{"metrics": [{"name": "machine.load1", "kind": "gauge", "value": 9999},'
+            b'{"name": "serve.g", "kind": "gauge", "value": "x"}, 7, {"name": "serve.\\u001b[0m",'
+            b'"kind": "gauge", "value": 1}, {"name": "serve.h", "kind": "histogram", "unit": "ns",'
+            b'"labels": {"a": [1]}}, {"name": "serve.i", "kind": "histogram", "unit": "ns",'
+            b'"buckets": [5, 2, 4, 1, 18446744073709551615, 3, 9, -1, 8]},'
+            b'{"name": "serve.c", "kind": "counter", "count": -4}]}')
+    port = serve_once(info_and(text))
+    out = run("metrics", "--json", "--server", f"127.0.0.1:{port}").stdout
+    mine = {m["name"]: m for m in json.loads(out)["metrics"]}
+    check(mine["serve.g"]["value"] is None, "no number")
+    check(mine["serve.i"]["count"] == 6, "values up to what is none")
+    check("serve.c" not in mine and "serve.h" not in mine and "\x1b" not in out, "left out")
+    check(mine.get("machine.load1", {}).get("value") != 9999, "only serve.*")
 
 
 def test_statsd():
@@ -220,7 +303,8 @@ def test_otlp():
     collector.shutdown()
 
 
-for test in (test_formats, test_words, test_server, test_hostile_servers, test_statsd, test_otlp):
+for test in (test_formats, test_words, test_server, test_registry_of_a_server,
+             test_budgets_of_a_server, test_hostile_servers, test_statsd, test_otlp):
     test()
 print("failed" if failures else "passed", failures)
 sys.exit(1 if failures else 0)

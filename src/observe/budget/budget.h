@@ -7,6 +7,8 @@
 #include <brisk/arena.h>
 #include <brisk/budget.h>
 
+#include "base/str.h"
+
 enum { BUDGET_ARGS_MAX = 32 };
 
 typedef enum budget_sink_kind { SINK_LOG, SINK_FILE, SINK_EXEC, SINK_WEBHOOK } budget_sink_kind;
@@ -44,9 +46,16 @@ typedef struct budget_burn {
     burn_point coarse[BURN_COARSE + 1];
     uint64_t fine_count; /* ever; the newest is at count - 1, modulo the size */
     uint64_t coarse_count;
+    uint64_t bad_raw; /* as they were told last */
+    uint64_t total_raw;
+    uint64_t bad_base; /* what was counted before they began anew */
+    uint64_t total_base;
 } budget_burn;
 
-/* Totals now; a total that went back (a restart) begins anew. */
+/* Times of points are monotonic ones plus this, so that points from before the machine's start have some. */
+#define BURN_EPOCH_NS (UINT64_C(4) * 86400 * 1000000000)
+
+/* Totals now; a total that went back (a restart of who counts) goes on from what it was. */
 void budget_burn_add(budget_burn *burn, uint64_t at_ns, uint64_t bad, uint64_t total);
 /* The rules, over what was added; `min_events` of the shorter window. */
 void budget_burn_check(const budget_burn *burn, const brisk_budget *budget,
@@ -79,6 +88,33 @@ typedef enum budget_news { NEWS_NONE, NEWS_FIRING, NEWS_AGAIN, NEWS_RESOLVED } b
 /* The next result; what there is to tell. */
 budget_news budget_alert_step(budget_alert *alert, const brisk_budget *budget,
                               const brisk_budget_result *result, uint64_t now_ns);
+
+/* --- state.c: for the next watch ------------------------------------------------------------ */
+
+/* What is kept of a budget; borrowed. */
+typedef struct budget_memory {
+    budget_alert *alert;
+    uint64_t *state_wall_ns;
+    budget_burn *burn; /* NULL: no objective */
+} budget_memory;
+
+typedef struct budget_gap {
+    uint64_t now_ns; /* monotonic, when it is read; given */
+    uint64_t wall_ns;
+    uint64_t gap_ns;   /* since it was written */
+    uint32_t restored; /* budgets that go on */
+} budget_gap;
+
+void budget_state_begin(brisk_str *out, uint64_t wall_ns, uint32_t count);
+void budget_state_add(brisk_str *out, const brisk_budget *budget, const budget_memory *memory,
+                      uint64_t now_ns);
+void budget_state_end(brisk_str *out);
+/* `memories` in the order of `budgets`.  Errors: CORRUPT; then they may be changed, and must be cleared. */
+// NOLINTNEXTLINE(readability-function-size): a buffer, what it is for, and room for one of it
+BRISK_NODISCARD brisk_err budget_state_read(const void *data, size_t size,
+                                            const brisk_budgets *budgets,
+                                            const budget_memory *memories, budget_burn *scratch,
+                                            budget_gap *gap);
 
 /* --- sinks.c ------------------------------------------------------------------------------- */
 

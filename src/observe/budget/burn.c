@@ -51,11 +51,19 @@ static const burn_point *newest(const budget_burn *burn)
 void budget_burn_add(budget_burn *burn, uint64_t at_ns, uint64_t bad, uint64_t total)
 {
     const burn_point *last = newest(burn);
-    if (last != NULL && (bad < last->bad || total < last->total || at_ns < last->at_ns)) {
+    bad = bad < total ? bad : total;
+    if (last != NULL && at_ns < last->at_ns) {
         burn->fine_count = 0;
         burn->coarse_count = 0;
     }
-    burn_point point = {.at_ns = at_ns, .bad = bad < total ? bad : total, .total = total};
+    if (bad < burn->bad_raw || total < burn->total_raw) {
+        burn->bad_base += burn->bad_raw;
+        burn->total_base += burn->total_raw;
+    }
+    burn->bad_raw = bad;
+    burn->total_raw = total;
+    burn_point point = {
+        .at_ns = at_ns, .bad = burn->bad_base + bad, .total = burn->total_base + total};
     keep(burn->fine, &burn->fine_count, BURN_FINE + 1, fine_ns, &point);
     keep(burn->coarse, &burn->coarse_count, BURN_COARSE + 1, coarse_ns, &point);
 }

@@ -9,16 +9,26 @@
 #include <string.h>
 #include <time.h>
 
+#include <brisk/clock.h>
+#include <brisk/hash.h>
 #include <brisk/machine.h>
 
 #include "base/cleanup.h"
 #include "observe/budget/command.h"
+#include "observe/metrics/server.h"
 
-BRISK_DEFINE_CLEANUP(brisk_budgets, brisk_budgets_destroy)
 BRISK_DEFINE_CLEANUP(brisk_budget_watch, brisk_budget_watch_destroy)
-BRISK_DEFINE_CLEANUP(brisk_history, brisk_history_close)
 
-enum { OPTION_DURATION, OPTION_JSON, OPTION_COUNT };
+static const uint64_t second_ns = UINT64_C(1000000000);
+
+enum {
+    OPTION_DURATION,
+    OPTION_JSON,
+    OPTION_SERVER,
+    OPTION_PASSWORD_FILE,
+    OPTION_NO_STATE,
+    OPTION_COUNT
+};
 
 static const brisk_option options[OPTION_COUNT] = {
     [OPTION_DURATION] = {.name = "duration",
@@ -27,6 +37,17 @@ static const brisk_option options[OPTION_COUNT] = {
                          .metavar = "TIME",
                          .summary = "end after TIME (default: when stopped)"},
     [OPTION_JSON] = {.name = "json", .letter = 'j', .summary = "changes as JSON lines"},
+    [OPTION_SERVER] = {.name = "server",
+                       .letter = 's',
+                       .type = BRISK_OPTION_TEXT,
+                       .metavar = "HOST:PORT",
+                       .summary = "also the metrics of a brisk server (or a Redis): serve.*"},
+    [OPTION_PASSWORD_FILE] = {.name = "password-file",
+                              .type = BRISK_OPTION_FILE,
+                              .metavar = "FILE",
+                              .summary = "the server's password is its first line"},
+    [OPTION_NO_STATE] = {.name = "no-state",
+                         .summary = "begin anew, and leave nothing for the next start"},
 };
 
 typedef struct printing {
@@ -44,15 +65,78 @@ static void print_change(void *ctx, const brisk_event *event)
     (void)fflush(in->out);
 }
 
-/* Until SIGINT, SIGTERM or the time is over. */
-static void wait_for_end(const brisk_option_value *duration, const sigset_t *signals)
+/* What one call works with. */
+typedef struct work {
+    const brisk_invocation *in;
+    brisk_budgets *budgets;
+    brisk_history *history;
+    metrics_server server;
+} work;
+
+/* Until SIGINT, SIGTERM or `end_ns`, a monotonic time; true for a signal. */
+static bool wait_until(uint64_t end_ns, const sigset_t *signals)
 {
-    struct timespec left = {.tv_sec = (time_t)(duration->number / 1000000000),
-                            .tv_nsec = (long)(duration->number % 1000000000)};
-    int got;
-    do {
-        got = duration->set ? sigtimedwait(signals, NULL, &left) : sigwaitinfo(signals, NULL);
-    } while (got < 0 && errno == EINTR);
+    for (;;) {
+        uint64_t now_ns = brisk_clock_now_ns(NULL);
+        uint64_t left_ns = end_ns > now_ns ? end_ns - now_ns : 0;
+        struct timespec left = {.tv_sec = (time_t)(left_ns / second_ns),
+                                .tv_nsec = (long)(left_ns % second_ns)};
+        if (sigtimedwait(signals, NULL, &left) > 0) {
+            return true;
+        }
+        if (errno != EINTR) {
+            return false;
+        }
+    }
+}
+
+/* The server's metrics as they are now; its coming and going is told once. */
+static void ask(const brisk_invocation *in, metrics_server *server, int *up)
+{
+    brisk_errinfo info = {0};
+    bool good = metrics_server_ask(server, brisk_metrics_default(), &info) == BRISK_OK;
+    if (*up != (int)good && (!good || *up == 0)) {
+        (void)fprintf(in->err, "brisk: budget: %s\n",
+                      good ? "the server answers again" : info.text);
+        (void)fflush(in->err);
+    }
+    *up = good;
+}
+
+/*
+ * Ask and check every second, in this thread: a budget never sees a reading twice, and what the server did before the
+ * first one is in no window.
+ */
+static brisk_err watch_server(work *w, brisk_budget_watch *watch, int *up, const sigset_t *signals)
+{
+    const brisk_invocation *in = w->in;
+    const brisk_option_value *duration = &in->values[OPTION_DURATION];
+    uint64_t next_ns = brisk_clock_now_ns(NULL);
+    uint64_t end_ns = duration->set ? next_ns + duration->number : UINT64_MAX;
+    brisk_err err = BRISK_OK;
+    for (bool ended = false; !ended && err == BRISK_OK;) {
+        ask(in, &w->server, up);
+        err = brisk_budget_watch_tick(watch);
+        uint64_t now_ns = brisk_clock_now_ns(NULL);
+        next_ns = next_ns + second_ns > now_ns ? next_ns + second_ns : now_ns; /* late: no burst */
+        ended = wait_until(next_ns < end_ns ? next_ns : end_ns, signals) ||
+                brisk_clock_now_ns(NULL) >= end_ns;
+    }
+    return err;
+}
+
+static brisk_err watch_here(const brisk_invocation *in, brisk_budget_watch *watch,
+                            const sigset_t *signals)
+{
+    const brisk_option_value *duration = &in->values[OPTION_DURATION];
+    brisk_err err = brisk_budget_watch_start(watch);
+    uint64_t end_ns = brisk_clock_now_ns(NULL) + duration->number;
+    while (err == BRISK_OK &&
+           !wait_until(duration->set ? end_ns : brisk_clock_now_ns(NULL) + 3600 * second_ns,
+                       signals) &&
+           !duration->set) {
+    }
+    return err;
 }
 
 static brisk_exit failed(const brisk_invocation *in, brisk_err err, const brisk_errinfo *info)
@@ -84,53 +168,124 @@ static brisk_exit summarise(const brisk_invocation *in, brisk_budget_watch *watc
     return status;
 }
 
-static brisk_exit watch_all(const brisk_invocation *in, const brisk_budgets *budgets,
-                            brisk_history *history)
+/* Beside the history: one file for each file of budgets and server.  False: there is no place for it. */
+static bool state_path(const brisk_invocation *in, const brisk_history *history, char *path,
+                       size_t size)
 {
+    char *whole = realpath(in->argv[0], NULL);
+    const brisk_option_value *server = &in->values[OPTION_SERVER];
+    const char *place = history != NULL ? brisk_history_path(history) : "";
+    const char *slash = strrchr(place, '/');
+    if (whole == NULL || slash == NULL || in->values[OPTION_NO_STATE].set) {
+        free(whole);
+        return false;
+    }
+    brisk_hasher hasher;
+    brisk_hasher_init(&hasher, 0);
+    brisk_hasher_update(&hasher, whole, strlen(whole) + 1);
+    if (server->set) {
+        brisk_hasher_update(&hasher, server->text, strlen(server->text));
+    }
+    free(whole);
+    int used = snprintf(path, size, "%.*s/budget-%016llx.state", (int)(slash - place), place,
+                        (unsigned long long)brisk_hasher_digest64(&hasher));
+    return used > 0 && (size_t)used < size;
+}
+
+static void say_restored(const brisk_invocation *in, const brisk_budget_watch *watch)
+{
+    uint64_t gap_ns;
+    uint32_t count = brisk_budget_watch_restored(watch, &gap_ns);
+    if (count > 0 && !in->quiet) {
+        (void)fprintf(
+            in->err,
+            "brisk: budget: %u budget%s go%s on from the last watch; %.0f s in between were "
+            "not watched\n",
+            count, count == 1 ? "" : "s", count == 1 ? "es" : "", (double)gap_ns / 1e9);
+    }
+}
+
+static brisk_exit watch_all(work *w)
+{
+    const brisk_invocation *in = w->in;
     BRISK_CLEANUP(brisk_budget_watch_destroy) brisk_budget_watch *watch = NULL;
     brisk_errinfo info = {0};
     uint64_t subscription = 0;
     printing to = {.in = in};
+    char path[4096];
     sigset_t signals;
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    int up = -1;
+    bool keeps = state_path(in, w->history, path, sizeof path);
     brisk_err err = brisk_machine_watch(brisk_metrics_default());
-    if (err == BRISK_OK) {
-        err = brisk_budget_watch_create(
-            &(brisk_budget_watch_opts){.budgets = budgets, .history = history}, &watch, &info);
+    if (err == BRISK_OK && in->values[OPTION_SERVER].set) {
+        w->server.timeout_s = 1;
+        w->server.mirror.since_first = true;
+        ask(in, &w->server, &up);
     }
     if (err == BRISK_OK) {
+        brisk_budget_watch_opts opts = {.budgets = w->budgets,
+                                        .history = w->history,
+                                        .since_start = true,
+                                        .state_path = keeps ? path : NULL};
+        err = brisk_budget_watch_create(&opts, &watch, &info);
+    }
+    if (err == BRISK_OK) {
+        say_restored(in, watch);
         err = brisk_events_subscribe(
             brisk_events_default(),
             &(brisk_subscription){
                 .types = BRISK_EVENT_MASK(BRISK_EVENT_ALERT), .callback = print_change, .ctx = &to},
             &subscription);
     }
-    err = err == BRISK_OK ? brisk_budget_watch_start(watch) : err;
     if (err == BRISK_OK) {
-        wait_for_end(&in->values[OPTION_DURATION], &signals);
+        err = in->values[OPTION_SERVER].set ? watch_server(w, watch, &up, &signals)
+                                            : watch_here(in, watch, &signals);
     }
     brisk_exit status = err == BRISK_OK ? summarise(in, watch) : failed(in, err, &info);
     brisk_events_unsubscribe(brisk_events_default(), subscription);
     return status;
 }
 
+/* The server's address and password.  INVALID is a wrong argument. */
+static brisk_err read_server(work *w, brisk_errinfo *info)
+{
+    const brisk_option_value *values = w->in->values;
+    if (!values[OPTION_SERVER].set) {
+        return BRISK_OK;
+    }
+    brisk_err err = metrics_server_parse(values[OPTION_SERVER].text, &w->server, info);
+    if (err == BRISK_OK && values[OPTION_PASSWORD_FILE].set) {
+        err = metrics_server_password(&w->server, values[OPTION_PASSWORD_FILE].text, info);
+    }
+    return err;
+}
+
 static brisk_exit run(const brisk_invocation *in)
 {
-    BRISK_CLEANUP(brisk_budgets_destroy) brisk_budgets *budgets = NULL;
-    BRISK_CLEANUP(brisk_history_close) brisk_history *history = NULL;
+    work w = {.in = in};
     brisk_errinfo info = {0};
-    brisk_err err = brisk_budgets_load(in->argv[0], NULL, &budgets, &info);
+    brisk_err err = read_server(&w, &info);
+    if (err != BRISK_OK) {
+        brisk_exit status = failed(in, err, &info);
+        return err == BRISK_ERR_INVALID ? BRISK_EXIT_USAGE : status;
+    }
+    err = brisk_budgets_load(in->argv[0], NULL, &w.budgets, &info);
     if (err != BRISK_OK) {
         return failed(in, err, &info);
     }
-    err = brisk_history_open(&(brisk_history_opts){0}, &history, &info);
+    err = brisk_history_open(&(brisk_history_opts){0}, &w.history, &info);
     if (err != BRISK_OK) { /* alerts are told all the same */
         (void)fprintf(in->err, "brisk: warning: alerts are not kept: %s\n", info.text);
     }
-    return watch_all(in, budgets, history);
+    brisk_exit status = watch_all(&w);
+    metrics_server_deinit(&w.server);
+    brisk_history_close(w.history);
+    brisk_budgets_destroy(w.budgets);
+    return status;
 }
 
 const brisk_command budget_watch_command = {
@@ -139,11 +294,15 @@ const brisk_command budget_watch_command = {
     .synopsis = "FILE",
     .summary = "check budgets every second and tell about alerts",
     .description =
-        "Metrics are those of this machine (machine.*) and of this program; stages are those of "
-        "the jobs in the history. An alert is told when it begins, when it becomes worse, "
+        "Metrics are those of this machine (machine.*), with --server those of a brisk server "
+        "(serve.*; serve.up is 1 while it answers), and those of this program; stages are those of "
+        "the jobs in the history, looked at every second. An alert is told when it begins, when it "
+        "becomes worse, "
         "every `repeat` while it lasts, and when it is over, to the sinks of the file (log, file, "
-        "exec, webhook).",
-    .examples = "brisk budget watch budgets.yaml\tuntil it is stopped\n",
+        "exec, webhook). Alerts and burn rates go on where the last watch of the file ended (a "
+        "small file beside the history); time that nobody watched counts for no `for`.",
+    .examples = "brisk budget watch budgets.yaml\tuntil it is stopped\n"
+                "brisk budget watch --server 127.0.0.1:6380 budgets.yaml\ta running daemon, too\n",
     .options = options,
     .option_count = OPTION_COUNT,
     .args_min = 1,

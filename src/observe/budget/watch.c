@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <brisk/file.h>
 #include <brisk/log.h>
 #include <brisk/stats.h>
 
@@ -27,10 +28,11 @@ enum {
     SNAPSHOTS = 64,
     TREND_VALUES = 120,
     JSON_MAX = 4096,
-    STAGE_EVERY_NS = 10000, /* ms: the history is asked this seldom */
+    STATE_MAX = 64 << 20,
 };
 
 static const uint64_t second_ns = 1000000000;
+static const uint64_t state_every_ns = 10 * UINT64_C(1000000000);
 
 typedef struct watched {
     budget_alert alert;
@@ -42,7 +44,6 @@ typedef struct watched {
     double *trend_times;
     uint32_t trend_count;
     uint64_t trend_next_ns;
-    uint64_t stage_next_ns;
 } watched;
 
 struct brisk_budget_watch {
@@ -62,7 +63,27 @@ struct brisk_budget_watch {
     uint64_t snapshot_count;
     uint64_t distance_ns;
     watched *items;
+    const char *state_path; /* NULL: none */
+    uint64_t state_due_ns;
+    bool state_failed; /* and was logged */
+    budget_gap gap;
 };
+
+static void *take(const brisk_budget_watch *watch, size_t size)
+{
+    void *memory = watch->alloc->acquire(watch->alloc->ctx, size, 16);
+    if (memory != NULL) {
+        memset(memory, 0, size);
+    }
+    return memory;
+}
+
+static void give(const brisk_budget_watch *watch, void *memory, size_t size)
+{
+    if (memory != NULL) {
+        watch->alloc->release(watch->alloc->ctx, memory, size, 16);
+    }
+}
 
 /* --- telling -------------------------------------------------------------------------------- */
 
@@ -217,6 +238,106 @@ static void look_at_trend(brisk_budget_watch *watch, const brisk_budget *budget,
     }
 }
 
+/* --- what is kept for the next watch ---------------------------------------------------------- */
+
+static budget_memory memory_of(watched *w)
+{
+    return (budget_memory){.alert = &w->alert, .state_wall_ns = &w->state_wall_ns, .burn = w->burn};
+}
+
+static brisk_err write_state(const brisk_budget_watch *watch, const brisk_str *text,
+                             brisk_errinfo *info)
+{
+    brisk_file_replace *file = NULL;
+    brisk_err err = brisk_file_replace_open(watch->state_path, watch->alloc, &file, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    err = brisk_file_write_all(brisk_file_replace_fd(file), brisk_str_text(text),
+                               brisk_str_size(text));
+    if (err != BRISK_OK) {
+        brisk_file_replace_abort(file);
+        return brisk_errinfo_set(info, err, "%s: %s", watch->state_path, brisk_err_message(err));
+    }
+    return brisk_file_replace_commit(file, false, info); /* after a crash: the old or the new one */
+}
+
+static void save_state(brisk_budget_watch *watch, uint64_t now_ns)
+{
+    brisk_errinfo info = {0};
+    brisk_str text;
+    watch->state_due_ns = now_ns + state_every_ns;
+    brisk_str_init(&text, watch->alloc, STATE_MAX);
+    budget_state_begin(&text, brisk_clock_wall_ns(&watch->clock), watch->budgets->count);
+    for (uint32_t i = 0; i < watch->budgets->count; i++) {
+        budget_memory memory = memory_of(&watch->items[i]);
+        budget_state_add(&text, &watch->budgets->items[i], &memory, now_ns);
+    }
+    budget_state_end(&text);
+    brisk_err err = brisk_str_err(&text);
+    if (err == BRISK_OK) {
+        err = write_state(watch, &text, &info);
+    }
+    if (err != BRISK_OK && !watch->state_failed) {
+        brisk_log(BRISK_LOG_WARNING, "budget", "alerts are not kept for the next start: %s",
+                  info.text[0] != '\0' ? info.text : brisk_err_message(err));
+    }
+    watch->state_failed = err != BRISK_OK;
+    brisk_str_deinit(&text);
+}
+
+static void forget_all(brisk_budget_watch *watch)
+{
+    for (uint32_t i = 0; i < watch->budgets->count; i++) {
+        watched *w = &watch->items[i];
+        w->alert = (budget_alert){0};
+        w->state_wall_ns = 0;
+        if (w->burn != NULL) {
+            memset(w->burn, 0, sizeof *w->burn);
+        }
+    }
+    watch->gap.restored = 0;
+}
+
+/* Without a file, or with one that is damaged, all begins anew.  Errors: NOMEM. */
+static brisk_err restore_state(brisk_budget_watch *watch)
+{
+    brisk_file_view view = {0};
+    brisk_errinfo info;
+    uint32_t count = watch->budgets->count;
+    if (brisk_file_view_open(watch->state_path, STATE_MAX, &view, &info) != BRISK_OK) {
+        return BRISK_OK;
+    }
+    budget_memory *memories = take(watch, (count + 1) * sizeof *memories);
+    budget_burn *scratch = take(watch, sizeof *scratch);
+    brisk_err err = memories != NULL && scratch != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+    for (uint32_t i = 0; i < count && err == BRISK_OK; i++) {
+        memories[i] = memory_of(&watch->items[i]);
+    }
+    if (err == BRISK_OK) {
+        watch->gap = (budget_gap){.now_ns = brisk_clock_now_ns(&watch->clock),
+                                  .wall_ns = brisk_clock_wall_ns(&watch->clock)};
+        if (budget_state_read(view.data, view.size, watch->budgets, memories, scratch,
+                              &watch->gap) != BRISK_OK) {
+            forget_all(watch);
+            brisk_log(BRISK_LOG_WARNING, "budget", "%s is damaged: alerts begin anew",
+                      watch->state_path);
+        }
+    }
+    give(watch, memories, (count + 1) * sizeof *memories);
+    give(watch, scratch, sizeof *scratch);
+    brisk_file_view_close(&view);
+    return err;
+}
+
+uint32_t brisk_budget_watch_restored(const brisk_budget_watch *watch, uint64_t *gap_ns)
+{
+    if (gap_ns != NULL) {
+        *gap_ns = watch->gap.restored > 0 ? watch->gap.gap_ns : 0;
+    }
+    return watch->gap.restored;
+}
+
 /* --- one tick ------------------------------------------------------------------------------- */
 
 /* The youngest snapshot that is as old as the window, else the oldest; NULL at the first tick. */
@@ -256,10 +377,9 @@ static bool check_one(brisk_budget_watch *watch, uint32_t index, const brisk_sna
     uint64_t now_ns = brisk_snapshot_now_ns(now);
     if (budget->stage[0] != '\0') {
         brisk_errinfo info;
-        if (watch->history == NULL || now_ns < w->stage_next_ns) {
+        if (watch->history == NULL) {
             return false;
         }
-        w->stage_next_ns = now_ns + STAGE_EVERY_NS * UINT64_C(1000000);
         return brisk_budget_check_stage(budget, watch->history, brisk_clock_wall_ns(&watch->clock),
                                         result, &info) == BRISK_OK;
     }
@@ -267,7 +387,7 @@ static bool check_one(brisk_budget_watch *watch, uint32_t index, const brisk_sna
     uint64_t total = 0;
     if (w->burn != NULL) {
         if (budget_totals(budget, now, &bad, &total)) {
-            budget_burn_add(w->burn, now_ns, bad, total);
+            budget_burn_add(w->burn, now_ns + BURN_EPOCH_NS, bad, total);
         }
         budget_burn_check(w->burn, budget, result);
         return true;
@@ -286,6 +406,7 @@ static brisk_err tick(brisk_budget_watch *watch)
     if (err != BRISK_OK) {
         return err;
     }
+    bool changed = false;
     for (uint32_t i = 0; i < watch->budgets->count; i++) {
         watched *w = &watch->items[i];
         brisk_budget_result result = {0};
@@ -297,6 +418,7 @@ static brisk_err tick(brisk_budget_watch *watch)
         budget_news news = budget_alert_step(&w->alert, &watch->budgets->items[i], &result,
                                              brisk_snapshot_now_ns(now));
         if (w->alert.state != before) {
+            changed = true;
             w->state_wall_ns = brisk_clock_wall_ns(&watch->clock);
         }
         if (news != NEWS_NONE) {
@@ -304,6 +426,10 @@ static brisk_err tick(brisk_budget_watch *watch)
         }
     }
     keep_snapshot(watch, now);
+    uint64_t now_ns = brisk_snapshot_now_ns(now);
+    if (watch->state_path != NULL && (changed || now_ns >= watch->state_due_ns)) {
+        save_state(watch, now_ns);
+    }
     brisk_snapshot_unref(now);
     return BRISK_OK;
 }
@@ -354,22 +480,6 @@ brisk_err brisk_budget_watch_start(brisk_budget_watch *watch)
 
 /* --- create and destroy --------------------------------------------------------------------- */
 
-static void *take(const brisk_budget_watch *watch, size_t size)
-{
-    void *memory = watch->alloc->acquire(watch->alloc->ctx, size, 16);
-    if (memory != NULL) {
-        memset(memory, 0, size);
-    }
-    return memory;
-}
-
-static void give(const brisk_budget_watch *watch, void *memory, size_t size)
-{
-    if (memory != NULL) {
-        watch->alloc->release(watch->alloc->ctx, memory, size, 16);
-    }
-}
-
 /* What a budget needs to remember. */
 static brisk_err equip(brisk_budget_watch *watch, uint32_t index)
 {
@@ -406,6 +516,18 @@ static brisk_err equip_all(brisk_budget_watch *watch)
     return err;
 }
 
+/* With a snapshot of now, which all windows begin at until there are later ones. */
+static brisk_err begin_windows(brisk_budget_watch *watch)
+{
+    brisk_snapshot *now = NULL;
+    brisk_err err = brisk_metrics_snapshot(watch->metrics, watch->alloc, &now);
+    if (err == BRISK_OK) {
+        keep_snapshot(watch, now);
+        brisk_snapshot_unref(now);
+    }
+    return err;
+}
+
 brisk_err brisk_budget_watch_create(const brisk_budget_watch_opts *opts, brisk_budget_watch **ret,
                                     brisk_errinfo *info)
 {
@@ -423,6 +545,7 @@ brisk_err brisk_budget_watch_create(const brisk_budget_watch_opts *opts, brisk_b
         .metrics = opts->metrics != NULL ? opts->metrics : brisk_metrics_default(),
         .events = opts->events != NULL ? opts->events : brisk_events_default(),
         .history = opts->history,
+        .state_path = opts->state_path,
         .clock = opts->clock != NULL ? *opts->clock : *brisk_clock_system(),
     };
     pthread_condattr_t attributes;
@@ -432,6 +555,12 @@ brisk_err brisk_budget_watch_create(const brisk_budget_watch_opts *opts, brisk_b
     (void)pthread_cond_init(&watch->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     brisk_err err = equip_all(watch);
+    if (err == BRISK_OK && opts->since_start) {
+        err = begin_windows(watch);
+    }
+    if (err == BRISK_OK && watch->state_path != NULL) {
+        err = restore_state(watch);
+    }
     if (err != BRISK_OK) {
         (void)brisk_errinfo_set(info, err, "budget: %s", brisk_err_message(err));
     } else if (!opts->no_sinks && opts->budgets->sink_count > 0) {
@@ -455,6 +584,9 @@ void brisk_budget_watch_destroy(brisk_budget_watch *watch)
     (void)pthread_cond_broadcast(&watch->changed);
     (void)pthread_mutex_unlock(&watch->lock);
     brisk_thread_join(&watch->thread);
+    if (watch->state_path != NULL && watch->state_due_ns > 0) { /* it was looked at */
+        save_state(watch, brisk_clock_now_ns(&watch->clock));
+    }
     budget_sinks_destroy(watch->sinks);
     for (uint32_t i = 0; i < SNAPSHOTS; i++) {
         brisk_snapshot_unref(watch->snapshots[i]);

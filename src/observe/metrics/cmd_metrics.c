@@ -6,7 +6,6 @@
  * orderly: `statsd` prints what it has.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +18,7 @@
 #include <brisk/statsd.h>
 
 #include "observe/metrics/cmd_metrics.h"
+#include "observe/metrics/server.h"
 
 enum {
     OPTION_JSON,
@@ -111,23 +111,6 @@ static brisk_exit usage(const work *w, const char *words)
 
 /* ---- setting up ---------------------------------------------------------------------------- */
 
-static brisk_err read_password(const char *path, char password[512], brisk_errinfo *info)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return brisk_errinfo_set_errno(info, errno, "%s", path);
-    }
-    ssize_t size = read(fd, password, 511);
-    int failed = errno;
-    (void)close(fd);
-    if (size < 0) {
-        return brisk_errinfo_set_errno(info, failed, "%s", path);
-    }
-    password[size] = '\0';
-    password[strcspn(password, "\r\n")] = '\0';
-    return BRISK_OK;
-}
-
 static brisk_err open_server(work *w, brisk_errinfo *info)
 {
     if (!is_set(w, OPTION_SERVER)) {
@@ -135,7 +118,7 @@ static brisk_err open_server(work *w, brisk_errinfo *info)
     }
     brisk_err err = metrics_server_parse(w->in->values[OPTION_SERVER].text, &w->server, info);
     if (err == BRISK_OK && is_set(w, OPTION_PASSWORD_FILE)) {
-        err = read_password(w->in->values[OPTION_PASSWORD_FILE].text, w->server.password, info);
+        err = metrics_server_password(&w->server, w->in->values[OPTION_PASSWORD_FILE].text, info);
     }
     w->has_server = err == BRISK_OK;
     return err;
@@ -182,6 +165,7 @@ static void close_all(work *w)
 {
     brisk_statsd_destroy(w->statsd);
     brisk_otlp_destroy(w->otlp);
+    metrics_server_deinit(&w->server);
     brisk_metrics_destroy(w->metrics);
 }
 
@@ -240,7 +224,7 @@ static brisk_err print(const work *w, const brisk_snapshot *snapshot)
 }
 
 /* Ask, print and push once. */
-static brisk_err run_round(const work *w, bool show, brisk_errinfo *info)
+static brisk_err run_round(work *w, bool show, brisk_errinfo *info)
 {
     if (w->has_server) {
         brisk_err err = metrics_server_ask(&w->server, w->metrics, info);
@@ -267,7 +251,7 @@ static brisk_err run_round(const work *w, bool show, brisk_errinfo *info)
     return err;
 }
 
-static brisk_exit run_rounds(const work *w)
+static brisk_exit run_rounds(work *w)
 {
     brisk_errinfo info = {0};
     bool text = is_set(w, OPTION_PROMETHEUS) || is_set(w, OPTION_OPENMETRICS);
@@ -343,7 +327,7 @@ const brisk_command metrics_command = {
         "Without arguments: processors by state, load, memory, disks, network and pressure of this "
         "machine, once, after an interval that rates are measured over (not with --prometheus and "
         "--openmetrics, whose readers make rates themselves). With --server also what a brisk "
-        "server (or a Redis) tells by INFO.\n\n"
+        "server tells of itself (BRISK.METRICS), and what it or a Redis tells by INFO.\n\n"
         "With the argument statsd it listens for StatsD datagrams until it is interrupted, and "
         "shows what came at the end, or each interval with --watch.",
     .examples = "brisk metrics\tthis machine, once\n"

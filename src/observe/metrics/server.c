@@ -1,22 +1,25 @@
 /*
  * server.c -- the figures of a brisk server (or a Redis), asked over the Redis protocol.
  *
- * One connection for one question: it is asked once a second at most.  The answer is one bulk string
- * of lines; it is bounded before memory is taken for it, and whatever else comes is an error.
+ * One connection for one round: it is asked once a second at most.  An answer is one bulk string; it is bounded before
+ * memory is taken for it, and whatever else comes is an error.  INFO tells whether it is a brisk; only that is asked
+ * for its own metrics.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "observe/metrics/cmd_metrics.h"
+#include "observe/metrics/server.h"
 
-enum { ANSWER_MAX = 1 << 20, LINE_MAX_BYTES = 512, TIMEOUT_S = 5, NAME_BYTES = 64 };
+enum { ANSWER_MAX = 16 << 20, LINE_MAX_BYTES = 512, TIMEOUT_S = 5, NAME_BYTES = 64 };
 
 brisk_err metrics_server_parse(const char *text, metrics_server *ret, brisk_errinfo *info)
 {
+    *ret = (metrics_server){0};
     const char *colon = strrchr(text, ':');
     size_t length = colon != NULL ? (size_t)(colon - text) : 0;
     const char *host = text;
@@ -34,6 +37,28 @@ brisk_err metrics_server_parse(const char *text, metrics_server *ret, brisk_erri
     ret->host[length] = '\0';
     (void)snprintf(ret->port, sizeof ret->port, "%lu", port);
     return BRISK_OK;
+}
+
+brisk_err metrics_server_password(metrics_server *server, const char *path, brisk_errinfo *info)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return brisk_errinfo_set_errno(info, errno, "%s", path);
+    }
+    ssize_t size = read(fd, server->password, sizeof server->password - 1);
+    int failed = errno;
+    (void)close(fd);
+    if (size < 0) {
+        return brisk_errinfo_set_errno(info, failed, "%s", path);
+    }
+    server->password[size] = '\0';
+    server->password[strcspn(server->password, "\r\n")] = '\0';
+    return BRISK_OK;
+}
+
+void metrics_server_deinit(metrics_server *server)
+{
+    metrics_mirror_deinit(&server->mirror);
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */
@@ -58,8 +83,18 @@ static bool is_bytes(const char *name)
            (length > 6 && strcmp(name + length - 6, "_bytes") == 0);
 }
 
+/* No figures, or in a unit that has a better one beside it (promtool would complain of them). */
+static bool is_left_out(const char *name)
+{
+    return strcmp(name, "arch_bits") == 0 || strcmp(name, "uptime_in_days") == 0 ||
+           strcmp(name, "instantaneous_ops_per_sec") == 0;
+}
+
 static void apply_value(brisk_metrics *metrics, const char *name, const char *text)
 {
+    if (is_left_out(name)) {
+        return;
+    }
     char *end;
     double value = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(value) || strpbrk(text, "xXnNiI") != NULL) {
@@ -105,11 +140,16 @@ void metrics_server_apply(const char *text, size_t size, brisk_metrics *metrics)
 
 /* ---- the connection ------------------------------------------------------------------------ */
 
+static uint32_t timeout_of(const metrics_server *server)
+{
+    return server->timeout_s != 0 ? server->timeout_s : TIMEOUT_S;
+}
+
 static brisk_err failed(brisk_errinfo *info, int os_errno, const metrics_server *server)
 {
     if (os_errno == EAGAIN || os_errno == EINPROGRESS) {
-        return brisk_errinfo_set(info, BRISK_ERR_DEADLINE, "%s:%s: no answer in %d s", server->host,
-                                 server->port, TIMEOUT_S);
+        return brisk_errinfo_set(info, BRISK_ERR_DEADLINE, "%s:%s: no answer in %u s", server->host,
+                                 server->port, timeout_of(server));
     }
     return brisk_errinfo_set_errno(info, os_errno, "%s:%s", server->host, server->port);
 }
@@ -131,7 +171,7 @@ static brisk_err connect_to(const metrics_server *server, int *ret, brisk_errinf
             last = errno;
             continue;
         }
-        struct timeval limit = {.tv_sec = TIMEOUT_S};
+        struct timeval limit = {.tv_sec = (time_t)timeout_of(server)};
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
         if (connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
@@ -224,10 +264,36 @@ static brisk_err refused(const metrics_server *server, const char *line, brisk_e
                              "%s:%s: answered '%s'", server->host, server->port, plain);
 }
 
-static brisk_err talk(answer *a, const metrics_server *server, brisk_metrics *metrics,
+/* One question; the answer's *size bytes are at a->bytes + a->read. */
+static brisk_err ask_bulk(answer *a, const metrics_server *server, const char *question,
+                          size_t *size, brisk_errinfo *info)
+{
+    char line[LINE_MAX_BYTES];
+    brisk_err err = send_all(a->fd, question, strlen(question), server, info);
+    if (err == BRISK_OK) {
+        err = read_line(a, server, line, info);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    char *end = NULL;
+    unsigned long length = line[0] == '$' ? strtoul(line + 1, &end, 10) : ANSWER_MAX;
+    if (line[0] != '$' || *end != '\0' || line[1] < '0' || line[1] > '9' ||
+        length >= ANSWER_MAX - LINE_MAX_BYTES) {
+        return refused(server, line, info);
+    }
+    while (err == BRISK_OK && a->used - a->read < length + 2) {
+        err = read_more(a, server, info);
+    }
+    *size = length;
+    return err;
+}
+
+static brisk_err talk(answer *a, metrics_server *server, brisk_metrics *metrics,
                       brisk_errinfo *info)
 {
     char line[LINE_MAX_BYTES + 128];
+    size_t size = 0;
     brisk_err err = BRISK_OK;
     if (server->password[0] != '\0') {
         int length = snprintf(line, sizeof line, "*2\r\n$4\r\nAUTH\r\n$%zu\r\n%s\r\n",
@@ -240,35 +306,34 @@ static brisk_err talk(answer *a, const metrics_server *server, brisk_metrics *me
             err = refused(server, line, info);
         }
     }
-    static const char ask[] = "*1\r\n$4\r\nINFO\r\n";
     if (err == BRISK_OK) {
-        err = send_all(a->fd, ask, sizeof ask - 1, server, info);
-    }
-    if (err == BRISK_OK) {
-        err = read_line(a, server, line, info);
+        err = ask_bulk(a, server, "*1\r\n$4\r\nINFO\r\n", &size, info);
     }
     if (err != BRISK_OK) {
         return err;
     }
-    if (line[0] != '$') {
-        return refused(server, line, info);
-    }
-    char *end;
-    unsigned long size = strtoul(line + 1, &end, 10);
-    if (*end != '\0' || size >= ANSWER_MAX) {
-        return refused(server, line, info);
-    }
-    while (err == BRISK_OK && a->used - a->read < size) {
-        err = read_more(a, server, info);
-    }
-    if (err == BRISK_OK) {
-        metrics_server_apply(a->bytes + a->read, size, metrics);
+    const char *text = a->bytes + a->read;
+    metrics_server_apply(text, size, metrics);
+    bool brisk = memmem(text, size, "\nbrisk_version:", 15) != NULL;
+    a->read += size + 2;
+    static const char own[] = "*2\r\n$13\r\nBRISK.METRICS\r\n$4\r\nJSON\r\n";
+    err = brisk ? ask_bulk(a, server, own, &size, info) : BRISK_OK;
+    if (err == BRISK_OK && brisk) {
+        err = metrics_mirror_apply(&server->mirror, a->bytes + a->read, size, metrics, info);
     }
     return err;
 }
 
-brisk_err metrics_server_ask(const metrics_server *server, brisk_metrics *metrics,
-                             brisk_errinfo *info)
+static void set_up(brisk_metrics *metrics, bool up)
+{
+    brisk_gauge *gauge;
+    brisk_metric_desc desc = {.name = "serve.up", .help = "1 while the server answers, else 0"};
+    if (brisk_metrics_gauge(metrics, &desc, &gauge) == BRISK_OK) {
+        brisk_gauge_set(gauge, up ? 1 : 0);
+    }
+}
+
+brisk_err metrics_server_ask(metrics_server *server, brisk_metrics *metrics, brisk_errinfo *info)
 {
     const brisk_alloc *alloc = brisk_alloc_libc();
     answer a = {.fd = -1, .bytes = alloc->acquire(alloc->ctx, ANSWER_MAX, 1)};
@@ -280,6 +345,7 @@ brisk_err metrics_server_ask(const metrics_server *server, brisk_metrics *metric
         err = talk(&a, server, metrics, info);
         (void)close(a.fd);
     }
+    set_up(metrics, err == BRISK_OK);
     alloc->release(alloc->ctx, a.bytes, ANSWER_MAX, 1);
     return err;
 }
