@@ -2,6 +2,13 @@
 // node node_says.js FOLDER_OF_SEMVER <lines
 'use strict'
 const semver = require(process.argv[2])
+const npa = (() => {
+  try {
+    return require(require('path').join(process.argv[2], '../npm-package-arg'))
+  } catch {
+    return null
+  }
+})()
 const unhex = text => Buffer.from(text || '', 'hex').toString('utf8')
 const yes = value => (value ? 'yes' : 'no')
 
@@ -22,6 +29,18 @@ const json = value => {
   return '{' + Object.keys(value).map(key => hex(key) + ':' + json(value[key])).join(',') + '}'
 }
 
+const where = '/where'
+const spec = (name, text) => {
+  if (!npa) {
+    return 'none'
+  }
+  const whole = npa.resolve(name, text, where)
+  const asked = whole.subSpec || whole
+  const type = whole.type === 'version' ? 'range' : whole.type
+  const wanted = ['git', 'remote'].includes(type) ? text : asked.fetchSpec
+  return `${type} ${asked.type === 'version' ? 'version' : '-'} ${hex(asked.name)} ${hex(wanted)}`
+}
+
 const answer = line => {
   const [op, flags, first, second] = line.split('\t')
   const options = { loose: (flags & 1) !== 0, includePrerelease: (flags & 2) !== 0 }
@@ -39,6 +58,7 @@ const answer = line => {
       case 'r': return new semver.Range(a, options).range || '*'
       case 'm': return yes(semver.intersects(a, b, options))
       case 'w': return yes(semver.subset(a, b, options))
+      case 's': return spec(a, b)
       case 'j': return json(JSON.parse(a.replace(/^\uFEFF/, '')))
     }
   } catch {

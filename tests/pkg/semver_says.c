@@ -1,5 +1,5 @@
 /*
- * semver_says.c -- what semver.h and jsontext.h make of each line of standard input, for
+ * semver_says.c -- what semver.h, jsontext.h and pkg_spec_parse make of each line of standard input, for
  * test_node.py, which asks node the same.
  *
  * A line: operation, flags (0..3), one or two texts as hex, all separated by tabs.  An answer a
@@ -12,6 +12,7 @@
 #include <brisk/arena.h>
 
 #include "workload/pkg/jsontext.h"
+#include "workload/pkg/project.h"
 #include "workload/pkg/semver.h"
 
 enum { LINE_MAX_BYTES = 1 << 20 };
@@ -140,6 +141,27 @@ static void on_json(pkg_text text)
     }
 }
 
+/* A name and a spec: the type, whose packument is asked for, and what is wanted (as hex). */
+static void on_spec(pkg_text name, pkg_text text)
+{
+    static const char *const types[] = {
+        [PKG_SPEC_RANGE] = "range",      [PKG_SPEC_TAG] = "tag",
+        [PKG_SPEC_ALIAS] = "alias",      [PKG_SPEC_GIT] = "git",
+        [PKG_SPEC_TARBALL] = "remote",   [PKG_SPEC_FILE] = "file",
+        [PKG_SPEC_FOLDER] = "directory", [PKG_SPEC_WORKSPACE] = "workspace",
+    };
+    pkg_spec spec;
+    if (pkg_spec_parse(name, text, arena, &spec) != BRISK_OK || spec.type == PKG_SPEC_INVALID) {
+        (void)puts("-");
+        return;
+    }
+    (void)printf("%s %s ", types[spec.type], spec.is_version ? "version" : "-");
+    print_text(spec.name);
+    (void)putchar(' ');
+    print_text(spec.wanted);
+    (void)putchar('\n');
+}
+
 static void answer(char *line)
 {
     line[strcspn(line, "\n")] = '\0';
@@ -161,6 +183,7 @@ static void answer(char *line)
     case 'm':
     case 'w': on_range(op[0], flags, a, b); break;
     case 'j': on_json(a); break;
+    case 's': on_spec(a, b); break;
     default: (void)puts("?"); break;
     }
 }

@@ -111,8 +111,41 @@ class Maker:
             else self.one("\\x", "\t", "\\u12", "'") if self.random.random() < 0.1 else "z"
             for _ in range(self.random.randint(0, 4))) + '"'
 
+    def name(self):
+        return self.one("a", "left-pad", "@s/p", "@s/p", "@s/.p", ".a", "_a", "-a", "A", "a b", "a~", "@s",
+                        "@/a", "@s/", "node_modules", "a/b", "@s/a/b", "a.tgz", "\u00e9", "x" * 214)
+
+    def spec(self):
+        r = self.random.random()
+        if r < 0.25:
+            return self.range()
+        if r < 0.35:
+            return self.one("latest", "next", "beta 1", "t%61g", " latest ", "a:b", "\u00e9", "", "(x)", "a@b")
+        if r < 0.5:
+            return self.one("npm:", "npm:", "npm:", "NPM:") + self.name()[:200] + self.one(
+                "", "@", "@^1.2", "@latest", "@1.2.3", "@npm:b@1", "@file:x", "@x/y", "@a b", "@http://h/x")
+        tail = self.one("", "", "#main", "#semver:^1.2", "#semver:%zz", "#a::b", "#path:x::main", "#a/b",
+                        "#semver:^1::semver:2", "#x y", "#a@b:c")
+        path = self.one("o/r", "o/r.git", "o", "o/", "", "o/r/tree/x", "o/r/archive/x.tgz", "o/r/x", "g/s/r",
+                        "o/r/-/x", "o/r/get/x", "o/r/raw", "o/.git", "o/r/archive.tar.gz", "%zz/r", "o%20/r")
+        if "/tree/" in path:
+            tail = ""  # npm does not read the fragment of these, we do
+        if r < 0.75:
+            host = self.one("github.com", "www.github.com", "GitHub.com", "gitlab.com", "bitbucket.org",
+                            "gist.github.com", "git.sr.ht", "h.test", "h.test:80", "github.com:443")
+            user = self.one("", "", "git@", "u:p@")
+            return self.one("git:", "git+ssh:", "git+https:", "git+http:", "ssh:", "http:", "https:",
+                            "git+file:", "git+rsync:", "ftp:", "HTTPS:", "Git+SSH:") + "//" + user + host + \
+                self.one("/", "/", "/", ":") + path + tail
+        if r < 0.85:
+            return self.one("github:", "gitlab:", "gist:", "bitbucket:", "sourcehut:", "", "", "git@github.com:",
+                            "git@gitlab.com:", "git@h.test:", "foo:") + path + tail
+        return self.one("file:", "file:", "FILE:", "file:/", "file://", "file:///", "", "./", "../", "/", "~/",
+                        "file:~/", "file:/../") + self.one("a", "a/b", "b/../a", "a.tgz", "a.TAR.GZ", "a b", "a#b",
+                                                           "a%20b", "a/", "./a", "x.tar", "a?b")
+
     def question(self):
-        op = self.one("v", "c", "h", "h", "h", "g", "l", "r", "r", "r", "m", "w", "j")
+        op = self.one("v", "c", "h", "h", "h", "g", "l", "r", "r", "r", "m", "w", "j", "s", "s")
         a, b = {
             "v": lambda: (self.version(0.4), ""),
             "c": lambda: (self.version(), self.version()),
@@ -123,6 +156,7 @@ class Maker:
             "m": lambda: (self.range(), self.range()),
             "w": lambda: (self.range(), self.range()),
             "j": lambda: (self.json(), ""),
+            "s": lambda: (self.one("a", "a", "a", self.name()), self.spec()),
         }[op]()
         if op == "w" and a == b: # node says yes without reading them
             b += " 1"
@@ -134,7 +168,18 @@ def answers(command, lines):
     return done.stdout.decode("utf-8", "replace").split("\n")
 
 
+def path_of(answer):
+    """A spec's answer with its path as npm has it in the end."""
+    words = answer.split(" ")
+    if words[0] not in ("file", "directory"):
+        return answer
+    path = bytes.fromhex(words[3].strip('"')).decode("utf-8", "replace")
+    return words[0] + " " + os.path.normpath(os.path.join("/where", os.path.expanduser(path)))
+
+
 def same(op, ours, theirs):
+    if op == "s":
+        return theirs == "none" or path_of(ours) == path_of(theirs)
     if op != "j" or ours == theirs:
         return ours == theirs
     return normal(ours) == normal(theirs)

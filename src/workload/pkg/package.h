@@ -65,7 +65,7 @@ typedef struct pkg_source {
 
 /* How npm chooses a version (npm-pick-manifest's rules; see pick.c). */
 typedef struct pkg_pick_opts {
-    int64_t before_ms;                /* only versions published before; INT64_MAX: all */
+    int64_t before_ms;                /* only versions published by then; INT64_MAX: all */
     semver node;                      /* for engines; zero: engines are ignored */
     bool prereleases;                 /* --allow-prereleases */
     bool highest;                     /* --resolution highest: dist-tags.latest is no favourite */
@@ -81,7 +81,8 @@ typedef struct pkg_picked {
 
 /*
  * `spec` is a range, a version or a tag.  `range` is the parsed range, or NULL for a tag or to
- * have it parsed here.  Errors: NOT_FOUND (no version fits: ETARGET), INVALID, NOMEM.
+ * have it parsed here.  Errors: NOT_FOUND (no version fits: ETARGET), INVALID, NOMEM; with NOT_FOUND
+ * *ret says what was too young.  `scratch` is for parsing alone: nothing of it has to be kept.
  */
 brisk_err pkg_pick(const pkg_package *package, pkg_text spec, const semver_range *range,
                    const pkg_pick_opts *opts, brisk_arena *scratch, pkg_picked *ret);

@@ -57,8 +57,8 @@ typedef enum pkg_spec_type {
 
 typedef struct pkg_spec {
     pkg_spec_type type;
-    pkg_text name;             /* whose packument is asked for: of an alias the other name */
-    pkg_text wanted;           /* the range, version, tag, URL or path */
+    pkg_text name;   /* whose packument is asked for: of an alias the other name */
+    pkg_text wanted; /* the range, version, tag, URL or path; of WORKSPACE what is behind it */
     const semver_range *range; /* of RANGE, and of an ALIAS to a range */
     bool is_version;           /* wanted is one exact version */
 } pkg_spec;
@@ -67,6 +67,8 @@ typedef struct pkg_spec {
 brisk_err pkg_spec_parse(pkg_text name, pkg_text spec, brisk_arena *arena, pkg_spec *ret);
 /* npm's rule for names that may be asked for: length, characters, scope. */
 bool pkg_name_is_valid(pkg_text name);
+/* Tags may be anything that an URL takes as it is; a text that is no range and no tag is invalid. */
+bool pkg_tag_is_valid(pkg_text tag);
 
 /* --- .npmrc ------------------------------------------------------------------------------- */
 
