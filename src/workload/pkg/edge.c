@@ -45,7 +45,7 @@ static brisk_err set_raw(const pkg_tree *tree, pkg_edge *edge)
     return BRISK_OK;
 }
 
-/* A step of a path: where it ends, and where the next begins. */
+/* A step of a path: where it ends. */
 static size_t step_end(pkg_text path, size_t at)
 {
     while (at < path.size && path.data[at] != '/') {
@@ -54,46 +54,68 @@ static size_t step_end(pkg_text path, size_t at)
     return at;
 }
 
-/*
- * Does `relative`, seen from the folder `base`, name `path`?  All three as from the root; ".." and
- * "." count, "../" above the root stays as it is.
- */
-bool tree_path_is(pkg_text base, pkg_text relative, pkg_text path)
+/* Put together what is left of `relative` seen from `base`; the length, or 0 with *fits false. */
+static size_t join(pkg_text base, pkg_text relative, char *ret, size_t size, bool *fits)
 {
-    enum { STEPS_MAX = 64 };
-    pkg_text steps[STEPS_MAX];
-    uint32_t count = 0;
-    const pkg_text parts[2] = {base, relative};
+    size_t length = 0;
     bool absolute = relative.size > 0 && relative.data[0] == '/';
-    for (uint32_t i = absolute ? 1 : 0; i < 2; i++) {
+    const pkg_text parts[2] = {absolute ? PKG_TEXT("") : base, relative};
+    *fits = true;
+    for (uint32_t i = 0; i < 2; i++) {
         for (size_t at = 0; at < parts[i].size;) {
             size_t end = step_end(parts[i], at);
             pkg_text step = {parts[i].data + at, end - at};
             at = end + 1;
+            size_t last = length;
+            while (last > 0 && ret[last - 1] != '/') {
+                last--;
+            }
+            bool can_go_up =
+                length > 0 && !(length - last == 2 && memcmp(ret + last, "..", 2) == 0);
             if (step.size == 0 || pkg_text_is(step, ".")) {
                 continue;
             }
-            if (pkg_text_is(step, "..") && count > 0 && !pkg_text_is(steps[count - 1], "..")) {
-                count--;
-            } else if (count < STEPS_MAX) {
-                steps[count++] = step;
-            } else {
-                return false;
+            if (pkg_text_is(step, "..") && can_go_up) {
+                length = last > 0 ? last - 1 : 0;
+                continue;
             }
+            bool slash = length > 0 || absolute;
+            if (length + slash + step.size > size) {
+                *fits = false;
+                return 0;
+            }
+            if (slash) {
+                ret[length++] = '/';
+            }
+            memcpy(ret + length, step.data, step.size);
+            length += step.size;
         }
     }
-    size_t at = absolute ? 1 : 0;
-    if (absolute && (path.size == 0 || path.data[0] != '/')) {
-        return false;
+    return length;
+}
+
+enum { PATH_SIZE_MAX = 4096 };
+
+brisk_err pkg_path_join(brisk_arena *arena, pkg_text base, pkg_text relative, pkg_text *ret)
+{
+    char path[PATH_SIZE_MAX];
+    bool fits = false;
+    size_t size = join(base, relative, path, sizeof path, &fits);
+    char *copy = fits ? brisk_arena_copy(arena, path, size) : NULL;
+    if (copy == NULL) {
+        return fits ? BRISK_ERR_NOMEM : BRISK_ERR_LIMIT;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        size_t end = step_end(path, at);
-        if (at > path.size || !pkg_text_equal(steps[i], (pkg_text){path.data + at, end - at})) {
-            return false;
-        }
-        at = end + 1;
-    }
-    return count == 0 ? path.size == 0 : at >= path.size;
+    *ret = (pkg_text){copy, size};
+    return BRISK_OK;
+}
+
+/* Does `relative`, seen from the folder `base`, name `path`? */
+static bool path_is(pkg_text base, pkg_text relative, pkg_text path)
+{
+    char joined[PATH_SIZE_MAX];
+    bool fits = false;
+    size_t size = join(base, relative, joined, sizeof joined, &fits);
+    return fits && pkg_text_equal((pkg_text){joined, size}, path);
 }
 
 static bool begins(pkg_text text, const char *with)
@@ -133,7 +155,8 @@ static bool other_accepts(const pkg_edge *edge, const pkg_spec *spec, const pkg_
     case PKG_SPEC_FOLDER:
     case PKG_SPEC_WORKSPACE:
         return is_link && node->target != NULL &&
-               tree_path_is(edge->from->path, spec->wanted, node->target->path);
+               path_is(edge->overridden ? PKG_TEXT("") : edge->from->path, spec->wanted,
+                       node->target->path);
     case PKG_SPEC_FILE:
         return !is_link && begins(node->resolved, "file:") &&
                pkg_text_equal((pkg_text){node->resolved.data + 5, node->resolved.size - 5},
@@ -278,11 +301,17 @@ void pkg_edge_reload(pkg_tree *tree, pkg_edge *edge)
 
 /* --- making --------------------------------------------------------------------------------- */
 
+/* A root, a folder, or what stands for one: not what is on its way into a node_modules. */
+static bool is_folder(const pkg_node *node)
+{
+    return node->parent == NULL && (node->index != UINT32_MAX || node->fs_parent != NULL);
+}
+
 static int strength(pkg_dep_kind kind, const pkg_tree *tree, const pkg_node *node)
 {
     switch (kind) {
     case PKG_DEP_WORKSPACE: return 6;
-    case PKG_DEP_DEV: return node->parent == NULL ? 5 : 0;
+    case PKG_DEP_DEV: return is_folder(node) ? 5 : 0;
     case PKG_DEP_OPTIONAL: return 4;
     case PKG_DEP_PROD: return 3;
     case PKG_DEP_PEER_OPTIONAL: return tree->legacy_peers ? 0 : 2;

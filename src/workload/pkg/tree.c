@@ -410,6 +410,12 @@ static void reload_named(pkg_tree *tree, const pkg_node *parent, const pkg_name 
             pkg_edge_reload(tree, edge);
         }
     }
+    for (pkg_node *copy = parent->virtual_folders; copy != NULL; copy = copy->virtual_folders) {
+        pkg_edge *edge = pkg_node_edge(copy, key);
+        if (edge != NULL) {
+            pkg_edge_reload(tree, edge);
+        }
+    }
 }
 
 /* Out of its parent's node_modules; edges keep pointing. */
@@ -430,6 +436,21 @@ static brisk_err place(pkg_tree *tree, pkg_node *parent, pkg_node *node)
     children_insert(tree->index->children, tree->index->child_capacity, node);
     tree->index->child_count++;
     array_insert(parent, node);
+    return BRISK_OK;
+}
+
+/* Those that it has look again; it gets them when it has none. */
+static brisk_err settle_edges(pkg_tree *tree, pkg_node *node)
+{
+    if ((node->flags & PKG_NODE_LINK) != 0) {
+        return BRISK_OK;
+    }
+    if (node->edges == NULL) {
+        return pkg_tree_load_edges(tree, node);
+    }
+    for (uint32_t i = 0; i < node->edge_count; i++) {
+        pkg_edge_reload(tree, &node->edges[i]);
+    }
     return BRISK_OK;
 }
 
@@ -462,13 +483,8 @@ brisk_err pkg_tree_put(pkg_tree *tree, pkg_node *parent, pkg_node *node)
     }
     node->depth = parent->depth + 1;
     node->flags |= is_virtual ? PKG_NODE_VIRTUAL : 0;
-    err = (node->flags & PKG_NODE_LINK) == 0 && node->edges == NULL
-              ? pkg_tree_load_edges(tree, node)
-              : BRISK_OK;
+    err = settle_edges(tree, node);
     if (err == BRISK_OK) {
-        for (uint32_t i = 0; i < node->edge_count; i++) {
-            pkg_edge_reload(tree, &node->edges[i]);
-        }
         reload_named(tree, parent, node->key);
     }
     return err;
@@ -645,8 +661,8 @@ brisk_err pkg_tree_replace(pkg_tree *tree, pkg_node *old, pkg_node *node)
     old->children = NULL;
     old->child_capacity = 0;
     old->parent = NULL;
-    if (err == BRISK_OK && keeps) {
-        err = pkg_tree_load_edges(tree, node);
+    if (err == BRISK_OK) {
+        err = settle_edges(tree, node);
     }
     while (old->in != NULL) {
         pkg_edge_reload(tree, old->in);
@@ -664,12 +680,28 @@ brisk_err pkg_tree_virtual(pkg_tree *tree, pkg_node *source, pkg_node **ret)
     node->key = source->key;
     node->manifest = source->manifest;
     node->source = source;
+    node->path = source->path;
     node->rule = source->rule;
     node->flags = PKG_NODE_VIRTUAL;
     node->index = UINT32_MAX;
     node->serial = ++tree->index->serial;
     *ret = node;
     return BRISK_OK;
+}
+
+brisk_err pkg_tree_virtual_folder(pkg_tree *tree, pkg_node *root, const pkg_node *folder)
+{
+    pkg_node *copy = NULL;
+    brisk_err err = pkg_node_new(tree, folder->name, folder->manifest, &copy);
+    if (err == BRISK_OK) {
+        copy->flags |= PKG_NODE_VIRTUAL;
+        copy->fs_parent = root;
+        copy->path = folder->path;
+        copy->virtual_folders = root->virtual_folders;
+        root->virtual_folders = copy;
+        err = pkg_tree_load_edges(tree, copy);
+    }
+    return err;
 }
 
 pkg_node *pkg_tree_at(const pkg_tree *tree, pkg_text path)

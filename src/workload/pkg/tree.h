@@ -103,11 +103,18 @@ struct pkg_node {
     pkg_node *rule_next;  /* of the list of override.c */
     uint32_t rule_updates;
     bool rule_pending;
-    uint32_t depth;  /* node_modules above it; 0: root or a folder */
-    uint32_t index;  /* in tree.nodes */
-    uint32_t serial; /* unique, also of virtual nodes */
-    uint32_t mark;   /* of walks */
-    void *extra;     /* of whoever builds or walks; NULL at first */
+    bool on_path; /* the rest: of the builder, see ideal_internal.h */
+    bool seen;
+    bool queued;
+    uint32_t required;
+    pkg_node *virtual_root;
+    pkg_node *lone;
+    pkg_node *virtual_folders; /* of a virtual root: copies of linked folders, and the next */
+    uint32_t depth;            /* node_modules above it; 0: root or a folder */
+    uint32_t index;            /* in tree.nodes */
+    uint32_t serial;           /* unique, also of virtual nodes */
+    uint32_t mark;             /* of walks */
+    void *extra;               /* of whoever builds or walks; NULL at first */
 };
 
 /* A name that occurs in the tree; equal but for case (of ASCII) is equal. */
@@ -220,6 +227,10 @@ brisk_err pkg_tree_virtual(pkg_tree *tree, pkg_node *source, pkg_node **ret);
 /* The virtual root's edge of that name, made when its source has one; *ret may become NULL. */
 brisk_err pkg_tree_virtual_edge(pkg_tree *tree, pkg_node *root, const pkg_name *key,
                                 pkg_edge **ret);
+/* A copy of a folder that lies in what `root` stands for: it sees what the virtual root has. */
+brisk_err pkg_tree_virtual_folder(pkg_tree *tree, pkg_node *root, const pkg_node *folder);
+/* `relative` seen from the folder `base`, without "." and "..".  Errors: LIMIT (steps), NOMEM. */
+brisk_err pkg_path_join(brisk_arena *arena, pkg_text base, pkg_text relative, pkg_text *ret);
 /* Look the edge up again and judge it. */
 void pkg_edge_reload(pkg_tree *tree, pkg_edge *edge);
 /* Judge it: where it points to something else inside now. */

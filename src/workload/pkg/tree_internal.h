@@ -18,8 +18,6 @@ struct pkg_tree_index {
     bool rules_running;
 };
 
-/* Does `relative`, seen from the folder `base`, name `path`? */
-bool tree_path_is(pkg_text base, pkg_text relative, pkg_text path);
 /* The edge points nowhere. */
 void tree_edge_unlink(pkg_tree *tree, pkg_edge *edge);
 /* Out of the list of its name. */
