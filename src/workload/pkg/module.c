@@ -1,0 +1,21 @@
+/*
+ * module.c -- what libbrisk finds when it loads pkg.so.
+ */
+#include <brisk/module.h>
+
+#include "workload/pkg/commands.h"
+
+static const brisk_command *const commands[] = {
+    &pkg_cmd_check, &pkg_cmd_diff, &pkg_cmd_order, &pkg_cmd_tree, &pkg_cmd_why, &pkg_cmd_why_not,
+};
+
+BRISK_API extern const brisk_module brisk_module_descriptor;
+
+const brisk_module brisk_module_descriptor = {
+    .abi_version = BRISK_ABI_VERSION,
+    .size = sizeof(brisk_module),
+    .name = "pkg",
+    .summary = "resolve packages and explain what was resolved",
+    .commands = commands,
+    .command_count = sizeof commands / sizeof commands[0],
+};
