@@ -7,6 +7,7 @@
 #include <brisk/command.h>
 
 extern const brisk_command pkg_cmd_check;
+extern const brisk_command pkg_cmd_deb;
 extern const brisk_command pkg_cmd_diff;
 extern const brisk_command pkg_cmd_graph;
 extern const brisk_command pkg_cmd_order;

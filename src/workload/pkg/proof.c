@@ -12,7 +12,7 @@
 typedef struct prover {
     solver *solver;
     uint32_t *step_of; /* by nogood: SOLVE_NONE when not in the proof, then its step */
-    solve_array steps; /* solve_step */
+    pkg_array steps;   /* solve_step */
 } prover;
 
 static void sort_terms(solve_term *terms, uint32_t count)
@@ -48,7 +48,7 @@ static brisk_err mark(prover *p)
 
 static brisk_err push_step(prover *p, const solve_step *step, uint32_t *ret)
 {
-    solve_step *kept = solve_array_push(&p->steps, sizeof *kept, p->solver->arena);
+    solve_step *kept = pkg_array_push(&p->steps, sizeof *kept, p->solver->arena);
     if (kept == NULL) {
         return BRISK_ERR_NOMEM;
     }

@@ -11,26 +11,6 @@
  */
 #include "workload/pkg/solve_internal.h"
 
-void *solve_array_push(solve_array *array, size_t size, brisk_arena *arena)
-{
-    if (array->count == array->capacity) {
-        uint32_t capacity = array->capacity != 0 ? array->capacity * 2 : 64;
-        if (array->capacity > UINT32_MAX / 4) {
-            return NULL;
-        }
-        void *items = brisk_arena_alloc(arena, capacity * size);
-        if (items == NULL) {
-            return NULL;
-        }
-        if (array->count > 0) {
-            memcpy(items, array->items, array->count * size);
-        }
-        array->items = items;
-        array->capacity = capacity;
-    }
-    return (char *)array->items + array->count++ * size;
-}
-
 static brisk_err grow_packages(solver *s, uint32_t number)
 {
     uint32_t capacity = s->package_capacity != 0 ? s->package_capacity : 256;
@@ -100,7 +80,7 @@ static uint32_t only_version(const solve_package *package)
 static brisk_err push_entry(solver *s, uint32_t number, solve_set domain, uint32_t reason)
 {
     solve_package *package = s->packages[number];
-    solve_entry *entry = solve_array_push(&s->trail, sizeof *entry, s->arena);
+    solve_entry *entry = pkg_array_push(&s->trail, sizeof *entry, s->arena);
     if (entry == NULL) {
         return BRISK_ERR_NOMEM;
     }
@@ -114,7 +94,7 @@ static brisk_err push_entry(solver *s, uint32_t number, solve_set domain, uint32
     if (package->chosen == SOLVE_NONE) {
         package->chosen = only_version(package);
         if (package->chosen != SOLVE_NONE) {
-            uint32_t *chosen = solve_array_push(&s->chosen, sizeof *chosen, s->arena);
+            uint32_t *chosen = pkg_array_push(&s->chosen, sizeof *chosen, s->arena);
             if (chosen == NULL) {
                 return BRISK_ERR_NOMEM;
             }
@@ -156,7 +136,7 @@ void solver_back(solver *s, uint32_t level)
 
 static brisk_err decide(solver *s, uint32_t number, uint32_t version)
 {
-    solve_level *level = solve_array_push(&s->levels, sizeof *level, s->arena);
+    solve_level *level = pkg_array_push(&s->levels, sizeof *level, s->arena);
     solve_set one;
     if (level == NULL || !solve_set_one(s->packages[number]->count, version, s->arena, &one)) {
         return BRISK_ERR_NOMEM;
@@ -261,7 +241,7 @@ static brisk_err act(solver *s, uint32_t id, const solve_term *term, uint32_t *c
 brisk_err solver_add(solver *s, const solve_nogood *nogood, uint32_t *conflict)
 {
     uint32_t id = s->nogoods.count;
-    solve_nogood *kept = solve_array_push(&s->nogoods, sizeof *kept, s->arena);
+    solve_nogood *kept = pkg_array_push(&s->nogoods, sizeof *kept, s->arena);
     if (kept == NULL) {
         return BRISK_ERR_NOMEM;
     }
@@ -388,7 +368,7 @@ brisk_err solver_work_meet(solver *s, uint32_t number, solve_set set)
         solve_set *at = &work[package->mark - 1].set;
         return solve_set_and(*at, set, package->words, s->arena, at) ? BRISK_OK : BRISK_ERR_NOMEM;
     }
-    solve_term *term = solve_array_push(&s->work, sizeof *term, s->arena);
+    solve_term *term = pkg_array_push(&s->work, sizeof *term, s->arena);
     if (term == NULL) {
         return BRISK_ERR_NOMEM;
     }

@@ -16,6 +16,7 @@
 #ifndef BRISK_SRC_WORKLOAD_PKG_SOLVE_INTERNAL_H
 #define BRISK_SRC_WORKLOAD_PKG_SOLVE_INTERNAL_H
 
+#include "workload/pkg/array.h"
 #include "workload/pkg/solve.h"
 #include "workload/pkg/solve_set.h"
 
@@ -86,13 +87,6 @@ typedef struct solve_level {
     solve_cursor weak;
 } solve_level;
 
-/* A growing array in the arena. */
-typedef struct solve_array {
-    void *items;
-    uint32_t count;
-    uint32_t capacity;
-} solve_array;
-
 typedef struct solver {
     const solve_provider *provider;
     brisk_arena *arena;
@@ -101,11 +95,11 @@ typedef struct solver {
     solve_package **packages; /* by number; NULL: never mentioned */
     uint32_t package_capacity;
     uint32_t package_end;
-    solve_array nogoods; /* solve_nogood */
-    solve_array trail;   /* solve_entry */
-    solve_array levels;  /* solve_level; the level is their count */
-    solve_array chosen;  /* uint32_t: packages, as their version became clear */
-    solve_array work;    /* solve_term: of the nogood being made */
+    pkg_array nogoods;   /* solve_nogood */
+    pkg_array trail;     /* solve_entry */
+    pkg_array levels;    /* solve_level; the level is their count */
+    pkg_array chosen;    /* uint32_t: packages, as their version became clear */
+    pkg_array work;      /* solve_term: of the nogood being made */
     uint32_t propagated; /* entries of the trail that were looked at */
     solve_cursor hard;
     solve_cursor weak;
@@ -123,9 +117,6 @@ static inline solve_entry *solver_entry(const solver *s, uint32_t id)
 {
     return (solve_entry *)s->trail.items + id;
 }
-
-/* Room for one more item of `size` bytes, counted; NULL: out of memory. */
-void *solve_array_push(solve_array *array, size_t size, brisk_arena *arena);
 
 /* Count up, make known.  Errors: NOMEM, LIMIT, the provider's. */
 brisk_err solver_package(solver *s, uint32_t number, solve_package **ret);

@@ -65,9 +65,9 @@ static brisk_err resolve(solver *s, uint32_t at, const solve_nogood *with)
     return err;
 }
 
-static brisk_err push_link(solver *s, solve_array *links, uint32_t nogood, uint32_t pivot)
+static brisk_err push_link(solver *s, pkg_array *links, uint32_t nogood, uint32_t pivot)
 {
-    solve_link *link = solve_array_push(links, sizeof *link, s->arena);
+    solve_link *link = pkg_array_push(links, sizeof *link, s->arena);
     if (link == NULL) {
         return BRISK_ERR_NOMEM;
     }
@@ -76,7 +76,7 @@ static brisk_err push_link(solver *s, solve_array *links, uint32_t nogood, uint3
 }
 
 /* Resolve until one term is alone on its level, or none is left. */
-static brisk_err analyse(solver *s, uint32_t conflict, solve_array *links, latest *ret)
+static brisk_err analyse(solver *s, uint32_t conflict, pkg_array *links, latest *ret)
 {
     const solve_nogood *nogood = solver_nogood(s, conflict);
     brisk_err err = push_link(s, links, conflict, SOLVE_NONE);
@@ -101,7 +101,7 @@ static brisk_err analyse(solver *s, uint32_t conflict, solve_array *links, lates
 
 brisk_err solver_learn(solver *s, uint32_t conflict, bool *failed)
 {
-    solve_array links = {0};
+    pkg_array links = {0};
     latest last = {0};
     bool never = false;
     solve_nogood nogood = {.kind = SOLVE_STEP_RESOLVE};

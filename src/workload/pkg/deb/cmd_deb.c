@@ -1,0 +1,271 @@
+/*
+ * cmd_deb.c -- `brisk pkg deb resolve PACKAGE...`: what Debian packages need, out of apt's lists.
+ *
+ * Needs no engine: the index of the lists is its own mapped file.  The answer goes to standard
+ * output, one package a line; sums and warnings to standard error.  A request that cannot be met
+ * gives the proof as sentences and exit code 1.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include <brisk/json.h>
+
+#include "workload/pkg/commands.h"
+#include "workload/pkg/deb/deb.h"
+
+enum {
+    OPTION_LISTS,
+    OPTION_ARCH,
+    OPTION_NO_RECOMMENDS,
+    OPTION_ASSUME_ESSENTIAL,
+    OPTION_ORDER,
+    OPTION_REFRESH,
+    OPTION_JSON,
+    SCHEMA = 1,
+};
+
+static const brisk_option options[] = {
+    [OPTION_LISTS] = {.name = "lists",
+                      .type = BRISK_OPTION_FILE,
+                      .metavar = "DIR",
+                      .summary = "folder of package lists (default: /var/lib/apt/lists)"},
+    [OPTION_ARCH] = {.name = "arch",
+                     .type = BRISK_OPTION_TEXT,
+                     .metavar = "ARCH[,ARCH]",
+                     .summary = "architectures, the native one first (default: amd64)"},
+    [OPTION_NO_RECOMMENDS] = {.name = "no-recommends",
+                              .summary = "only what is depended on, not what is recommended"},
+    [OPTION_ASSUME_ESSENTIAL] = {.name = "assume-essential",
+                                 .summary = "the essential packages are there; do not list them"},
+    [OPTION_ORDER] = {.name = "order",
+                      .summary = "dependencies first; what depends on each other on one line"},
+    [OPTION_REFRESH] = {.name = "refresh", .summary = "read the lists again in any case"},
+    [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+};
+
+/* One call and what it came to. */
+typedef struct call {
+    const brisk_invocation *in;
+    deb_index index;
+    deb_answer answer;
+    deb_order order;
+    brisk_arena *arena;
+} call;
+
+static bool is_set(const call *c, uint32_t option)
+{
+    return c->in->values[option].set;
+}
+
+static const char *text_or(const call *c, uint32_t option, const char *otherwise)
+{
+    return is_set(c, option) ? c->in->values[option].text : otherwise;
+}
+
+static pkg_text name_of(const call *c, const deb_choice *choice)
+{
+    return deb_text(&c->index, c->index.names[c->index.packages[choice->package].name].text);
+}
+
+static pkg_text arch_of(const call *c, const deb_choice *choice)
+{
+    return (c->index.versions[choice->version].flags & DEB_VERSION_ALL) != 0
+               ? PKG_TEXT("all")
+               : c->index.archs[c->index.packages[choice->package].arch];
+}
+
+static void print_choice(const call *c, const deb_choice *choice, char end)
+{
+    pkg_text name = name_of(c, choice);
+    pkg_text version = deb_text(&c->index, c->index.versions[choice->version].text);
+    pkg_text arch = arch_of(c, choice);
+    (void)fprintf(c->in->out, "%.*s:%.*s=%.*s%c", (int)name.size, name.data, (int)arch.size,
+                  arch.data, (int)version.size, version.data, end);
+}
+
+static void print_text(const call *c)
+{
+    const deb_answer *answer = &c->answer;
+    uint32_t at = 0;
+    for (uint32_t g = 0; is_set(c, OPTION_ORDER) && g < c->order.group_count; g++) {
+        for (; at < c->order.group_ends[g]; at++) {
+            print_choice(c, &answer->choices[c->order.items[at]],
+                         at + 1 == c->order.group_ends[g] ? '\n' : ' ');
+        }
+    }
+    for (uint32_t i = 0; !is_set(c, OPTION_ORDER) && i < answer->choice_count; i++) {
+        print_choice(c, &answer->choices[i], '\n');
+    }
+    if (c->in->quiet) {
+        return;
+    }
+    (void)fprintf(c->in->err, "%u packages, %.1f MB to fetch, %.1f MB installed\n",
+                  answer->choice_count, (double)answer->size_bytes / 1e6,
+                  (double)answer->installed_kib * 1024 / 1e6);
+    for (uint32_t i = 0; i < answer->unmet_count; i++) {
+        pkg_text text = deb_text(&c->index, c->index.groups[answer->unmet[i]].text);
+        (void)fprintf(c->in->err, "recommended, and not possible: %.*s\n", (int)text.size,
+                      text.data);
+    }
+}
+
+static void print_proof(const call *c)
+{
+    for (uint32_t i = 0; i < c->answer.proof.count; i++) {
+        (void)fprintf(c->in->out, "%s\n", c->answer.proof.items[i]);
+    }
+}
+
+static void json_text(const call *c, brisk_json *json, const char *key, pkg_text text)
+{
+    const char *copy = brisk_arena_copy(c->arena, text.data, text.size);
+    brisk_json_str(json, key, copy != NULL ? copy : "");
+}
+
+static void print_choices_json(const call *c, brisk_json *json)
+{
+    const deb_answer *answer = &c->answer;
+    brisk_json_array_begin(json, "packages");
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        uint32_t at = is_set(c, OPTION_ORDER) ? c->order.items[i] : i;
+        const deb_choice *choice = &answer->choices[at];
+        brisk_json_object_begin(json, NULL);
+        json_text(c, json, "name", name_of(c, choice));
+        json_text(c, json, "version", deb_text(&c->index, c->index.versions[choice->version].text));
+        json_text(c, json, "architecture", arch_of(c, choice));
+        brisk_json_bool(json, "asked", choice->asked);
+        brisk_json_object_end(json);
+    }
+    brisk_json_array_end(json);
+    if (is_set(c, OPTION_ORDER)) {
+        uint32_t from = 0;
+        brisk_json_array_begin(json, "group_sizes");
+        for (uint32_t g = 0; g < c->order.group_count; g++) {
+            brisk_json_u64(json, NULL, c->order.group_ends[g] - from);
+            from = c->order.group_ends[g];
+        }
+        brisk_json_array_end(json);
+    }
+    brisk_json_u64(json, "fetch_bytes", answer->size_bytes);
+    brisk_json_u64(json, "installed_kib", answer->installed_kib);
+    brisk_json_array_begin(json, "unmet_recommends");
+    for (uint32_t i = 0; i < answer->unmet_count; i++) {
+        json_text(c, json, NULL, deb_text(&c->index, c->index.groups[answer->unmet[i]].text));
+    }
+    brisk_json_array_end(json);
+}
+
+static brisk_err print_json(const call *c)
+{
+    brisk_json json;
+    brisk_json_init(&json, brisk_out_file(c->in->out), 2);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_u64(&json, "schema", SCHEMA);
+    brisk_json_bool(&json, "solved", c->answer.solved);
+    if (c->answer.solved) {
+        print_choices_json(c, &json);
+    } else {
+        brisk_json_array_begin(&json, "proof");
+        for (uint32_t i = 0; i < c->answer.proof.count; i++) {
+            brisk_json_str(&json, NULL, c->answer.proof.items[i]);
+        }
+        brisk_json_array_end(&json);
+    }
+    brisk_json_u64(&json, "decisions", c->answer.decisions);
+    brisk_json_u64(&json, "conflicts", c->answer.conflicts);
+    brisk_json_object_end(&json);
+    return brisk_json_finish(&json);
+}
+
+/* Where index files are kept; NULL: nowhere. */
+static const char *cache_folder(brisk_arena *arena)
+{
+    const char *base = secure_getenv("XDG_CACHE_HOME");
+    const char *home = secure_getenv("HOME");
+    if (base != NULL && base[0] == '/') {
+        return brisk_arena_printf(arena, "%s/brisk", base);
+    }
+    return home != NULL && home[0] == '/' ? brisk_arena_printf(arena, "%s/.cache/brisk", home)
+                                          : NULL;
+}
+
+static brisk_err run_call(call *c, brisk_errinfo *info)
+{
+    deb_index_opts opts = {.lists = text_or(c, OPTION_LISTS, "/var/lib/apt/lists"),
+                           .archs = text_or(c, OPTION_ARCH, "amd64"),
+                           .cache = cache_folder(c->arena),
+                           .refresh = is_set(c, OPTION_REFRESH)};
+    brisk_err err = deb_index_open(&opts, &c->index, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    if (c->index.rebuilt && c->index.skipped > 0 && !c->in->quiet) {
+        (void)fprintf(c->in->err,
+                      "brisk: %u stanzas cannot be used and were left out; the first: %.*s\n",
+                      c->index.skipped, (int)c->index.skip_why.size, c->index.skip_why.data);
+    }
+    deb_request request = {.packages = (const char *const *)(c->in->argv + 1),
+                           .count = (uint32_t)c->in->argc - 1,
+                           .recommends = !is_set(c, OPTION_NO_RECOMMENDS),
+                           .assume_essential = is_set(c, OPTION_ASSUME_ESSENTIAL)};
+    err = deb_resolve(&c->index, &request, c->arena, &c->answer, info);
+    if (err == BRISK_OK && c->answer.solved && is_set(c, OPTION_ORDER)) {
+        err = deb_order_of(&c->index, &c->answer, c->arena, &c->order);
+    }
+    return err;
+}
+
+static brisk_exit run(const brisk_invocation *in)
+{
+    call c = {.in = in};
+    brisk_errinfo info = {0};
+    if (strcmp(in->argv[0], "resolve") != 0) {
+        (void)fprintf(in->err,
+                      "brisk: pkg deb: '%s' is not known; try: brisk pkg deb resolve "
+                      "PACKAGE...\n",
+                      in->argv[0]);
+        return BRISK_EXIT_USAGE;
+    }
+    brisk_err err = brisk_arena_create(NULL, &c.arena);
+    if (err == BRISK_OK) {
+        err = run_call(&c, &info);
+    }
+    brisk_exit code = err != BRISK_OK || !c.answer.solved ? BRISK_EXIT_FAILED : BRISK_EXIT_OK;
+    if (err == BRISK_OK && is_set(&c, OPTION_JSON)) {
+        err = print_json(&c);
+        code = err != BRISK_OK ? BRISK_EXIT_FAILED : code;
+    } else if (err == BRISK_OK && c.answer.solved) {
+        print_text(&c);
+    } else if (err == BRISK_OK) {
+        print_proof(&c);
+    }
+    if (err != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n",
+                      info.text[0] != '\0' ? info.text : brisk_err_message(err));
+    }
+    deb_index_close(&c.index);
+    brisk_arena_destroy(c.arena);
+    return code;
+}
+
+const brisk_command pkg_cmd_deb = {
+    .name = "deb",
+    .group = "Packages",
+    .synopsis = "resolve PACKAGE...",
+    .summary = "resolve Debian packages from apt's lists",
+    .description =
+        "Prints what has to be installed so that every PACKAGE (name, name:arch or name=version) "
+        "can be, on an empty system: one version of each package, dependencies, conflicts and "
+        "provided names respected, recommended packages where they are possible. When there is no "
+        "answer, says why in sentences that were verified, and exits with 1.\n\n"
+        "The lists are read once into an index below $XDG_CACHE_HOME/brisk, which is made again "
+        "when they change.",
+    .examples =
+        "brisk pkg deb resolve gnome\tprint everything that gnome needs and recommends\n"
+        "brisk pkg deb resolve --no-recommends --order nginx\tin an order to install it in\n",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .args_min = 2,
+    .args_max = -1,
+    .run = run,
+};
