@@ -28,6 +28,7 @@ struct step {
 typedef struct search {
     brisk_arena *arena;
     const uint32_t *distances;
+    const pkg_node *target;
     step **heap;
     uint32_t count;
     uint32_t capacity;
@@ -129,7 +130,7 @@ static bool visits(const step *chain, const pkg_node *node)
 static brisk_err add(search *s, const pkg_edge *edge, const step *next)
 {
     const pkg_node *from = edge->from;
-    if (s->distances[from->index] == PKG_CHAIN_FAR || visits(next, from)) {
+    if (from == s->target || s->distances[from->index] == PKG_CHAIN_FAR || visits(next, from)) {
         return BRISK_OK;
     }
     step *item = brisk_arena_alloc(s->arena, sizeof *item);
@@ -202,7 +203,7 @@ brisk_err pkg_chains_find(const pkg_tree *tree, const pkg_node *target, const ui
     brisk_arena *arena = ret->arena;
     uint32_t limit = ret->limit;
     pkg_chains found = {.arena = arena, .limit = limit};
-    search s = {.arena = arena, .distances = distances};
+    search s = {.arena = arena, .distances = distances, .target = target};
     found.items = brisk_arena_calloc(arena, limit, sizeof *found.items);
     if (found.items == NULL) {
         return BRISK_ERR_NOMEM;

@@ -74,7 +74,8 @@ static void print_text(FILE *out, const pkg_lockfile *file, const pkg_order *ord
     pkg_put(out, pkg_text_of(file->path));
     (void)fprintf(out, ": %u packages in %u groups, at most %u at once", order->packages,
                   order->group_count, order->widest);
-    (void)fprintf(out, order->circles > 0 ? ", %u circles\n" : "\n", order->circles);
+    (void)fprintf(out, order->circles > 0 ? ", %u circle%s\n" : "\n", order->circles,
+                  order->circles == 1 ? "" : "s");
     print_groups(out, order, all);
     if (order->count > 0 && way != NULL) {
         print_critical(out, order, way);

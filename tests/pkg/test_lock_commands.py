@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""`brisk pkg check`, `why`, `why-not`, `tree`, `order` and `diff` from outside: what they print, as
+text and as JSON, and their exit codes.
+
+    test_lock_commands.py BRISK
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+LOCK = {
+    "name": "shop", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
+    "packages": {
+        "": {"name": "shop", "version": "1.0.0", "dependencies": {"a": "^1.0.0", "b": "^1.0.0"},
+             "devDependencies": {"t": "*"}},
+        "node_modules/a": {"version": "1.2.0", "dependencies": {"c": "^1.0.0", "d": "^1.0.0"}},
+        "node_modules/b": {"version": "1.0.0", "dependencies": {"c": "^2.0.0"},
+                           "peerDependencies": {"a": "^2.0.0"},
+                           "optionalDependencies": {"fsevents": "*"}},
+        "node_modules/b/node_modules/c": {"version": "2.5.0"},
+        "node_modules/c": {"version": "1.5.0", "dependencies": {"d": "^1.0.0"}},
+        "node_modules/d": {"version": "1.0.0", "dependencies": {"c": "^1.4.0"}},
+        "node_modules/t": {"version": "3.0.0", "dev": True, "dependencies": {"gone": "^1.0.0"}},
+    },
+}
+
+
+class Program:
+    def __init__(self, brisk: str, folder: str) -> None:
+        self.brisk = brisk
+        self.folder = pathlib.Path(folder)
+
+    def write(self, name: str, lock: object) -> None:
+        (self.folder / name).write_text(lock if isinstance(lock, str) else json.dumps(lock))
+
+    def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess:
+        done = subprocess.run([self.brisk, "pkg", *args], cwd=self.folder, capture_output=True,
+                              text=True, check=False, timeout=60)
+        assert done.returncode == code, (args, done)
+        return done
+
+    def json(self, *args: str, code: int = 0) -> dict:
+        document = json.loads(self.run(*args, "--json", code=code).stdout)
+        assert document["schema"] == 1, document
+        return document
+
+
+def test_check(p: Program) -> None:
+    out = p.run("check", code=1).stdout
+    assert out == (
+        "package-lock.json: 6 packages, 11 dependencies, 2 not satisfied\n"
+        "  node_modules/b wants peer a ^2.0.0, finds a 1.2.0 in node_modules/a\n"
+        "  node_modules/t wants gone ^1.0.0, finds nothing\n"), out
+    found = p.json("check", code=1)
+    assert (found["ok"], found["missing"], found["invalid"], found["optional_absent"]) == \
+        (False, 1, 1, 1), found
+    assert [(one["from"], one["name"], one["kind"], one["state"]) for one in found["problems"]] == \
+        [("node_modules/b", "a", "peer", "invalid"), ("node_modules/t", "gone", "prod", "missing")]
+    good = json.loads(json.dumps(LOCK))
+    del good["packages"]["node_modules/t"]["dependencies"]
+    del good["packages"]["node_modules/b"]["peerDependencies"]
+    p.write("good.json", good)
+    assert p.run("check", "good.json").stdout == \
+        "good.json: 6 packages, 9 dependencies, all satisfied\n"
+
+
+def test_why(p: Program) -> None:
+    out = p.run("why", "c").stdout
+    assert out == (
+        "c is in 2 places, in 2 versions\n\n"
+        "c 2.5.0 in node_modules/b/node_modules/c\n"
+        "  shop > b 1.0.0 (^1.0.0) > c (^2.0.0)\n"
+        "c 1.5.0 in node_modules/c\n"
+        "  shop > a 1.2.0 (^1.0.0) > c (^1.0.0)\n"
+        "  shop > b 1.0.0 (^1.0.0) > peer a 1.2.0 (^2.0.0, which this is not) > c (^1.0.0)\n"
+        "  shop > a 1.2.0 (^1.0.0) > d 1.0.0 (^1.0.0) > c (^1.4.0)\n"
+        "  shop > b 1.0.0 (^1.0.0) > peer a 1.2.0 (^2.0.0, which this is not) > d 1.0.0 (^1.0.0) "
+        "> c (^1.4.0)\n"), out
+    out = p.run("why", "--limit", "1", "c@1").stdout
+    assert out == ("c 1.5.0 in node_modules/c\n  shop > a 1.2.0 (^1.0.0) > c (^1.0.0)\n"
+                   "  and in other ways (--limit shows more)\n"), out
+    found = p.json("why", "t")
+    assert [step["kind"] for step in found["packages"][0]["chains"][0]] == ["dev"], found
+    done = p.run("why", "nothing", code=1)
+    assert done.stderr == "brisk: package-lock.json: there is no nothing in it: nothing needs " \
+        "one\n", done
+    assert p.run("why", "c@not a range", code=2).stderr.startswith("brisk: c@not a range: \"not a")
+
+
+def test_why_not(p: Program) -> None:
+    out = p.run("why-not", "c@2").stdout
+    assert out == (
+        "c@2: 2 of 3 dependencies do not accept it\n"
+        "  a 1.2.0 wants c ^1.0.0, has 1.5.0, in node_modules/a\n"
+        "      from shop > a\n"
+        "  d 1.0.0 wants c ^1.4.0, has 1.5.0, in node_modules/d\n"
+        "      from shop > a 1.2.0 > d\n"), out
+    assert p.json("why-not", "c@1.4.x")["dependents"][-1]["verdict"] == "allows"
+    found = p.json("why-not", "c@>=1.0.0")
+    assert found["forbidden"] is False
+    assert {one["verdict"] for one in found["dependents"]} == {"partly"}, found
+    assert "which version?" in p.run("why-not", "c", code=2).stderr
+    assert "nothing in it asks for zzz" in p.run("why-not", "zzz@1", code=1).stderr
+
+
+def test_tree(p: Program) -> None:
+    assert p.run("tree").stdout == (
+        "shop 1.0.0\n├─ a 1.2.0\n├─ b 1.0.0\n└─ dev t 3.0.0\n")
+    out = p.run("tree", "--all").stdout
+    assert out == (
+        "shop 1.0.0\n"
+        "├─ a 1.2.0\n"
+        "│  ├─ c 1.5.0\n"
+        "│  │  └─ d 1.0.0\n"
+        "│  │     └─ c 1.5.0 (circular)\n"
+        "│  └─ d 1.0.0 (again)\n"
+        "├─ b 1.0.0\n"
+        "│  ├─ peer a 1.2.0 (wants ^2.0.0) INVALID\n"
+        "│  └─ c 2.5.0\n"
+        "└─ dev t 3.0.0\n"
+        "   └─ gone (wants ^1.0.0) MISSING\n"), out
+    assert "dev" not in p.run("tree", "--all", "--prod").stdout
+    assert p.run("tree", "--depth", "9", "d").stdout == (
+        "d 1.0.0 in node_modules/d\n└─ c 1.5.0\n   └─ d 1.0.0 (circular)\n")
+    rows = p.json("tree", "--depth", "2")["rows"]
+    assert [(row["depth"], row["name"]) for row in rows[:4]] == \
+        [(0, "shop"), (1, "a"), (2, "c"), (2, "d")], rows
+    assert "there is no zzz in it" in p.run("tree", "zzz", code=1).stderr
+
+
+def test_order(p: Program) -> None:
+    out = p.run("order").stdout
+    assert out == (
+        "package-lock.json: 6 packages in 3 groups, at most 3 at once, 1 circle\n"
+        "   1  3 at once: c 2.5.0, (c 1.5.0 + d 1.0.0, a circle), t 3.0.0\n"
+        "   2  1 at once: a 1.2.0\n"
+        "   3  1 at once: b 1.0.0\n"
+        "critical path, 4 packages one after the other:\n"
+        "  (c 1.5.0 + d 1.0.0, a circle) > a 1.2.0 > b 1.0.0\n"), out
+    found = p.json("order")
+    assert [len(group) for group in found["groups"]] == [3, 1, 1], found
+
+
+def test_diff(p: Program) -> None:
+    other = json.loads(json.dumps(LOCK))
+    packages = other["packages"]
+    packages["node_modules/a"]["version"] = "2.0.0"
+    packages["node_modules/c"]["integrity"] = "sha512-x"
+    packages["node_modules/t"] = {"version": "3.0.0", "peer": True}
+    packages["node_modules/new"] = {"version": "0.1.0"}
+    packages["node_modules/a/node_modules/d"] = packages.pop("node_modules/d")
+    p.write("other.json", other)
+    out = p.run("diff", "package-lock.json", "other.json").stdout
+    assert out == (
+        "1 other versions\n  node_modules/a  1.2.0 -> 2.0.0  (major)\n\n"
+        "1 added\n  node_modules/new  0.1.0\n\n"
+        "1 moved\n  node_modules/a/node_modules/d  1.0.0 was in node_modules/d\n\n"
+        "1 needed otherwise\n  node_modules/t  dev -> peer\n"), out
+    assert p.json("diff", ".", "other.json")["counts"]["moved"] == 1
+    p.run("diff", "--exit-code", "package-lock.json", "other.json", code=1)
+    assert p.run("diff", "--exit-code", ".", ".").stdout == \
+        "the same packages in the same places\n"
+
+
+def test_what_cannot_be_read(p: Program) -> None:
+    (p.folder / "empty").mkdir()
+    for command in (["check"], ["tree", "--lock"], ["order"], ["why", "a", "--lock"],
+                    ["why-not", "a@1", "--lock"]):
+        done = p.run(*command, "empty", code=1)
+        assert done.stderr == "brisk: empty/package-lock.json: there is no lock; `brisk pkg " \
+            "resolve` makes one\n", done
+    p.write("bad.json", "{\n  \"lockfileVersion\": 3,\n  \"packages\": {\"/etc\": {}}\n}")
+    done = p.run("check", "bad.json", code=1)
+    assert done.stderr == "brisk: bad.json: line 3, column 16: a path with an empty part (or one " \
+        "that begins or ends with a slash)\n", done
+    p.write("esc.json", json.dumps({"lockfileVersion": 3, "packages": {
+        "": {"name": "\x1b[31mred"}, "node_modules/a": {"version": "\x1b]0;x\x07"}}}))
+    out = p.run("tree", "--lock", "esc.json").stdout
+    assert "\x1b" not in out and out == "?[31mred\n", out
+    assert "\x1b" not in p.run("check", "esc.json").stdout
+
+
+def test_shrinkwrap_comes_first(p: Program) -> None:
+    folder = p.folder / "both"
+    folder.mkdir()
+    (folder / "package-lock.json").write_text("{")
+    (folder / "npm-shrinkwrap.json").write_text(json.dumps(LOCK))
+    assert p.run("tree", "--lock", "both").stdout.startswith("shop 1.0.0\n")
+
+
+def test_npm_agrees(p: Program) -> None:
+    """npm ls names the same dependencies, on the locks of the corpus."""
+    corpus = pathlib.Path(os.environ.get("BRISK_CORPUS", sys.argv[2])) / "pkg/projects"
+    if not corpus.is_dir() or shutil.which("npm") is None:
+        print("skipped: no corpus or no npm")
+        return
+    for project in ("vite", "alotta"):
+        folder = p.folder / project
+        folder.mkdir()
+        shutil.copy(corpus / project / "package.json", folder)
+        shutil.copy(corpus / project / "package-lock.npm11.json", folder / "package-lock.json")
+        done = subprocess.run(["npm", "ls", "--all", "--package-lock-only", "--json"], cwd=folder,
+                              capture_output=True, text=True, check=False, timeout=120,
+                              env=dict(os.environ, HOME=str(p.folder)))
+        problems = json.loads(done.stdout).get("problems", [])
+        theirs = {problem.split(" ")[1].rsplit("@", 1)[0] for problem in problems}
+        ours = p.json("check", project, code=1 if theirs else 0)["problems"]
+        assert {one["name"] for one in ours} == theirs, (project, theirs, ours)
+
+
+def main() -> int:
+    for name, test in list(globals().items()):
+        if name.startswith("test_"):
+            with tempfile.TemporaryDirectory() as folder:
+                p = Program(os.path.abspath(sys.argv[1]), folder)
+                p.write("package-lock.json", LOCK)
+                test(p)
+                print("ok", name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
