@@ -6,7 +6,8 @@
  * ms (histogram of times, in ns here), h and d (histogram). Sets (s) are not kept: a set of unknown size has no
  * place here. Names are made valid ('_' for what is not allowed); labels have the registry's cap.
  *
- * What was bad is counted, never logged for each: metrics statsd.lines, statsd.bad, statsd.datagrams.
+ * What was bad is counted, never logged for each: metrics statsd.lines, statsd.bad, statsd.beyond (well-formed, but
+ * beyond the registry's bounds: BRISK_METRICS_NAMES_MAX names), statsd.datagrams.
  *
  * Threads: apply from any; a listener has one thread of its own.
  * Sources: statsd/docs/metric_types.md of Etsy's StatsD; DogStatsD datagram format 1.1.
@@ -50,6 +51,7 @@ BRISK_API uint16_t brisk_statsd_port(const brisk_statsd *statsd);
 typedef struct brisk_statsd_counts {
     uint32_t lines; /**< That were applied. */
     uint32_t bad;
+    uint32_t beyond; /**< Good ones for which the registry has no name, series or memory left. */
 } brisk_statsd_counts;
 
 /** One datagram's bytes. */

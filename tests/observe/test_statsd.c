@@ -131,6 +131,32 @@ static void test_conflicts_and_impossible_values_are_counted(void **state)
     CHECK_U64(value_of(metrics, &s, "a", NULL, 0)->count, ==, 1);
 }
 
+/* Good lines beyond what the registry takes are neither taken nor bad. */
+static void test_names_beyond_the_cap(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(brisk_metrics_destroy) brisk_metrics *metrics = NULL;
+    BRISK_CLEANUP(brisk_statsd_destroy) brisk_statsd *statsd = NULL;
+    BRISK_CLEANUP(brisk_snapshot_unref) brisk_snapshot *s = NULL;
+    CHECK_OK(brisk_metrics_create(NULL, &metrics));
+    CHECK_OK(brisk_statsd_create(&(brisk_statsd_opts){.metrics = metrics}, &statsd, NULL));
+    uint64_t lines = 0;
+    uint64_t beyond = 0;
+    for (int i = 0; i < BRISK_METRICS_NAMES_MAX + 10; i++) {
+        static const char *const types[] = {"c", "g", "ms"};
+        char line[32];
+        int size = snprintf(line, sizeof line, "n%d:1|%s", i, types[i % 3]);
+        brisk_statsd_counts counts = brisk_statsd_apply(statsd, line, (size_t)size);
+        CHECK_U64(counts.bad, ==, 0);
+        lines += counts.lines;
+        beyond += counts.beyond;
+    }
+    CHECK_U64(lines, ==, BRISK_METRICS_NAMES_MAX - 4); /* less the four of its own */
+    CHECK_U64(beyond, ==, 14);
+    CHECK_U64(value_of(metrics, &s, "statsd.beyond", NULL, 0)->count, ==, 14);
+    CHECK_U64(value_of(metrics, &s, "statsd.bad", NULL, 0)->count, ==, 0);
+}
+
 static void test_over_a_socket(void **state)
 {
     (void)state;
@@ -217,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_what_is_none),
         cmocka_unit_test(test_names_are_made_valid),
         cmocka_unit_test(test_conflicts_and_impossible_values_are_counted),
+        cmocka_unit_test(test_names_beyond_the_cap),
         cmocka_unit_test(test_over_a_socket),
         cmocka_unit_test(test_addresses_and_prefixes),
         cmocka_unit_test(test_every_allocation_may_fail),

@@ -32,6 +32,7 @@ struct brisk_statsd {
     brisk_metrics *metrics;
     brisk_counter *lines;
     brisk_counter *bad;
+    brisk_counter *beyond;
     brisk_counter *datagrams;
     char prefix[PREFIX_MAX];
     int fd; /* -1: none */
@@ -43,31 +44,44 @@ struct brisk_statsd {
 
 /* ---- applying ------------------------------------------------------------------------------ */
 
-static bool apply_counter(brisk_metrics *metrics, const brisk_metric_desc *desc,
-                          const statsd_line *line)
+typedef enum applied { APPLIED, APPLIED_BAD, APPLIED_BEYOND } applied;
+
+/* What a registry did not take: beyond its bounds (or memory), or of another kind, which is the line's fault. */
+static applied refused(brisk_err err)
+{
+    return err == BRISK_ERR_LIMIT || err == BRISK_ERR_NOMEM ? APPLIED_BEYOND : APPLIED_BAD;
+}
+
+static applied apply_counter(brisk_metrics *metrics, const brisk_metric_desc *desc,
+                             const statsd_line *line)
 {
     brisk_counter *counter;
     double sum = 0;
     for (uint32_t i = 0; i < line->value_count; i++) {
         if (line->values[i] < 0) {
-            return false; /* a counter only grows */
+            return APPLIED_BAD; /* a counter only grows */
         }
         sum += line->values[i];
     }
     sum = round(sum / line->rate);
-    if (!(sum < u64_end) || brisk_metrics_counter(metrics, desc, &counter) != BRISK_OK) {
-        return false;
+    if (!(sum < u64_end)) {
+        return APPLIED_BAD;
+    }
+    brisk_err err = brisk_metrics_counter(metrics, desc, &counter);
+    if (err != BRISK_OK) {
+        return refused(err);
     }
     brisk_counter_add(counter, (uint64_t)sum);
-    return true;
+    return APPLIED;
 }
 
-static bool apply_gauge(brisk_metrics *metrics, const brisk_metric_desc *desc,
-                        const statsd_line *line)
+static applied apply_gauge(brisk_metrics *metrics, const brisk_metric_desc *desc,
+                           const statsd_line *line)
 {
     brisk_gauge *gauge;
-    if (brisk_metrics_gauge(metrics, desc, &gauge) != BRISK_OK) {
-        return false;
+    brisk_err err = brisk_metrics_gauge(metrics, desc, &gauge);
+    if (err != BRISK_OK) {
+        return refused(err);
     }
     for (uint32_t i = 0; i < line->value_count; i++) {
         if (line->type == STATSD_GAUGE_CHANGE) {
@@ -76,21 +90,22 @@ static bool apply_gauge(brisk_metrics *metrics, const brisk_metric_desc *desc,
             brisk_gauge_set(gauge, line->values[i]);
         }
     }
-    return true;
+    return APPLIED;
 }
 
-static bool apply_values(brisk_metrics *metrics, const brisk_metric_desc *desc,
-                         const statsd_line *line)
+static applied apply_values(brisk_metrics *metrics, const brisk_metric_desc *desc,
+                            const statsd_line *line)
 {
     brisk_histogram *histogram;
     double scale = line->type == STATSD_TIME ? ns_per_ms : 1;
     for (uint32_t i = 0; i < line->value_count; i++) {
         if (line->values[i] < 0 || !(line->values[i] * scale < u64_end)) {
-            return false;
+            return APPLIED_BAD;
         }
     }
-    if (brisk_metrics_histogram(metrics, desc, &histogram) != BRISK_OK) {
-        return false;
+    brisk_err err = brisk_metrics_histogram(metrics, desc, &histogram);
+    if (err != BRISK_OK) {
+        return refused(err);
     }
     double times = fmin(round(1 / line->rate), REPEAT_MAX);
     for (uint32_t i = 0; i < line->value_count; i++) {
@@ -98,14 +113,14 @@ static bool apply_values(brisk_metrics *metrics, const brisk_metric_desc *desc,
             brisk_histogram_record(histogram, (uint64_t)round(line->values[i] * scale));
         }
     }
-    return true;
+    return APPLIED;
 }
 
-static bool apply_line(brisk_statsd *statsd, const char *data, size_t size)
+static applied apply_line(brisk_statsd *statsd, const char *data, size_t size)
 {
     statsd_line line;
     if (!statsd_parse(data, size, statsd->prefix, &line)) {
-        return false;
+        return APPLIED_BAD;
     }
     brisk_metric_desc desc = {.name = line.name,
                               .help = "From StatsD",
@@ -134,15 +149,17 @@ brisk_statsd_counts brisk_statsd_apply(brisk_statsd *statsd, const char *data, s
             length--;
         }
         if (length > 0) {
-            bool good = apply_line(statsd, data + at, length);
-            counts.lines += good ? 1 : 0;
-            counts.bad += good ? 0 : 1;
+            applied what = apply_line(statsd, data + at, length);
+            counts.lines += what == APPLIED ? 1 : 0;
+            counts.bad += what == APPLIED_BAD ? 1 : 0;
+            counts.beyond += what == APPLIED_BEYOND ? 1 : 0;
         }
         at = next;
     }
     brisk_counter_add(statsd->datagrams, 1);
     brisk_counter_add(statsd->lines, counts.lines);
     brisk_counter_add(statsd->bad, counts.bad);
+    brisk_counter_add(statsd->beyond, counts.beyond);
     return counts;
 }
 
@@ -235,6 +252,11 @@ static brisk_err make_counters(brisk_statsd *statsd)
     if (err == BRISK_OK) {
         desc = (brisk_metric_desc){.name = "statsd.bad", .help = "StatsD lines not understood"};
         err = brisk_metrics_counter(statsd->metrics, &desc, &statsd->bad);
+    }
+    if (err == BRISK_OK) {
+        desc = (brisk_metric_desc){.name = "statsd.beyond",
+                                   .help = "StatsD lines beyond the registry's bounds"};
+        err = brisk_metrics_counter(statsd->metrics, &desc, &statsd->beyond);
     }
     if (err == BRISK_OK) {
         desc = (brisk_metric_desc){.name = "statsd.datagrams", .help = "StatsD datagrams"};
