@@ -34,14 +34,13 @@ def run(*args, **more):
 
 
 def profile(*args, **more):
-    """The report as JSON; the program's own output stands before it."""
+    """The report as JSON, alone on standard output; what the program wrote is on standard error."""
     done = run("--memory", "--json", *args, **more)
-    at = done.stdout.find('{\n')
-    if done.returncode != 0 or at < 0:
-        check(f"{args} gives a report", False, done.stderr)
-        return {"places": [], "live_bytes": 0}
-    report = json.loads(done.stdout[at:])
-    report["said"] = done.stdout[:at]
+    if done.returncode != 0 or not done.stdout.startswith("{\n"):
+        check(f"{args} gives a report", False, (done.stdout[:200], done.stderr))
+        return {"places": [], "live_bytes": 0, "said": "0"}
+    report = json.loads(done.stdout)
+    report["said"] = "".join(line for line in done.stderr.splitlines(True) if not line.startswith("brisk: "))
     return report
 
 
@@ -104,6 +103,34 @@ def test_kinds():
     check("a stack of its own", sum(p["live_bytes"] for p in other) == 16 * MIB, other)
 
 
+def test_stale_folders():
+    """A killed profiler leaves a folder; the next one takes it away, but not that of one that lives."""
+    def folders():
+        return {f for f in os.listdir("/dev/shm") if f.startswith("brisk-heap-")}
+
+    before = folders()
+    killed = subprocess.Popen([BRISK, "profile", "--memory", "--", "sleep", "1"], stderr=subprocess.DEVNULL)
+    living = subprocess.Popen([BRISK, "profile", "--memory", "--", "sleep", "2"], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    while time.monotonic() < end and len([f for f in folders() - before if os.listdir(f"/dev/shm/{f}")]) < 2:
+        time.sleep(0.02)  # until both commands have begun
+    mine = {f for f in folders() - before if f.startswith(f"brisk-heap-{killed.pid}-")}
+    others = {f for f in folders() - before if f.startswith(f"brisk-heap-{living.pid}-")}
+    check("both have one", len(mine) == 1 and len(others) == 1, folders())
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    check("left behind", mine <= folders(), folders())
+    strange = "/dev/shm/brisk-heap-1-2-strangeR"
+    os.makedirs(strange, exist_ok=True)
+    run("--memory", "--", "true")
+    check("taken away", not mine & folders(), folders())
+    check("its neighbour's stays", others <= folders(), folders())
+    check("what is not ours by name stays", os.path.isdir(strange), folders())
+    os.rmdir(strange)
+    check("that one ends well", living.wait(30) == 0, living.returncode)
+    check("and takes its own", not others & folders(), folders())
+
+
 def test_cxx():
     if CXX is None:
         print("skipped: no C++ compiler")
@@ -125,8 +152,18 @@ def test_processes():
     check("a killed program", done.returncode == 1 and "signal 9" in done.stderr, done.stderr)
     near("keeps its profile", json.loads(done.stdout)["live_bytes"] if done.stdout else 0, 16 * MIB, 0.3)
     done = run("--memory", "--", "sh", "-c", "exit 3")
-    check("a program that allocates nothing", done.returncode == 1 and "no process was sampled" in done.stderr,
-          done.stderr)
+    check("a program that allocates nothing, and fails", done.returncode == 1 and "exit code 3" in done.stderr and
+          "nothing was sampled" in done.stderr, done.stderr)
+    done = run("--memory", "--", "sh", "-c", "echo out")
+    check("a program that allocates little", done.returncode == 0 and "65536 bytes" in done.stderr and
+          done.stdout == "out\n", (done.returncode, done.stdout, done.stderr))
+    done = run("--memory", "--json", "--interval", "1MiB", "--", "sh", "-c", "echo out")
+    r = json.loads(done.stdout)
+    check("likewise as JSON, which is all of standard output", done.returncode == 0 and r["sampled"] is False and
+          r["interval_bytes"] == MIB and r["live_bytes"] == 0 and "out\n" in done.stderr, (r, done.stderr))
+    done = run("--memory", "--json", "--", "sh", "-c", f"echo out; {VICTIM} known 40")
+    check("the report alone", done.stdout.startswith("{") and json.loads(done.stdout)["peak_bytes"] > 0 and
+          "out\n" in done.stderr, done.stdout[:200])
     done = run("--memory", "--", "/nonexistent/program")
     check("no program", done.returncode == 1 and "/nonexistent/program" in done.stderr, done.stderr)
     both = [subprocess.Popen([BRISK, "profile", "--memory", "--json", "--", VICTIM, "known", "40"],
@@ -281,7 +318,7 @@ BEGIN = time.time()
 with tempfile.TemporaryDirectory() as base:
     os.environ["XDG_DATA_HOME"] = base + "/data"
     os.environ["XDG_CONFIG_HOME"] = base + "/config"
-    for test in (test_known, test_kinds, test_cxx, test_processes, test_leaks):
+    for test in (test_stale_folders, test_known, test_kinds, test_cxx, test_processes, test_leaks):
         test()
     for test in (test_files, test_by_hand, test_full_disk, test_pid, test_signal):
         where = pathlib.Path(base, test.__name__)

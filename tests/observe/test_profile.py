@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -240,6 +241,19 @@ def test_outputs_are_checked_first(folder):
     expect("/dev/full", done.returncode == 1 and "/dev/full" in done.stderr and not ran.exists(), done.stderr)
 
 
+def test_output_of_the_program():
+    """With --json, or --format without a file, standard output is the report's alone."""
+    words = ["sh", "-c", "echo from the program; exec " + shlex.join([NO_FP, "spin", "200"])]
+    done = run(BRISK, "profile", "--json", "--", *words)
+    expect("the report alone", json.loads(done.stdout)["schema"] == 1 and "from the program" in done.stderr)
+    done = run(BRISK, "profile", "--engine", "timer", "--json", "--", *words)
+    expect("likewise with a timer", json.loads(done.stdout)["schema"] == 1 and "from the program" in done.stderr)
+    done = run(BRISK, "profile", "--format", "collapsed", "--", *words)
+    expect("collapsed stacks alone", "from the program" not in done.stdout and "from the program" in done.stderr)
+    done = run(BRISK, "profile", "--", *words)
+    expect("else it is the program's", done.stdout == "from the program\n")
+
+
 def test_programs_behind_dashes():
     """diff is a common program, and processes too short for a sample have used time, too."""
     done = run(BRISK, "profile", "--", "diff", BRISK, BRISK, check=False)
@@ -363,6 +377,7 @@ def main():
     test_system()
     test_errors()
     test_programs_behind_dashes()
+    test_output_of_the_program()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         test_outputs_are_checked_first(folder)

@@ -1,7 +1,8 @@
 /*
  * cmd_memory.c -- `brisk profile --memory`: what is asked for, and what is delivered.
  *
- * As with --cpu, standard output is the program's: the report goes to standard error, --json to standard output.
+ * As with --cpu, standard output is the program's and the report goes to standard error; with --json it is the other
+ * way round.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -298,6 +299,46 @@ static uint64_t count_processes(const heap_watch *watch)
     return watch->items.count + watch->left_out;
 }
 
+static brisk_exit report_none(const brisk_invocation *in)
+{
+    (void)fprintf(in->err,
+                  "brisk: profile: no process was sampled: the program is statically linked "
+                  "or setuid, so that no sampler can be loaded into it\n");
+    return BRISK_EXIT_FAILED;
+}
+
+/* A program that has the sampler and allocated less than the distance of two samples: that is what there is to say. */
+static brisk_exit report_little(const brisk_invocation *in)
+{
+    const brisk_option_value *interval = &in->values[PROF_OPTION_INTERVAL];
+    uint64_t bytes = interval->set ? interval->number : HEAP_INTERVAL_DEFAULT >> HEAP_FINER_MAX;
+    if (in->values[PROF_OPTION_JSON].set) {
+        brisk_json json;
+        brisk_json_init(&json, brisk_out_file(in->out), 2);
+        brisk_json_object_begin(&json, NULL);
+        brisk_json_u64(&json, "schema", 1);
+        brisk_json_bool(&json, "sampled", false);
+        brisk_json_u64(&json, "interval_bytes", bytes);
+        brisk_json_u64(&json, "live_bytes", 0);
+        brisk_json_u64(&json, "peak_bytes", 0);
+        brisk_json_array_begin(&json, "places");
+        brisk_json_array_end(&json);
+        brisk_json_object_end(&json);
+        brisk_err err = brisk_json_finish(&json);
+        return err == BRISK_OK ? BRISK_EXIT_OK : prof_fail(in, err, NULL);
+    }
+    if (!in->quiet) {
+        (void)fprintf(in->err,
+                      "nothing was sampled: the program allocated little, less than the %" PRIu64
+                      " bytes that a sample stands for; a smaller --interval sees more\n",
+                      bytes);
+    }
+    if (in->lists[PROF_OPTION_OUTPUT].count > 0) {
+        (void)fprintf(in->err, "brisk: profile: no file was written: there is nothing for it\n");
+    }
+    return BRISK_EXIT_OK;
+}
+
 static brisk_exit report_run(memory_run *m)
 {
     const brisk_invocation *in = m->in;
@@ -306,10 +347,7 @@ static brisk_exit report_run(memory_run *m)
     heap_view view;
     brisk_errinfo info = {0};
     if (most == NULL) {
-        (void)fprintf(in->err,
-                      "brisk: profile: no process was sampled: the program is statically linked or "
-                      "setuid, or allocated too little (--interval)\n");
-        return BRISK_EXIT_FAILED;
+        return m->run.loaded ? report_little(in) : report_none(in);
     }
     brisk_err err = read_file(most->path, &profile, &info);
     if (err != BRISK_OK) {
@@ -426,7 +464,7 @@ static brisk_exit run_command(const brisk_invocation *in)
         argv[i] = in->argv[i];
     }
     argv[in->argc] = NULL;
-    heap_run_opts opts = {.argv = argv};
+    heap_run_opts opts = {.argv = argv, .out_to_err = prof_owns_output(in)};
     brisk_exit result = run_it(in, &opts);
     alloc->release(alloc->ctx, argv, bytes, _Alignof(char *));
     return result;

@@ -91,12 +91,17 @@ static_assert(sizeof(heap_stack) == 64 && sizeof(heap_live) == 32, "no padding i
 #define HEAP_FILE_SIZE (HEAP_MAPS_AT + HEAP_MAPS_MAX)
 
 /* The environment of a sampled process. */
+#define HEAP_LOADED       "loaded" /* in the folder: a sampler began, and may have sampled nothing */
 #define HEAP_ENV_FOLDER   "BRISK_HEAP"          /* where files go; without it nothing is sampled */
 #define HEAP_ENV_INTERVAL "BRISK_HEAP_INTERVAL" /* bytes */
 #define HEAP_ENV_GROWTH   "BRISK_HEAP_GROWTH"   /* live bytes more than at the last dump: dump */
+#define HEAP_ENV_LOADED   "BRISK_HEAP_LOADED"   /* "1": leave HEAP_LOADED there */
 #define HEAP_ENV_FORK     "BRISK_HEAP_FORK" /* "stop": children that do not exec are not sampled */
 #define HEAP_ENV_SEED     "BRISK_HEAP_SEED" /* a number: the same samples again, for tests */
 
-enum { HEAP_INTERVAL_DEFAULT = 512 * 1024 };
+enum {
+    HEAP_INTERVAL_DEFAULT = 512 * 1024,
+    HEAP_FINER_MAX = 3 /* halvings, while samples are few */
+};
 
 #endif /* BRISK_SRC_OBSERVE_HEAP_FORMAT_H */

@@ -29,13 +29,15 @@ typedef struct heap_run_opts {
     void (*on_time)(void *ctx, heap_watch *watch);   /* each second; may be NULL */
     void (*on_signal)(void *ctx, heap_watch *watch); /* SIGUSR1; may be NULL */
     void *ctx;
+    bool out_to_err; /* the command's standard output goes to standard error */
     const brisk_alloc *alloc;
 } heap_run_opts;
 
 typedef struct heap_run {
     heap_watch watch;
-    char folder[64]; /* "": none of ours */
-    int exit_status; /* as of waitpid */
+    char folder[128]; /* "": none of ours */
+    bool loaded;      /* the sampler was, in a process at least */
+    int exit_status;  /* as of waitpid */
     bool ended_by_us;
 } heap_run;
 
@@ -45,6 +47,14 @@ BRISK_NODISCARD brisk_err heap_run_command(const heap_run_opts *opts, heap_run *
 void heap_run_deinit(heap_run *run);
 /* The path of libbrisk_heap.so.  Errors: NOT_FOUND (`info` tells where it was looked for). */
 BRISK_NODISCARD brisk_err heap_library(char path[HEAP_PATH_MAX], brisk_errinfo *info);
+
+/* --- stale.c ---------------------------------------------------------------------------------- */
+
+enum { HEAP_OWNER_MAX = 40 };
+
+void heap_owner_name(char name[HEAP_OWNER_MAX]);
+/* Remove what runs that were killed left in a place; how many. */
+uint32_t heap_remove_stale(const char *place);
 
 /* --- plain.c, keep.c --------------------------------------------------------------------------- */
 

@@ -26,8 +26,8 @@ enum {
     FILES_MAX = 1000, /* of one process number */
     TICK_NS = 100000000,
     MAPS_AGAIN_NS = 20000000,
-    FINER_MAX = 3,   /* an eighth of the interval, while samples are few */
-    COARSER_MAX = 8, /* when the live table fills */
+    FINER_MAX = HEAP_FINER_MAX, /* an eighth of the interval, while samples are few */
+    COARSER_MAX = 8,            /* when the live table fills */
     ADJUST_SAMPLES = 1024,
     ADJUST_FAST_NS = 64000000, /* 16,000 samples a second are a hundredth of the time */
     ADJUST_SLOW_NS = 400000000,
@@ -71,6 +71,28 @@ static uint64_t number(const char *name, uint64_t otherwise)
     return *end == '\0' && errno == 0 ? value : otherwise;
 }
 
+/* text = a + b, cut to `size`. */
+static char *append(char *at, const char *end, const char *text)
+{
+    while (*text != '\0' && at + 1 < end) {
+        *at++ = *text++;
+    }
+    *at = '\0';
+    return at;
+}
+
+/* An empty file, so that who allocates little is told from who has no sampler. */
+static void say_loaded(void)
+{
+    char path[PATH_BYTES];
+    char *at = append(path, path + PATH_BYTES, folder);
+    (void)append(at, path + PATH_BYTES, "/" HEAP_LOADED);
+    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 void heap_configure(void)
 {
     const char *where = getenv(HEAP_ENV_FOLDER);
@@ -87,6 +109,10 @@ void heap_configure(void)
     bool good = where != NULL && where[0] != '\0' && strlen(where) < sizeof folder;
     if (good) {
         memcpy(folder, where, strlen(where) + 1);
+        const char *mark = getenv(HEAP_ENV_LOADED);
+        if (mark != NULL && strcmp(mark, "1") == 0) {
+            say_loaded();
+        }
     }
     errno = saved;
     __atomic_store_n(&state, good ? 1 : 2, __ATOMIC_RELEASE);
@@ -160,16 +186,6 @@ void heap_lock_take(uint32_t *lock)
 }
 
 /* --- the file ------------------------------------------------------------------------------- */
-
-/* text = a + b, cut to `size`. */
-static char *append(char *at, const char *end, const char *text)
-{
-    while (*text != '\0' && at + 1 < end) {
-        *at++ = *text++;
-    }
-    *at = '\0';
-    return at;
-}
 
 static char *append_number(char *at, const char *end, uint64_t value)
 {

@@ -60,8 +60,14 @@ static brisk_err make_folder(heap_run *run, brisk_errinfo *info)
 {
     const char *temporary = getenv("TMPDIR");
     const char *places[] = {"/dev/shm", temporary != NULL ? temporary : "/tmp"};
+    char owner[HEAP_OWNER_MAX];
+    heap_owner_name(owner);
     for (size_t i = 0; i < 2; i++) {
-        int size = snprintf(run->folder, sizeof run->folder, "%s/brisk-heap-XXXXXX", places[i]);
+        (void)heap_remove_stale(places[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        int size =
+            snprintf(run->folder, sizeof run->folder, "%s/brisk-heap-%sXXXXXX", places[i], owner);
         if (size > 0 && (size_t)size < sizeof run->folder && mkdtemp(run->folder) != NULL) {
             return BRISK_OK;
         }
@@ -109,7 +115,7 @@ static brisk_err set_environment(const heap_run *run, uint64_t interval, brisk_e
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)interval);
     bool good = setenv("LD_PRELOAD", preload, 1) == 0 &&
                 setenv(HEAP_ENV_FOLDER, run->folder, 1) == 0 &&
-                setenv(HEAP_ENV_INTERVAL, number, 1) == 0;
+                setenv(HEAP_ENV_INTERVAL, number, 1) == 0 && setenv(HEAP_ENV_LOADED, "1", 1) == 0;
     return good ? BRISK_OK : BRISK_ERR_NOMEM;
 }
 
@@ -122,6 +128,7 @@ static void restore_environment(const char *preload)
     }
     (void)unsetenv(HEAP_ENV_FOLDER);
     (void)unsetenv(HEAP_ENV_INTERVAL);
+    (void)unsetenv(HEAP_ENV_LOADED);
 }
 
 static brisk_err start(const heap_run_opts *opts, const heap_run *run, prof_child *child,
@@ -134,7 +141,7 @@ static brisk_err start(const heap_run_opts *opts, const heap_run *run, prof_chil
     }
     brisk_err err = set_environment(run, opts->interval, info);
     if (err == BRISK_OK) {
-        err = prof_child_start(opts->argv, NULL, child, info);
+        err = prof_child_start(opts->argv, NULL, opts->out_to_err, child, info);
     }
     restore_environment(had != NULL ? preload : NULL);
     return err == BRISK_OK ? prof_child_go(child, opts->argv[0], info) : err;
@@ -190,6 +197,14 @@ static brisk_err watch(const heap_run_opts *opts, heap_run *run, prof_child *chi
     return err;
 }
 
+/* The sampler says so as it begins, before anything is allocated. */
+static bool was_loaded(const char *folder)
+{
+    char path[HEAP_PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/" HEAP_LOADED, folder);
+    return folder[0] != '\0' && access(path, F_OK) == 0;
+}
+
 brisk_err heap_run_command(const heap_run_opts *opts, heap_run *run, brisk_errinfo *info)
 {
     sigset_t set;
@@ -220,6 +235,7 @@ brisk_err heap_run_command(const heap_run_opts *opts, heap_run *run, brisk_errin
             err = heap_watch_poll(&run->watch, brisk_clock_now_ns(NULL));
         }
     }
+    run->loaded = was_loaded(run->folder);
     if (child.pid > 0) {
         prof_child_end(&child);
         run->exit_status = child.status;

@@ -1,8 +1,8 @@
 /*
  * cmd_profile.c -- `brisk profile`: options, and a recording.
  *
- * Standard output is the profiled program's, so the report goes to standard error, as time(1)'s does;
- * only what is asked for by --json or --format goes to standard output.
+ * Standard output is the profiled program's, so the report goes to standard error, as time(1)'s does.  What is asked
+ * for by --json, or by --format without a file, goes to standard output, and the program's goes to standard error.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -140,7 +140,9 @@ const brisk_command prof_command = {
         "The report says at which rate samples really were taken, how many were lost, what "
         "sampling "
         "cost, and what this kernel or user did not allow.  It goes to standard error, because "
-        "standard output is the profiled program's; with --json it goes to standard output.\n\n"
+        "standard output is the profiled program's; with --json (or --format without -o) it goes "
+        "to "
+        "standard output, and what the program writes there to standard error.\n\n"
         "A profile that was saved is shown by `brisk profile report FILE`, be it by brisk "
         "(FILE.pb.gz) or others: "
         "pprof, perf.data, the output of perf script, collapsed stacks; `brisk profile diff BEFORE "
@@ -252,6 +254,12 @@ static brisk_exit tell_end(const brisk_invocation *in, const prof_session_opts *
     return so_far;
 }
 
+bool prof_owns_output(const brisk_invocation *in)
+{
+    return in->values[PROF_OPTION_JSON].set ||
+           (in->values[PROF_OPTION_FORMAT].set && in->lists[PROF_OPTION_OUTPUT].count == 0);
+}
+
 static void look_at_machine(void *ctx, int32_t pid)
 {
     prof_machine *machine = ctx;
@@ -339,6 +347,7 @@ static brisk_exit run(const brisk_invocation *in)
     }
     argv[in->argc] = NULL;
     opts.argv = in->argc > 0 ? argv : NULL;
+    opts.out_to_err = prof_owns_output(in);
     brisk_exit result = record(in, &opts);
     alloc->release(alloc->ctx, argv, bytes, _Alignof(char *));
     return result;

@@ -64,6 +64,8 @@ brisk_exit prof_deliver(const brisk_invocation *in, const prof_model *model, con
  * what is wrong, and *ret is how the program ends.
  */
 bool prof_check_outputs(const brisk_invocation *in, brisk_exit *ret);
+/* Whether standard output is the report's (--json, --format without a file): then it is not the command's. */
+bool prof_owns_output(const brisk_invocation *in);
 /* Read a file of any format that import.h knows; says what is wrong. */
 brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **ret);
 /* `brisk profile report FILE`, `brisk profile diff BEFORE AFTER`. */

@@ -107,7 +107,8 @@ static brisk_err start_with_timer(session *s, const brisk_errinfo *why, brisk_er
                    why != NULL ? why->text : "--engine timer was given");
     brisk_err err = prof_timer_open(s->opts->frequency, s->alloc, &s->timer, info);
     if (err == BRISK_OK) {
-        err = prof_child_start(s->opts->argv, prof_timer_env(s->timer), &s->child, info);
+        err = prof_child_start(s->opts->argv, prof_timer_env(s->timer), s->opts->out_to_err,
+                               &s->child, info);
     }
     if (err != BRISK_OK) {
         return err;
@@ -123,7 +124,7 @@ static brisk_err start_command(session *s, brisk_errinfo *info)
         return start_with_timer(s, NULL, info);
     }
     s->children_ns = cpu_ns_of(RUSAGE_CHILDREN);
-    brisk_err err = prof_child_start(s->opts->argv, NULL, &s->child, info);
+    brisk_err err = prof_child_start(s->opts->argv, NULL, s->opts->out_to_err, &s->child, info);
     if (err == BRISK_OK && !BRISK_VEC_PUSH(&s->threads, s->child.pid)) {
         err = BRISK_ERR_NOMEM;
     }

@@ -24,6 +24,7 @@ enum {
 };
 
 typedef struct prof_session_opts {
+    bool out_to_err;      /* its standard output goes to standard error */
     char *const *argv;    /* a command; or: */
     int32_t pid;          /* a process; or neither: the whole machine */
     uint64_t duration_ns; /* 0: until it ends */

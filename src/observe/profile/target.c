@@ -18,7 +18,8 @@
 
 #include <brisk/clock.h>
 
-static _Noreturn void run_child(char *const *argv, const char *const *env, int go, int answer)
+static _Noreturn void run_child(char *const *argv, const char *const *env, int go, int answer,
+                                bool out_to_err)
 {
     char byte;
     sigset_t none;
@@ -34,6 +35,9 @@ static _Noreturn void run_child(char *const *argv, const char *const *env, int g
     if (got != 1) {
         _exit(127); /* the profiler gave up, or is dead: the command is not to run unseen */
     }
+    if (out_to_err) {
+        (void)dup2(STDERR_FILENO, STDOUT_FILENO);
+    }
     for (; env != NULL && *env != NULL; env++) {
         // NOLINTNEXTLINE(performance-no-int-to-ptr): putenv wants no const
         (void)putenv((char *)(uintptr_t)*env);
@@ -44,8 +48,8 @@ static _Noreturn void run_child(char *const *argv, const char *const *env, int g
     _exit(127);
 }
 
-brisk_err prof_child_start(char *const *argv, const char *const *env, prof_child *ret,
-                           brisk_errinfo *info)
+brisk_err prof_child_start(char *const *argv, const char *const *env, bool out_to_err,
+                           prof_child *ret, brisk_errinfo *info)
 {
     int go[2];
     int answer[2];
@@ -62,7 +66,7 @@ brisk_err prof_child_start(char *const *argv, const char *const *env, prof_child
     if (pid == 0) {
         (void)close(go[1]); /* or the read would never end when the profiler dies */
         (void)close(answer[0]);
-        run_child(argv, env, go[0], answer[1]);
+        run_child(argv, env, go[0], answer[1], out_to_err);
     }
     int error = errno;
     (void)close(go[0]);

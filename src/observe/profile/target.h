@@ -25,10 +25,11 @@ typedef struct prof_child {
 
 /*
  * Fork a child that waits before it executes `argv` (found along PATH), with the signal mask of
- * before and `env` ("NAME=VALUE" that are added, NULL behind the last; NULL: none).  Errors: NOMEM, LIMIT, IO.
+ * before and `env` ("NAME=VALUE" that are added, NULL behind the last; NULL: none).  With `out_to_err` its
+ * standard output is our standard error, because ours is the report's.  Errors: NOMEM, LIMIT, IO.
  */
 BRISK_NODISCARD brisk_err prof_child_start(char *const *argv, const char *const *env,
-                                           prof_child *ret, brisk_errinfo *info);
+                                           bool out_to_err, prof_child *ret, brisk_errinfo *info);
 /* Let it go.  Errors: those of exec, `info` names the program; the child is gone then. */
 BRISK_NODISCARD brisk_err prof_child_go(prof_child *child, const char *name, brisk_errinfo *info);
 /* Whether it has ended; it can still be looked at in /proc. */
