@@ -166,6 +166,8 @@ def test_keys_differ():
     step = load(f"resp://127.0.0.1:{http_server_any(b'$-1' + bytes([13, 10])).port}", "-r", "100", "-c", "1", "-d",
                 "200ms")["steps"][0]
     check(step["nulls"] == 20, f"nulls: {step}")
+    check("errors 100 x" in step["grade"]["text"] and "unknown: response time p99" in step["grade"]["text"],
+          f"a grade of what is known, without a p99 of 20 answers: {step['grade']}")
 
 
 def test_knee():

@@ -125,6 +125,9 @@ def test_registry_of_a_server():
     lines = [json.loads(line) for line in out.stdout.splitlines()]
     times = [find(line, "serve.command.time", group="string") for line in lines]
     check([time["count"] for time in times] == [30, 30], f"histogram, and nothing twice: {times}")
+    table = run("metrics", "--interval", "50ms", "--server", where).stdout.splitlines()
+    check(re.match(r"grade: \d+ [a-z]+: slowest group's p99 100 x 0\.\d+, errors ", table[-1]),
+          f"the grade and what it is made of: {table[-1]}")
     check(0 < times[0]["p50"] <= times[0]["p99"] <= times[0]["max"], "quantiles")
     check(find(lines[0], "serve.command.calls", command="set")["count"] == 30, "calls")
     check(find(lines[0], "serve.up")["value"] == 1, "up")

@@ -496,6 +496,9 @@ def test_without_terminal():
     check(figures["hit_rate"]["now"] == 0.75 and figures["hit_memory"]["now"] == 0.5, f"hits: {figures['hit_rate']}")
     check(figures["p99"]["now"] == 16000 and figures["p999"]["now"] == 256000, "latency")
     check(figures["memory"]["now"] == 0.25 and figures["process_cpu"]["now"] is None, "machine")
+    grade = data["grade"]
+    check(grade["grade"] == "excellent" and grade["text"].startswith("100 excellent: response time p99 100 x"), "grade")
+    check([part["points"] for part in grade["parts"]] == [100, None, None, None, 100], "its parts")
     check([s["name"] for s in data["run"]["stages"]][:2] == ["rom_loading", "patch_generation"], "stages")
     check(data["runs"] == {"memory": 0, "disk": 1, "shared": 0, "computed": 2, "failed": 0}, "who answered")
     check(data["alerts"][0]["state"] == "firing" and data["opportunities"][0]["gain"] == 0.25, "alerts, opportunities")

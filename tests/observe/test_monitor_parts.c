@@ -169,7 +169,8 @@ static void test_answers(void **state)
              "# "
              "Server\r\nredis_version:7.0.15\r\nbrisk_version:0.1.0\r\nconnected_clients:5\r\nused_"
              "memory:1000\r\n"
-             "total_commands_processed:100\r\nkeyspace_hits:10\r\nkeyspace_misses:10\r\nevicted_"
+             "total_commands_processed:100\r\ntotal_error_replies:7\r\nkeyspace_hits:"
+             "10\r\nkeyspace_misses:10\r\nevicted_"
              "keys:0\r\n"
              "memory_target_hit_rate:90\r\nnonsense\r\nuptime_in_seconds:-4\r\n",
              "*4\r\n$6\r\nmemory\r\n*4\r\n$4\r\nhits\r\n:10\r\n$6\r\nmisses\r\n:10\r\n$"
@@ -181,7 +182,8 @@ static void test_answers(void **state)
     CHECK(strcmp(s.name, "brisk 0.1.0") == 0);
     CHECK(isnan(n.now[FIGURE_THROUGHPUT]) && n.now[FIGURE_CONNECTIONS] == 5 && s.target_rate == 90);
     round_of(&s,
-             "connected_clients:6\r\ntotal_commands_processed:303\r\nkeyspace_hits:40\r\nkeyspace_"
+             "connected_clients:6\r\ntotal_commands_processed:303\r\ntotal_error_replies:"
+             "17\r\nkeyspace_hits:40\r\nkeyspace_"
              "misses:20\r\nevicted_keys:6\r\n",
              "*4\r\n$6\r\nmemory\r\n*4\r\n$4\r\nhits\r\n:30\r\n$6\r\nmisses\r\n:30\r\n$"
              "4\r\ndisk\r\n*4\r\n$4\r\nhits\r\n:11\r\n"
@@ -194,6 +196,7 @@ static void test_answers(void **state)
     monitor_numbers_begin(&n);
     monitor_server_figures(&s, &n);
     CHECK(fabs(n.now[FIGURE_THROUGHPUT] - 100) < 1e-9); /* 203 less our 3, in 2 s */
+    CHECK(fabs(n.now[FIGURE_ERRORS] - 0.05) < 1e-9);    /* 10 of 200 */
     CHECK(fabs(n.now[FIGURE_HIT_RATE] - 0.75) < 1e-9);
     CHECK(fabs(n.now[FIGURE_HIT_MEMORY] - 0.5) < 1e-9);
     CHECK(fabs(n.now[FIGURE_HIT_DISK] - 0.5) < 1e-9);
@@ -210,6 +213,33 @@ static void test_answers(void **state)
     /* 90 in 2 us, 9 in 64 us, 1 in 1024 us */
     CHECK(n.now[FIGURE_P50] == 2000 && n.now[FIGURE_P99] == 64000 && n.now[FIGURE_P999] == 1024000);
     CHECK(isnan(n.now[FIGURE_HIT_MEMORY]) && isnan(n.now[FIGURE_HIT_RATE]));
+}
+
+/* What is known makes the score, with its weight; the worst part holds it down. */
+static void test_grade(void **state)
+{
+    (void)state;
+    static monitor m;
+    monitor_grades grades;
+    monitor_numbers_init(&m.numbers);
+    monitor_grade(&m, &grades);
+    CHECK(isnan(grades.score.points) && grades.score.grade == BRISK_GRADE_UNKNOWN);
+    m.numbers.now[FIGURE_P99] = 1e6;
+    m.numbers.now[FIGURE_ERRORS] = 0;
+    m.numbers.now[FIGURE_CPU] = 0.2;
+    m.numbers.now[FIGURE_MEMORY] = 0.2;
+    monitor_grade(&m, &grades);
+    CHECK(fabs(grades.score.points - 100) < 1e-9 && grades.score.grade == BRISK_GRADE_EXCELLENT);
+    CHECK(strstr(grades.score.text, "unknown: throughput of its target") != NULL);
+    m.numbers.now[FIGURE_THROUGHPUT] = 600;
+    brisk_errinfo info;
+    CHECK_OK(monitor_target_parse(&m.numbers, "throughput=1000", &info));
+    monitor_grade(&m, &grades);
+    CHECK(fabs(grades.parts[2].value - 0.6) < 1e-9);
+    CHECK(grades.score.points < 100 && grades.score.grade <= BRISK_GRADE_ACCEPTABLE);
+    m.numbers.now[FIGURE_ERRORS] = 0.5;
+    monitor_grade(&m, &grades);
+    CHECK(grades.score.grade <= BRISK_GRADE_POOR); /* one above the worst */
 }
 
 static void test_hostile_answers(void **state)
@@ -316,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_text_from_outside),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_grade),
         cmocka_unit_test(test_hostile_answers),
         cmocka_unit_test(test_figures),
         cmocka_unit_test(test_keys),

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include <brisk/grade.h>
 #include <brisk/json.h>
 
 #include "base/text.h"
@@ -63,6 +64,32 @@ static void print_errors(FILE *out, const load_figures *f)
     }
 }
 
+/* Of a step: how long it took, how much of what was asked came, and what failed.  With users no rate is asked. */
+static brisk_grade_score grade_of(const load_report *report, const load_figures *f)
+{
+    double asked = report->plan->users ? (double)NAN : f->step.rate;
+    uint64_t failed = load_errors_sum(&f->counts.errors);
+    uint64_t all = f->counts.answered + failed;
+    const brisk_grade_part parts[] = {
+        {.name = "response time p99",
+         .value = enough(f, LOAD_P99) ? (double)f->quantile_ns[LOAD_P99] : (double)NAN,
+         .scale = brisk_grade_scale(NULL, BRISK_GRADED_RESPONSE),
+         .weight = 0.5},
+        {.name = "throughput of what was asked",
+         .value = f->throughput / asked,
+         .scale = brisk_grade_scale(NULL, BRISK_GRADED_THROUGHPUT),
+         .weight = 0.25},
+        {.name = "errors",
+         .value = all > 0 ? (double)failed / (double)all : (double)NAN,
+         .scale = brisk_grade_scale(NULL, BRISK_GRADED_ERRORS),
+         .weight = 0.25},
+    };
+    brisk_grade_score score = {.points = (double)NAN};
+    brisk_err err = brisk_grade_overall(parts, sizeof parts / sizeof parts[0], &score);
+    (void)err; /* it takes these parts */
+    return score;
+}
+
 static void print_generator(FILE *out, const load_figures *f)
 {
     char late[BRISK_TEXT_SHORT_MAX];
@@ -111,6 +138,8 @@ static void print_step(FILE *out, const load_report *report, const load_figures 
             ? "from when the user was ready to send; a stalled server holds its users back"
             : "from when a request was due, waiting for a free connection included");
     print_errors(out, f);
+    brisk_grade_score score = grade_of(report, f);
+    (void)fprintf(out, "  grade         %s\n", score.text);
     print_generator(out, f);
 }
 
@@ -227,6 +256,12 @@ static void json_step(brisk_json *json, const load_report *report, const load_fi
     if (f->counts.first_error[0] != '\0') {
         brisk_json_str(json, "first_error", f->counts.first_error);
     }
+    brisk_grade_score score = grade_of(report, f);
+    brisk_json_object_begin(json, "grade");
+    brisk_json_double(json, "points", score.points);
+    brisk_json_str(json, "grade", brisk_grade_name(score.grade));
+    brisk_json_str(json, "text", score.text);
+    brisk_json_object_end(json);
     brisk_json_object_begin(json, "generator");
     brisk_json_bool(json, "limit", f->generator_limit);
     brisk_json_bool(json, "starved", f->starved);

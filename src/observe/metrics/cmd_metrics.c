@@ -216,6 +216,7 @@ static brisk_err print(const work *w, const brisk_snapshot *snapshot)
             (void)fputs("\033[H\033[2J", w->in->out);
         }
         metrics_print_table(w->in->out, snapshot);
+        metrics_print_grade(w->in->out, snapshot);
     }
     if (fflush(w->in->out) != 0 && err == BRISK_OK) {
         err = BRISK_ERR_IO;

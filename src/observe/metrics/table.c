@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <brisk/grade.h>
+
 #include "base/text.h"
 #include "observe/metrics/cmd_metrics.h"
 
@@ -107,5 +109,65 @@ void metrics_print_table(FILE *out, const brisk_snapshot *snapshot)
             print_rate(out, value);
         }
         (void)fputc('\n', out);
+    }
+}
+
+/* ---- the grade --------------------------------------------------------------------------------- */
+
+static double gauge_of(const brisk_snapshot *snapshot, const char *name, const char *label,
+                       const char *text)
+{
+    brisk_label one = {.name = label, .value = text};
+    const brisk_metric_value *value =
+        brisk_snapshot_find(snapshot, name, &one, label != NULL ? 1 : 0);
+    return value != NULL ? value->value : (double)NAN;
+}
+
+/* The slowest group of a server's commands: the largest p99 of those that took something. */
+static double slowest_p99(const brisk_snapshot *snapshot)
+{
+    double most = (double)NAN;
+    for (uint32_t i = 0; i < brisk_snapshot_count(snapshot); i++) {
+        const brisk_metric_value *value = brisk_snapshot_at(snapshot, i);
+        if (strcmp(value->name, "serve.command.time") == 0 && value->count > 0) {
+            most = fmax(most, (double)value->p99); /* fmax takes the number of a number and a NaN */
+        }
+    }
+    return most;
+}
+
+static double error_share(const brisk_snapshot *snapshot)
+{
+    const brisk_metric_value *errors = brisk_snapshot_find(snapshot, "serve.errors", NULL, 0);
+    const brisk_metric_value *all = brisk_snapshot_find(snapshot, "serve.commands", NULL, 0);
+    bool known = errors != NULL && all != NULL && all->count > 0;
+    return known ? fmin((double)errors->count / (double)all->count, 1) : (double)NAN;
+}
+
+/* What is in the snapshot of this machine and of a server since its start; nothing where nothing is known. */
+void metrics_print_grade(FILE *out, const brisk_snapshot *snapshot)
+{
+    const brisk_scale resources = brisk_grade_scale(NULL, BRISK_GRADED_RESOURCES);
+    double total = gauge_of(snapshot, "machine.memory", "kind", "total");
+    double available = gauge_of(snapshot, "machine.memory", "kind", "available");
+    const brisk_grade_part parts[] = {
+        {.name = "slowest group's p99",
+         .value = slowest_p99(snapshot),
+         .scale = brisk_grade_scale(NULL, BRISK_GRADED_RESPONSE),
+         .weight = 0.4},
+        {.name = "errors",
+         .value = error_share(snapshot),
+         .scale = brisk_grade_scale(NULL, BRISK_GRADED_ERRORS),
+         .weight = 0.3},
+        {.name = "processors",
+         .value = gauge_of(snapshot, "machine.cpu.busy", NULL, NULL),
+         .scale = resources,
+         .weight = 0.15},
+        {.name = "memory", .value = 1 - available / total, .scale = resources, .weight = 0.15},
+    };
+    brisk_grade_score score;
+    if (brisk_grade_overall(parts, sizeof parts / sizeof parts[0], &score) == BRISK_OK &&
+        !isnan(score.points)) {
+        (void)fprintf(out, "grade: %s\n", score.text);
     }
 }

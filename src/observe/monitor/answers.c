@@ -66,11 +66,13 @@ static void take_number(monitor_server *s, const char *name, size_t size, uint64
                  {"total_commands_processed", &t->commands},
                  {"keyspace_hits", &t->hits},
                  {"keyspace_misses", &t->misses},
-                 {"evicted_keys", &t->evictions}};
+                 {"evicted_keys", &t->evictions},
+                 {"total_error_replies", &t->errors}};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
         if (is_name(name, size, whole[i].name)) {
             *whole[i].to = value;
             t->has_commands = t->has_commands || whole[i].to == &t->commands;
+            t->has_errors = t->has_errors || whole[i].to == &t->errors;
             return;
         }
     }
@@ -305,6 +307,9 @@ void monitor_server_figures(const monitor_server *s, monitor_numbers *n)
         double ours = MONITOR_ANSWERS;
         double all = (double)(now->commands - before->commands);
         n->now[FIGURE_THROUGHPUT] = all > ours ? (all - ours) / passed : 0;
+        if (now->has_errors && now->errors >= before->errors && all > ours) {
+            n->now[FIGURE_ERRORS] = fmin((double)(now->errors - before->errors) / (all - ours), 1);
+        }
     }
     if (now->evictions >= before->evictions) {
         n->now[FIGURE_EVICTIONS] = (double)(now->evictions - before->evictions) / passed;

@@ -30,6 +30,7 @@ const monitor_figure_info monitor_figures[FIGURE_COUNT] = {
     [FIGURE_SERVER_MEMORY] = {"server_memory", "server memory", UNIT_BYTES, true},
     [FIGURE_CONNECTIONS] = {"connections", "connections", UNIT_COUNT, true},
     [FIGURE_EVICTIONS] = {"evictions", "evictions/s", UNIT_RATE, true},
+    [FIGURE_ERRORS] = {"errors", "errors", UNIT_SHARE, true},
     [FIGURE_RUN_TIME] = {"run_time", "newest run", UNIT_NS, true},
     [FIGURE_EFFICIENCY] = {"efficiency", "parallel", UNIT_SHARE, false},
 };

@@ -24,6 +24,7 @@
 #include <brisk/budget.h>
 #include <brisk/command.h>
 #include <brisk/err.h>
+#include <brisk/grade.h>
 #include <brisk/history.h>
 #include <brisk/json.h>
 #include <brisk/machine.h>
@@ -54,6 +55,7 @@ typedef enum monitor_figure {
     FIGURE_SERVER_MEMORY,
     FIGURE_CONNECTIONS,
     FIGURE_EVICTIONS,
+    FIGURE_ERRORS,
     FIGURE_RUN_TIME,
     FIGURE_EFFICIENCY,
     FIGURE_COUNT,
@@ -169,6 +171,8 @@ typedef struct monitor_totals {
     bool has_commands;
     uint64_t commands;
     uint64_t evictions;
+    bool has_errors;
+    uint64_t errors;
     uint64_t hits;
     uint64_t misses;
     bool has_memory;
@@ -357,6 +361,17 @@ typedef struct monitor {
     uint64_t now_ns;
     char host[MONITOR_NAME_MAX];
 } monitor;
+
+/* --- grades.c ------------------------------------------------------------------------------ */
+
+enum { MONITOR_GRADE_PARTS = 5 };
+
+typedef struct monitor_grades {
+    brisk_grade_part parts[MONITOR_GRADE_PARTS];
+    brisk_grade_score score;
+} monitor_grades;
+
+void monitor_grade(const monitor *m, monitor_grades *ret);
 
 /* --- screen.c ----------------------------------------------------------------------------- */
 

@@ -215,8 +215,15 @@ static void draw_header(screen *s, const monitor *m, bool paused)
     if (localtime_r(&seconds, &tm) != NULL) {
         (void)strftime(clock, sizeof clock, "%H:%M:%S", &tm);
     }
-    (void)snprintf(text, sizeof text, "brisk monitor  %s  %s  every %s%s", m->host, clock,
-                   monitor_format(interval, UNIT_NS, (double)m->interval_ns),
+    char grade[64] = "";
+    monitor_grades grades;
+    monitor_grade(m, &grades);
+    if (!isnan(grades.score.points)) {
+        (void)snprintf(grade, sizeof grade, "  %.0f %s", grades.score.points,
+                       brisk_grade_name(grades.score.grade));
+    }
+    (void)snprintf(text, sizeof text, "brisk monitor  %s  %s  every %s%s%s", m->host, clock,
+                   monitor_format(interval, UNIT_NS, (double)m->interval_ns), grade,
                    paused ? "  PAUSED" : "");
     (void)screen_text(s, (screen_line){0, 0, s->width}, STYLE_BOLD, text);
     if (m->past.firing_count > 0 && s->width > 24) {
@@ -266,12 +273,20 @@ static void draw_help(const panel *p, const monitor *m)
         "parallel  work of the newest run's stages by time and workers",
         "-         not known, or nothing happened",
         "FIRING    a budget's alert; !! beside a target that is missed",
+        "93 good   points of 100 and a grade, now made of:",
     };
     panel_title(p, "Help", "");
     for (uint32_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         panel_line(p, i, STYLE_PLAIN, "%s", lines[i]);
     }
-    (void)m;
+    monitor_grades grades;
+    monitor_grade(m, &grades);
+    uint32_t row = sizeof lines / sizeof lines[0];
+    for (size_t at = 0; at < strlen(grades.score.text); row++) {
+        size_t width = p->width > 20 ? p->width - 10 : 10;
+        panel_line(p, row, STYLE_PLAIN, "          %.*s", (int)width, grades.score.text + at);
+        at += width;
+    }
 }
 
 /* --- layout ------------------------------------------------------------------------------- */

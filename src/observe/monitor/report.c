@@ -28,6 +28,9 @@ brisk_err monitor_print_text(FILE *out, const monitor *m, uint32_t width, bool a
     if (err == BRISK_OK) {
         monitor_draw(&s, m, VIEW_COUNT, false);
         screen_dump(&s, &text);
+        monitor_grades grades;
+        monitor_grade(m, &grades);
+        brisk_str_printf(&text, "Grade %s\n", grades.score.text);
         err = brisk_str_err(&text);
     }
     if (err == BRISK_OK) {
@@ -75,6 +78,29 @@ static void json_figures(brisk_json *json, const monitor_numbers *n)
         brisk_json_object_end(json);
     }
     brisk_json_array_end(json);
+}
+
+static void json_grade(brisk_json *json, const monitor *m)
+{
+    monitor_grades grades;
+    monitor_grade(m, &grades);
+    brisk_json_object_begin(json, "grade");
+    brisk_json_double(json, "points", grades.score.points);
+    brisk_json_str(json, "grade", brisk_grade_name(grades.score.grade));
+    brisk_json_str(json, "text", grades.score.text);
+    brisk_json_array_begin(json, "parts");
+    for (int i = 0; i < MONITOR_GRADE_PARTS; i++) {
+        const brisk_grade_part *part = &grades.parts[i];
+        brisk_json_object_begin(json, NULL);
+        brisk_json_str(json, "name", part->name);
+        brisk_json_double(json, "value", part->value);
+        brisk_json_double(json, "points", brisk_grade_points(&part->scale, part->value));
+        brisk_json_str(json, "grade", brisk_grade_name(brisk_grade_of(&part->scale, part->value)));
+        brisk_json_double(json, "weight", part->weight);
+        brisk_json_object_end(json);
+    }
+    brisk_json_array_end(json);
+    brisk_json_object_end(json);
 }
 
 static void json_server(brisk_json *json, const monitor_server *s)
@@ -201,6 +227,7 @@ static brisk_err write_json(brisk_out out, const monitor *m, uint32_t indent)
     brisk_json_str(&json, "host", m->host);
     brisk_json_u64(&json, "interval_ns", m->interval_ns);
     json_figures(&json, &m->numbers);
+    json_grade(&json, m);
     json_server(&json, &m->server);
     json_budgets(&json, &m->promises);
     json_past(&json, &m->past);
@@ -239,6 +266,9 @@ static void write_period(brisk_str *text, const monitor *m, uint64_t period_ns)
                              monitor_format(most, unit, period->most), period->count);
         }
     }
+    monitor_grades grades;
+    monitor_grade(m, &grades);
+    brisk_str_printf(text, "  grade at the end: %s\n", grades.score.text);
     if (m->server.wanted && !m->server.up) {
         brisk_str_printf(text, "  server %s: down: %s\n", m->server.address_text, m->server.error);
     }
