@@ -5,6 +5,7 @@
  * Threads: the watch's own; this one waits for a signal or the end of --duration.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -172,12 +173,12 @@ static brisk_exit summarise(const brisk_invocation *in, brisk_budget_watch *watc
 static bool state_path(const brisk_invocation *in, const brisk_history *history, char *path,
                        size_t size)
 {
-    char *whole = realpath(in->argv[0], NULL);
+    char whole[PATH_MAX];
+    bool known = realpath(in->argv[0], whole) != NULL;
     const brisk_option_value *server = &in->values[OPTION_SERVER];
     const char *place = history != NULL ? brisk_history_path(history) : "";
     const char *slash = strrchr(place, '/');
-    if (whole == NULL || slash == NULL || in->values[OPTION_NO_STATE].set) {
-        free(whole);
+    if (!known || slash == NULL || in->values[OPTION_NO_STATE].set) {
         return false;
     }
     brisk_hasher hasher;
@@ -186,7 +187,6 @@ static bool state_path(const brisk_invocation *in, const brisk_history *history,
     if (server->set) {
         brisk_hasher_update(&hasher, server->text, strlen(server->text));
     }
-    free(whole);
     int used = snprintf(path, size, "%.*s/budget-%016llx.state", (int)(slash - place), place,
                         (unsigned long long)brisk_hasher_digest64(&hasher));
     return used > 0 && (size_t)used < size;
