@@ -5,6 +5,11 @@
  * The corpus lies in the folder that BRISK_CORPUS names (../shared/corpus beside the project when it
  * is not set); without it those cases are skipped.
  */
+#include <linux/perf_event.h>
+#include <zstd.h>
+
+#include <brisk/file.h>
+
 #include "support/check.h"
 #include "support/fault_alloc.h"
 #include "support/temp_dir.h"
@@ -96,6 +101,88 @@ static void a_perf_data_file_is_read(void **state)
     CHECK(strcmp(prof_text(model, model->threads.items[model->samples.items[0].thread].comm), "") !=
           0);
     prof_model_destroy(model);
+}
+
+/* The file with its records as `perf record -z` has them: zstd in pieces that end anywhere. */
+static unsigned char *compressed_file(const unsigned char *file, size_t *size, size_t piece,
+                                      uint32_t type)
+{
+    uint64_t at;
+    uint64_t length;
+    memcpy(&at, file + 40, 8);
+    memcpy(&length, file + 48, 8);
+    size_t bound = ZSTD_compressBound((size_t)length);
+    unsigned char *packed = malloc(bound);
+    unsigned char *made = malloc((size_t)at + bound * 40 + 64);
+    CHECK(packed != NULL && made != NULL);
+    size_t whole = ZSTD_compress(packed, bound, file + at, (size_t)length, 3);
+    CHECK(!ZSTD_isError(whole));
+    memcpy(made, file, (size_t)at);
+    size_t used = (size_t)at;
+    for (size_t done = 0; done < whole;) {
+        size_t part = whole - done < piece ? whole - done : piece;
+        size_t extra = type == 83 ? 8 : 0;
+        struct perf_event_header head = {.type = type,
+                                         .size = (uint16_t)(sizeof head + extra + part + extra)};
+        uint64_t real = part;
+        memcpy(made + used, &head, sizeof head);
+        memcpy(made + used + sizeof head, &real, extra);
+        memcpy(made + used + sizeof head + extra, packed + done, part);
+        memset(made + used + sizeof head + extra + part, 0xee, extra); /* padding */
+        used += head.size;
+        done += part;
+    }
+    length = used - at;
+    memcpy(made + 48, &length, 8);
+    *size = used;
+    free(packed);
+    return made;
+}
+
+static void compressed_perf_data_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t piece;
+        uint32_t type;
+    } cases[] = {{5, 81}, {100, 81}, {60000, 81}, {100, 83}};
+    char path[1024];
+    prof_model *plain = NULL;
+    brisk_file_view view;
+    if (corpus(path, "perfdata/sleep.data") == NULL) {
+        skip();
+    }
+    CHECK_OK(prof_import_file(path, NULL, &plain, NULL));
+    CHECK_OK(brisk_file_view_open(path, 1 << 30, &view, NULL));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t size;
+        prof_model *model = NULL;
+        brisk_errinfo info = {0};
+        unsigned char *made = compressed_file(view.data, &size, cases[i].piece, cases[i].type);
+        prof_bytes bytes = {.name = "z", .data = made, .size = size};
+        CHECK_OK(prof_import_perf_data(bytes, false, NULL, &model, &info));
+        CHECK_U64(model->meta.samples, ==, plain->meta.samples);
+        CHECK_U64(model->meta.duration_ns, ==, plain->meta.duration_ns);
+        prof_model_destroy(model);
+        model = NULL;
+        uint64_t at;
+        uint64_t length;
+        memcpy(&at, made + 40, 8);
+        made[at + 8 + (cases[i].type == 83 ? 8 : 0)] ^= 0xff; /* no zstd any more */
+        CHECK(prof_import_perf_data(bytes, false, NULL, &model, &info) == BRISK_ERR_CORRUPT);
+        CHECK(strstr(info.text, "zstd") != NULL && model == NULL);
+        made[at + 8 + (cases[i].type == 83 ? 8 : 0)] ^= 0xff;
+        struct perf_event_header head;
+        memcpy(&head, made + at, sizeof head);
+        length = head.size; /* the stream's beginning only */
+        memcpy(made + 48, &length, 8);
+        brisk_err err = prof_import_perf_data(bytes, false, NULL, &model, &info);
+        CHECK(err == BRISK_OK || err == BRISK_ERR_CORRUPT || err == BRISK_ERR_NOT_FOUND);
+        prof_model_destroy(model);
+        free(made);
+    }
+    brisk_file_view_close(&view);
+    prof_model_destroy(plain);
 }
 
 static void gperftools_profiles_are_read(void **state)
@@ -369,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(perf_scripts_collapse_as_the_world_expects),
         cmocka_unit_test(a_perf_data_file_is_read),
+        cmocka_unit_test(compressed_perf_data_is_read),
         cmocka_unit_test(gperftools_profiles_are_read),
         cmocka_unit_test(collapsed_stacks_come_back_as_they_were),
         cmocka_unit_test(a_profile_that_was_saved_is_the_one_that_was_made),

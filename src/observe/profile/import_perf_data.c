@@ -18,7 +18,18 @@
 
 #include <string.h>
 
-enum { ATTRS_MAX = 64, REGS_MAX = 64, COMPRESSED = 81, FIRST_USER_RECORD = 64 };
+#include <zstd.h>
+
+enum {
+    ATTRS_MAX = 64,
+    REGS_MAX = 64,
+    COMPRESSED = 81,
+    COMPRESSED2 = 83,
+    FIRST_USER_RECORD = 64,
+    PLAIN_BYTES = 1 << 20, /* of expanded records at a time; a record has less than 64 KiB */
+};
+
+#define EXPANDED_MAX (UINT64_C(8) << 30)
 
 typedef struct attribute {
     uint64_t sample_type;
@@ -35,6 +46,12 @@ typedef struct data_file {
     prof_intake intake;
     prof_record record;
     uint64_t records;
+    const brisk_alloc *alloc;
+    ZSTD_DStream *stream; /* NULL: nothing was compressed yet */
+    unsigned char *plain; /* PLAIN_BYTES, of which plain_size are the beginning of a record */
+    size_t plain_size;
+    uint64_t expanded;
+    bool in_stream; /* what is read comes from it */
 } data_file;
 
 typedef struct cursor {
@@ -293,31 +310,117 @@ static bool read_record(data_file *f, cursor c, const struct perf_event_header *
     }
 }
 
+/* --- compressed records (perf record -z) ---------------------------------------------------- */
+
+/*
+ * The records of all COMPRESSED ones are one stream of zstd, cut anywhere: what does not end in one goes on in the next.
+ * A piece at a time is expanded behind the beginning of a record that is left over, and its whole records are read.
+ */
+static brisk_err read_plain(data_file *f, const unsigned char *data, size_t size, uint64_t base,
+                            size_t *used);
+
+static brisk_err need_stream(data_file *f)
+{
+    if (f->stream == NULL) {
+        f->stream = ZSTD_createDStream();
+        f->plain = f->alloc->acquire(f->alloc->ctx, PLAIN_BYTES, 8);
+    }
+    return f->stream != NULL && f->plain != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+}
+
+static brisk_err read_compressed(data_file *f, cursor c, uint64_t offset)
+{
+    ZSTD_inBuffer in = {.src = c.at, .size = (size_t)(c.end - c.at)};
+    brisk_err err = need_stream(f);
+    bool more = true;
+    while (err == BRISK_OK && more) {
+        ZSTD_outBuffer out = {.dst = f->plain, .size = PLAIN_BYTES, .pos = f->plain_size};
+        size_t got = ZSTD_decompressStream(f->stream, &out, &in);
+        if (ZSTD_isError(got)) {
+            return damaged(f, "zstd that does not expand", offset);
+        }
+        f->expanded += out.pos - f->plain_size;
+        if (f->expanded > EXPANDED_MAX) {
+            return brisk_errinfo_set(f->info, BRISK_ERR_LIMIT, "%s: more than 8 GiB expanded",
+                                     f->bytes.name);
+        }
+        more = in.pos < in.size || out.pos == out.size; /* a full piece may have more behind it */
+        size_t used = 0;
+        f->in_stream = true;
+        err = read_plain(f, f->plain, out.pos, offset, &used);
+        f->in_stream = false;
+        f->plain_size = out.pos - used;
+        memmove(f->plain, f->plain + used, f->plain_size);
+    }
+    return err;
+}
+
+/* --- all records ---------------------------------------------------------------------------- */
+
+static brisk_err read_one(data_file *f, cursor c, const struct perf_event_header *head,
+                          uint64_t offset)
+{
+    bool compressed = head->type == COMPRESSED || head->type == COMPRESSED2;
+    if (compressed && f->in_stream) {
+        return damaged(f, "a compressed record in a compressed one", offset);
+    }
+    if (head->type == COMPRESSED2) { /* padded: its real size comes first */
+        uint64_t size = take(&c, 8);
+        if (size > (uint64_t)(c.end - c.at)) {
+            return damaged(f, "a compressed record that is too long", offset);
+        }
+        c.end = c.at + size;
+    }
+    if (compressed) {
+        return read_compressed(f, c, offset);
+    }
+    if (head->type < FIRST_USER_RECORD && read_record(f, c, head)) {
+        prof_intake_record(&f->intake, &f->record);
+    }
+    return BRISK_OK;
+}
+
+/* Whole records; *used is where the first one begins that is not. */
+static brisk_err read_plain(data_file *f, const unsigned char *data, size_t size, uint64_t base,
+                            size_t *used)
+{
+    size_t at = 0;
+    brisk_err err = BRISK_OK;
+    while (err == BRISK_OK) {
+        struct perf_event_header head;
+        uint64_t offset = f->in_stream ? base : base + at;
+        if (size - at < sizeof head) {
+            break;
+        }
+        memcpy(&head, data + at, sizeof head);
+        if (head.size < sizeof head) {
+            return damaged(f, "a record that is too short", offset);
+        }
+        if (head.size > size - at) {
+            break;
+        }
+        cursor c = {.at = data + at + sizeof head, .end = data + at + head.size};
+        err = read_one(f, c, &head, offset);
+        at += head.size;
+    }
+    *used = at;
+    return err;
+}
+
 static brisk_err read_records(data_file *f, uint64_t offset, uint64_t size)
 {
     if (!inside(f, offset, size)) {
         return damaged(f, "the data end before their size", offset);
     }
-    for (uint64_t at = offset; at < offset + size;) {
-        struct perf_event_header head;
-        if (offset + size - at < sizeof head) {
-            return damaged(f, "half of a record", at);
-        }
-        memcpy(&head, f->bytes.data + at, sizeof head);
-        if (head.size < sizeof head || head.size > offset + size - at) {
-            return damaged(f, "a record that is too long or too short", at);
-        }
-        if (head.type == COMPRESSED) {
-            return brisk_errinfo_set(f->info, BRISK_ERR_UNSUPPORTED,
-                                     "%s: compressed; record without -z", f->bytes.name);
-        }
-        cursor c = {.at = f->bytes.data + at + sizeof head, .end = f->bytes.data + at + head.size};
-        if (head.type < FIRST_USER_RECORD && read_record(f, c, &head)) {
-            prof_intake_record(&f->intake, &f->record);
-        }
-        at += head.size;
+    size_t used = 0;
+    brisk_err err = read_plain(f, f->bytes.data + offset, (size_t)size, offset, &used);
+    if (err == BRISK_OK && used != size) {
+        return damaged(f, "a record that is too long", offset + used);
     }
-    return BRISK_OK;
+    if (err == BRISK_OK && f->plain_size != 0) {
+        return damaged(f, "half of a compressed record at the end", offset + size);
+    }
+    return err;
 }
 
 static brisk_err read_file(data_file *f)
@@ -325,8 +428,11 @@ static brisk_err read_file(data_file *f)
     cursor c = {.at = f->bytes.data + 8, .end = f->bytes.data + f->bytes.size};
     uint64_t head_size = take(&c, 8);
     if (head_size == 16) {
-        return brisk_errinfo_set(f->info, BRISK_ERR_UNSUPPORTED,
-                                 "%s: written to a pipe; record to a file", f->bytes.name);
+        return brisk_errinfo_set(
+            f->info, BRISK_ERR_UNSUPPORTED,
+            "%s: written to a pipe (perf record -o -), which is another format; record "
+            "to a file with -o FILE, or give `perf script -i FILE`'s output",
+            f->bytes.name);
     }
     uint64_t each = take(&c, 8);
     uint64_t attrs_at = take(&c, 8);
@@ -364,6 +470,7 @@ brisk_err prof_import_perf_data(prof_bytes bytes, bool files, const brisk_alloc 
     memset(f, 0, sizeof *f);
     f->bytes = bytes;
     f->info = info;
+    f->alloc = alloc;
     brisk_err err = prof_intake_init(&f->intake, alloc);
     if (err == BRISK_OK) {
         f->intake.offline = true;
@@ -381,6 +488,10 @@ brisk_err prof_import_perf_data(prof_bytes bytes, bool files, const brisk_alloc 
             fill_meta(f, *ret);
         }
         prof_intake_deinit(&f->intake);
+    }
+    (void)ZSTD_freeDStream(f->stream);
+    if (f->plain != NULL) {
+        alloc->release(alloc->ctx, f->plain, PLAIN_BYTES, 8);
     }
     alloc->release(alloc->ctx, f, sizeof *f, _Alignof(data_file));
     return err;
