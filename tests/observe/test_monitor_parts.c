@@ -203,7 +203,8 @@ static void test_answers(void **state)
     CHECK(fabs(n.now[FIGURE_EVICTIONS] - 3) < 1e-9);
     /* the bucket of 4 us has fewer than before: the totals were reset, and nothing is said */
     CHECK(isnan(n.now[FIGURE_P50]));
-    round_of(&s, "total_commands_processed:400\r\n", "-ERR unknown command\r\n",
+    round_of(&s, "total_commands_processed:400\r\ntotal_error_replies:17\r\n",
+             "-ERR unknown command\r\n",
              "*2\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:210\r\n$14\r\nhistogram_usec\r\n*6\r\n:"
              "2\r\n:188\r\n:64\r\n:209\r\n:1024\r\n"
              ":210\r\n");
@@ -213,6 +214,11 @@ static void test_answers(void **state)
     /* 90 in 2 us, 9 in 64 us, 1 in 1024 us */
     CHECK(n.now[FIGURE_P50] == 2000 && n.now[FIGURE_P99] == 64000 && n.now[FIGURE_P999] == 1024000);
     CHECK(isnan(n.now[FIGURE_HIT_MEMORY]) && isnan(n.now[FIGURE_HIT_RATE]));
+    round_of(&s, "total_commands_processed:503\r\ntotal_error_replies:19\r\n", "*0\r\n", "*0\r\n");
+    monitor_answers_end(&s, 5000000000);
+    monitor_numbers_begin(&n);
+    monitor_server_figures(&s, &n);
+    CHECK(fabs(n.now[FIGURE_ERRORS] - 0.01) < 1e-9); /* of two one was our own question's */
 }
 
 /* What is known makes the score, with its weight; the worst part holds it down. */

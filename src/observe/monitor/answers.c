@@ -259,6 +259,7 @@ double monitor_latency_quantile(const monitor_totals *now, const monitor_totals 
 void monitor_answer_take(monitor_server *s, uint32_t which, const resp_replies *replies)
 {
     const resp_node *value = resp_replies_value(replies);
+    s->next.own_errors += value->type == RESP_ERROR ? 1 : 0;
     if (which == 0 && value->type == RESP_BULK) {
         take_info(s, (const char *)value->bytes.data, value->bytes.size);
     } else if (which == 1) {
@@ -308,7 +309,8 @@ void monitor_server_figures(const monitor_server *s, monitor_numbers *n)
         double all = (double)(now->commands - before->commands);
         n->now[FIGURE_THROUGHPUT] = all > ours ? (all - ours) / passed : 0;
         if (now->has_errors && now->errors >= before->errors && all > ours) {
-            n->now[FIGURE_ERRORS] = fmin((double)(now->errors - before->errors) / (all - ours), 1);
+            double errors = (double)(now->errors - before->errors) - (double)before->own_errors;
+            n->now[FIGURE_ERRORS] = fmin(fmax(errors, 0) / (all - ours), 1);
         }
     }
     if (now->evictions >= before->evictions) {

@@ -173,6 +173,7 @@ typedef struct monitor_totals {
     uint64_t evictions;
     bool has_errors;
     uint64_t errors;
+    uint64_t own_errors; /* our questions that it does not know; in the next answer's `errors` */
     uint64_t hits;
     uint64_t misses;
     bool has_memory;
