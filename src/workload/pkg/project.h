@@ -74,19 +74,28 @@ bool pkg_tag_is_valid(pkg_text tag);
 
 typedef struct pkg_registry {
     pkg_text scope; /* "@scope", or "" for the default */
-    pkg_text url;   /* ends with '/' */
+    pkg_text url;   /* ends with '/', no user and password in it; "": none is configured */
     pkg_text token; /* secret: for this host and path only; "" when none */
     bool basic;     /* token is base64 of user:password (_auth) */
 } pkg_registry;
 
+/* What may be sent to URLs that begin with a host and path. */
+typedef struct pkg_auth {
+    pkg_text prefix; /* "//host:port/path/", or without the last '/' */
+    pkg_text token;  /* secret */
+    bool basic;
+} pkg_auth;
+
 typedef struct pkg_config {
-    const pkg_registry *registries; /* the default first */
+    const pkg_registry *registries; /* the default first: there always is one */
     uint32_t registry_count;
+    const pkg_auth *auths;
+    uint32_t auth_count;
     pkg_text ca_file;
     pkg_text proxy;
     pkg_text https_proxy;
     pkg_text no_proxy;
-    pkg_text before; /* a date; "" when none */
+    pkg_text before; /* a date; "" when none; not together with min_age_minutes */
     bool legacy_peer_deps;
     bool strict_peer_deps;
     bool strict_ssl;
@@ -96,13 +105,25 @@ typedef struct pkg_config {
     uint32_t fetch_timeout_ms;
     uint32_t max_sockets;
     uint32_t min_age_minutes; /* min-release-age, days in npm */
+    pkg_texts min_age_excluded;
 } pkg_config;
 
-/* Project's, user's and global .npmrc and npm_config_* of the environment, ${VAR} expanded.
- * Errors with `info` (file, line; never a secret): CORRUPT, IO, LIMIT, NOMEM. */
+/*
+ * Project's, user's and global .npmrc and npm_config_* of the environment, ${VAR} expanded: the
+ * environment counts most, then the project.  Errors with `info` (file, line; never a secret):
+ * CORRUPT (a value), INVALID (no regular file), IO, PERMISSION, LIMIT, CONFLICT, NOMEM.
+ */
 brisk_err pkg_config_read(const char *folder, brisk_arena *arena, pkg_config *ret,
                           brisk_errinfo *info);
+/* Likewise with another environment than the process's: "NAME=value", ended by NULL. */
+brisk_err pkg_config_read_with(const char *folder, char *const *environment, brisk_arena *arena,
+                               pkg_config *ret, brisk_errinfo *info);
 /* Where `name` is asked for: its scope's registry, or the default. */
 const pkg_registry *pkg_config_registry(const pkg_config *config, pkg_text name);
+/*
+ * What may be sent to `url`, or NULL: the longest prefix of host and path decides.  http: gets
+ * something only where a registry is configured with http: at that host.
+ */
+const pkg_auth *pkg_config_auth(const pkg_config *config, pkg_text url);
 
 #endif /* BRISK_SRC_WORKLOAD_PKG_PROJECT_H */
