@@ -17,7 +17,7 @@ enum { FIRST_BYTES = 4096, FIRST_SLOTS = 64 };
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
-static bool grow(build *b, build_buffer *buffer, size_t size)
+bool build_grow(build *b, build_buffer *buffer, size_t size)
 {
     if (size > RECORD_BYTES_MAX) {
         b->err = BRISK_ERR_LIMIT;
@@ -39,16 +39,6 @@ static bool grow(build *b, build_buffer *buffer, size_t size)
     buffer->data = data;
     buffer->capacity = capacity;
     return true;
-}
-
-void *build_room(build *b, build_buffer *buffer, size_t size)
-{
-    if (size > buffer->capacity - buffer->size && !grow(b, buffer, buffer->size + size)) {
-        return NULL;
-    }
-    void *room = buffer->data + buffer->size;
-    buffer->size += size;
-    return room;
 }
 
 static void buffers_of(build *b, build_buffer *ret[], size_t count)
@@ -143,7 +133,7 @@ static inline uint32_t load4(const unsigned char *at)
 }
 
 /* Two overlapping loads cover every size up to 16, and the end of longer ones. */
-uint64_t build_hash(const build *b, const void *data, size_t size)
+static inline uint64_t hash_of(const build *b, const void *data, size_t size)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
     const unsigned char *at = data;
@@ -164,6 +154,26 @@ uint64_t build_hash(const build *b, const void *data, size_t size)
         low = (uint64_t)at[0] << 16 | (uint64_t)at[left / 2] << 8 | at[left - 1];
     }
     return mix(low ^ odd, mix(high ^ state, odd ^ b->seed));
+}
+
+uint64_t build_hash(const build *b, const void *data, size_t size)
+{
+    return hash_of(b, data, size);
+}
+
+/* The same bytes; most texts here are short. */
+static inline bool is_same(const unsigned char *x, const unsigned char *y, size_t size)
+{
+    if (size > 16) {
+        return memcmp(x, y, size) == 0;
+    }
+    if (size >= 8) {
+        return ((load8(x) ^ load8(y)) | (load8(x + size - 8) ^ load8(y + size - 8))) == 0;
+    }
+    if (size >= 4) {
+        return ((load4(x) ^ load4(y)) | (load4(x + size - 4) ^ load4(y + size - 4))) == 0;
+    }
+    return size == 0 || (x[0] == y[0] && x[size / 2] == y[size / 2] && x[size - 1] == y[size - 1]);
 }
 
 /* Twice the slots; `hash` gives the hash of what has a number. */
@@ -231,13 +241,15 @@ uint32_t build_string_of(build *b, pkg_text text)
         (is_crowded(table) && !table_grow(b, table, string_hash))) {
         return 0;
     }
-    uint64_t hash = build_hash(b, text.data, text.size);
+    uint64_t hash = hash_of(b, text.data, text.size);
     uint32_t *slots = BUILD_ITEMS(table->slots, uint32_t);
+    const build_string *strings = BUILD_ITEMS(b->strings, build_string);
     uint32_t slot = (uint32_t)hash & (table->slot_count - 1);
     for (; slots[slot] != 0; slot = (slot + 1) & (table->slot_count - 1)) {
-        uint32_t number = slots[slot] - 1;
-        if (string_hash(b, number) == hash && pkg_text_equal(build_text(b, number), text)) {
-            return number;
+        const build_string *known = &strings[slots[slot] - 1];
+        if (known->hash == hash && known->size == text.size &&
+            is_same(b->blob.data + known->at, (const unsigned char *)text.data, text.size)) {
+            return slots[slot] - 1;
         }
     }
     uint32_t number = add_string(b, text, hash);
@@ -373,7 +385,7 @@ uint32_t build_list_of(build *b, const uint32_t *words, uint32_t count)
     if (b->err != BRISK_OK || (is_crowded(table) && !table_grow(b, table, list_hash))) {
         return 0;
     }
-    uint64_t hash = build_hash(b, words, count * sizeof *words);
+    uint64_t hash = hash_of(b, words, count * sizeof *words);
     uint32_t *slots = BUILD_ITEMS(table->slots, uint32_t);
     uint32_t slot = (uint32_t)hash & (table->slot_count - 1);
     for (; slots[slot] != 0; slot = (slot + 1) & (table->slot_count - 1)) {
@@ -465,7 +477,7 @@ build_version *build_version_of(build *b, pkg_text text, bool *is_version)
         (is_crowded(table) && !table_grow(b, table, version_hash))) {
         return NULL;
     }
-    uint64_t hash = build_hash(b, text.data, text.size);
+    uint64_t hash = hash_of(b, text.data, text.size);
     uint32_t *slot = version_slot(b, text, hash);
     if (*slot != 0) {
         build_version *known = BUILD_ITEMS(b->versions, build_version) + (*slot - 1);

@@ -102,8 +102,19 @@ void build_deinit(build *b);
 /* Forget what was gathered; memory stays. */
 void build_reset(build *b);
 
+/* Makes room for `size` bytes in all; false: b->err says why. */
+bool build_grow(build *b, build_buffer *buffer, size_t size);
 /* Room for `size` more bytes, counted as used; NULL: b->err says why. */
-void *build_room(build *b, build_buffer *buffer, size_t size);
+static inline void *build_room(build *b, build_buffer *buffer, size_t size)
+{
+    if (size > buffer->capacity - buffer->size && !build_grow(b, buffer, buffer->size + size)) {
+        return NULL;
+    }
+    void *room = buffer->data + buffer->size;
+    buffer->size += size;
+    return room;
+}
+
 uint64_t build_hash(const build *b, const void *data, size_t size);
 
 /* Numbers; 0 ("" for strings) when b->err is set. */

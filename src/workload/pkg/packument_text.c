@@ -173,9 +173,11 @@ bool packument_hex(pkg_text text, unsigned char *to, size_t size)
     return true;
 }
 
-/* The value of a base64 digit; 64 and more: it is none. */
+/* The value of a base64 digit with BASE64_DIGIT; 0: it is none. */
+enum { BASE64_DIGIT = 0x80 };
+
 static const unsigned char base64_values[256] = {
-#define V(c, v) [c] = (v) ^ 0x80 /* so that what is not listed, 0, is none */
+#define V(c, v) [c] = (v) | BASE64_DIGIT
     V('A', 0),  V('B', 1),  V('C', 2),  V('D', 3),  V('E', 4),  V('F', 5),  V('G', 6),  V('H', 7),
     V('I', 8),  V('J', 9),  V('K', 10), V('L', 11), V('M', 12), V('N', 13), V('O', 14), V('P', 15),
     V('Q', 16), V('R', 17), V('S', 18), V('T', 19), V('U', 20), V('V', 21), V('W', 22), V('X', 23),
@@ -187,33 +189,44 @@ static const unsigned char base64_values[256] = {
 #undef V
 };
 
+/* Four digits as 24 bits; *all keeps BASE64_DIGIT only while all are digits. */
+static inline uint32_t base64_group(const unsigned char *from, uint32_t *all)
+{
+    uint32_t a = base64_values[from[0]];
+    uint32_t b = base64_values[from[1]];
+    uint32_t c = base64_values[from[2]];
+    uint32_t d = base64_values[from[3]];
+    *all &= a & b & c & d;
+    return (a & 63) << 18 | (b & 63) << 12 | (c & 63) << 6 | (d & 63);
+}
+
 bool packument_base64(pkg_text text, unsigned char *to, size_t size)
 {
     if (text.size != (size + 2) / 3 * 4) {
         return false;
     }
     const unsigned char *from = (const unsigned char *)text.data;
-    uint32_t bad = 0;
-    for (size_t i = 0; i < size; i += 3, from += 4) {
-        size_t left = size - i;
-        bool two = left > 1;
-        bool three = left > 2;
-        uint32_t a = base64_values[from[0]] ^ 0x80U;
-        uint32_t b = base64_values[from[1]] ^ 0x80U;
-        uint32_t c = two ? base64_values[from[2]] ^ 0x80U : from[2] != '=' ? 0x80U : 0;
-        uint32_t d = three ? base64_values[from[3]] ^ 0x80U : from[3] != '=' ? 0x80U : 0;
-        uint32_t bits = a << 18 | b << 12 | c << 6 | d;
-        bad |= (a | b | c | d) & 0x80U;
-        bad |= (!two && (bits & 0xffff) != 0) || (!three && (bits & 0xff) != 0) ? 0x80U : 0;
+    uint32_t all = BASE64_DIGIT;
+    size_t whole = size - size % 3;
+    for (size_t i = 0; i < whole; i += 3, from += 4) {
+        uint32_t bits = base64_group(from, &all);
         to[i] = (unsigned char)(bits >> 16);
-        if (two) {
-            to[i + 1] = (unsigned char)(bits >> 8);
-        }
-        if (three) {
-            to[i + 2] = (unsigned char)bits;
-        }
+        to[i + 1] = (unsigned char)(bits >> 8);
+        to[i + 2] = (unsigned char)bits;
     }
-    return bad == 0;
+    size_t rest = size - whole;
+    if (rest == 0) {
+        return all != 0;
+    }
+    /* The last group: digits for what is left, then '='; the bits that are over are zero. */
+    unsigned char last[4] = {from[0], from[1], rest == 2 ? from[2] : 'A', 'A'};
+    uint32_t bits = base64_group(last, &all);
+    to[whole] = (unsigned char)(bits >> 16);
+    if (rest == 2) {
+        to[whole + 1] = (unsigned char)(bits >> 8);
+    }
+    return all != 0 && from[3] == '=' && (rest == 2 || from[2] == '=') &&
+           (bits & (rest == 2 ? 0xffU : 0xffffU)) == 0;
 }
 
 /* --- dates ----------------------------------------------------------------------------------- */
@@ -283,8 +296,45 @@ static int64_t take_zone(pkg_text *text, bool *ok)
     return (plus ? 1 : -1) * (hours * 60 + minutes);
 }
 
+/* Two digits at `at`; anything else gives 100 or more. */
+static inline uint32_t two(const char *at)
+{
+    uint32_t high = (uint32_t)(unsigned char)at[0] - '0';
+    uint32_t low = (uint32_t)(unsigned char)at[1] - '0';
+    return high <= 9 && low <= 9 ? high * 10 + low : 100;
+}
+
+/* "2019-02-03T04:05:06.789Z" and nothing else: what registries write. */
+static bool usual_time(pkg_text text, int64_t *ret_ms)
+{
+    const char *t = text.data;
+    if (text.size != 24 || t[4] != '-' || t[7] != '-' || t[10] != 'T' || t[13] != ':' ||
+        t[16] != ':' || t[19] != '.' || t[23] != 'Z') {
+        return false;
+    }
+    uint32_t century = two(t);
+    uint32_t year = two(t + 2);
+    uint32_t month = two(t + 5);
+    uint32_t day = two(t + 8);
+    uint32_t hour = two(t + 11);
+    uint32_t minute = two(t + 14);
+    uint32_t second = two(t + 17);
+    uint32_t tens = two(t + 20);
+    uint32_t ones = (uint32_t)(unsigned char)t[22] - '0';
+    if (century > 99 || year > 99 || month - 1 > 11 || day - 1 > 30 || hour > 23 || minute > 59 ||
+        second > 59 || tens > 99 || ones > 9) {
+        return false;
+    }
+    int64_t days = days_of(century * 100 + year, month, day);
+    *ret_ms = ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000 + tens * 10 + ones;
+    return true;
+}
+
 bool packument_time(pkg_text text, int64_t *ret_ms)
 {
+    if (usual_time(text, ret_ms)) {
+        return true;
+    }
     int32_t year = take_digits(&text, 4);
     bool ok = year >= 0 && take_char(&text, '-');
     int32_t month = take_digits(&text, 2);

@@ -10,35 +10,33 @@
 
 enum { RAW_DEPTH_MAX = 128 }; /* of values that are kept as JSON: what jsontext.h reads */
 
-static bool is(pkg_text key, const char *name)
-{
-    return memcmp(key.data, name, key.size) == 0; /* the sizes are equal */
-}
+/* A literal of the key's size, which the compiler compares as numbers. */
+#define IS(key, name) (memcmp((key).data, name, sizeof(name) - 1) == 0)
 
 static packument_field field_of(pkg_text key)
 {
     switch (key.size) {
-    case 2: return is(key, "os") ? FIELD_OS : FIELD_NONE;
-    case 3: return is(key, "bin") ? FIELD_BIN : is(key, "cpu") ? FIELD_CPU : FIELD_NONE;
-    case 4: return is(key, "dist") ? FIELD_DIST : is(key, "libc") ? FIELD_LIBC : FIELD_NONE;
+    case 2: return IS(key, "os") ? FIELD_OS : FIELD_NONE;
+    case 3: return IS(key, "bin") ? FIELD_BIN : IS(key, "cpu") ? FIELD_CPU : FIELD_NONE;
+    case 4: return IS(key, "dist") ? FIELD_DIST : IS(key, "libc") ? FIELD_LIBC : FIELD_NONE;
     case 7:
-        return is(key, "engines")   ? FIELD_ENGINES
-               : is(key, "license") ? FIELD_LICENSE
-               : is(key, "funding") ? FIELD_FUNDING
-               : is(key, "scripts") ? FIELD_SCRIPTS
+        return IS(key, "engines")   ? FIELD_ENGINES
+               : IS(key, "license") ? FIELD_LICENSE
+               : IS(key, "funding") ? FIELD_FUNDING
+               : IS(key, "scripts") ? FIELD_SCRIPTS
                                     : FIELD_NONE;
-    case 10: return is(key, "deprecated") ? FIELD_DEPRECATED : FIELD_NONE;
-    case 12: return is(key, "dependencies") ? FIELD_DEPENDENCIES : FIELD_NONE;
-    case 14: return is(key, "_hasShrinkwrap") ? FIELD_SHRINKWRAP : FIELD_NONE;
+    case 10: return IS(key, "deprecated") ? FIELD_DEPRECATED : FIELD_NONE;
+    case 12: return IS(key, "dependencies") ? FIELD_DEPENDENCIES : FIELD_NONE;
+    case 14: return IS(key, "_hasShrinkwrap") ? FIELD_SHRINKWRAP : FIELD_NONE;
     case 16:
-        return is(key, "peerDependencies")   ? FIELD_PEER
-               : is(key, "hasInstallScript") ? FIELD_INSTALL_SCRIPT
+        return IS(key, "peerDependencies")   ? FIELD_PEER
+               : IS(key, "hasInstallScript") ? FIELD_INSTALL_SCRIPT
                                              : FIELD_NONE;
-    case 18: return is(key, "bundleDependencies") ? FIELD_BUNDLE : FIELD_NONE;
-    case 19: return is(key, "bundledDependencies") ? FIELD_BUNDLED : FIELD_NONE;
+    case 18: return IS(key, "bundleDependencies") ? FIELD_BUNDLE : FIELD_NONE;
+    case 19: return IS(key, "bundledDependencies") ? FIELD_BUNDLED : FIELD_NONE;
     case 20:
-        return is(key, "optionalDependencies")   ? FIELD_OPTIONAL
-               : is(key, "peerDependenciesMeta") ? FIELD_PEER_META
+        return IS(key, "optionalDependencies")   ? FIELD_OPTIONAL
+               : IS(key, "peerDependenciesMeta") ? FIELD_PEER_META
                                                  : FIELD_NONE;
     default: return FIELD_NONE;
     }

@@ -125,23 +125,18 @@ static uint32_t digits(const scan *s, uint32_t at)
     return at > begin ? at : SCAN_NONE;
 }
 
-static char byte_at(const scan *s, uint32_t at)
-{
-    return at < s->size ? s->text[at] : '\0';
-}
-
 static uint32_t number(const scan *s, uint32_t at)
 {
-    if (byte_at(s, at) == '-') {
+    if (scan_byte(s, at) == '-') {
         at++;
     }
-    at = byte_at(s, at) == '0' ? at + 1 : digits(s, at);
-    if (at != SCAN_NONE && byte_at(s, at) == '.') {
+    at = scan_byte(s, at) == '0' ? at + 1 : digits(s, at);
+    if (at != SCAN_NONE && scan_byte(s, at) == '.') {
         at = digits(s, at + 1);
     }
-    if (at != SCAN_NONE && (byte_at(s, at) == 'e' || byte_at(s, at) == 'E')) {
+    if (at != SCAN_NONE && (scan_byte(s, at) == 'e' || scan_byte(s, at) == 'E')) {
         at++;
-        if (byte_at(s, at) == '+' || byte_at(s, at) == '-') {
+        if (scan_byte(s, at) == '+' || scan_byte(s, at) == '-') {
             at++;
         }
         at = digits(s, at);
@@ -149,59 +144,17 @@ static uint32_t number(const scan *s, uint32_t at)
     return at;
 }
 
-uint32_t scan_value(const scan *s, uint32_t at)
+uint32_t scan_word(const scan *s, uint32_t at)
 {
     if (at >= s->size) {
         return SCAN_NONE;
     }
-    uint32_t end;
     switch (s->text[at]) {
-    case '"': end = scan_quote(s, at + 1); return end == SCAN_NONE ? SCAN_NONE : end + 1;
-    case '{':
-    case '[': return scan_container(s, at);
     case 't': return word(s, at, "true");
     case 'f': return word(s, at, "false");
     case 'n': return word(s, at, "null");
     default: return number(s, at);
     }
-}
-
-bool scan_next(scan_members *m)
-{
-    const scan *s = m->s;
-    if (m->bad) {
-        return false;
-    }
-    m->bad = true; /* until it is known to be well formed */
-    uint32_t at = m->end == SCAN_NONE ? s->size : scan_space(s, m->end);
-    if (byte_at(s, at) == '}') {
-        m->end = at + 1;
-        m->bad = false;
-        return false;
-    }
-    if (!m->is_first) {
-        if (byte_at(s, at) != ',') {
-            return false;
-        }
-        at = scan_space(s, at + 1);
-    }
-    if (byte_at(s, at) != '"') {
-        return false;
-    }
-    uint32_t quote = scan_quote(s, at + 1);
-    if (quote == SCAN_NONE) {
-        return false;
-    }
-    m->key_begin = at + 1;
-    m->key_end = quote;
-    at = scan_space(s, quote + 1);
-    if (byte_at(s, at) != ':') {
-        return false;
-    }
-    m->value = scan_space(s, at + 1);
-    m->is_first = false;
-    m->bad = m->value >= s->size;
-    return !m->bad;
 }
 
 /* --- strict ---------------------------------------------------------------------------------- */
@@ -242,7 +195,7 @@ static bool string_is_strict(const scan *s, uint32_t from, uint32_t to)
 /* A string at `at`; behind it, or SCAN_NONE. */
 static uint32_t strict_string(const scan *s, uint32_t at)
 {
-    uint32_t quote = byte_at(s, at) == '"' ? scan_quote(s, at + 1) : SCAN_NONE;
+    uint32_t quote = scan_byte(s, at) == '"' ? scan_quote(s, at + 1) : SCAN_NONE;
     return quote != SCAN_NONE && string_is_strict(s, at + 1, quote) ? quote + 1 : SCAN_NONE;
 }
 
@@ -251,7 +204,7 @@ static uint32_t strict_key(const scan *s, uint32_t at)
 {
     at = strict_string(s, at);
     at = at == SCAN_NONE ? SCAN_NONE : scan_space(s, at);
-    return at != SCAN_NONE && byte_at(s, at) == ':' ? scan_space(s, at + 1) : SCAN_NONE;
+    return at != SCAN_NONE && scan_byte(s, at) == ':' ? scan_space(s, at + 1) : SCAN_NONE;
 }
 
 enum { STRICT_DEPTH_MAX = 256 };
@@ -262,14 +215,14 @@ bool scan_is_strict(const scan *s, uint32_t at, uint32_t end, uint32_t depth_max
     char open[STRICT_DEPTH_MAX];
     uint32_t depth = 0;
     for (;;) { /* one value each time; `at` is where it begins */
-        char c = byte_at(s, at);
+        char c = scan_byte(s, at);
         if (c == '{' || c == '[') {
             if (depth == depth_max) {
                 return false;
             }
             open[depth++] = c == '{' ? '}' : ']';
             at = scan_space(s, at + 1);
-            if (byte_at(s, at) != open[depth - 1]) {
+            if (scan_byte(s, at) != open[depth - 1]) {
                 at = c == '{' ? strict_key(s, at) : at;
                 if (at == SCAN_NONE) {
                     return false;
@@ -287,12 +240,12 @@ bool scan_is_strict(const scan *s, uint32_t at, uint32_t end, uint32_t depth_max
                 return at == end;
             }
             at = scan_space(s, at);
-            if (byte_at(s, at) == ',') {
+            if (scan_byte(s, at) == ',') {
                 at = scan_space(s, at + 1);
                 at = open[depth - 1] == '}' ? strict_key(s, at) : at;
                 break;
             }
-            if (byte_at(s, at) != open[depth - 1]) {
+            if (scan_byte(s, at) != open[depth - 1]) {
                 return false;
             }
             depth--;

@@ -129,9 +129,14 @@ static inline bool scan_is_plain(const scan *s, uint32_t from, uint32_t to)
     return (bits & below) == 0;
 }
 
+static inline char scan_byte(const scan *s, uint32_t at)
+{
+    return at < s->size ? s->text[at] : '\0';
+}
+
 static inline bool scan_is_space(char c)
 {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    return (unsigned char)c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
 }
 
 /* The first byte at or behind `at` that is no white space; s->size when none is left. */
@@ -145,8 +150,19 @@ static inline uint32_t scan_space(const scan *s, uint32_t at)
 
 /* Behind the object or array that opens at `at`, or SCAN_NONE: it does not end. */
 uint32_t scan_container(const scan *s, uint32_t at);
+/* Behind true, false, null or a number, or SCAN_NONE. */
+uint32_t scan_word(const scan *s, uint32_t at);
 /* Behind the value that begins at `at` (no space before it), or SCAN_NONE: there is no value. */
-uint32_t scan_value(const scan *s, uint32_t at);
+static inline uint32_t scan_value(const scan *s, uint32_t at)
+{
+    char first = at < s->size ? s->text[at] : '\0';
+    if (first == '"') {
+        uint32_t quote = scan_quote(s, at + 1);
+        return quote == SCAN_NONE ? SCAN_NONE : quote + 1;
+    }
+    return first == '{' || first == '[' ? scan_container(s, at) : scan_word(s, at);
+}
+
 /*
  * Whether [at, end) is exactly one value of strict JSON, no deeper than `depth_max`; what
  * scan_value leaves open is looked at here.
@@ -181,6 +197,39 @@ static inline scan_members scan_members_of(const scan *s, uint32_t at)
 }
 
 /* True: there is one more.  False: the object ended, and m->end is behind it, or m->bad. */
-bool scan_next(scan_members *m);
+static inline bool scan_next(scan_members *m)
+{
+    const scan *s = m->s;
+    if (m->bad) {
+        return false;
+    }
+    m->bad = true; /* until it is known to be well formed */
+    uint32_t at = m->end == SCAN_NONE ? s->size : scan_space(s, m->end);
+    if (scan_byte(s, at) == '}') {
+        m->end = at + 1;
+        m->bad = false;
+        return false;
+    }
+    if (!m->is_first) {
+        if (scan_byte(s, at) != ',') {
+            return false;
+        }
+        at = scan_space(s, at + 1);
+    }
+    uint32_t quote = scan_byte(s, at) == '"' ? scan_quote(s, at + 1) : SCAN_NONE;
+    if (quote == SCAN_NONE) {
+        return false;
+    }
+    m->key_begin = at + 1;
+    m->key_end = quote;
+    at = scan_space(s, quote + 1);
+    if (scan_byte(s, at) != ':') {
+        return false;
+    }
+    m->value = scan_space(s, at + 1);
+    m->is_first = false;
+    m->bad = m->value >= s->size;
+    return !m->bad;
+}
 
 #endif /* BRISK_SRC_WORKLOAD_PKG_SCAN_H */
