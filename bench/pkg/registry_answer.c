@@ -46,10 +46,12 @@ static int hex(char c)
                                   : -1;
 }
 
-/* The path without its first slash and query, escapes undone. */
+/* The path without its first slash and query, escapes undone; of a whole URL, as proxies hear it. */
 static void name_of(const char *path, char name[REG_PATH_MAX])
 {
     size_t size = 0;
+    const char *host = strncmp(path, "http://", 7) == 0 ? strchr(path + 7, '/') : NULL;
+    path = host != NULL ? host : path;
     path += path[0] == '/';
     for (; *path != '\0' && *path != '?' && size < REG_PATH_MAX - 1; path++) {
         char c = *path;

@@ -438,6 +438,7 @@ int reg_server_run(reg_server *server, bool until_stdin_closes)
     struct sigaction action = {.sa_handler = stop};
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     if (until_stdin_closes) {
         struct epoll_event event = {.events = EPOLLIN,
                                     .data = {.ptr = (void *)(uintptr_t)&stopped}};

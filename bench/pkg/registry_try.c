@@ -4,9 +4,11 @@
  *     status/N[?retry-after=S]     that status               size/N        N bytes, letters in order
  *     flaky/ID/N[?...]             503 N times, then 200     encoded/KIND/N  likewise, compressed
  *     broken/ID/N                  cut N times, then 200     bomb/MB       gzip of so many zeros
+ *     late/ID/N                    no answer N times, then 200
  *     slow/MS                      200 after so long         lie/N         says N bytes, has 10
  *     redirect/N                   to N-1 ... 0              echo          the request's headers
  *     redirect?URL                 302 to there              cached        304 by ETag or date
+ *     loop                         302 to itself
  *     stall stall-body cut endless headers garbage goaway refuse interim unknown
  */
 #include "registry.h"
@@ -165,6 +167,14 @@ static void try_broken(reg_server *server, const reg_request *r, const char *res
     reply->way = bad ? REG_CUT : REG_GOOD;
 }
 
+static void try_late(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply)
+{
+    (void)server;
+    (void)r;
+    say_ok(reply);
+    reply->way = is_bad_turn(rest) ? REG_STALL : REG_GOOD;
+}
+
 static void try_slow(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply)
 {
     (void)server;
@@ -195,6 +205,15 @@ static void try_redirect(reg_server *server, const reg_request *r, const char *r
     } else {
         reg_reply_header(reply, "location", "%lu", number(rest + 1) - 1); /* relative */
     }
+}
+
+static void try_loop(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply)
+{
+    (void)server;
+    (void)r;
+    (void)rest;
+    say(reply, 302, "here\n");
+    reg_reply_header(reply, "location", "loop");
 }
 
 static void try_echo(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply)
@@ -264,10 +283,11 @@ bool reg_try(reg_server *server, const reg_request *request, reg_reply *reply)
     static const struct {
         const char *name;
         void (*run)(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply);
-    } table[] = {{"size/", try_size},     {"encoded/", try_encoded}, {"bomb/", try_bomb},
-                 {"status/", try_status}, {"flaky/", try_flaky},     {"broken/", try_broken},
-                 {"slow/", try_slow},     {"lie/", try_lie},         {"redirect", try_redirect},
-                 {"echo", try_echo},      {"cached", try_cached},    {"unknown", try_unknown}};
+    } table[] = {{"size/", try_size},        {"encoded/", try_encoded}, {"bomb/", try_bomb},
+                 {"status/", try_status},    {"flaky/", try_flaky},     {"broken/", try_broken},
+                 {"late/", try_late},        {"slow/", try_slow},       {"lie/", try_lie},
+                 {"redirect", try_redirect}, {"loop", try_loop},        {"echo", try_echo},
+                 {"cached", try_cached},     {"unknown", try_unknown}};
     const char *rest = strstr(request->path, "/-/try/") + 7;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         size_t size = strlen(table[i].name);

@@ -71,22 +71,21 @@ typedef struct brisk_http_client_opts {
     uint32_t token_count;
     const char *const *headers; /**< "Name: value", with every request to any host: no secrets. */
     uint32_t header_count;
-    const char *user_agent;      /**< NULL means "brisk/VERSION". */
-    const char *ca_file;         /**< PEM; NULL means the system's roots. */
-    const char *cert_file;       /**< PEM, with key_file: the client's own. */
-    const char *key_file;        /**< PEM. */
-    const char *http_proxy;      /**< For http URLs.  NULL means the environment's, "" none. */
-    const char *https_proxy;     /**< For https URLs; likewise. */
-    const char *no_proxy;        /**< Hosts without a proxy, separated by commas; likewise. */
-    bool http1;                  /**< HTTP/1.1 only. */
-    bool http2_plain;            /**< HTTP/2 without TLS for http URLs; the server must speak it. */
-    uint32_t in_flight_max;      /**< Requests at once, all hosts; 0 means 256. */
-    uint32_t host_start;         /**< Requests at once to a host at first; 0 means 64. */
-    uint32_t connections_max;    /**< Of HTTP/1.1, to a host; 0 means 32. */
-    uint32_t queue_max;          /**< Requests that are open, waiting ones included; 0: 65536. */
-    uint64_t timeout_ns;         /**< Of a request with its repetitions; 0 means 300 s. */
-    uint64_t connect_timeout_ns; /**< Name and TCP; 0 means 10 s. */
-    uint64_t tls_timeout_ns;     /**< 0 means 10 s. */
+    const char *user_agent;         /**< NULL means "brisk/VERSION". */
+    const char *ca_file;            /**< PEM; NULL means the system's roots. */
+    const char *cert_file;          /**< PEM, with key_file: the client's own. */
+    const char *key_file;           /**< PEM. */
+    const char *http_proxy;         /**< For http URLs.  NULL means the environment's, "" none. */
+    const char *https_proxy;        /**< For https URLs; likewise. */
+    const char *no_proxy;           /**< Hosts without a proxy, separated by commas; likewise. */
+    bool http1;                     /**< HTTP/1.1 only. */
+    uint32_t in_flight_max;         /**< Requests at once, all hosts; 0 means 256. */
+    uint32_t host_start;            /**< Requests at once to a host at first; 0 means 64. */
+    uint32_t connections_max;       /**< Of HTTP/1.1, to a host; 0 means 32. */
+    uint32_t queue_max;             /**< Requests that are open, waiting ones included; 0: 65536. */
+    uint64_t timeout_ns;            /**< Of a request with its repetitions; 0 means 300 s. */
+    uint64_t connect_timeout_ns;    /**< Name and TCP; 0 means 10 s. */
+    uint64_t tls_timeout_ns;        /**< 0 means 10 s. */
     uint64_t first_byte_timeout_ns; /**< From the connection to an answer's first byte; 0: 60 s. */
     uint64_t stall_timeout_ns;      /**< Without a byte in the middle of an answer; 0: 30 s. */
     uint64_t body_bytes_max;        /**< Of an answer's body as sent; 0 means 256 MiB. */

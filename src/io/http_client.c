@@ -11,7 +11,7 @@
 #include "base/assert.h"
 #include "io/http_internal.h"
 
-enum { BUDGET_FIRST = 10 };
+enum { BUDGET_FIRST = 20 };
 
 static void lock(brisk_http_client *client)
 {

@@ -70,7 +70,7 @@ brisk_err http_host_find(brisk_http_client *client, const char *origin, http_hos
         return BRISK_ERR_NOMEM;
     }
     bool tls = strncmp(origin, "https:", 6) == 0;
-    bool plain = o->http1 || (!tls && !o->http2_plain);
+    bool plain = o->http1 || !tls; /* libcurl 7.88 cannot keep HTTP/2 connections without TLS */
     *host = (http_host){.limit = o->host_start, .slow_start = true, .version = plain ? 11 : 0};
     (void)snprintf(host->origin, sizeof host->origin, "%s", origin);
     forget_one(client);
@@ -165,11 +165,13 @@ void http_host_answered(const brisk_http_client *client, http_host *host, uint64
     }
 }
 
-void http_host_pushed_back(http_host *host, uint64_t pause_ns, uint64_t now_ns)
+void http_host_pushed_back(const brisk_http_client *client, http_host *host, uint64_t pause_ns,
+                           uint64_t now_ns)
 {
     host->slow_start = false;
     if (may_decrease(host, now_ns)) {
-        host->limit = host->limit > 2.0 ? host->limit / 2 : 1.0;
+        double limit = limit_of(client, host);
+        host->limit = limit > 2.0 ? limit / 2 : 1.0;
     }
     if (pause_ns > 0 && now_ns + pause_ns > host->paused_until_ns) {
         host->paused_until_ns = now_ns + pause_ns;

@@ -102,6 +102,7 @@ struct http_transfer {
     const char *why; /* likewise, a constant */
     size_t head_bytes;
     uint64_t started_ns;
+    uint64_t tls_begun_ns;
     uint64_t first_byte_ns;
     uint64_t last_byte_ns;
     unsigned char *body;
@@ -208,7 +209,8 @@ http_call *http_host_next(http_host *host);           /* taken out; NULL: none w
 void http_host_answered(const brisk_http_client *client, http_host *host, uint64_t latency_ns,
                         uint64_t now_ns);
 /* 429, 503, a lost connection; pause_ns: what Retry-After asked for, or 0. */
-void http_host_pushed_back(http_host *host, uint64_t pause_ns, uint64_t now_ns);
+void http_host_pushed_back(const brisk_http_client *client, http_host *host, uint64_t pause_ns,
+                           uint64_t now_ns);
 void http_host_publish(brisk_http_client *client, uint64_t now_ns); /* lock */
 
 /* --- http_transfer.c ------------------------------------------------------------------------ */

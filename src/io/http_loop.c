@@ -6,8 +6,8 @@
  *          └───────────── sleep ◄── deliver answers ◄── outcomes of attempts ◄─────┘
  *
  * It sleeps in curl_multi_poll; who submits wakes it, but only when it says that it sleeps.
- * Timers: `check_ns` is no later than the first one that runs out.  Ends of phases only move to
- * later while a transfer gets on, so that a look at all of them is rare.
+ * Timers: `check_ns` is no later than the first one that runs out.  While anything is under way there
+ * is a look at all of them once in the shortest time that any phase has: rare.
  *
  * Callbacks run between two rounds, under no lock, when nothing of the call is left but its answer.
  */
@@ -213,14 +213,29 @@ static void hedge(brisk_http_client *client, http_transfer *t, uint64_t now)
 {
     if (http_transfer_start(client, t->call, true, now) == BRISK_OK) {
         client->stats.hedges++;
-        http_loop_at(client, now + client->settings.o.connect_timeout_ns);
+        http_loop_at(client, now + client->settings.o.hedge_after_ns);
     }
+}
+
+/* No timer of an attempt is shorter, whatever phase it gets into meanwhile. */
+static uint64_t shortest_wait(const brisk_http_client *client)
+{
+    const brisk_http_client_opts *o = &client->settings.o;
+    const uint64_t waits[] = {o->connect_timeout_ns, o->tls_timeout_ns, o->first_byte_timeout_ns,
+                              o->stall_timeout_ns,
+                              o->hedge_after_ns != 0 ? o->hedge_after_ns : UINT64_MAX};
+    uint64_t shortest = UINT64_MAX;
+    for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
+        shortest = waits[i] < shortest ? waits[i] : shortest;
+    }
+    return shortest;
 }
 
 /* One that is late, or NULL; the others move *next. */
 static http_transfer *find_late(brisk_http_client *client, uint64_t now, uint64_t *next,
                                 const char **why)
 {
+    uint64_t shortest = shortest_wait(client);
     for (http_transfer *t = client->running; t != NULL; t = t->next) {
         uint64_t due = due_of(client, t, why);
         if (due <= now) {
@@ -232,6 +247,7 @@ static http_transfer *find_late(brisk_http_client *client, uint64_t now, uint64_
             again = UINT64_MAX;
         }
         due = again < due ? again : due;
+        due = now + shortest < due ? now + shortest : due;
         *next = due < *next ? due : *next;
     }
     return NULL;
@@ -290,10 +306,7 @@ static void start_one(brisk_http_client *client, http_call *call, uint64_t now)
         http_fail(client, call, err, brisk_err_message(err));
         return;
     }
-    uint64_t after = client->settings.o.hedge_after_ns;
-    uint64_t wait = client->settings.o.connect_timeout_ns;
-    wait = after != 0 && after < wait ? after : wait;
-    http_loop_at(client, now + wait);
+    http_loop_at(client, now + shortest_wait(client));
     http_loop_at(client, call->deadline_ns);
 }
 

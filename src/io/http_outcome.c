@@ -256,12 +256,12 @@ static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, br
         uint64_t most = client->settings.o.retry_after_max_ns;
         client->stats.throttled++;
         host->throttled++;
-        http_host_pushed_back(host, pause < most ? pause : most, now);
+        http_host_pushed_back(client, host, pause < most ? pause : most, now);
         http_loop_at(client, host->paused_until_ns);
     } else if (err == BRISK_OK) {
         http_host_answered(client, host, http_transfer_latency(client, t), now);
     } else if (http_transfer_is_transient(t, code)) {
-        http_host_pushed_back(host, 0, now);
+        http_host_pushed_back(client, host, 0, now);
     }
 }
 

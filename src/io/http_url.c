@@ -20,7 +20,7 @@ bool http_url_is_plausible(const char *text)
         return false;
     }
     for (size_t i = 0; i < size; i++) {
-        if (text[i] <= ' ' || text[i] > '~') {
+        if (text[i] <= ' ' || text[i] > '~' || text[i] == '\\') { /* \\: parsers differ */
             return false;
         }
     }
