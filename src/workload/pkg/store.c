@@ -301,12 +301,8 @@ static brisk_err write_entry(pkg_store *store, store_view *view, const draft *d,
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: the store is full (%llu bytes)",
                                  store->path, (unsigned long long)view->mapped);
     }
-    const store_entry *old;
-    const store_entry *entry = (const void *)d->data;
-    store_slot *slot =
-        store_slot_find(view, stored->registry, pkg_package_name(stored->package), &old);
-    store_slot *to = slot != NULL ? slot : store_slot_free(view, entry->hash);
-    if (to == NULL) {
+    store_slot *slot = store_slot_for(view, stored->registry, pkg_package_name(stored->package));
+    if (slot == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_CORRUPT, "%s: its index is damaged", store->path);
     }
     brisk_err err = brisk_file_pwrite_all(view->fd, d->data, d->size, place);
@@ -317,12 +313,11 @@ static brisk_err write_entry(pkg_store *store, store_view *view, const draft *d,
         return brisk_errinfo_set(info, err, "%s: %s", store->path, brisk_err_message(err));
     }
     atomic_store_explicit(&view->head->used, place + d->size, memory_order_release);
-    if (slot != NULL) {
-        (void)add(&view->head->dead, old->size);
-    } else {
-        (void)add(&view->head->packages, 1);
-    }
-    store_publish(view, entry->hash, to, stored, place);
+    uint64_t before = atomic_load_explicit(&slot->place, memory_order_relaxed);
+    const store_entry *old = before != 0 ? store_entry_at(view, before) : NULL;
+    (void)add(&view->head->dead, old != NULL ? old->size : 0);
+    (void)add(&view->head->packages, before != 0 ? 0 : 1);
+    store_publish(view, ((const store_entry *)(const void *)d->data)->hash, slot, stored, place);
     return BRISK_OK;
 }
 

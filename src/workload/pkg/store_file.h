@@ -147,7 +147,10 @@ const char *store_entry_record(const store_entry *entry);
 /* Publishes an entry: its slot, which is free or has an older one of the package. */
 void store_publish(store_view *view, uint64_t hash, store_slot *slot, const pkg_stored *times,
                    uint64_t place);
-/* The first free slot for `hash`, or NULL: the index is damaged and has none. */
-store_slot *store_slot_free(const store_view *view, uint64_t hash);
+/*
+ * The slot for a new entry of the package: its own, one of its hash that leads to nothing, or the
+ * first free one.  NULL: the index is damaged and has none.
+ */
+store_slot *store_slot_for(const store_view *view, uint64_t registry, pkg_text name);
 
 #endif /* BRISK_SRC_WORKLOAD_PKG_STORE_FILE_H */

@@ -63,6 +63,11 @@ const store_entry *store_entry_at(const store_view *view, uint64_t place)
     return good ? entry : NULL;
 }
 
+static bool is_of(const store_entry *entry, uint64_t registry, pkg_text name)
+{
+    return entry->registry == registry && pkg_text_equal(store_entry_name(entry), name);
+}
+
 store_slot *store_slot_find(const store_view *view, uint64_t registry, pkg_text name,
                             const store_entry **ret)
 {
@@ -78,8 +83,7 @@ store_slot *store_slot_find(const store_view *view, uint64_t registry, pkg_text 
             continue;
         }
         const store_entry *entry = store_entry_at(view, place);
-        if (entry != NULL && entry->registry == registry &&
-            pkg_text_equal(store_entry_name(entry), name)) {
+        if (entry != NULL && is_of(entry, registry, name)) {
             *ret = entry;
             return slot;
         }
@@ -87,12 +91,20 @@ store_slot *store_slot_find(const store_view *view, uint64_t registry, pkg_text 
     return NULL;
 }
 
-store_slot *store_slot_free(const store_view *view, uint64_t hash)
+store_slot *store_slot_for(const store_view *view, uint64_t registry, pkg_text name)
 {
+    uint64_t hash = store_hash(registry, name);
     for (uint64_t i = 0; i <= view->slot_mask; i++) {
         store_slot *slot = &view->slots[(hash + i) & view->slot_mask];
-        if (atomic_load_explicit(&slot->place, memory_order_relaxed) == 0) {
+        uint64_t place = atomic_load_explicit(&slot->place, memory_order_relaxed);
+        if (place == 0) {
             return slot;
+        }
+        if (atomic_load_explicit(&slot->hash, memory_order_relaxed) == hash) {
+            const store_entry *entry = store_entry_at(view, place);
+            if (entry == NULL || is_of(entry, registry, name)) {
+                return slot;
+            }
         }
     }
     return NULL;
