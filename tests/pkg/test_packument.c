@@ -293,6 +293,13 @@ static void test_duplicate_keys_the_last_counts(void **state)
     CHECK_U64(pkg_package_tag(p->package, PKG_TEXT("latest")), ==, 1);
     CHECK_U64(pkg_package_tag(p->package, PKG_TEXT("b")), ==, PKG_NO_VERSION);
     BRISK_CLEANUP(parsed_end)
+    parsed *gone = parse("a", "{'name':'a','versions':{'1.0.0':{},'2.0.0':{},'1.0.0':'text'},"
+                              "'dist-tags':{'latest':'1.0.0','next':'2.0.0'}}");
+    CHECK_U64(pkg_package_count(gone->package), ==, 1);
+    CHECK_TEXT(manifest(gone, 0)->version, "2.0.0");
+    CHECK_U64(pkg_package_tag(gone->package, PKG_TEXT("latest")), ==, PKG_NO_VERSION);
+    CHECK_U64(pkg_package_tag(gone->package, PKG_TEXT("next")), ==, 0);
+    BRISK_CLEANUP(parsed_end)
     parsed *none = parse("a", "{'name':'a','versions':{'1.0.0':{}},'versions':null}");
     CHECK_OK(none->err);
     CHECK_U64(pkg_package_count(none->package), ==, 0);
@@ -401,6 +408,20 @@ static void test_a_million_versions(void **state)
     CHECK_U64(pkg_package_count(p->package), ==, COUNT);
     CHECK_U64(pkg_package_tag(p->package, PKG_TEXT("latest")), ==, 6);
     CHECK_TEXT(manifest(p, COUNT - 1)->version, "0.0.1000000-a");
+}
+
+static void test_a_body_that_is_too_large(void **state)
+{
+    (void)state;
+    pkg_packument_reader *reader;
+    const pkg_package *package = NULL;
+    brisk_errinfo info;
+    CHECK_OK(pkg_packument_reader_create(NULL, &reader));
+    pkg_text json = {.data = "{}", .size = (size_t)PKG_PACKUMENT_BYTES_MAX + 1}; /* not looked at */
+    assert_int_equal(pkg_packument_read(reader, PKG_TEXT("a"), json, &package, &info),
+                     BRISK_ERR_LIMIT);
+    assert_non_null(strstr(info.text, "268435457 bytes"));
+    pkg_packument_reader_destroy(reader);
 }
 
 static const char whole[] =
@@ -595,6 +616,7 @@ int main(void)
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_deep_nesting),
         cmocka_unit_test(test_a_million_versions),
+        cmocka_unit_test(test_a_body_that_is_too_large),
         cmocka_unit_test(test_truncated_at_every_byte),
         cmocka_unit_test(test_every_damaged_byte_of_a_record),
         cmocka_unit_test(test_every_allocation_may_fail),

@@ -437,7 +437,16 @@ uint32_t build_find_version(const build *b, pkg_text text)
         return PKG_NO_VERSION;
     }
     uint32_t slot = *version_slot(b, text, build_hash(b, text.data, text.size));
-    return slot != 0 ? slot - 1 : PKG_NO_VERSION;
+    bool there = slot != 0 && !BUILD_ITEMS(b->versions, build_version)[slot - 1].gone;
+    return there ? slot - 1 : PKG_NO_VERSION;
+}
+
+void build_drop_version(build *b, pkg_text text)
+{
+    uint32_t number = build_find_version(b, text);
+    if (number != PKG_NO_VERSION) {
+        BUILD_ITEMS(b->versions, build_version)[number].gone = true;
+    }
 }
 
 /* A part of the version's text as place and size; empty when it is not inside it. */

@@ -60,7 +60,7 @@ typedef struct build_version {
     uint8_t prerelease_size;
     uint8_t build;
     uint8_t build_size;
-    uint8_t zero;
+    bool gone; /* a later member of the same key is no version */
 } build_version;
 
 /* What is sorted: by `key`, then by what it stands for, then as it was. */
@@ -134,6 +134,8 @@ uint32_t build_digest_of(build *b, const unsigned char *bytes, uint32_t size);
 build_version *build_version_of(build *b, pkg_text text, bool *is_version);
 /* In the order of the document, or PKG_NO_VERSION. */
 uint32_t build_find_version(const build *b, pkg_text text);
+/* The version of this text, if there is one, counts no more. */
+void build_drop_version(build *b, pkg_text text);
 pkg_text build_version_text(const build *b, uint32_t number);
 /* Forget all versions: a second "versions" counts instead of the first. */
 void build_forget_versions(build *b);

@@ -93,24 +93,29 @@ static int compare_versions(const build *b, const build_item *x, const build_ite
     return semver_compare(&left, &right);
 }
 
-/* Sorted positions of all versions in b->items, and in b->ranks by the document's order. */
-static void sort_versions(build *b, uint32_t count)
+/* Sorted positions of all versions in b->items, and in b->ranks by the document's order; how many. */
+static uint32_t sort_versions(build *b)
 {
+    uint32_t count = BUILD_COUNT(b->versions, build_version);
+    uint32_t live = 0;
     b->items.size = 0;
     b->ranks.size = 0;
     build_item *items = build_room(b, &b->items, 2 * (size_t)count * sizeof *items);
     uint32_t *ranks = build_room(b, &b->ranks, count * sizeof *ranks);
     if (items == NULL || ranks == NULL) {
-        return;
+        return 0;
     }
     const build_version *versions = BUILD_ITEMS(b->versions, build_version);
     for (uint32_t i = 0; i < count; i++) {
-        items[i] = (build_item){.key = key_of(&versions[i]), .a = i};
+        if (!versions[i].gone) {
+            items[live++] = (build_item){.key = key_of(&versions[i]), .a = i};
+        }
     }
-    build_sort(b, count, compare_versions);
-    for (uint32_t i = 0; i < count; i++) {
+    build_sort(b, live, compare_versions);
+    for (uint32_t i = 0; i < live; i++) {
         ranks[items[i].a] = i;
     }
+    return live;
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
@@ -205,7 +210,11 @@ static void write_versions(build *b, pkg_package *head, uint32_t count)
 {
     const build_item *items = BUILD_ITEMS(b->items, build_item);
     (void)section(b, &head->versions, count, sizeof(record_version));
-    (void)section(b, &head->texts, b->texts.size, 1);
+    size_t texts = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        texts += BUILD_ITEMS(b->versions, build_version)[items[i].a].text_size;
+    }
+    (void)section(b, &head->texts, texts, 1);
     (void)section(b, &head->rest, count, sizeof(record_rest));
     if (b->err != BRISK_OK) {
         return;
@@ -235,7 +244,6 @@ static void write_strings(build *b, pkg_package *head)
 
 void build_finish(build *b, pkg_text name, uint32_t prefix, uint32_t left_out)
 {
-    uint32_t count = BUILD_COUNT(b->versions, build_version);
     pkg_package head = {
         .magic = RECORD_MAGIC,
         .format = RECORD_FORMAT,
@@ -246,7 +254,7 @@ void build_finish(build *b, pkg_text name, uint32_t prefix, uint32_t left_out)
     };
     b->record.size = 0;
     (void)build_room(b, &b->record, sizeof head);
-    sort_versions(b, count);
+    uint32_t count = sort_versions(b);
     if (b->err == BRISK_OK) {
         write_versions(b, &head, count);
         write_tags(b, &head);

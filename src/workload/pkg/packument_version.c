@@ -458,7 +458,10 @@ brisk_err packument_version(pkg_packument_reader *r, pkg_text key, uint32_t at, 
     bool is_version = r->s.text[at] == '{';
     build_version *v = is_version ? build_version_of(&r->b, key, &is_version) : NULL;
     if (v == NULL) {
-        r->left_out += is_version ? 0 : 1;
+        if (!is_version) {
+            r->left_out++;
+            build_drop_version(&r->b, key);
+        }
         *ret_end = scan_value(&r->s, at);
         return r->b.err;
     }
