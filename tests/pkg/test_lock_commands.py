@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 
 LOCK = {
     "name": "shop", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
@@ -190,6 +191,21 @@ def test_shrinkwrap_comes_first(p: Program) -> None:
     (folder / "package-lock.json").write_text("{")
     (folder / "npm-shrinkwrap.json").write_text(json.dumps(LOCK))
     assert p.run("tree", "--lock", "both").stdout.startswith("shop 1.0.0\n")
+
+
+def test_graph(p: Program) -> None:
+    html = p.run("graph").stdout
+    data = json.loads(html.split('<script id="data" type="application/json">')[1].split("</script>")[0])
+    assert data["name"][0] == "shop" and len(data["name"]) == 7, data
+    assert len({len(data[key]) for key in ("name", "version", "x", "y", "angle", "parent", "sector",
+                                           "class", "size", "places", "marks")}) == 1
+    assert "default-src 'none'" in html
+    p.run("graph", "--svg", "-o", "out.svg", "package-lock.json")
+    xml.etree.ElementTree.parse(p.folder / "out.svg")
+    assert p.run("graph", "--svg").stdout == (p.folder / "out.svg").read_text()
+    assert p.run("graph", "--dot").stdout.count(" -> ") == 9
+    assert "one of --html" in p.run("graph", "--svg", "--dot", code=2).stderr
+    assert "none/out.svg" in p.run("graph", "-o", "none/out.svg", code=1).stderr
 
 
 def test_npm_agrees(p: Program) -> None:

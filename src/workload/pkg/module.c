@@ -5,10 +5,19 @@
 
 #include "workload/pkg/commands.h"
 
+/* One a line, sorted. */
+/* clang-format off */
 static const brisk_command *const commands[] = {
-    &pkg_cmd_check, &pkg_cmd_deb, &pkg_cmd_diff,    &pkg_cmd_order,
-    &pkg_cmd_tree,  &pkg_cmd_why, &pkg_cmd_why_not,
+    &pkg_cmd_check,
+    &pkg_cmd_deb,
+    &pkg_cmd_diff,
+    &pkg_cmd_graph,
+    &pkg_cmd_order,
+    &pkg_cmd_tree,
+    &pkg_cmd_why,
+    &pkg_cmd_why_not,
 };
+/* clang-format on */
 
 BRISK_API extern const brisk_module brisk_module_descriptor;
 
