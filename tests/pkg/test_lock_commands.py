@@ -2,7 +2,7 @@
 """`brisk pkg check`, `why`, `why-not`, `tree`, `order` and `diff` from outside: what they print, as
 text and as JSON, and their exit codes.
 
-    test_lock_commands.py BRISK
+    test_lock_commands.py BRISK CORPUS FILL_STORE
 """
 import json
 import os
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree
 
 LOCK = {
@@ -40,7 +41,8 @@ class Program:
 
     def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess:
         done = subprocess.run([self.brisk, "pkg", *args], cwd=self.folder, capture_output=True,
-                              text=True, check=False, timeout=60)
+                              text=True, check=False, timeout=60,
+                              env=dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache")))
         assert done.returncode == code, (args, done)
         return done
 
@@ -191,6 +193,70 @@ def test_shrinkwrap_comes_first(p: Program) -> None:
     (folder / "package-lock.json").write_text("{")
     (folder / "npm-shrinkwrap.json").write_text(json.dumps(LOCK))
     assert p.run("tree", "--lock", "both").stdout.startswith("shop 1.0.0\n")
+
+
+def packument(name: str, **versions: dict) -> dict:
+    made = {version.replace("_", ".")[1:]: one for version, one in versions.items()}
+    for version, one in made.items():
+        one.update(name=name, version=version)
+    return {"name": name, "dist-tags": {"latest": list(made)[-1]}, "versions": made}
+
+
+def fill_store(p: Program) -> None:
+    """What is known: an hour old."""
+    documents = [
+        packument("a", v1_2_0={}, v1_3_0={"dependencies": {"c": "^1.0.0"}},
+                  v2_0_0={"dependencies": {"c": "^2.0.0"}}),
+        packument("b", v1_0_0={}),
+        packument("c", v1_5_0={}, v1_6_0={}, v2_5_0={}),
+        packument("d", v1_0_0={}, v1_1_0={}),
+    ]
+    for document in documents:
+        p.write(document["name"] + ".doc", document)
+    (p.folder / ".npmrc").write_text("registry=https://registry.test/\n")
+    then = int(time.time() * 1000) - 3 * 3600 * 1000
+    subprocess.run([os.path.abspath(sys.argv[3]), p.folder / "known", "https://registry.test/", str(then),
+                    *p.folder.glob("*.doc")], check=True)
+
+
+def test_outdated(p: Program) -> None:
+    fill_store(p)
+    out = p.run("outdated", "--store", "known").stdout
+    assert out == (
+        "package  current  wanted  latest  asked for\n"
+        "a        1.2.0    1.3.0   2.0.0   ^1.0.0\n"
+        "1 of 3 dependencies have a newer version\n"
+        "as was known 3 hours ago or later; `brisk pkg resolve` asks again\n"
+        "1 of them are not known\n"), out
+    found = p.json("outdated", "--store", "known", "--all", "--exit-code", code=1)
+    assert found["unknown"] == 2, found  # t, gone
+    rows = {(one["name"], one["from"]): one for one in found["dependencies"]}
+    c = rows["c", "node_modules/b"]
+    assert (c["current"], c["wanted"], c["latest"], c["outdated"]) == \
+        ("2.5.0", "2.5.0", "2.5.0", False), c
+    d = rows["d", "node_modules/a"]
+    assert (d["current"], d["wanted"], d["outdated"]) == ("1.0.0", "1.1.0", True), d
+    assert rows["gone", "node_modules/t"]["known"] is False
+    done = p.run("outdated", "--store", "absent", code=1)
+    assert "absent" in done.stderr, done
+    empty = p.run("outdated").stdout
+    assert empty.endswith("nothing is known of these packages yet: `brisk pkg resolve` fetches "
+                          "it\n"), empty
+
+
+def test_why_not_names_what_would_do(p: Program) -> None:
+    fill_store(p)
+    out = p.run("why-not", "c@2", "--store", "known").stdout
+    assert "      from shop > a\n      a 2.0.0 accepts it; who needs it does not accept that " \
+        "version yet\n" in out, out
+    assert "> d\n      d 1.1.0 does not ask for it any more; it is in the ranges of those who " \
+        "need it\n" in out, out
+    found = p.json("why-not", "c@2", "--store", "known")
+    remedies = {one["name"]: one.get("remedy") for one in found["dependents"]}
+    assert remedies["a"] == {"type": "accepts", "version": "2.0.0", "in_reach": False}, remedies
+    assert remedies["b"] is None
+    none = p.json("why-not", "c@7", "--store", "known")["dependents"]
+    assert [one["remedy"]["type"] for one in none if one["name"] == "a"] == ["none"], none
 
 
 def test_graph(p: Program) -> None:

@@ -4,14 +4,18 @@
  * Every dependency on the package whose range has no version in common with the one that was asked
  * for forbids it; one that has some but not all allows it in part.  An override counts as what
  * stands in its place.
+ *
+ * Where versions of the dependent are known from earlier resolutions, the first newer one that
+ * accepts them is named: that is what to update to.
  */
 #include "workload/pkg/ask.h"
 #include "workload/pkg/chains.h"
 #include "workload/pkg/commands.h"
 #include "workload/pkg/lockfile.h"
+#include "workload/pkg/metadata.h"
 #include "workload/pkg/report.h"
 
-enum { OPTION_LOCK, OPTION_JSON, OPTION_COUNT };
+enum { OPTION_LOCK, OPTION_STORE, OPTION_JSON, OPTION_COUNT };
 
 static const brisk_option options[OPTION_COUNT] = {
     [OPTION_LOCK] = {.name = "lock",
@@ -19,6 +23,10 @@ static const brisk_option options[OPTION_COUNT] = {
                      .type = BRISK_OPTION_FILE,
                      .metavar = "FILE",
                      .summary = "the lock, or a folder with one; default: this folder's"},
+    [OPTION_STORE] = {.name = "store",
+                      .type = BRISK_OPTION_FILE,
+                      .metavar = "FILE",
+                      .summary = "what is known of packages; default: beside the cache"},
     [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
 };
 
@@ -32,6 +40,7 @@ typedef enum verdict {
 typedef struct question {
     const pkg_lockfile *file;
     pkg_ask ask;
+    pkg_metadata metadata;
     const uint32_t *distances;
     const pkg_edge **edges; /* by verdict: forbidding ones first, each by distance and path */
     uint32_t count;
@@ -86,6 +95,101 @@ static brisk_err collect(question *q)
     return BRISK_OK;
 }
 
+/* --- what would do ------------------------------------------------------------------------- */
+
+typedef enum remedy_type {
+    REMEDY_UNKNOWN, /* nothing is known of the dependent */
+    REMEDY_NONE,    /* no newer version accepts it */
+    REMEDY_ACCEPTS,
+    REMEDY_DROPS, /* a newer version does not ask for it any more */
+} remedy_type;
+
+typedef struct remedy {
+    remedy_type type;
+    pkg_text version; /* of the dependent: the first that will do; or the newest known */
+    bool in_reach;    /* everybody who needs the dependent accepts that version */
+} remedy;
+
+/* Does this version of the dependent accept what was asked about? */
+static remedy_type try_version(const question *q, const pkg_edge *edge, const pkg_package *package,
+                               uint32_t index)
+{
+    const pkg_manifest *m;
+    if (pkg_package_manifest(package, index, q->file->arena, &m) != BRISK_OK) {
+        return REMEDY_NONE;
+    }
+    for (uint32_t i = 0; i < m->dep_count; i++) {
+        if (pkg_text_equal(m->deps[i].name, edge->dep->name) && m->deps[i].kind != PKG_DEP_DEV) {
+            const semver_range *range = m->deps[i].range;
+            return range != NULL && semver_range_meets(range, q->ask.range) ? REMEDY_ACCEPTS
+                                                                            : REMEDY_NONE;
+        }
+    }
+    return REMEDY_DROPS;
+}
+
+static bool everybody_accepts(const pkg_node *node, const semver *version)
+{
+    for (const pkg_edge *e = node->in; e != NULL; e = e->next_in) {
+        if (!e->any && (e->range == NULL || !semver_range_has(e->range, version))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static remedy find_remedy(question *q, const pkg_edge *edge)
+{
+    const pkg_node *from = edge->from;
+    remedy best = {.type = REMEDY_UNKNOWN};
+    const pkg_package *package =
+        from->parent == NULL ? NULL : pkg_metadata_get(&q->metadata, from->manifest->name);
+    for (uint32_t i = 0; package != NULL && i < pkg_package_count(package); i++) {
+        pkg_version version;
+        pkg_package_version(package, i, &version);
+        best.type = best.type == REMEDY_UNKNOWN ? REMEDY_NONE : best.type;
+        if (version.semver.prerelease.size > 0 ||
+            semver_compare(&version.semver, &from->manifest->semver) <= 0) {
+            continue;
+        }
+        remedy_type type = try_version(q, edge, package, i);
+        best.version = version.text;
+        if (type != REMEDY_NONE) {
+            best.type = type;
+            best.in_reach = everybody_accepts(from, &version.semver);
+            break;
+        }
+    }
+    return best;
+}
+
+static void print_remedy(FILE *out, question *q, const pkg_edge *edge)
+{
+    remedy best = find_remedy(q, edge);
+    if (best.type == REMEDY_UNKNOWN) {
+        return;
+    }
+    if (best.type == REMEDY_NONE) {
+        (void)fputs("      no newer version of it that is known accepts it", out);
+        if (best.version.size > 0) {
+            (void)fputs(", the newest is ", out);
+            pkg_put(out, best.version);
+        }
+        (void)fputc('\n', out);
+        return;
+    }
+    (void)fputs("      ", out);
+    pkg_put(out, edge->from->manifest->name);
+    (void)fputc(' ', out);
+    pkg_put(out, best.version);
+    (void)fputs(best.type == REMEDY_ACCEPTS ? " accepts it" : " does not ask for it any more", out);
+    (void)fputs(best.in_reach ? "; it is in the ranges of those who need it\n"
+                              : "; who needs it does not accept that version yet\n",
+                out);
+}
+
+/* --- telling ------------------------------------------------------------------------------- */
+
 /* How the project comes to need who asks. */
 static void print_way(FILE *out, const question *q, const pkg_node *from)
 {
@@ -104,7 +208,7 @@ static void print_way(FILE *out, const question *q, const pkg_node *from)
     (void)fputc('\n', out);
 }
 
-static void print_edge(FILE *out, const question *q, const pkg_edge *edge)
+static void print_edge(FILE *out, question *q, const pkg_edge *edge)
 {
     (void)fputs("  ", out);
     pkg_put_node(out, edge->from);
@@ -127,9 +231,12 @@ static void print_edge(FILE *out, const question *q, const pkg_edge *edge)
     }
     (void)fputc('\n', out);
     print_way(out, q, edge->from);
+    if (judge(&q->ask, edge) == VERDICT_FORBIDS) {
+        print_remedy(out, q, edge);
+    }
 }
 
-static void print_text(FILE *out, const question *q)
+static void print_text(FILE *out, question *q)
 {
     const pkg_ask *ask = &q->ask;
     uint32_t forbids = q->counts[VERDICT_FORBIDS];
@@ -157,7 +264,18 @@ static void print_text(FILE *out, const question *q)
     }
 }
 
-static brisk_exit print_json(const brisk_invocation *in, const question *q)
+static void json_remedy(brisk_json *json, question *q, const pkg_edge *edge)
+{
+    static const char *const names[] = {"unknown", "none", "accepts", "drops"};
+    remedy best = find_remedy(q, edge);
+    brisk_json_object_begin(json, "remedy");
+    brisk_json_str(json, "type", names[best.type]);
+    pkg_json_put(json, "version", best.version);
+    brisk_json_bool(json, "in_reach", best.in_reach);
+    brisk_json_object_end(json);
+}
+
+static brisk_exit print_json(const brisk_invocation *in, question *q)
 {
     static const char *const names[] = {NULL, "allows", "partly", "forbids"};
     brisk_json json;
@@ -174,6 +292,9 @@ static brisk_exit print_json(const brisk_invocation *in, const question *q)
         pkg_json_edge(&json, edge);
         if (edge->to != NULL) {
             pkg_json_put(&json, "has", edge->to->manifest->version);
+        }
+        if (judge(&q->ask, edge) == VERDICT_FORBIDS) {
+            json_remedy(&json, q, edge);
         }
         brisk_json_object_end(&json);
     }
@@ -206,6 +327,11 @@ static brisk_err answer(const brisk_invocation *in, question *q, brisk_exit *exi
         return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "%s: nothing in it asks for %.*s",
                                  q->file->path, (int)q->ask.name.size, q->ask.name.data);
     }
+    err = pkg_metadata_open(in, in->values[OPTION_STORE].text, q->file->path, q->file->arena,
+                            &q->metadata, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
     if (in->values[OPTION_JSON].set) {
         *exit = print_json(in, q);
     } else {
@@ -228,6 +354,7 @@ static brisk_exit run(const brisk_invocation *in)
         exit = pkg_fail(in, &info);
         exit = err == BRISK_ERR_INVALID ? BRISK_EXIT_USAGE : exit;
     }
+    pkg_metadata_close(&q.metadata);
     pkg_lockfile_close(&file);
     return exit;
 }
@@ -242,8 +369,11 @@ const brisk_command pkg_cmd_why_not = {
         "package that declares it, its version and place, the kind (dev, peer, optional), the "
         "version it has now, and the shortest way from the project to it. Dependencies that accept "
         "some of the versions only are told after those.\n\n"
-        "It speaks of this lock: newer versions of the dependents may accept more. The exit code "
-        "is 1 when nothing asks for the package.",
+        "Where earlier resolutions fetched what is known of a dependent, its first newer version "
+        "that "
+        "accepts RANGE, or does not ask for the package any more, is named. The exit code is 1 "
+        "when "
+        "nothing asks for the package.",
     .examples = "brisk pkg why-not react@19\twho keeps react below 19\n"
                 "brisk pkg why-not --json 'ms@>=3' | jq '.dependents[].name'\ttheir names\n",
     .options = options,

@@ -13,6 +13,7 @@ static const brisk_command *const commands[] = {
     &pkg_cmd_diff,
     &pkg_cmd_graph,
     &pkg_cmd_order,
+    &pkg_cmd_outdated,
     &pkg_cmd_tree,
     &pkg_cmd_why,
     &pkg_cmd_why_not,
