@@ -21,7 +21,7 @@
 #include "base/assert.h"
 #include "io/http_internal.h"
 
-enum { LIMIT_BY_LATENCY = 16 };
+enum { LIMIT_BY_LATENCY = 32 };
 
 static const uint64_t latency_slack_ns = 20000000;
 static const uint64_t decrease_every_ns = 10000000; /* at least */
