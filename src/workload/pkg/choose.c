@@ -1,8 +1,8 @@
 /*
  * choose.c -- which version a dependency means; behind ideal_internal.h.
  *
- * Each pair of name and spec is decided once, each version's manifest is read once.  When a
- * manifest is first read, the source hears what it will need.
+ * Each pair of name and spec is decided once, each version's manifest is read once.  When one is
+ * chosen that will be placed, the source hears what it will need; optional peers are only looked at.
  *
  * What cannot be had is no error here: the node that stands for it is pruned when all that need it
  * are optional, and fails the build at its end when not, as in npm.
@@ -18,6 +18,7 @@ typedef struct choice {
     const pkg_manifest *manifest;
     pkg_failure *failure;
     bool done;
+    bool hinted; /* the source has heard what the manifest needs */
 } choice;
 
 typedef struct version_entry {
@@ -152,10 +153,6 @@ static brisk_err manifest_of(builder *b, const pkg_package *package, uint32_t ve
         }
         *e = (version_entry){package, manifest, version};
         t->version_count++;
-        err = choose_hint(b, manifest, false);
-        if (err != BRISK_OK) {
-            return err;
-        }
     }
     *ret = e->manifest;
     return BRISK_OK;
@@ -176,7 +173,8 @@ static brisk_err hint(builder *b, const pkg_dep *dep)
     bool plain = dep->range != NULL || dep->spec.size == 0 || pkg_text_is(dep->spec, "*");
     c->range = dep->range;
     if (plain) {
-        b->source->want(b->source->ctx, dep->name, dep->range);
+        bool likely = dep->kind != PKG_DEP_PEER_OPTIONAL; /* these are looked at, seldom taken */
+        b->source->want(b->source->ctx, dep->name, likely ? dep->range : NULL);
         return BRISK_OK;
     }
     pkg_spec *parsed = brisk_arena_calloc(b->arena, 1, sizeof *parsed);
@@ -232,27 +230,57 @@ static bool is_final(brisk_err err)
 
 #define TEXT_ARGS(text) (int)(text).size, (text).data != NULL ? (text).data : ""
 
+/* NOT_FOUND: the source may have had an old package; it is asked once more. */
+static brisk_err pick(builder *b, const choice *c, pkg_text wanted, const pkg_package **package,
+                      pkg_picked *ret, brisk_errinfo *info)
+{
+    const pkg_source *source = b->source;
+    brisk_err err = pkg_pick(*package, wanted, c->range, &b->opts->pick, b->scratch, ret);
+    if (err != BRISK_ERR_NOT_FOUND || source->refresh == NULL) {
+        return err;
+    }
+    const pkg_package *before = *package;
+    pkg_text name = pkg_package_name(before);
+    brisk_err asked = source->refresh(source->ctx, name, package, info);
+    if (asked != BRISK_OK) {
+        return asked == BRISK_ERR_NOT_FOUND ? err : asked;
+    }
+    return *package == before
+               ? err
+               : pkg_pick(*package, wanted, c->range, &b->opts->pick, b->scratch, ret);
+}
+
+/* The source's error ends the build, or makes the choice a failed one. */
+static brisk_err source_failed(builder *b, choice *c, pkg_text name, brisk_err err,
+                               const brisk_errinfo *info)
+{
+    if (is_final(err)) {
+        return brisk_errinfo_set(b->info, err, "%s",
+                                 info->text[0] != '\0' ? info->text : brisk_err_message(err));
+    }
+    const char *why = err == BRISK_ERR_NOT_FOUND ? "there is no such package; check the name"
+                                                 : brisk_err_message(err);
+    return failed(b, c, err,
+                  brisk_arena_printf(b->arena, "%.*s: %s", TEXT_ARGS(name),
+                                     info->text[0] != '\0' ? info->text : why));
+}
+
 static brisk_err from_registry(builder *b, choice *c, pkg_text name, pkg_text wanted)
 {
     const pkg_package *package = NULL;
     brisk_errinfo info = {0};
     brisk_err err = b->source->get(b->source->ctx, name, &package, &info);
-    if (is_final(err)) {
-        return brisk_errinfo_set(b->info, err, "%s",
-                                 info.text[0] != '\0' ? info.text : brisk_err_message(err));
-    }
     if (err != BRISK_OK) {
-        const char *why = err == BRISK_ERR_NOT_FOUND ? "there is no such package; check the name"
-                                                     : brisk_err_message(err);
-        return failed(b, c, err,
-                      brisk_arena_printf(b->arena, "%.*s: %s", TEXT_ARGS(name),
-                                         info.text[0] != '\0' ? info.text : why));
+        return source_failed(b, c, name, err, &info);
     }
     wanted = wanted.size == 0 ? PKG_TEXT("*") : wanted;
-    pkg_picked picked = {.index = PKG_NO_VERSION};
-    err = pkg_pick(package, wanted, c->range, &b->opts->pick, b->scratch, &picked);
-    if (is_final(err)) {
-        return err;
+    pkg_picked picked = {.index = PKG_NO_VERSION, .too_young = PKG_NO_VERSION};
+    err = pick(b, c, wanted, &package, &picked, &info);
+    if (is_final(err) || info.text[0] != '\0') {
+        return source_failed(b, c, name, err, &info);
+    }
+    if (picked.too_young != PKG_NO_VERSION && b->opts->too_young != NULL) {
+        b->opts->too_young(b->opts->ctx, package, picked.too_young, picked.index);
     }
     if (err != BRISK_OK || picked.index == PKG_NO_VERSION) {
         bool young = picked.too_young != PKG_NO_VERSION && b->opts->pick.before_ms != INT64_MAX &&
@@ -331,6 +359,13 @@ brisk_err choose(builder *b, const pkg_edge *edge, const pkg_manifest **ret, pkg
             return err;
         }
         c->done = true;
+    }
+    if (c->manifest != NULL && !c->hinted && edge->dep->kind != PKG_DEP_PEER_OPTIONAL) {
+        c->hinted = true;
+        brisk_err err = choose_hint(b, c->manifest, false);
+        if (err != BRISK_OK) {
+            return err;
+        }
     }
     *ret = c->manifest;
     *failure = c->failure;

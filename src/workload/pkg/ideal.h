@@ -46,7 +46,9 @@ typedef struct pkg_ideal_opts {
     brisk_err (*folder)(void *ctx, pkg_text path, const pkg_manifest **ret, brisk_errinfo *info);
     bool (*cancelled)(void *ctx); /* may be NULL */
     void (*progress)(void *ctx, uint32_t placed, uint32_t queued);
-    void *ctx; /* of all four */
+    /* Version `skipped` would have been taken but for pick.before_ms; `taken` may be none. */
+    void (*too_young)(void *ctx, const pkg_package *package, uint32_t skipped, uint32_t taken);
+    void *ctx; /* of all five */
 } pkg_ideal_opts;
 
 /* Why there is no tree (ERESOLVE).  Nodes and edges are as they were when it was found. */

@@ -4,6 +4,7 @@
 #include <brisk/module.h>
 
 #include "workload/pkg/commands.h"
+#include "workload/pkg/resolve.h"
 
 /* One a line, sorted. */
 /* clang-format off */
@@ -14,6 +15,7 @@ static const brisk_command *const commands[] = {
     &pkg_cmd_graph,
     &pkg_cmd_order,
     &pkg_cmd_outdated,
+    &pkg_cmd_resolve,
     &pkg_cmd_tree,
     &pkg_cmd_why,
     &pkg_cmd_why_not,
@@ -27,6 +29,7 @@ const brisk_module brisk_module_descriptor = {
     .size = sizeof(brisk_module),
     .name = "pkg",
     .summary = "resolve packages and explain what was resolved",
+    .workload = &pkg_workload,
     .commands = commands,
     .command_count = sizeof commands / sizeof commands[0],
 };

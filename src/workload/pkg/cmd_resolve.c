@@ -1,0 +1,300 @@
+/*
+ * cmd_resolve.c -- `brisk pkg resolve [DIR]`: the lock of a project.
+ *
+ * A lock that needs nothing is recognised before there is an engine, a store or a thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#include "workload/pkg/commands.h"
+#include "workload/pkg/node_version.h"
+#include "workload/pkg/report.h"
+#include "workload/pkg/resolve.h"
+#include "workload/pkg/resolve_print.h"
+
+BRISK_DEFINE_CLEANUP(brisk_job, brisk_job_destroy)
+
+enum {
+    OPTION_OFFLINE,
+    OPTION_PREFER_OFFLINE,
+    OPTION_BEFORE,
+    OPTION_MIN_AGE,
+    OPTION_RESOLUTION,
+    OPTION_PRERELEASES,
+    OPTION_LEGACY_PEERS,
+    OPTION_STRICT_PEERS,
+    OPTION_DEDUPE,
+    OPTION_UPDATE,
+    OPTION_WHOLE,
+    OPTION_NODE,
+    OPTION_REGISTRY,
+    OPTION_STORE,
+    OPTION_NO_CACHE,
+    OPTION_FSYNC,
+    OPTION_DRY_RUN,
+    OPTION_PROFILE,
+    OPTION_JSON,
+    OPTION_COUNT,
+};
+
+static const brisk_option options[OPTION_COUNT] = {
+    [OPTION_OFFLINE] = {.name = "offline",
+                        .summary = "ask no registry; take what was fetched before"},
+    [OPTION_PREFER_OFFLINE] = {.name = "prefer-offline",
+                               .summary = "ask only for what was never fetched"},
+    [OPTION_BEFORE] = {.name = "before",
+                       .type = BRISK_OPTION_TEXT,
+                       .metavar = "DATE",
+                       .summary = "only versions published by then (2026-01-31, or with time)"},
+    [OPTION_MIN_AGE] = {.name = "min-age",
+                        .type = BRISK_OPTION_TEXT,
+                        .metavar = "AGE",
+                        .summary = "only versions that are older (7d, 36h)"},
+    [OPTION_RESOLUTION] = {.name = "resolution",
+                           .type = BRISK_OPTION_TEXT,
+                           .metavar = "HOW",
+                           .summary = "npm (its latest first) or highest"},
+    [OPTION_PRERELEASES] = {.name = "allow-prereleases",
+                            .summary = "pre-releases count as any version"},
+    [OPTION_LEGACY_PEERS] = {.name = "legacy-peer-deps", .summary = "peers are not installed"},
+    [OPTION_STRICT_PEERS] = {.name = "strict-peer-deps",
+                             .summary = "conflicts of peers below are errors, too"},
+    [OPTION_DEDUPE] = {.name = "prefer-dedupe",
+                       .summary = "keep what fits rather than take what is newer"},
+    [OPTION_UPDATE] = {.name = "update", .letter = 'u', .summary = "without regard to the lock"},
+    [OPTION_WHOLE] = {.name = "whole-metadata",
+                      .summary = "fetch whole documents, so that the lock has licenses"},
+    [OPTION_NODE] = {.name = "node",
+                     .type = BRISK_OPTION_TEXT,
+                     .metavar = "VERSION",
+                     .summary = "choose for this node; default: the one that is installed"},
+    [OPTION_REGISTRY] = {.name = "registry",
+                         .type = BRISK_OPTION_TEXT,
+                         .metavar = "URL",
+                         .summary = "the default registry, instead of .npmrc's"},
+    [OPTION_STORE] = {.name = "store",
+                      .type = BRISK_OPTION_FILE,
+                      .metavar = "FILE",
+                      .summary = "keep what is fetched here"},
+    [OPTION_NO_CACHE] = {.name = "no-cache", .summary = "compute afresh and remember no answer"},
+    [OPTION_FSYNC] = {.name = "fsync", .summary = "wait for the disk"},
+    [OPTION_DRY_RUN] = {.name = "dry-run", .letter = 'n', .summary = "write no lock"},
+    [OPTION_PROFILE] = {.name = "profile", .letter = 'p', .summary = "show the stage table"},
+    [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+};
+
+static brisk_exit usage(const brisk_invocation *in, const char *text)
+{
+    (void)fprintf(in->err, "brisk: pkg resolve: %s\n", text);
+    return BRISK_EXIT_USAGE;
+}
+
+/* --- dates and ages --------------------------------------------------------------------------- */
+
+/* "2026-01-31", "2026-01-31T12:00:00Z" or with ".000": ms since 1970.  False: it is none. */
+static bool parse_date(const char *text, int64_t *ret)
+{
+    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, formats[i], &tm);
+        if (end != NULL && i == 1 && *end == '.') {
+            end += 1 + strspn(end + 1, "0123456789");
+            end += *end == 'Z';
+        }
+        if (end != NULL && *end == '\0') {
+            *ret = (int64_t)timegm(&tm) * 1000;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A duration as everywhere; days and weeks beside it. */
+static bool parse_age(const char *text, uint64_t *ret_ms)
+{
+    static const char *const day_units[] = {"d", "w"};
+    static const uint64_t days[] = {1, 7};
+    char number[32];
+    size_t size = strspn(text, "0123456789.");
+    uint64_t ns = 0;
+    for (size_t i = 0; i < 2; i++) {
+        if (size > 0 && size < sizeof number - 1 && strcmp(text + size, day_units[i]) == 0) {
+            memcpy(number, text, size);
+            memcpy(number + size, "h", 2);
+            if (brisk_knob_parse(BRISK_KNOB_DURATION, number, &ns) != BRISK_OK ||
+                ns > UINT64_MAX / (24 * 7)) {
+                return false;
+            }
+            *ret_ms = ns / 1000000 * 24 * days[i];
+            return true;
+        }
+    }
+    if (brisk_knob_parse(BRISK_KNOB_DURATION, text, &ns) != BRISK_OK) {
+        return false;
+    }
+    *ret_ms = ns / 1000000;
+    return true;
+}
+
+static int64_t now_ms(void)
+{
+    return (int64_t)(brisk_clock_wall_ns(NULL) / 1000000);
+}
+
+/* --before and --min-age, and .npmrc's: the earlier one counts.  NULL, or what is wrong. */
+static const char *read_before(const brisk_option_value *values, const pkg_config *config,
+                               int64_t *ret)
+{
+    int64_t before = INT64_MAX;
+    uint64_t age = (uint64_t)config->min_age_minutes * 60000;
+    char date[64];
+    if (values[OPTION_BEFORE].set && !parse_date(values[OPTION_BEFORE].text, &before)) {
+        return "--before takes a date, 2026-01-31 or 2026-01-31T12:00:00Z";
+    }
+    if (!values[OPTION_BEFORE].set && config->before.size > 0) {
+        (void)snprintf(date, sizeof date, "%.*s", (int)config->before.size, config->before.data);
+        if (!parse_date(date, &before)) {
+            return "\"before\" in .npmrc is no date; write 2026-01-31";
+        }
+    }
+    if (values[OPTION_MIN_AGE].set && !parse_age(values[OPTION_MIN_AGE].text, &age)) {
+        return "--min-age takes a time with its unit: 7d, 36h, 2w";
+    }
+    if (age > 0) {
+        int64_t by_age = age < (uint64_t)now_ms() ? now_ms() - (int64_t)age : 0;
+        before = by_age < before ? by_age : before;
+    }
+    *ret = before;
+    return NULL;
+}
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+static const char *read_request(const brisk_option_value *values, const pkg_inputs *inputs,
+                                pkg_resolve_request *ret)
+{
+    const char *how = values[OPTION_RESOLUTION].set ? values[OPTION_RESOLUTION].text : "npm";
+    if (strcmp(how, "npm") != 0 && strcmp(how, "highest") != 0) {
+        return "--resolution takes npm or highest";
+    }
+    if (values[OPTION_OFFLINE].set && values[OPTION_PREFER_OFFLINE].set) {
+        return "--offline and --prefer-offline contradict each other";
+    }
+    ret->highest = strcmp(how, "highest") == 0;
+    ret->mode = values[OPTION_OFFLINE].set          ? PKG_FETCH_OFFLINE
+                : values[OPTION_PREFER_OFFLINE].set ? PKG_FETCH_PREFER_STORE
+                                                    : PKG_FETCH_NORMAL;
+    ret->prereleases = values[OPTION_PRERELEASES].set;
+    ret->legacy_peer_deps = values[OPTION_LEGACY_PEERS].set;
+    ret->strict_peer_deps = values[OPTION_STRICT_PEERS].set;
+    ret->prefer_dedupe = values[OPTION_DEDUPE].set;
+    ret->whole_documents = values[OPTION_WHOLE].set;
+    ret->anew = values[OPTION_UPDATE].set;
+    ret->dry_run = values[OPTION_DRY_RUN].set;
+    ret->sync = values[OPTION_FSYNC].set;
+    const char *wrong = read_before(values, &inputs->config, &ret->before_ms);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    if (values[OPTION_NODE].set) {
+        return semver_parse(pkg_text_of(values[OPTION_NODE].text), SEMVER_LOOSE, &ret->node)
+                   ? NULL
+                   : "--node takes a version: 20.11.0";
+    }
+    (void)pkg_node_version(inputs->arena, &ret->node);
+    return NULL;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *request)
+{
+    brisk_engine *engine = NULL;
+    brisk_errinfo info = {0};
+    char store[BRISK_KNOB_TEXT_MAX + 32];
+    if (in->engine(in, &engine) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    if (brisk_engine_register(engine, &pkg_workload, &info) != BRISK_OK) {
+        return pkg_fail(in, &info);
+    }
+    const char *folder = brisk_engine_cache_path(engine);
+    (void)snprintf(store, sizeof store, "%s/packages.store", folder);
+    if (in->values[OPTION_STORE].set) {
+        request->store_path = in->values[OPTION_STORE].text;
+    } else if (folder[0] != '\0') {
+        request->store_path = store;
+    }
+    const brisk_job_opts opts = {.no_cache = in->values[OPTION_NO_CACHE].set || request->dry_run};
+    BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = NULL;
+    brisk_err err = brisk_job_create(engine, &pkg_workload, request, &opts, &job);
+    if (job == NULL) {
+        (void)fprintf(in->err, "brisk: %s\n", brisk_err_message(err));
+        return BRISK_EXIT_FAILED;
+    }
+    if (err == BRISK_OK) {
+        bool shows = !in->quiet && isatty(fileno(stderr)) == 1;
+        err = shows ? resolve_run_with_progress(job, stderr) : brisk_job_run(job);
+    }
+    const resolve_told told = {
+        .in = in, .json = in->values[OPTION_JSON].set, .profile = in->values[OPTION_PROFILE].set};
+    return resolve_print(&told, job, err);
+}
+
+static brisk_exit run(const brisk_invocation *in)
+{
+    pkg_inputs inputs = {0};
+    brisk_errinfo info = {0};
+    if (in->values[OPTION_REGISTRY].set &&
+        setenv("npm_config_registry", in->values[OPTION_REGISTRY].text, 1) != 0) {
+        return BRISK_EXIT_FAILED;
+    }
+    const char *folder = in->argc > 0 ? in->argv[0] : ".";
+    if (pkg_inputs_read(folder, in->values[OPTION_UPDATE].set, &inputs, &info) != BRISK_OK) {
+        return pkg_fail(in, &info);
+    }
+    pkg_resolve_request request = {.folder = folder, .inputs = &inputs, .before_ms = INT64_MAX};
+    const char *wrong = read_request(in->values, &inputs, &request);
+    brisk_exit exit;
+    if (wrong != NULL) {
+        exit = usage(in, wrong);
+    } else if (!request.anew && !request.legacy_peer_deps && pkg_inputs_are_resolved(&inputs)) {
+        const resolve_told told = {.in = in, .json = in->values[OPTION_JSON].set};
+        exit = resolve_print_resolved(&told, &inputs);
+    } else {
+        exit = run_job(in, &request);
+    }
+    pkg_inputs_release(&inputs);
+    return exit;
+}
+
+const brisk_command pkg_cmd_resolve = {
+    .name = "resolve",
+    .group = "Packages",
+    .synopsis = "[DIR]",
+    .summary = "write the lock of a project",
+    .description =
+        "Reads package.json, its workspaces and overrides, .npmrc and the lock that is there, "
+        "finds "
+        "for each dependency the version that npm would take and the place it would give it, and "
+        "writes package-lock.json (version 3) in one step. What the lock has is kept as long as it "
+        "fits; --update begins anew. npm ci installs from the lock.\n\n"
+        "What is known of packages is remembered in a store beside the cache and asked for again "
+        "when it is no longer fresh. --offline asks nobody. With --min-age or --before versions "
+        "that are too young are passed over, and named.\n\n"
+        "The exit code is 1 when there is no answer; then the reason is told and the old lock is "
+        "as it was.",
+    .examples = "brisk pkg resolve\twrite package-lock.json of this folder\n"
+                "brisk pkg resolve app --offline --update\tthe newest of what was fetched before\n"
+                "brisk pkg resolve --min-age 7d\tnothing that was published this week\n",
+    .options = options,
+    .option_count = OPTION_COUNT,
+    .args_min = 0,
+    .args_max = 1,
+    .run = run,
+};
