@@ -215,11 +215,12 @@ static void test_bad_values(void **state)
         char text[64];
         (void)snprintf(text, sizeof text, "@s:registry = %s\n", urls[i]);
         put("project/.npmrc", text);
-        refused(BRISK_ERR_CORRUPT, "line 1: \"@s:registry\"", "has to be the URL of a registry");
+        refused(BRISK_ERR_CORRUPT, "line 1: \"@scope:registry\"",
+                "has to be the URL of a registry");
     }
-    put("project/.npmrc", "//h/:_authToken = ${T}\n");
+    put("project/.npmrc", "//h/${T}/:_authToken = ${T}\n");
     set_environment((const char *const[]){"T=SECRET\r\nX-Evil: 1", NULL});
-    refused(BRISK_ERR_CORRUPT, "line 1: \"//h/:_authToken\"", "which no header may have");
+    refused(BRISK_ERR_CORRUPT, "line 1: \"//host/path:_authToken\"", "which no header may have");
     put("project/.npmrc", "");
     set_environment((const char *const[]){"npm_config_prefer_dedupe=SECRET", NULL});
     refused(BRISK_ERR_CORRUPT, "environment", "\"prefer-dedupe\" has to be true or false");

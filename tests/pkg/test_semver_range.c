@@ -248,6 +248,14 @@ static void test_limits(void **state)
     CHECK_OK(
         semver_range_parse(arena, (pkg_text){.data = text, .size = 3999}, SEMVER_LOOSE, &range));
     CHECK_U64(range->count, ==, 1000);
+    memset(text, 'a', 300);
+    memcpy(text, "1.2.3-", 6);
+    CHECK_OK(
+        semver_range_parse(arena, (pkg_text){.data = text, .size = SEMVER_LENGTH_MAX}, 0, &range));
+    assert_int_equal(semver_range_parse(arena,
+                                        (pkg_text){.data = text, .size = SEMVER_LENGTH_MAX + 1},
+                                        SEMVER_LOOSE, &range),
+                     BRISK_ERR_INVALID);
     free(text);
 }
 

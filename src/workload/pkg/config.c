@@ -156,13 +156,21 @@ brisk_err config_no_memory(const config_reader *c)
 brisk_err config_fail(const config_reader *c, int source, const npmrc_entry *entry,
                       const char *what)
 {
-    char key[64]; /* of known keys and scopes; what is odd in it is not shown */
-    size_t size = entry->key.size < sizeof key - 1 ? entry->key.size : sizeof key - 1;
-    for (size_t i = 0; i < size; i++) {
-        char c1 = entry->key.data[i];
-        key[i] = (char)(c1 > ' ' && c1 < 0x7F ? c1 : '?');
+    char key
+        [64]; /* a key that names a host or a scope is not shown whole: it may have variables in */
+    pkg_text shown = entry->key;
+    const char *colon = shown.size > 0 && (shown.data[0] == '@' || shown.data[0] == '/')
+                            ? memrchr(shown.data, ':', shown.size)
+                            : NULL;
+    if (colon != NULL) {
+        shown.size -= (size_t)(colon - shown.data);
+        shown.data = colon;
     }
-    key[size] = '\0';
+    (void)snprintf(key, sizeof key, "%s%.*s",
+                   colon == NULL               ? ""
+                   : entry->key.data[0] == '@' ? "@scope"
+                                               : "//host/path",
+                   (int)(shown.size < 40 ? shown.size : 40), shown.data);
     const char *file = c->sources[source].file;
     if (file == NULL) {
         return brisk_errinfo_set(c->info, BRISK_ERR_CORRUPT,
@@ -317,7 +325,7 @@ static brisk_err set_excluded(const config_reader *c, pkg_config *config)
     return BRISK_OK;
 }
 
-static brisk_err set_values(const config_reader *c, pkg_config *config)
+brisk_err config_values(const config_reader *c, pkg_config *config)
 {
     brisk_err err = set_bool(c, "legacy-peer-deps", &config->legacy_peer_deps);
     err = err != BRISK_OK ? err : set_bool(c, "strict-peer-deps", &config->strict_peer_deps);
@@ -348,7 +356,7 @@ brisk_err pkg_config_read_with(const char *folder, char *const *environment, bri
         return brisk_errinfo_set_errno(info, errno, "%s", folder);
     }
     brisk_err err = read_sources(&c, strcmp(real, "/") == 0 ? "" : real);
-    err = err != BRISK_OK ? err : set_values(&c, &config);
+    err = err != BRISK_OK ? err : config_values(&c, &config);
     err = err != BRISK_OK ? err : config_registries(&c, &config);
     if (err == BRISK_OK) {
         *ret = config;

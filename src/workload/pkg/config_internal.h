@@ -23,6 +23,8 @@ const npmrc_entry *config_find(const config_reader *c, pkg_text key, int *ret_so
 brisk_err config_fail(const config_reader *c, int source, const npmrc_entry *entry,
                       const char *what);
 brisk_err config_no_memory(const config_reader *c);
+/* Everything but registries and secrets. */
+brisk_err config_values(const config_reader *c, pkg_config *config);
 /* Registries and what may be sent to them. */
 brisk_err config_registries(const config_reader *c, pkg_config *config);
 

@@ -68,10 +68,19 @@ static void *grown(range_builder *b, const void *old, uint32_t *capacity, size_t
     return more;
 }
 
+/* npm takes no longer versions in ranges either. */
+static bool is_too_long(const semver *version)
+{
+    char text[SEMVER_PRINT_MAX];
+    return version->prerelease.size > SEMVER_LENGTH_MAX / 2 &&
+           (version->prerelease.size > SEMVER_LENGTH_MAX ||
+            semver_print(version, text) > SEMVER_LENGTH_MAX);
+}
+
 static void add(range_builder *b, semver_op op, const semver *version)
 {
     if (version->major > SEMVER_NUMBER_MAX || version->minor > SEMVER_NUMBER_MAX ||
-        version->patch > SEMVER_NUMBER_MAX || version->prerelease.size > SEMVER_LENGTH_MAX ||
+        version->patch > SEMVER_NUMBER_MAX || is_too_long(version) ||
         b->item_count == SEMVER_COMPARATORS_MAX) {
         (void)fail(b, BRISK_ERR_INVALID);
         return;
