@@ -18,7 +18,7 @@
 
 typedef struct pkg_package pkg_package;
 
-enum { PKG_NO_VERSION = UINT32_MAX };
+#define PKG_NO_VERSION UINT32_MAX
 
 /*
  * The package in `size` bytes at `data`, which is aligned to 8 and stays the owner's.

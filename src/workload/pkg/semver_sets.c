@@ -303,6 +303,16 @@ static bool is_any(comparators set)
     return set.count == 1 && set.items[0].op == SEMVER_ANY;
 }
 
+static bool is_equal(comparators a, comparators b)
+{
+    bool equal = a.count == b.count;
+    for (uint32_t i = 0; equal && i < a.count; i++) {
+        equal = a.items[i].op == b.items[i].op &&
+                semver_compare(&a.items[i].version, &b.items[i].version) == 0;
+    }
+    return equal;
+}
+
 static verdict set_within(comparators inner, comparators outer, uint32_t flags)
 {
     static const semver_comparator from_zero = {.op = SEMVER_GE};
@@ -311,10 +321,10 @@ static verdict set_within(comparators inner, comparators outer, uint32_t flags)
         .version = {.prerelease = {.data = "0", .size = 1}},
     };
     bool all = (flags & SEMVER_PRERELEASES) != 0;
+    if (is_equal(inner, outer)) {
+        return INSIDE; /* also where nothing is in it: so does node-semver */
+    }
     if (is_any(inner)) {
-        if (is_any(outer)) {
-            return INSIDE;
-        }
         inner = (comparators){.items = all ? &from_lowest : &from_zero, .count = 1};
     }
     if (is_any(outer)) {
