@@ -55,11 +55,13 @@ void pkg_packument_reader_destroy(pkg_packument_reader *reader)
 brisk_err packument_bad(pkg_packument_reader *r, uint32_t at, const char *what)
 {
     if (at > r->s.size) {
-        return brisk_errinfo_set(r->info, BRISK_ERR_CORRUPT, "metadata of %.*s: it breaks off (%s)",
-                                 (int)r->name.size, r->name.data, what);
+        (void)brisk_errinfo_set(r->info, BRISK_ERR_CORRUPT, "metadata of %.*s: it breaks off (%s)",
+                                (int)r->name.size, r->name.data, what);
+    } else {
+        (void)brisk_errinfo_set(r->info, BRISK_ERR_CORRUPT, "metadata of %.*s: byte %u: %s",
+                                (int)r->name.size, r->name.data, at, what);
     }
-    return brisk_errinfo_set(r->info, BRISK_ERR_CORRUPT, "metadata of %.*s: byte %u: %s",
-                             (int)r->name.size, r->name.data, at, what);
+    return BRISK_ERR_CORRUPT;
 }
 
 brisk_err packument_string(pkg_packument_reader *r, uint32_t begin, uint32_t end, pkg_text *ret)
@@ -72,7 +74,7 @@ brisk_err packument_string(pkg_packument_reader *r, uint32_t begin, uint32_t end
     r->unescaped.size = 0;
     char *room = build_room(&r->b, &r->unescaped, inside.size * PACKUMENT_TEXT_GROWTH);
     if (room == NULL) {
-        return r->b.err;
+        return r->b.err != BRISK_OK ? r->b.err : BRISK_ERR_NOMEM;
     }
     size_t size;
     if (!packument_unescape(inside, room, &size)) {
@@ -94,7 +96,7 @@ static brisk_err read_versions(pkg_packument_reader *r, uint32_t at, uint32_t *r
     }
     scan_members m = scan_members_of(&r->s, at);
     while (scan_next(&m)) {
-        pkg_text key;
+        pkg_text key = {0};
         brisk_err err = packument_string(r, m.key_begin, m.key_end, &key);
         err = err == BRISK_OK ? packument_version(r, key, m.value, &m.end) : err;
         if (err != BRISK_OK) {
@@ -114,7 +116,7 @@ static brisk_err read_tags(pkg_packument_reader *r, uint32_t at)
     while (scan_next(&m)) {
         m.end = scan_value(&r->s, m.value);
         uint32_t version = PKG_NO_VERSION;
-        pkg_text text;
+        pkg_text text = {0};
         brisk_err err = BRISK_OK;
         if (m.end != SCAN_NONE && r->s.text[m.value] == '"') {
             err = packument_string(r, m.value + 1, m.end - 1, &text);
@@ -153,7 +155,7 @@ static brisk_err read_times(pkg_packument_reader *r, uint32_t at)
     scan_members m = scan_members_of(&r->s, at);
     while (scan_next(&m)) {
         m.end = scan_value(&r->s, m.value);
-        pkg_text text;
+        pkg_text text = {0};
         brisk_err err = packument_string(r, m.key_begin, m.key_end, &text);
         uint32_t version = err == BRISK_OK ? find_next(r, text, &next) : PKG_NO_VERSION;
         if (version != PKG_NO_VERSION && m.end != SCAN_NONE) {
@@ -183,7 +185,7 @@ static brisk_err read_members(pkg_packument_reader *r, later *ret)
     const scan *s = &r->s;
     scan_members m = scan_members_of(s, scan_space(s, 0));
     while (scan_next(&m)) {
-        pkg_text key;
+        pkg_text key = {0};
         brisk_err err = packument_string(r, m.key_begin, m.key_end, &key);
         if (err == BRISK_OK && pkg_text_equal(key, PKG_TEXT("versions"))) {
             err = read_versions(r, m.value, &m.end); /* `key` may be gone after it */
@@ -214,10 +216,11 @@ static brisk_err check_name(pkg_packument_reader *r, uint32_t at)
     if (end == SCAN_NONE) {
         return packument_bad(r, 0, "the document has no name");
     }
-    pkg_text name;
+    pkg_text name = {0};
     brisk_err err = packument_string(r, at + 1, end - 1, &name);
     if (err == BRISK_OK && !pkg_text_equal(name, r->name)) {
-        err = brisk_errinfo_set(
+        err = BRISK_ERR_CORRUPT;
+        (void)brisk_errinfo_set(
             r->info, BRISK_ERR_CORRUPT, "metadata of %.*s: the registry answered with %.*s",
             (int)r->name.size, r->name.data, name.size < 214 ? (int)name.size : 214, name.data);
     }

@@ -338,6 +338,14 @@ static pkg_text behind(pkg_text text, size_t size)
     return (pkg_text){.data = text.data + size, .size = text.size - size};
 }
 
+/* The bytes of the sha1 that `integrity` or, without one, `shasum` is. */
+static bool sha1_of(pkg_text integrity, pkg_text shasum, unsigned char *ret)
+{
+    return integrity.size == 0 ? packument_hex(shasum, ret, RECORD_SHA1_BYTES)
+                               : has_prefix(integrity, PKG_TEXT("sha1-")) &&
+                                     packument_base64(behind(integrity, 5), ret, RECORD_SHA1_BYTES);
+}
+
 static brisk_err read_integrity(pkg_packument_reader *r, pkg_text integrity, pkg_text shasum,
                                 uint32_t *ret)
 {
@@ -348,15 +356,11 @@ static brisk_err read_integrity(pkg_packument_reader *r, pkg_text integrity, pkg
         packument_base64(behind(integrity, 7), digest, RECORD_SHA512_BYTES)) {
         *ret = build_digest_of(b, digest, RECORD_SHA512_BYTES) << RECORD_INTEGRITY_SHIFT |
                RECORD_INTEGRITY_SHA512;
-    } else if (has_prefix(integrity, PKG_TEXT("sha1-")) &&
-               packument_base64(behind(integrity, 5), digest, RECORD_SHA1_BYTES)) {
+    } else if (sha1_of(integrity, shasum, digest)) {
         *ret = build_digest_of(b, digest, RECORD_SHA1_BYTES) << RECORD_INTEGRITY_SHIFT |
                RECORD_INTEGRITY_SHA1;
     } else if (integrity.size > 0) {
         *ret = build_string_of(b, integrity) << RECORD_INTEGRITY_SHIFT | RECORD_INTEGRITY_TEXT;
-    } else if (packument_hex(shasum, digest, RECORD_SHA1_BYTES)) {
-        *ret = build_digest_of(b, digest, RECORD_SHA1_BYTES) << RECORD_INTEGRITY_SHIFT |
-               RECORD_INTEGRITY_SHA1;
     }
     return b->err;
 }

@@ -301,7 +301,8 @@ static brisk_err write_entry(pkg_store *store, store_view *view, const draft *d,
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: the store is full (%llu bytes)",
                                  store->path, (unsigned long long)view->mapped);
     }
-    store_slot *slot = store_slot_for(view, stored->registry, pkg_package_name(stored->package));
+    pkg_text name = pkg_package_name(stored->package);
+    store_slot *slot = store_slot_for(view, stored->registry, name);
     if (slot == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_CORRUPT, "%s: its index is damaged", store->path);
     }
@@ -317,7 +318,7 @@ static brisk_err write_entry(pkg_store *store, store_view *view, const draft *d,
     const store_entry *old = before != 0 ? store_entry_at(view, before) : NULL;
     (void)add(&view->head->dead, old != NULL ? old->size : 0);
     (void)add(&view->head->packages, before != 0 ? 0 : 1);
-    store_publish(view, ((const store_entry *)(const void *)d->data)->hash, slot, stored, place);
+    store_publish(view, store_hash(stored->registry, name), slot, stored, place);
     return BRISK_OK;
 }
 

@@ -89,7 +89,7 @@ typedef struct store_view store_view;
 struct store_view {
     store_view *older; /* that packages may still point into */
     int fd;
-    const char *base; /* `mapped` bytes, for reading */
+    char *base; /* `mapped` bytes, for reading only */
     uint64_t mapped;
     store_head *head; /* head and slots; for writing unless the store is read_only */
     store_slot *slots;
@@ -97,6 +97,7 @@ struct store_view {
     uint64_t slot_mask;
     uint64_t dev; /* which file it is */
     uint64_t ino;
+    void *verified_memory;
     _Atomic uint64_t *verified; /* by slot: the place whose checksum was found right */
 };
 

@@ -126,13 +126,13 @@ void store_publish(store_view *view, uint64_t hash, store_slot *slot, const pkg_
 void store_view_close(const pkg_store *store, store_view *view)
 {
     if (view->base != NULL) {
-        (void)munmap((void *)(uintptr_t)view->base, view->mapped);
+        (void)munmap(view->base, view->mapped);
     }
     if (view->head != NULL) {
         (void)munmap(view->head, view->head_bytes);
     }
-    if (view->verified != NULL) {
-        store->alloc->release(store->alloc->ctx, (void *)(uintptr_t)view->verified,
+    if (view->verified_memory != NULL) {
+        store->alloc->release(store->alloc->ctx, view->verified_memory,
                               (view->slot_mask + 1) * sizeof *view->verified, STORE_ALIGN);
     }
     if (view->fd >= 0) {
@@ -222,7 +222,8 @@ static brisk_err open_view(const pkg_store *store, store_view *view, brisk_errin
         return err;
     }
     size_t bytes = (view->slot_mask + 1) * sizeof *view->verified;
-    view->verified = store->alloc->acquire(store->alloc->ctx, bytes, STORE_ALIGN);
+    view->verified_memory = store->alloc->acquire(store->alloc->ctx, bytes, STORE_ALIGN);
+    view->verified = view->verified_memory;
     if (view->verified == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", store->path);
     }
@@ -251,9 +252,9 @@ brisk_err store_view_open(const pkg_store *store, store_view **ret, brisk_errinf
 /* Opens what is at the path as the newest view; under the lock of the process. */
 static brisk_err open_newer(pkg_store *store, store_view **ret, brisk_errinfo *info)
 {
-    store_view *newer;
+    store_view *newer = NULL;
     brisk_err err = store_view_open(store, &newer, info);
-    if (err == BRISK_OK) {
+    if (err == BRISK_OK && newer != NULL) {
         newer->older = atomic_load_explicit(&store->view, memory_order_relaxed);
         atomic_store_explicit(&store->view, newer, memory_order_release);
         *ret = newer;
