@@ -99,7 +99,8 @@ static brisk_err open_or_make(pkg_store *store, brisk_errinfo *info)
         }
         err = store_view_open(store, &view, info);
         if (err == BRISK_ERR_NOT_FOUND || err == BRISK_ERR_CORRUPT) {
-            err = store_view_replace(store, STORE_SLOTS_FIRST, info);
+            store_keep all = {.slots = STORE_SLOTS_FIRST, .after_ms = INT64_MIN};
+            err = store_view_replace(store, all, info);
         }
         unlock(store);
     }
@@ -322,14 +323,49 @@ static brisk_err write_entry(pkg_store *store, store_view *view, const draft *d,
     return BRISK_OK;
 }
 
+/* When the packages were confirmed, on average: half of them about are older. */
+static int64_t mean_fetched_ms(const store_view *view)
+{
+    double sum = 0;
+    double count = 0;
+    for (uint64_t i = 0; i <= view->slot_mask; i++) {
+        const store_slot *slot = &view->slots[i];
+        if (atomic_load_explicit(&slot->place, memory_order_relaxed) != 0) {
+            sum += (double)atomic_load_explicit(&slot->fetched_ms, memory_order_relaxed);
+            count += 1;
+        }
+    }
+    return count > 0 && sum > -0x1p62 && sum / count < 0x1p62 ? (int64_t)(sum / count) : INT64_MAX;
+}
+
+/* Room for `size` more bytes where there can be: dead ones go first, then the older half. */
+static brisk_err make_room(pkg_store *store, store_view **view, size_t size, brisk_errinfo *info)
+{
+    store_keep keep = {.after_ms = INT64_MIN};
+    brisk_err err = BRISK_OK;
+    if (is_crowded(*view, size, &keep.slots)) {
+        err = store_view_replace(store, keep, info);
+        *view = atomic_load_explicit(&store->view, memory_order_acquire);
+    }
+    uint64_t used = atomic_load_explicit(&(*view)->head->used, memory_order_relaxed);
+    if (err == BRISK_OK && used + size > (*view)->mapped) {
+        keep = (store_keep){.slots = STORE_SLOTS_FIRST, .after_ms = mean_fetched_ms(*view)};
+        err = store_view_replace(store, keep, info);
+        *view = atomic_load_explicit(&store->view, memory_order_acquire);
+    }
+    return err;
+}
+
 static brisk_err put_locked(pkg_store *store, const pkg_stored *stored, brisk_errinfo *info)
 {
     store_view *view = NULL;
-    uint64_t slots;
+    size_t size = pkg_package_bytes(stored->package) + STORE_ENTRY_MAX;
     brisk_err err = store_view_settle(store, &view, info);
-    if (err == BRISK_OK && is_crowded(view, pkg_package_bytes(stored->package), &slots)) {
-        err = store_view_replace(store, slots, info);
-        view = atomic_load_explicit(&store->view, memory_order_acquire);
+    if (err == BRISK_OK) {
+        err = size + view->head_bytes <= store->bytes_max
+                  ? make_room(store, &view, size, info)
+                  : brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: the package is too large to keep",
+                                      store->path);
     }
     draft d = {0};
     if (err == BRISK_OK) {
@@ -375,7 +411,10 @@ brisk_err pkg_store_compact(pkg_store *store, brisk_errinfo *info)
     if (err == BRISK_OK) {
         store_view *view = NULL;
         err = store_view_settle(store, &view, info);
-        err = err == BRISK_OK ? store_view_replace(store, view->slot_mask + 1, info) : err;
+        if (err == BRISK_OK) {
+            store_keep all = {.slots = view->slot_mask + 1, .after_ms = INT64_MIN};
+            err = store_view_replace(store, all, info);
+        }
         unlock(store);
     }
     return err;

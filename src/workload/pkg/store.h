@@ -8,7 +8,8 @@
  *
  * Processes: any number reads without locks; one writes at a time (a lock file beside the store).
  * A process that dies leaves what it had published; bytes behind that are cut by the next writer.
- * A full disk leaves what was there.  When more than half of the file is dead it is written anew,
+ * A full disk leaves what was there; a store that has reached its limit of bytes drops the packages
+ * that were confirmed longest ago, about half of them.  When more than half of the file is dead it is written anew,
  * synced and renamed; readers of the old file keep it until they look again.
  *
  * Limits: the file must not be cut by others while it is open: the kernel answers with SIGBUS where
@@ -62,7 +63,7 @@ typedef struct pkg_stored {
 brisk_err pkg_store_get(pkg_store *store, uint64_t registry, pkg_text name, pkg_stored *ret);
 /*
  * Keep `stored->package` (copied); `generation` is not read.
- * Errors with `info`: FULL, LIMIT (the store's or a text's), IO, CONFLICT (the lock), PERMISSION,
+ * Errors with `info`: FULL, LIMIT (it or a text of it is too large), IO, CONFLICT (the lock), PERMISSION,
  * NOMEM.  What was there stays.
  */
 brisk_err pkg_store_put(pkg_store *store, const pkg_stored *stored, brisk_errinfo *info);

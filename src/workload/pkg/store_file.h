@@ -38,7 +38,8 @@ enum {
     STORE_ENTRY_MAGIC = 0x59525445,
     STORE_ALIGN = 8,
     STORE_NAME_MAX = 4096,
-    STORE_HEADER_TEXT_MAX = 4096, /* etag, last-modified */
+    STORE_HEADER_TEXT_MAX = 4096,    /* etag, last-modified */
+    STORE_ENTRY_MAX = 3 * 4096 + 64, /* of an entry besides its record */
     STORE_BYTES_MIN = 1 << 20,
     STORE_DEAD_MIN = 1 << 20, /* less is not worth to be written anew */
     STORE_LOCK_WAIT_MS = 2000,
@@ -121,11 +122,17 @@ struct pkg_store {
  */
 brisk_err store_view_open(const pkg_store *store, store_view **ret, brisk_errinfo *info);
 void store_view_close(const pkg_store *store, store_view *view);
+/* What a new file has: at least so many slots, and what was confirmed later than after_ms. */
+typedef struct store_keep {
+    uint64_t slots;
+    int64_t after_ms; /* INT64_MIN: everything */
+} store_keep;
+
 /*
- * A new file with at least `slots` slots and what is whole of the old one takes its place and becomes
- * the newest view.  Under both locks.
+ * A new file with what is whole of the old one, as far as `keep` says, takes its place and becomes the
+ * newest view.  Under both locks.
  */
-brisk_err store_view_replace(pkg_store *store, uint64_t slots, brisk_errinfo *info);
+brisk_err store_view_replace(pkg_store *store, store_keep keep, brisk_errinfo *info);
 /* The newest view; opened again when its file was moved. */
 store_view *store_view_now(pkg_store *store);
 /*

@@ -326,7 +326,8 @@ brisk_err store_view_settle(pkg_store *store, store_view **ret, brisk_errinfo *i
         set_moved(view, 0); /* who set it died before it was true */
     }
     if (!good && (err == BRISK_OK || err == BRISK_ERR_CORRUPT || err == BRISK_ERR_NOT_FOUND)) {
-        err = store_view_replace(store, STORE_SLOTS_FIRST, info);
+        store_keep all = {.slots = STORE_SLOTS_FIRST, .after_ms = INT64_MIN};
+        err = store_view_replace(store, all, info);
         view = atomic_load_explicit(&store->view, memory_order_relaxed);
     }
     uint64_t used = good ? atomic_load_explicit(&view->head->used, memory_order_relaxed) : 0;
@@ -347,6 +348,7 @@ typedef struct anew {
     uint64_t slot_mask;
     uint64_t used;
     uint64_t packages;
+    int64_t after_ms; /* what was confirmed later moves */
 } anew;
 
 /* Whether the entry of `slot` is whole: only such ones move. */
@@ -380,7 +382,8 @@ static brisk_err copy_entries(const store_view *from, anew *to)
     for (uint64_t i = 0; from != NULL && i <= from->slot_mask; i++) {
         const store_slot *old = &from->slots[i];
         const store_entry *entry = live_entry(from, old);
-        store_slot *slot = entry != NULL ? new_slot(to, entry->hash) : NULL;
+        bool moves = entry != NULL && atomic_load(&old->fetched_ms) > to->after_ms;
+        store_slot *slot = moves ? new_slot(to, entry->hash) : NULL;
         if (slot == NULL) {
             continue;
         }
@@ -418,9 +421,9 @@ static void fill_head(const store_view *from, const anew *a, uint64_t slots)
 }
 
 /* Blocks of head and slots first: they are written through a mapping later. */
-static brisk_err write_anew(const pkg_store *store, const store_view *from, int fd, uint64_t slots)
+static brisk_err write_anew(const pkg_store *store, const store_view *from, int fd, store_keep keep)
 {
-    uint64_t head_bytes = STORE_HEAD_BYTES + slots * sizeof(store_slot);
+    uint64_t head_bytes = STORE_HEAD_BYTES + keep.slots * sizeof(store_slot);
     int os_errno = posix_fallocate(fd, 0, (off_t)head_bytes);
     if (os_errno != 0) {
         return brisk_err_from_errno(os_errno);
@@ -433,19 +436,20 @@ static brisk_err write_anew(const pkg_store *store, const store_view *from, int 
     anew a = {.fd = fd,
               .head = (void *)memory,
               .slots = (void *)(memory + STORE_HEAD_BYTES),
-              .slot_mask = slots - 1,
-              .used = head_bytes};
+              .slot_mask = keep.slots - 1,
+              .used = head_bytes,
+              .after_ms = keep.after_ms};
     brisk_err err = copy_entries(from, &a);
     if (err == BRISK_OK) {
-        fill_head(from, &a, slots);
+        fill_head(from, &a, keep.slots);
         err = brisk_file_pwrite_all(fd, memory, head_bytes, 0);
     }
     store->alloc->release(store->alloc->ctx, memory, head_bytes, STORE_HEAD_BYTES);
     return err;
 }
 
-/* One try with `slots` slots. */
-static brisk_err replace_with(pkg_store *store, store_view *from, uint64_t slots,
+/* One try with keep.slots slots. */
+static brisk_err replace_with(pkg_store *store, store_view *from, store_keep keep,
                               brisk_errinfo *info)
 {
     brisk_file_replace *replace;
@@ -454,7 +458,7 @@ static brisk_err replace_with(pkg_store *store, store_view *from, uint64_t slots
         return err;
     }
     store_view *newer;
-    err = write_anew(store, from, brisk_file_replace_fd(replace), slots);
+    err = write_anew(store, from, brisk_file_replace_fd(replace), keep);
     if (err != BRISK_OK) {
         brisk_file_replace_abort(replace);
         return brisk_errinfo_set(info, err, "%s: %s", store->path, brisk_err_message(err));
@@ -468,14 +472,14 @@ static brisk_err replace_with(pkg_store *store, store_view *from, uint64_t slots
     return open_newer(store, &newer, info);
 }
 
-brisk_err store_view_replace(pkg_store *store, uint64_t slots, brisk_errinfo *info)
+brisk_err store_view_replace(pkg_store *store, store_keep keep, brisk_errinfo *info)
 {
     store_view *old = atomic_load_explicit(&store->view, memory_order_acquire);
     uint64_t bytes;
     store_view *from = old != NULL && is_long_enough(old, &bytes) ? old : NULL;
     brisk_err err = BRISK_ERR_LIMIT;
-    for (; err == BRISK_ERR_LIMIT && slots <= STORE_SLOTS_MAX; slots *= 2) {
-        err = replace_with(store, from, slots, info);
+    for (; err == BRISK_ERR_LIMIT && keep.slots <= STORE_SLOTS_MAX; keep.slots *= 2) {
+        err = replace_with(store, from, keep, info);
     }
     return err;
 }
