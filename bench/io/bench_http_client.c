@@ -118,6 +118,10 @@ static int run_round(const brisk_http_client_opts *opts, const char *base, bool 
 
 int main(int argc, char **argv)
 {
+    if (argc == 1) {
+        (void)fputs("bench_http_client: left out, it needs a server and a list of names\n", stderr);
+        return 77;
+    }
     if (argc < 4 || !read_names(argv[3])) {
         (void)fputs(
             "usage: bench_http_client URL-BASE CA-FILE NAMES [ROUNDS] [expand] [http1] [max N]\n",
