@@ -233,7 +233,7 @@ uint64_t http_transfer_latency(const brisk_http_client *client, const http_trans
 
 /* --- http_loop.c ---------------------------------------------------------------------------- */
 
-void http_loop_run(void *client);
+void http_loop_run(void *ctx);
 /* A timer runs out then. */
 void http_loop_at(brisk_http_client *client, uint64_t ns);
 

@@ -87,8 +87,7 @@ static char *pack(packer *p, const char *head, const char *text)
     size_t second = strlen(text) + 1;
     char *copy = p->at != NULL ? p->at + p->size : NULL;
     if (copy != NULL) {
-        memcpy(copy, head, first);
-        memcpy(copy + first, text, second);
+        (void)snprintf(copy, first + second, "%s%s", head, text);
     }
     p->size += first + second;
     return copy;

@@ -140,16 +140,24 @@ static brisk_err room_double(expand_room *room, size_t max)
 typedef enum libdeflate_result (*inflate_fn)(struct libdeflate_decompressor *, const void *, size_t,
                                              void *, size_t, size_t *, size_t *);
 
-/* One member from `src` behind what is in `room`; *used: its bytes. */
-static brisk_err inflate_member(expander *e, inflate_fn inflate, codec_bytes src, size_t max,
-                                expand_room *room, size_t *used)
+typedef struct inflation {
+    struct libdeflate_decompressor *with;
+    expand_room *room;
+    size_t max;
+} inflation;
+
+/* One member from `src` behind what is in the room; *used: its bytes. */
+static brisk_err inflate_member(const inflation *job, inflate_fn inflate, codec_bytes src,
+                                size_t *used)
 {
+    expand_room *room = job->room;
+    size_t max = job->max;
     for (;;) {
         size_t left = room->capacity < max ? room->capacity : max;
         size_t done = 0;
         left -= room->size;
         switch (
-            inflate(e->inflate, src.data, src.size, room->data + room->size, left, used, &done)) {
+            inflate(job->with, src.data, src.size, room->data + room->size, left, used, &done)) {
         case LIBDEFLATE_SUCCESS: room->size += done; return BRISK_OK;
         case LIBDEFLATE_INSUFFICIENT_SPACE: {
             brisk_err err = room_double(room, max);
@@ -184,9 +192,10 @@ static brisk_err expand_gzip(expander *e, codec_bytes src, size_t max, expand_ro
     if (!room_reserve(room, gzip_hint(src, max))) {
         return BRISK_ERR_NOMEM;
     }
+    inflation job = {e->inflate, room, max};
     while (src.size > 0) {
         size_t used = 0;
-        brisk_err err = inflate_member(e, libdeflate_gzip_decompress_ex, src, max, room, &used);
+        brisk_err err = inflate_member(&job, libdeflate_gzip_decompress_ex, src, &used);
         if (err != BRISK_OK) {
             return err;
         }
@@ -202,10 +211,11 @@ static brisk_err expand_deflate(expander *e, codec_bytes src, size_t max, expand
     if (!room_reserve(room, guess)) {
         return BRISK_ERR_NOMEM;
     }
+    inflation job = {e->inflate, room, max};
     size_t used = 0;
-    brisk_err err = inflate_member(e, libdeflate_zlib_decompress_ex, src, max, room, &used);
+    brisk_err err = inflate_member(&job, libdeflate_zlib_decompress_ex, src, &used);
     if (err == BRISK_ERR_CORRUPT) {
-        err = inflate_member(e, libdeflate_deflate_decompress_ex, src, max, room, &used);
+        err = inflate_member(&job, libdeflate_deflate_decompress_ex, src, &used);
     }
     return err == BRISK_OK && used != src.size ? BRISK_ERR_CORRUPT : err;
 }
