@@ -26,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -111,8 +112,11 @@ def run(name, program, mode, room, registry):
     begin = time.perf_counter_ns()
     process = subprocess.Popen(args, cwd=room / "project", env=environment(name, room, registry),
                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    guard = threading.Timer(LIMIT_S, process.kill)
+    guard.start()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter_ns() - begin
+    guard.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     log.close()
     if process.returncode != 0:

@@ -137,10 +137,31 @@ brisk_err http_url_follow(const http_curl *so, const char *base, const char *loc
 
 /* --- tokens --------------------------------------------------------------------------------- */
 
+static bool has_escaped_dot(const char *path)
+{
+    for (const char *at = strchr(path, '%'); at != NULL; at = strchr(at + 1, '%')) {
+        if (at[1] == '2' && (at[2] == 'e' || at[2] == 'E')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A segment that is one or two dots, plain or escaped. */
+static bool has_dots(const char *path)
+{
+    for (const char *at = strstr(path, "/."); at != NULL; at = strstr(at + 1, "/.")) {
+        size_t dots = strspn(at + 1, ".");
+        if (dots <= 2 && (at[1 + dots] == '/' || at[1 + dots] == '\0')) {
+            return true;
+        }
+    }
+    return has_escaped_dot(path);
+}
+
 bool http_token_place(http_token *token, const char *prefix)
 {
-    if (!http_url_is_plausible(prefix) || strpbrk(prefix, "@?#%\\") != NULL ||
-        strstr(prefix, "/.") != NULL) {
+    if (!http_url_is_plausible(prefix) || strpbrk(prefix, "@?#") != NULL || has_dots(prefix)) {
         return false;
     }
     const char *host = strstr(prefix, "://") + 3;
@@ -174,16 +195,6 @@ bool http_token_place(http_token *token, const char *prefix)
         token->path[--length] = '\0';
     }
     return true;
-}
-
-static bool has_escaped_dot(const char *path)
-{
-    for (const char *at = strchr(path, '%'); at != NULL; at = strchr(at + 1, '%')) {
-        if (at[1] == '2' && (at[2] == 'e' || at[2] == 'E')) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool fits(const http_token *token, const http_url *url)

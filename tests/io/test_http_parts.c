@@ -132,6 +132,7 @@ static void test_tokens_go_where_they_belong(void **state)
         {"https://registry.test/team", "https://registry.test/team/../a", false},
         {"https://registry.test/team", "https://registry.test/team/%2e%2E/a", false},
         {"https://registry.test/team", "https://registry.test/x?/team/a", false},
+        {"https://registry.test/.npm/a%20b/", "https://registry.test/.npm/a%20b/c", true},
         {"http://[::1]:8080", "http://[::1]:8080/x", true},
         {"http://[::1]", "http://[::1]:8080/x", false},
     };
@@ -157,7 +158,9 @@ static void test_tokens_go_where_they_belong(void **state)
                                       "https://registry.test:99999/",
                                       "https://:80/",
                                       "https://registry.test:8a/",
-                                      "https://registry.test/%61",
+                                      "https://registry.test/a/%2E%2e/b",
+                                      "https://registry.test/a/.",
+                                      "https://registry.test/./a",
                                       "https://[::1/",
                                       "https://registry.test:080"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
