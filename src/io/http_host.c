@@ -11,6 +11,8 @@
  *                     429, 503, connection lost           /2    at most once in a latency
  *                     latency > 3 * best + 20 ms          *0.9  likewise
  *
+ *     HTTP/2, a second connection         *0.75, and no more than that again
+ *
  * The best latency is forgotten slowly (1/1024 with each answer), since routes and hosts change.
  *
  * Source: D.-M. Chiu and R. Jain, "Analysis of the increase and decrease algorithms for congestion
@@ -71,7 +73,10 @@ brisk_err http_host_find(brisk_http_client *client, const char *origin, http_hos
     }
     bool tls = strncmp(origin, "https:", 6) == 0;
     bool plain = o->http1 || !tls; /* libcurl 7.88 cannot keep HTTP/2 connections without TLS */
-    *host = (http_host){.limit = o->host_start, .slow_start = true, .version = plain ? 11 : 0};
+    *host = (http_host){.limit = o->host_start,
+                        .limit_max = o->in_flight_max,
+                        .slow_start = true,
+                        .version = plain ? 11 : 0};
     (void)snprintf(host->origin, sizeof host->origin, "%s", origin);
     forget_one(client);
     (void)pthread_mutex_lock(&client->lock);
@@ -147,7 +152,7 @@ static bool may_decrease(http_host *host, uint64_t now_ns)
 void http_host_answered(const brisk_http_client *client, http_host *host, uint64_t latency_ns,
                         uint64_t now_ns)
 {
-    double most = client->settings.o.in_flight_max;
+    double most = host->limit_max;
     host->latency_ns = host->latency_ns == 0
                            ? latency_ns
                            : host->latency_ns - host->latency_ns / 8 + latency_ns / 8;
@@ -176,6 +181,20 @@ void http_host_pushed_back(const brisk_http_client *client, http_host *host, uin
     if (pause_ns > 0 && now_ns + pause_ns > host->paused_until_ns) {
         host->paused_until_ns = now_ns + pause_ns;
     }
+}
+
+/*
+ * libcurl opens another connection when a server allows fewer streams on the one there is than we
+ * want.  It does not say how many that are: the window shrinks until one will do.
+ */
+void http_host_connected(http_host *host)
+{
+    if (host->connected && host->version == 20 && host->in_flight > LIMIT_BY_LATENCY) {
+        host->slow_start = false;
+        host->limit = host->limit * 0.75 > LIMIT_BY_LATENCY ? host->limit * 0.75 : LIMIT_BY_LATENCY;
+        host->limit_max = host->limit;
+    }
+    host->connected = true;
 }
 
 void http_host_publish(brisk_http_client *client, uint64_t now_ns)

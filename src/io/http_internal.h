@@ -29,6 +29,7 @@ enum {
     HTTP_PRIORITIES = 3,
     HTTP_HOSTS_KEPT = 64, /* more are forgotten when nothing is asked of them */
     HTTP_HANDLES_KEPT = 256,
+    HTTP_2_CONNECTIONS = 2, /* to a host, when one has too few streams for us */
 };
 
 typedef struct http_call http_call;
@@ -119,7 +120,9 @@ struct http_host {
     uint32_t in_flight;
     uint32_t version;
     double limit;
+    double limit_max; /* from in_flight_max down to what HTTP/2 allows on one connection */
     bool slow_start;
+    bool connected; /* once */
     uint64_t latency_min_ns;
     uint64_t latency_ns;
     uint64_t decreased_ns;
@@ -161,6 +164,7 @@ struct brisk_http_client {
     http_transfer *running;
     http_transfer *idle;
     uint32_t idle_count;
+    bool wide; /* some host has HTTP/1.1: a pool of connections to a host */
     http_list paused;
     http_list done;
     brisk_http_stats stats;
@@ -211,6 +215,8 @@ void http_host_answered(const brisk_http_client *client, http_host *host, uint64
 /* 429, 503, a lost connection; pause_ns: what Retry-After asked for, or 0. */
 void http_host_pushed_back(const brisk_http_client *client, http_host *host, uint64_t pause_ns,
                            uint64_t now_ns);
+/* A request got a connection of its own. */
+void http_host_connected(http_host *host);
 void http_host_publish(brisk_http_client *client, uint64_t now_ns); /* lock */
 
 /* --- http_transfer.c ------------------------------------------------------------------------ */

@@ -383,7 +383,7 @@ static brisk_err set_up(brisk_http_client *client, brisk_errinfo *info)
     const http_curl *so = client->so;
     (void)so->curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
     (void)so->curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-                                (long)o->connections_max);
+                                (long)HTTP_2_CONNECTIONS);
     (void)so->curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)o->connections_max * 4);
     (void)so->curl_multi_setopt(client->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
                                 (long)o->in_flight_max);

@@ -349,6 +349,17 @@ static void give(brisk_http_client *client, http_transfer *t)
     client->idle_count++;
 }
 
+/* libcurl has one limit for all hosts, and would open a connection for each request that a server
+ * of HTTP/2 has no stream for: the limit is that of a pool only when there is a host that needs one. */
+static void widen(brisk_http_client *client, const http_host *host)
+{
+    if (host->version == 11 && !client->wide) {
+        client->wide = true;
+        (void)client->so->curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                                            (long)client->settings.o.connections_max);
+    }
+}
+
 brisk_err http_transfer_start(brisk_http_client *client, http_call *call, bool hedge,
                               uint64_t now_ns)
 {
@@ -371,6 +382,7 @@ brisk_err http_transfer_start(brisk_http_client *client, http_call *call, bool h
         give(client, t);
         return BRISK_ERR_NOMEM;
     }
+    widen(client, call->host);
     set_connection(client, easy, call->host);
     set_request(client, t);
     if (client->so->curl_multi_add_handle(client->multi, easy) != CURLM_OK) {

@@ -212,6 +212,34 @@ static void test_many_share_a_connection(void **state)
     }
 }
 
+/* What a server allows on a connection is less than we want: not a connection for each request. */
+static void test_few_streams_are_not_many_connections(void **state)
+{
+    (void)state;
+    enum { MANY = 300 };
+    registry_server narrow;
+    brisk_http_queue *queue = NULL;
+    registry_server_start(&narrow, (const char *const[]){"--streams", "10", NULL});
+    CHECK_OK(brisk_http_queue_create(NULL, &queue));
+    brisk_http_client *client = lab_client(&narrow, LAB_TLS2, NULL);
+    lab_url url = lab_join(narrow.https, "-/try/size/3000");
+    for (int i = 0; i < MANY; i++) {
+        CHECK_OK(brisk_http_submit(client, &(brisk_http_request){.url = url.text, .queue = queue},
+                                   NULL, NULL));
+    }
+    for (int i = 0; i < MANY; i++) {
+        brisk_http_response *r = NULL;
+        CHECK_OK(brisk_http_queue_take(queue, BRISK_HTTP_FOREVER, &r));
+        CHECK(r->err == BRISK_OK && r->http_version == 20);
+        lab_check_letters(r->body, r->body_size, 3000);
+        brisk_http_response_destroy(r);
+    }
+    CHECK_U64(lab_stats(client).connections, <=, 4);
+    brisk_http_client_destroy(client);
+    brisk_http_queue_destroy(queue);
+    registry_server_stop(&narrow);
+}
+
 typedef struct order {
     pthread_mutex_t lock;
     int count;
@@ -583,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_caching_is_told_and_asked_for),
         cmocka_unit_test(test_many_share_a_connection),
+        cmocka_unit_test(test_few_streams_are_not_many_connections),
         cmocka_unit_test(test_priorities),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_redirections),
