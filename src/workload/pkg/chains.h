@@ -12,10 +12,9 @@
 
 #include "workload/pkg/tree.h"
 
-enum {
-    PKG_CHAIN_STEPS_MAX = 200000, /* partial chains looked at for one target */
-    PKG_CHAIN_FAR = UINT32_MAX,   /* nothing of the project leads there */
-};
+enum { PKG_CHAIN_STEPS_MAX = 200000 }; /* partial chains looked at for one target */
+
+#define PKG_CHAIN_FAR UINT32_MAX /* nothing of the project leads there */
 
 typedef struct pkg_chain {
     const pkg_edge *const *edges; /* the first one's `from` is of the project */

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { NO_POINT = UINT32_MAX };
+#define NO_POINT UINT32_MAX
 
 typedef struct maker {
     const pkg_tree *tree;
