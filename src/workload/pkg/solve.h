@@ -31,8 +31,9 @@
 #include <brisk/arena.h>
 #include <brisk/err.h>
 
+#define SOLVE_NONE UINT32_MAX /* no version */
+
 enum {
-    SOLVE_NONE = UINT32_MAX,       /* no version */
     SOLVE_VERSIONS_MAX = 1 << 20,  /* of one package; more are refused (LIMIT) */
     SOLVE_PACKAGES_MAX = 1 << 24,  /* numbers of packages are below */
     SOLVE_CONFLICTS_MAX = 1 << 20, /* after so many the solver gives up (LIMIT) */
