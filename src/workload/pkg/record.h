@@ -37,6 +37,8 @@
 
 #include "workload/pkg/package.h"
 
+#define RECORD_TARBALL_USUAL UINT32_MAX /* prefix NAME /-/ BASENAME - VERSION .tgz */
+
 enum {
     RECORD_MAGIC = 0x31504b42, /* "BKP1" where the lowest byte comes first */
     RECORD_FORMAT = 1,
@@ -60,8 +62,6 @@ enum {
 
     RECORD_META_STRINGS = 6, /* behind the flags */
     RECORD_META_LISTS = 4,
-
-    RECORD_TARBALL_USUAL = UINT32_MAX, /* prefix NAME /-/ BASENAME - VERSION .tgz */
 
     RECORD_INTEGRITY_NONE =
         0, /* low bits of record_rest.integrity; the rest: place / 4 or string */

@@ -45,8 +45,9 @@ typedef enum scan_path {
 enum {
     SCAN_BLOCK_BYTES = 64,
     SCAN_SIZE_MAX = 1 << 30,
-    SCAN_NONE = UINT32_MAX, /* for positions: there is none */
 };
+
+#define SCAN_NONE UINT32_MAX /* for positions: there is none */
 
 static inline size_t scan_block_count(size_t size)
 {
