@@ -454,7 +454,7 @@ static brisk_err unique_many(parser *p, entry *entries, uint32_t count, uint32_t
 /* What was pushed since `first` becomes the contents of `value`. */
 static brisk_err close_container(parser *p, uint32_t first, pkg_json *value)
 {
-    entry *entries = p->stack + first;
+    entry *entries = p->stack != NULL ? p->stack + first : NULL; /* "{}" needs no stack */
     uint32_t count = p->stack_count - first;
     p->stack_count = first;
     p->depth--;

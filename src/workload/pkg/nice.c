@@ -290,7 +290,7 @@ static void write_array(pkg_nice *nice, pkg_scan *scan)
 static void write_number(pkg_nice *nice, pkg_text raw)
 {
     char text[32];
-    double value = NAN;
+    double value = HUGE_VAL;
     if (raw.size < sizeof text) {
         memcpy(text, raw.data, raw.size);
         text[raw.size] = '\0';
