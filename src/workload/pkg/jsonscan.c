@@ -59,22 +59,17 @@ brisk_err pkg_scan_report(const pkg_scan *scan, brisk_errinfo *info)
                              scan->message);
 }
 
-static void skip_space(pkg_scan *scan)
+char pkg_scan_peek_far(pkg_scan *scan)
 {
+    if (scan->err != BRISK_OK) {
+        return '\0';
+    }
     const char *p = scan->at;
     while (p < scan->end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')) {
         p++;
     }
     scan->at = p;
-}
-
-char pkg_scan_peek(pkg_scan *scan)
-{
-    if (scan->err != BRISK_OK) {
-        return '\0';
-    }
-    skip_space(scan);
-    return scan->at < scan->end ? *scan->at : '\0';
+    return p < scan->end ? *p : '\0';
 }
 
 bool pkg_scan_take(pkg_scan *scan, char c, const char *message)

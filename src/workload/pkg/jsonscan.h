@@ -42,8 +42,14 @@ brisk_err pkg_scan_report(const pkg_scan *scan, brisk_errinfo *info);
 /* Line of `where`, from 1. */
 uint32_t pkg_scan_line(const pkg_scan *scan, const char *where);
 
+/* pkg_scan_peek where there is white space, the end, or a failure. */
+char pkg_scan_peek_far(pkg_scan *scan);
 /* What comes next, white space passed over; '\0' at the end. */
-char pkg_scan_peek(pkg_scan *scan);
+static inline char pkg_scan_peek(pkg_scan *scan)
+{
+    bool here = scan->err == BRISK_OK && scan->at<scan->end && * scan->at> ' ';
+    return here ? *scan->at : pkg_scan_peek_far(scan);
+}
 /* `c` itself, or fail. */
 bool pkg_scan_take(pkg_scan *scan, char c, const char *message);
 /*

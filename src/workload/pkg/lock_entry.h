@@ -10,8 +10,15 @@
 #include "workload/pkg/jsonscan.h"
 #include "workload/pkg/tree.h"
 
+typedef struct lock_place {
+    bool in_modules;
+    pkg_text parent; /* whose node_modules it lies in */
+    pkg_text name;   /* of the folder; outside of node_modules the path */
+} lock_place;
+
 typedef struct lock_entry {
     pkg_text path;
+    lock_place place;  /* what the path says; of the root nothing */
     const char *where; /* in the text, for messages */
     pkg_manifest *manifest;
     pkg_text resolved;

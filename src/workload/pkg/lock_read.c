@@ -41,12 +41,6 @@ static bool fail_with(lock_reader *r, const lock_entry *entry, const char *forma
 
 /* --- paths --------------------------------------------------------------------------------- */
 
-typedef struct place {
-    bool in_modules;
-    pkg_text parent; /* whose node_modules it lies in */
-    pkg_text name;
-} place;
-
 /* What is wrong with a part of a path, or NULL. */
 static const char *judge_part(pkg_text part, bool first)
 {
@@ -68,9 +62,9 @@ static const char *judge_part(pkg_text part, bool first)
 }
 
 /* Take `path` apart.  What is wrong with it, or NULL. */
-static const char *judge_path(pkg_text path, place *ret)
+static const char *judge_path(pkg_text path, lock_place *ret)
 {
-    *ret = (place){.name = path};
+    *ret = (lock_place){.name = path};
     if (path.size > PKG_LOCK_PATH_MAX) {
         return "a path longer than 4096 bytes";
     }
@@ -214,8 +208,7 @@ static pkg_node *find_target(lock_reader *r, const paths *all, const lock_entry 
 
 static bool add_module(lock_reader *r, pkg_tree *tree, const paths *all, lock_entry *entry)
 {
-    place at;
-    (void)judge_path(entry->path, &at); /* it is good */
+    lock_place at = entry->place;
     lock_entry *parent = *path_slot(all, at.parent);
     pkg_node *above = parent != NULL ? parent->node : at.parent.size == 0 ? tree->root : NULL;
     if (above == NULL) {
@@ -270,11 +263,9 @@ static lock_entry **sort_entries(lock_reader *r)
 static bool judge_entries(lock_reader *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
-        const lock_entry *entry = &r->entries[i];
-        place at;
-        const char *wrong = entry->path.size > 0 ? judge_path(entry->path, &at) : NULL;
-        if (wrong == NULL && (entry->flags & PKG_NODE_LINK) != 0 &&
-            (entry->path.size == 0 || !at.in_modules)) {
+        lock_entry *entry = &r->entries[i];
+        const char *wrong = entry->path.size > 0 ? judge_path(entry->path, &entry->place) : NULL;
+        if (wrong == NULL && (entry->flags & PKG_NODE_LINK) != 0 && !entry->place.in_modules) {
             wrong = "a link that is not in a node_modules";
         }
         if (wrong != NULL) {
@@ -293,10 +284,8 @@ static bool add_nodes(lock_reader *r, pkg_tree *tree, const paths *all)
     }
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < r->count; i++) {
-            place at;
             lock_entry *entry = order[i];
-            if (entry->path.size == 0 ||
-                (judge_path(entry->path, &at) == NULL && at.in_modules != (pass == 1))) {
+            if (entry->path.size == 0 || entry->place.in_modules != (pass == 1)) {
                 continue;
             }
             bool good = pass == 0 ? add_folder(r, tree, entry) : add_module(r, tree, all, entry);
@@ -323,9 +312,8 @@ static bool add_workspaces(lock_reader *r, pkg_manifest *root)
 {
     uint32_t folders = 0;
     for (uint32_t i = 0; i < r->count; i++) {
-        place at;
         lock_entry *entry = &r->entries[i];
-        if (entry->path.size == 0 || judge_path(entry->path, &at) != NULL || at.in_modules) {
+        if (entry->path.size == 0 || entry->place.in_modules) {
             continue;
         }
         if (++folders > PKG_LOCK_FOLDERS_MAX) {

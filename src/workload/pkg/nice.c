@@ -49,7 +49,8 @@ static void flush(pkg_nice *nice)
     nice->used = 0;
 }
 
-static void put(pkg_nice *nice, const char *data, size_t size)
+/* More than is left in the buffer. */
+static void put_much(pkg_nice *nice, const char *data, size_t size)
 {
     while (size > 0) {
         if (nice->used == PKG_NICE_BUFFER_BYTES) {
@@ -61,6 +62,16 @@ static void put(pkg_nice *nice, const char *data, size_t size)
         nice->used += part;
         data += part;
         size -= part;
+    }
+}
+
+static inline void put(pkg_nice *nice, const char *data, size_t size)
+{
+    if (size <= PKG_NICE_BUFFER_BYTES - nice->used) {
+        memcpy(nice->buffer + nice->used, data, size);
+        nice->used += size;
+    } else {
+        put_much(nice, data, size);
     }
 }
 
