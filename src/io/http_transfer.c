@@ -284,7 +284,9 @@ static void set_request(const brisk_http_client *client, http_transfer *t)
         (void)so->curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_size);
         (void)so->curl_easy_setopt(h, CURLOPT_POSTFIELDS, call->body);
     }
-    if (strcmp(call->method, "GET") != 0 && strcmp(call->method, "HEAD") != 0) {
+    bool implied = strcmp(call->method, "HEAD") == 0 ||
+                   (strcmp(call->method, "GET") == 0 && call->body == NULL); /* a body means POST */
+    if (!implied) {
         (void)so->curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, call->method);
     }
 }

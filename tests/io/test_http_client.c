@@ -93,6 +93,10 @@ static void test_what_is_sent(void **state)
         CHECK(r->err == BRISK_OK && has_line(r, "PUT") && has_line(r, "body=0"));
         CHECK(!has_line(r, "ncoding") && has_line(r, "ength: 0"));
         brisk_http_response_destroy(r);
+        r = lab_ask(client, base, "-/try/echo",
+                    &(brisk_http_request){.method = "GET", .body = "two", .body_size = 3});
+        CHECK(r->err == BRISK_OK && has_line(r, "GET /-/try/echo") && has_line(r, "body=3"));
+        brisk_http_response_destroy(r);
         brisk_http_client_destroy(client);
     }
 }
