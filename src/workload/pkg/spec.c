@@ -61,7 +61,8 @@ static size_t find(pkg_text text, char c, size_t begin)
 
 static bool contains(pkg_text text, const char *part)
 {
-    return text.size > 0 && memmem(text.data, text.size, part, strlen(part)) != NULL;
+    return text.data != NULL && text.size > 0 &&
+           memmem(text.data, text.size, part, strlen(part)) != NULL;
 }
 
 static bool is_letter(char c)
@@ -243,7 +244,8 @@ static bool is_repository(int host, pkg_text path)
                (third.size == 0 || pkg_text_is(third, "tree"));
     }
     if (host == GITLAB) {
-        const char *last = path.size > 0 ? memrchr(path.data, '/', path.size) : NULL;
+        const char *last =
+            path.data != NULL && path.size > 0 ? memrchr(path.data, '/', path.size) : NULL;
         pkg_text rest = last != NULL ? from(path, (size_t)(last - path.data) + 1) : (pkg_text){0};
         return !contains(path, "/-/") && !contains(path, "/archive.tar.gz") && last != path.data &&
                rest.size > 0 && !pkg_text_is(rest, ".git");
