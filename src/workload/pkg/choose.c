@@ -167,7 +167,7 @@ static brisk_err hint(builder *b, const pkg_dep *dep)
     if (c == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    if (!is_new) {
+    if (!is_new || !pkg_name_is_valid(dep->name)) {
         return BRISK_OK;
     }
     bool plain = dep->range != NULL || dep->spec.size == 0 || pkg_text_is(dep->spec, "*");
@@ -325,6 +325,11 @@ static brisk_err from_elsewhere(builder *b, choice *c, const pkg_spec *spec)
 static brisk_err decide(builder *b, choice *c, const pkg_spec *parsed)
 {
     pkg_spec_type type = parsed != NULL ? parsed->type : PKG_SPEC_RANGE;
+    if (!pkg_name_is_valid(c->name)) { /* "../x" would lead out of node_modules */
+        return failed(
+            b, c, BRISK_ERR_INVALID,
+            brisk_arena_printf(b->arena, "\"%.*s\" is no package name", TEXT_ARGS(c->name)));
+    }
     switch (type) {
     case PKG_SPEC_RANGE: return from_registry(b, c, c->name, c->spec);
     case PKG_SPEC_TAG:
