@@ -12,6 +12,7 @@
 
 #include "workload/pkg/commands.h"
 #include "workload/pkg/deb/deb.h"
+#include "workload/pkg/report.h"
 
 enum {
     OPTION_LISTS,
@@ -79,8 +80,12 @@ static void print_choice(const call *c, const deb_choice *choice, char end)
     pkg_text name = name_of(c, choice);
     pkg_text version = deb_text(&c->index, c->index.versions[choice->version].text);
     pkg_text arch = arch_of(c, choice);
-    (void)fprintf(c->in->out, "%.*s:%.*s=%.*s%c", (int)name.size, name.data, (int)arch.size,
-                  arch.data, (int)version.size, version.data, end);
+    pkg_put(c->in->out, name);
+    (void)fputc(':', c->in->out);
+    pkg_put(c->in->out, arch);
+    (void)fputc('=', c->in->out);
+    pkg_put(c->in->out, version);
+    (void)fputc(end, c->in->out);
 }
 
 static void print_text(const call *c)
@@ -104,22 +109,18 @@ static void print_text(const call *c)
                   (double)answer->installed_kib * 1024 / 1e6);
     for (uint32_t i = 0; i < answer->unmet_count; i++) {
         pkg_text text = deb_text(&c->index, c->index.groups[answer->unmet[i]].text);
-        (void)fprintf(c->in->err, "recommended, and not possible: %.*s\n", (int)text.size,
-                      text.data);
+        (void)fputs("recommended, and not possible: ", c->in->err);
+        pkg_put(c->in->err, text);
+        (void)fputc('\n', c->in->err);
     }
 }
 
 static void print_proof(const call *c)
 {
     for (uint32_t i = 0; i < c->answer.proof.count; i++) {
-        (void)fprintf(c->in->out, "%s\n", c->answer.proof.items[i]);
+        pkg_put(c->in->out, pkg_text_of(c->answer.proof.items[i]));
+        (void)fputc('\n', c->in->out);
     }
-}
-
-static void json_text(const call *c, brisk_json *json, const char *key, pkg_text text)
-{
-    const char *copy = brisk_arena_copy(c->arena, text.data, text.size);
-    brisk_json_str(json, key, copy != NULL ? copy : "");
 }
 
 static void print_choices_json(const call *c, brisk_json *json)
@@ -130,9 +131,9 @@ static void print_choices_json(const call *c, brisk_json *json)
         uint32_t at = is_set(c, OPTION_ORDER) ? c->order.items[i] : i;
         const deb_choice *choice = &answer->choices[at];
         brisk_json_object_begin(json, NULL);
-        json_text(c, json, "name", name_of(c, choice));
-        json_text(c, json, "version", deb_text(&c->index, c->index.versions[choice->version].text));
-        json_text(c, json, "architecture", arch_of(c, choice));
+        pkg_json_put(json, "name", name_of(c, choice));
+        pkg_json_put(json, "version", deb_text(&c->index, c->index.versions[choice->version].text));
+        pkg_json_put(json, "architecture", arch_of(c, choice));
         brisk_json_bool(json, "asked", choice->asked);
         brisk_json_object_end(json);
     }
@@ -150,7 +151,7 @@ static void print_choices_json(const call *c, brisk_json *json)
     brisk_json_u64(json, "installed_kib", answer->installed_kib);
     brisk_json_array_begin(json, "unmet_recommends");
     for (uint32_t i = 0; i < answer->unmet_count; i++) {
-        json_text(c, json, NULL, deb_text(&c->index, c->index.groups[answer->unmet[i]].text));
+        pkg_json_put(json, NULL, deb_text(&c->index, c->index.groups[answer->unmet[i]].text));
     }
     brisk_json_array_end(json);
 }
@@ -200,9 +201,10 @@ static brisk_err run_call(call *c, brisk_errinfo *info)
         return err;
     }
     if (c->index.rebuilt && c->index.skipped > 0 && !c->in->quiet) {
-        (void)fprintf(c->in->err,
-                      "brisk: %u stanzas cannot be used and were left out; the first: %.*s\n",
-                      c->index.skipped, (int)c->index.skip_why.size, c->index.skip_why.data);
+        (void)fprintf(c->in->err, "brisk: %u stanzas cannot be used and were left out; the first: ",
+                      c->index.skipped);
+        pkg_put(c->in->err, c->index.skip_why);
+        (void)fputc('\n', c->in->err);
     }
     deb_request request = {.packages = (const char *const *)(c->in->argv + 1),
                            .count = (uint32_t)c->in->argc - 1,
@@ -240,8 +242,10 @@ static brisk_exit run(const brisk_invocation *in)
         print_proof(&c);
     }
     if (err != BRISK_OK) {
-        (void)fprintf(in->err, "brisk: %s\n",
-                      info.text[0] != '\0' ? info.text : brisk_err_message(err));
+        if (info.text[0] == '\0') {
+            (void)brisk_errinfo_set(&info, err, "%s", brisk_err_message(err));
+        }
+        (void)pkg_fail(in, &info);
     }
     deb_index_close(&c.index);
     brisk_arena_destroy(c.arena);
