@@ -421,6 +421,26 @@ static void test_a_lock_that_is_held(void **state)
     pkg_store_close(store);
 }
 
+/* Who clears the cache while others write must not make them write side by side. */
+static void test_a_lock_file_that_was_removed(void **state)
+{
+    const fixture *f = *state;
+    pkg_store *old = open_store(f, &(pkg_store_opts){.lock_wait_ms = 20});
+    char lock[PATH_MAX];
+    (void)snprintf(lock, sizeof lock, "%s.lock", f->path);
+    assert_int_equal(unlink(lock), 0);
+    pkg_store *new = open_store(f, NULL);
+    CHECK_OK(put(new, make(f->reader, "a", 1, 0), NULL)); /* makes the file again */
+    int fd = open(lock, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(put(old, make(f->reader, "b", 2, 0), NULL), BRISK_ERR_CONFLICT);
+    (void)close(fd);
+    CHECK_OK(put(old, make(f->reader, "b", 2, 0), NULL));
+    CHECK_U64(number_of(new, "b"), ==, 2);
+    pkg_store_close(old);
+    pkg_store_close(new);
+}
+
 typedef struct writing {
     const fixture *f;
     uint32_t seed;
@@ -636,6 +656,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_allocation_may_fail, begin, end),
         cmocka_unit_test_setup_teardown(test_two_stores_of_one_file, begin, end),
         cmocka_unit_test_setup_teardown(test_a_lock_that_is_held, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_lock_file_that_was_removed, begin, end),
         cmocka_unit_test_setup_teardown(test_killed_writers, begin, end),
         cmocka_unit_test_setup_teardown(test_readers_beside_a_writer, begin, end),
         cmocka_unit_test_setup_teardown(test_a_full_disk, begin, end),

@@ -22,23 +22,62 @@
 
 /* --- locks ------------------------------------------------------------------------------------ */
 
+static brisk_err open_lock_file(pkg_store *store, brisk_errinfo *info)
+{
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s.lock", store->path) >= (int)sizeof path) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: the path is too long", store->path);
+    }
+    char *slash = strrchr(path, '/');
+    if (slash != NULL && slash != path) {
+        *slash = '\0';
+        brisk_err err = brisk_file_make_dirs(path, info);
+        if (err != BRISK_OK) {
+            return err;
+        }
+        *slash = '/';
+    }
+    if (store->lock_fd >= 0) {
+        (void)close(store->lock_fd);
+    }
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return store->lock_fd >= 0 ? BRISK_OK
+                               : brisk_errinfo_set_errno(info, errno, "%s: cannot open", path);
+}
+
+/* Whether the file that is locked is the one that others would lock: its folder may have gone. */
+static bool is_lock_file(const pkg_store *store)
+{
+    char path[4096];
+    struct stat held;
+    struct stat there;
+    (void)snprintf(path, sizeof path, "%s.lock", store->path);
+    return fstat(store->lock_fd, &held) == 0 && stat(path, &there) == 0 &&
+           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+}
+
 /* Another writer has it for microseconds, or for the time of writing anew. */
-static brisk_err take_file_lock(const pkg_store *store, brisk_errinfo *info)
+static brisk_err take_file_lock(pkg_store *store, brisk_errinfo *info)
 {
     for (uint32_t waited_ms = 0;; waited_ms++) {
-        if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+        bool held = store->lock_fd >= 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0;
+        if (held && is_lock_file(store)) {
             return BRISK_OK;
         }
-        if (errno == EINTR) {
-            continue;
-        }
-        if (errno != EWOULDBLOCK) {
+        if (!held && store->lock_fd >= 0 && errno != EWOULDBLOCK && errno != EINTR) {
             return brisk_errinfo_set_errno(info, errno, "%s.lock: cannot lock", store->path);
         }
         if (waited_ms >= store->lock_wait_ms) {
             return brisk_errinfo_set(info, BRISK_ERR_CONFLICT,
                                      "%s: another process has been writing for %u ms", store->path,
                                      store->lock_wait_ms);
+        }
+        if (held || store->lock_fd < 0) { /* of a file that was removed: it keeps nobody out */
+            brisk_err err = open_lock_file(store, info);
+            if (err != BRISK_OK) {
+                return err;
+            }
+            continue;
         }
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
@@ -65,26 +104,6 @@ static void unlock(pkg_store *store)
 }
 
 /* --- open ------------------------------------------------------------------------------------- */
-
-static brisk_err open_lock_file(pkg_store *store, brisk_errinfo *info)
-{
-    char path[4096];
-    if (snprintf(path, sizeof path, "%s.lock", store->path) >= (int)sizeof path) {
-        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: the path is too long", store->path);
-    }
-    char *slash = strrchr(path, '/');
-    if (slash != NULL && slash != path) {
-        *slash = '\0';
-        brisk_err err = brisk_file_make_dirs(path, info);
-        if (err != BRISK_OK) {
-            return err;
-        }
-        *slash = '/';
-    }
-    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return store->lock_fd >= 0 ? BRISK_OK
-                               : brisk_errinfo_set_errno(info, errno, "%s: cannot open", path);
-}
 
 /* What is there, or (CORRUPT, NOT_FOUND) a new file; under the lock, as another may do the same. */
 static brisk_err open_or_make(pkg_store *store, brisk_errinfo *info)
