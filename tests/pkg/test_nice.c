@@ -59,6 +59,29 @@ static void test_order_and_indent(void **state)
                "{\n          \"2\": 3,\n          \"10\": {},\n          \"b\": 1\n}\n");
 }
 
+static void test_newlines(void **state)
+{
+    (void)state;
+    static char many[100000];
+    static const struct {
+        size_t size;
+        const char *wanted;
+    } cases[] = {{2, "[\n\n  1\n\n]\n\n"}, {sizeof many, "[\n  1\n]\n"}};
+    memset(many, '\n', sizeof many);
+    for (size_t i = 0; i < 2; i++) {
+        sink to = {0};
+        brisk_arena *arena;
+        CHECK_OK(brisk_arena_create(NULL, &arena));
+        pkg_nice nice;
+        CHECK_OK(pkg_nice_init(&nice, (brisk_out){.write = sink_write, .ctx = &to}, arena,
+                               PKG_TEXT(""), (pkg_text){.data = many, .size = cases[i].size}));
+        pkg_nice_raw(&nice, PKG_TEXT("[1]"));
+        CHECK_OK(pkg_nice_finish(&nice));
+        assert_string_equal(to.text, cases[i].wanted);
+        brisk_arena_destroy(arena);
+    }
+}
+
 static void test_escapes_and_numbers(void **state)
 {
     (void)state;
@@ -199,10 +222,15 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_and_indent),   cmocka_unit_test(test_escapes_and_numbers),
-        cmocka_unit_test(test_last_member_counts), cmocka_unit_test(test_what_is_no_json),
-        cmocka_unit_test(test_scan_says_where),    cmocka_unit_test(test_programs),
-        cmocka_unit_test(test_output_that_fails),  cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_order_and_indent),
+        cmocka_unit_test(test_newlines),
+        cmocka_unit_test(test_escapes_and_numbers),
+        cmocka_unit_test(test_last_member_counts),
+        cmocka_unit_test(test_what_is_no_json),
+        cmocka_unit_test(test_scan_says_where),
+        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_output_that_fails),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@
 
 enum {
     INDENT_MAX = 10,
+    NEWLINE_MAX = 256, /* blank lines between all lines; a lock full of them would grow by itself */
     DEPTH_MAX = 8 + PKG_JSON_DEPTH_MAX, /* a raw value lies in a few levels of ours */
 };
 
@@ -34,7 +35,7 @@ brisk_err pkg_nice_init(pkg_nice *nice, brisk_out out, brisk_arena *scratch, pkg
     } else if (indent.size > INDENT_MAX) {
         nice->indent.size = INDENT_MAX;
     }
-    if (newline.size == 0) {
+    if (newline.size == 0 || newline.size > NEWLINE_MAX) {
         nice->newline = PKG_TEXT("\n");
     }
     nice->buffer = brisk_arena_alloc(scratch, PKG_NICE_BUFFER_BYTES);

@@ -27,7 +27,10 @@ typedef struct pkg_nice {
     brisk_err err;
 } pkg_nice;
 
-/* The indent is cut at ten characters, as JSON.stringify does.  Errors: NOMEM. */
+/*
+ * The indent is cut at ten characters, as JSON.stringify does; a newline of more than 256 bytes (a
+ * lock may begin with a million empty lines) is "\n".  Errors: NOMEM.
+ */
 brisk_err pkg_nice_init(pkg_nice *nice, brisk_out out, brisk_arena *scratch, pkg_text indent,
                         pkg_text newline);
 /* A newline, and everything out.  Errors: the first of the output, NOMEM, CORRUPT (a raw value). */
