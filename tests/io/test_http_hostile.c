@@ -35,8 +35,8 @@ static void test_bad_answers_are_errors(void **state)
         brisk_http_client *client =
             lab_client(&server, p,
                        &(brisk_http_client_opts){.retries = BRISK_HTTP_NONE,
-                                                 .first_byte_timeout_ns = 150 * lab_ms,
-                                                 .stall_timeout_ns = 150 * lab_ms,
+                                                 .first_byte_timeout_ns = 400 * lab_ms,
+                                                 .stall_timeout_ns = 400 * lab_ms,
                                                  .body_bytes_max = 1000000,
                                                  .head_bytes_max = 20000});
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -421,6 +421,8 @@ static void test_a_body_that_is_too_large(void **state)
     assert_int_equal(pkg_packument_read(reader, PKG_TEXT("a"), json, &package, &info),
                      BRISK_ERR_LIMIT);
     assert_non_null(strstr(info.text, "268435457 bytes"));
+    assert_int_equal(pkg_packument_read(reader, PKG_TEXT("a"), (pkg_text){0}, &package, &info),
+                     BRISK_ERR_CORRUPT); /* an answer without a body */
     pkg_packument_reader_destroy(reader);
 }
 

@@ -271,6 +271,9 @@ brisk_err pkg_packument_read(pkg_packument_reader *reader, pkg_text name, pkg_te
     if (json.size >= 3 && memcmp(json.data, "\xef\xbb\xbf", 3) == 0) {
         json = (pkg_text){.data = json.data + 3, .size = json.size - 3};
     }
+    if (json.data == NULL) {
+        json = PKG_TEXT("");
+    }
     start(reader, name, json, info);
     brisk_err err = reader->b.err == BRISK_OK ? read_document(reader) : reader->b.err;
     if (err == BRISK_OK) {
