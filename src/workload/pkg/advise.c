@@ -27,6 +27,7 @@ typedef struct candidate {
     const pkg_dep *dep;
     uint32_t version;
     uint32_t distance;
+    bool newer;
 } candidate;
 
 typedef struct adviser {
@@ -198,7 +199,8 @@ static brisk_err find_version(adviser *a, const pkg_dep *dep, candidate *ret)
         bool solved = err == BRISK_OK && result.solved;
         brisk_arena_reset(a->scratch);
         if (solved) {
-            *ret = (candidate){.dep = dep, .version = version, .distance = w.distance};
+            *ret = (candidate){
+                .dep = dep, .version = version, .distance = w.distance, .newer = version > current};
             break;
         }
     }
@@ -325,12 +327,16 @@ static brisk_err advise_version(adviser *a, const pkg_dep *dep, uint32_t version
     return advice->text != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
 }
 
+/* The nearest first; of two as near the one that goes forward. */
 static int compare_candidates(const void *x, const void *y)
 {
     const candidate *a = x;
     const candidate *b = y;
-    return a->distance != b->distance ? (a->distance < b->distance ? -1 : 1)
-                                      : pkg_text_compare(a->dep->name, b->dep->name);
+    if (a->distance != b->distance) {
+        return a->distance < b->distance ? -1 : 1;
+    }
+    return a->newer != b->newer ? (a->newer ? -1 : 1)
+                                : pkg_text_compare(a->dep->name, b->dep->name);
 }
 
 /* Among the dependencies of the project itself. */
