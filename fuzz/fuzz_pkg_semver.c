@@ -55,7 +55,12 @@ static void read_range(input *in, pkg_text text, int i)
     if (printed.size <= SEMVER_RANGE_LENGTH_MAX &&
         range->ends[range->count - 1] < SEMVER_COMPARATORS_MAX / 2) {
         BRISK_ASSERT(semver_range_parse(in->arena, printed, in->flags, &in->again[i]) == BRISK_OK);
-        BRISK_ASSERT(pkg_text_equal(semver_range_format(in->again[i], in->arena), printed));
+        /* "00.x" prints as ">=0.0.0 ...", and what is written so is left out: once, not twice */
+        const semver_range *third = NULL;
+        pkg_text second = semver_range_format(in->again[i], in->arena);
+        BRISK_ASSERT(second.size <= printed.size);
+        BRISK_ASSERT(semver_range_parse(in->arena, second, in->flags, &third) == BRISK_OK);
+        BRISK_ASSERT(pkg_text_equal(semver_range_format(third, in->arena), second));
     }
 }
 

@@ -454,14 +454,14 @@ static brisk_err unique_many(parser *p, entry *entries, uint32_t count, uint32_t
 /* What was pushed since `first` becomes the contents of `value`. */
 static brisk_err close_container(parser *p, uint32_t first, pkg_json *value)
 {
-    entry *entries = p->stack != NULL ? p->stack + first : NULL; /* "{}" needs no stack */
     uint32_t count = p->stack_count - first;
     p->stack_count = first;
     p->depth--;
     value->raw.size = (size_t)(p->at - value->raw.data);
     if (count == 0) {
-        return BRISK_OK;
+        return BRISK_OK; /* and there may be no stack yet */
     }
+    entry *entries = p->stack + first;
     bool object = value->type == PKG_JSON_OBJECT;
     if (object && count <= COMPARE_MAX) {
         count = unique_few(entries, count);

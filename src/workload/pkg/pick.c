@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "workload/pkg/project.h"
+#include "workload/pkg/semver_scan.h"
 
 enum { CLASSES = 4 }; /* of rule 4, the best first */
 
@@ -207,12 +208,18 @@ static uint32_t pick_tag(picker *p, pkg_text tag)
     return index;
 }
 
-/* Rule 2: the version is asked for by its plain text. */
-static uint32_t pick_version(picker *p, const semver *wanted)
+/* Rule 2: the version is asked for by its plain text, which mostly is what is written. */
+static uint32_t pick_version(picker *p, pkg_text spec, const semver *wanted)
 {
     char text[SEMVER_PRINT_MAX];
-    size_t size = semver_print(wanted, text);
-    uint32_t index = pkg_package_find(p->package, (pkg_text){.data = text, .size = size});
+    semver strict;
+    bool is_plain = semver_is_digit(spec.data[0]) &&
+                    semver_is_identifier(spec.data[spec.size - 1]) &&
+                    semver_parse(spec, 0, &strict) && strict.build.size == 0;
+    if (!is_plain) {
+        spec = (pkg_text){.data = text, .size = semver_print(wanted, text)};
+    }
+    uint32_t index = pkg_package_find(p->package, spec);
     if (index == PKG_NO_VERSION) {
         return PKG_NO_VERSION;
     }
@@ -262,7 +269,7 @@ static uint32_t decide(picker *p, const question *q)
     if (q->is_tag) {
         return pick_tag(p, q->text);
     }
-    return q->is_version ? pick_version(p, &q->version) : pick_range(p, q->any);
+    return q->is_version ? pick_version(p, q->text, &q->version) : pick_range(p, q->any);
 }
 
 static bool is_excluded(const picker *p)
