@@ -2,13 +2,15 @@
 // node node_says.js FOLDER_OF_SEMVER <lines
 'use strict'
 const semver = require(process.argv[2])
-const npa = (() => {
+const beside = name => {
   try {
-    return require(require('path').join(process.argv[2], '../npm-package-arg'))
+    return require(require('path').join(process.argv[2], '..', name))
   } catch {
     return null
   }
-})()
+}
+const npa = beside('npm-package-arg')
+const pick = beside('npm-pick-manifest')
 const unhex = text => Buffer.from(text || '', 'hex').toString('utf8')
 const yes = value => (value ? 'yes' : 'no')
 
@@ -41,6 +43,18 @@ const spec = (name, text) => {
   return `${type} ${asked.type === 'version' ? 'version' : '-'} ${hex(asked.name)} ${hex(wanted)}`
 }
 
+const picked = (document, text) => {
+  if (!pick) {
+    return 'none'
+  }
+  const [wanted, before, node] = text.split(';')
+  const options = { nodeVersion: node ? node + '.0.0' : null }
+  if (before) {
+    options.before = new Date(+before)
+  }
+  return pick(JSON.parse(document), wanted, options).version
+}
+
 const answer = line => {
   const [op, flags, first, second] = line.split('\t')
   const options = { loose: (flags & 1) !== 0, includePrerelease: (flags & 2) !== 0 }
@@ -59,6 +73,7 @@ const answer = line => {
       case 'm': return yes(semver.intersects(a, b, options))
       case 'w': return yes(semver.subset(a, b, options))
       case 's': return spec(a, b)
+      case 'p': return picked(a, b)
       case 'j': return json(JSON.parse(a.replace(/^\uFEFF/, '')))
     }
   } catch {

@@ -1,5 +1,5 @@
 /*
- * semver_says.c -- what semver.h, jsontext.h and pkg_spec_parse make of each line of standard input, for
+ * semver_says.c -- what semver.h, jsontext.h, pkg_spec_parse and pkg_pick make of each line of standard input, for
  * test_node.py, which asks node the same.
  *
  * A line: operation, flags (0..3), one or two texts as hex, all separated by tabs.  An answer a
@@ -12,6 +12,7 @@
 #include <brisk/arena.h>
 
 #include "workload/pkg/jsontext.h"
+#include "workload/pkg/packument.h"
 #include "workload/pkg/project.h"
 #include "workload/pkg/semver.h"
 
@@ -162,6 +163,34 @@ static void on_spec(pkg_text name, pkg_text text)
     (void)putchar('\n');
 }
 
+/* A document, and "spec;before in ms or nothing;major version of node or nothing". */
+static void on_pick(pkg_text json, pkg_text text)
+{
+    char *rest = brisk_arena_copy(arena, text.data, text.size);
+    const char *spec = strsep(&rest, ";");
+    const char *before = strsep(&rest, ";");
+    const char *node = strsep(&rest, ";");
+    pkg_pick_opts opts = {.before_ms = INT64_MAX};
+    if (before != NULL && *before != '\0') {
+        opts.before_ms = strtoll(before, NULL, 10);
+    }
+    opts.node.major = node != NULL ? strtoull(node, NULL, 10) : 0;
+    const pkg_package *package = NULL;
+    brisk_errinfo info = {0};
+    if (pkg_packument_parse(PKG_TEXT("p"), json, arena, &package, &info) != BRISK_OK) {
+        (void)puts(info.text);
+        return;
+    }
+    pkg_picked picked;
+    if (pkg_pick(package, pkg_text_of(spec), NULL, &opts, arena, &picked) != BRISK_OK) {
+        (void)puts("-");
+        return;
+    }
+    pkg_version version;
+    pkg_package_version(package, picked.index, &version);
+    say(version.text);
+}
+
 static void answer(char *line)
 {
     line[strcspn(line, "\n")] = '\0';
@@ -184,6 +213,7 @@ static void answer(char *line)
     case 'w': on_range(op[0], flags, a, b); break;
     case 'j': on_json(a); break;
     case 's': on_spec(a, b); break;
+    case 'p': on_pick(a, b); break;
     default: (void)puts("?"); break;
     }
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""test_node.py SEMVER_SAYS -- the same random questions to our semver and JSON and to node's.
+"""test_node.py SEMVER_SAYS -- the same random questions to our code and to npm's: semver, specs, picks,
+JSON.
 
 Skips (exit 77) where node or npm's own semver is not installed.  BRISK_SEED replays a run.
 What is left out on purpose: numbers above 2^53, where node counts with doubles; keys like "7",
 which JavaScript sorts to the front; halves of surrogate pairs in keys, which are all one for us.
 """
+import json
 import os
 import random
 import re
@@ -144,8 +146,37 @@ class Maker:
                         "file:~/", "file:/../") + self.one("a", "a/b", "b/../a", "a.tgz", "a.TAR.GZ", "a b", "a#b",
                                                            "a%20b", "a/", "./a", "x.tar", "a?b")
 
+    def document(self):
+        """A small packument whose times are days of 2020, some missing."""
+        r = self.random.random
+        versions, times = {}, {}
+        for _ in range(self.random.randint(0, 8)):
+            version = f"{self.one(0, 1, 1, 2)}.{self.one(0, 1, 2)}.{self.one(0, 1, 10)}" + \
+                self.one("", "", "", "-beta.1", "-beta.2", "-rc")
+            versions[version] = {"name": "p", "version": version}
+            if r() < 0.25:
+                versions[version]["deprecated"] = self.one("yes", "yes", "")
+            if r() < 0.3:
+                versions[version]["engines"] = {"node": self.one(">=10", "^12 || >=14", "<10", "junk", "*", ">=99", "")}
+            if r() < 0.8:
+                times[version] = f"2020-01-{self.random.randint(10, 20)}T00:00:00.000Z"
+        tags = {tag: self.one(*versions) for tag in ("latest", "next", "old") if versions and r() < 0.8}
+        document = {"name": "p", "dist-tags": tags, "versions": versions}
+        if r() < 0.8:
+            document["time"] = times
+        return json.dumps(document), list(versions)
+
+    def pick(self):
+        document, versions = self.document()
+        spec = self.one("*", "", "x", "latest", "next", "old", "none", "^1", "^1.0.0", "~1.1", "<2", ">=1 <2", "0.x",
+                        "1.1 - 2", "^0.1.0 || ^2", "^1.0.0-beta", ">2", "a b", *versions, *versions,
+                        *("^" + v for v in versions), *("=v" + v for v in versions))
+        day = 1577836800000 + 86400000 * self.random.randint(8, 20)  # 2020-01-01 and some days
+        return document, f"{spec};{self.one('', day)};{self.one('', 8, 12, 20)}"
+
     def question(self):
-        op = self.one("v", "c", "h", "h", "h", "g", "l", "r", "r", "r", "m", "w", "j", "s", "s")
+        op = self.one("v", "c", "h", "h", "h", "g", "l", "r", "r", "r", "m", "w", "j", "s", "s",
+                      "p", "p")
         a, b = {
             "v": lambda: (self.version(0.4), ""),
             "c": lambda: (self.version(), self.version()),
@@ -156,6 +187,7 @@ class Maker:
             "m": lambda: (self.range(), self.range()),
             "w": lambda: (self.range(), self.range()),
             "j": lambda: (self.json(), ""),
+            "p": self.pick,
             "s": lambda: (self.one("a", "a", "a", self.name()), self.spec()),
         }[op]()
         if op == "w" and a == b: # node says yes without reading them
@@ -178,8 +210,10 @@ def path_of(answer):
 
 
 def same(op, ours, theirs):
+    if op in "ps" and theirs == "none":
+        return True
     if op == "s":
-        return theirs == "none" or path_of(ours) == path_of(theirs)
+        return path_of(ours) == path_of(theirs)
     if op != "j" or ours == theirs:
         return ours == theirs
     return normal(ours) == normal(theirs)
