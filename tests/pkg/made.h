@@ -101,8 +101,36 @@ static inline int made_path_order(const void *a, const void *b)
     return pkg_text_compare(x->path, y->path);
 }
 
-/* Everything but the root, "node_modules/" left out, links as "a->packages/a". */
-static inline const char *made_text(brisk_arena *arena, const pkg_tree *tree)
+/* "node_modules/" left out. */
+static inline const char *made_path(brisk_arena *arena, pkg_text from)
+{
+    static const char skip[] = "node_modules/";
+    enum { SKIP = sizeof skip - 1 };
+    char *path = brisk_arena_copy(arena, "", from.size);
+    assert_non_null(path);
+    size_t size = 0;
+    for (size_t j = 0; j < from.size;) {
+        if (from.size - j >= SKIP && memcmp(from.data + j, skip, SKIP) == 0) {
+            j += SKIP;
+        } else {
+            path[size++] = from.data[j++];
+        }
+    }
+    path[size] = '\0';
+    return path;
+}
+
+/* Letters: dev, optional, devOptional (b), peer, extraneous (x). */
+static inline const char *made_flags(brisk_arena *arena, uint32_t flags)
+{
+    return brisk_arena_printf(arena, ":%s%s%s%s%s", (flags & PKG_NODE_DEV) != 0 ? "d" : "",
+                              (flags & PKG_NODE_OPTIONAL) != 0 ? "o" : "",
+                              (flags & PKG_NODE_DEV_OPTIONAL) != 0 ? "b" : "",
+                              (flags & PKG_NODE_PEER) != 0 ? "p" : "",
+                              (flags & PKG_NODE_EXTRANEOUS) != 0 ? "x" : "");
+}
+
+static inline const char *made_print(brisk_arena *arena, const pkg_tree *tree, bool flags)
 {
     pkg_node **nodes = brisk_arena_calloc(arena, tree->count + 1, sizeof(pkg_node *));
     assert_non_null(nodes);
@@ -113,27 +141,28 @@ static inline const char *made_text(brisk_arena *arena, const pkg_tree *tree)
         }
     }
     qsort(nodes, count, sizeof *nodes, made_path_order);
-    char *text = brisk_arena_copy(arena, "", 0);
+    const char *text = "";
     for (uint32_t i = 0; i < count; i++) {
-        char path[4096];
-        size_t size = 0;
-        pkg_text from = nodes[i]->path;
-        static const char skip[] = "node_modules/";
-        for (size_t j = 0; j < from.size && size < sizeof path - 1;) {
-            if (from.size - j >= sizeof skip - 1 && memcmp(from.data + j, skip, 13) == 0) {
-                j += sizeof skip - 1;
-            } else {
-                path[size++] = from.data[j++];
-            }
-        }
         bool is_link = (nodes[i]->flags & PKG_NODE_LINK) != 0;
         pkg_text tail = is_link ? nodes[i]->target->path : nodes[i]->manifest->version;
-        text = brisk_arena_printf(arena, "%s%s%.*s%s%.*s", text, i == 0 ? "" : " ", (int)size, path,
-                                  is_link ? "->" : "@", (int)tail.size,
-                                  tail.data != NULL ? tail.data : "");
+        text = brisk_arena_printf(arena, "%s%s%s%s%.*s%s", text, i == 0 ? "" : " ",
+                                  made_path(arena, nodes[i]->path), is_link ? "->" : "@",
+                                  (int)tail.size, tail.data != NULL ? tail.data : "",
+                                  flags ? made_flags(arena, nodes[i]->flags) : "");
         assert_non_null(text);
     }
     return text;
+}
+
+/* Everything but the root, links as "a->packages/a"; with its flags: "a@1.0.0:dp". */
+static inline const char *made_text(brisk_arena *arena, const pkg_tree *tree)
+{
+    return made_print(arena, tree, false);
+}
+
+static inline const char *made_text_flags(brisk_arena *arena, const pkg_tree *tree)
+{
+    return made_print(arena, tree, true);
 }
 
 /* Every invariant of the tree. */

@@ -21,7 +21,7 @@ typedef struct reading {
     pkg_tree tree;
 } reading;
 
-static char *file_read(const char *path, size_t *size)
+static char *file_text(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
@@ -41,7 +41,7 @@ static void lock_of(const char *project, brisk_arena *arena, reading *ret)
     (void)snprintf(name, sizeof name, "projects/%s/package-lock.npm11.json", project);
     corpus_need(name, path);
     size_t size = 0;
-    ret->text = file_read(path, &size);
+    ret->text = file_text(path, &size);
     brisk_errinfo info = {0};
     brisk_err err = pkg_lock_read((pkg_text){ret->text, size}, arena, &ret->tree, NULL, &info);
     if (err != BRISK_OK) {
@@ -183,6 +183,45 @@ static void compare(corpus *all, const project_case *c)
     brisk_arena_destroy(arena);
 }
 
+typedef struct counting {
+    corpus *all;
+    uint32_t count;
+} counting;
+
+static brisk_err counting_get(void *ctx, pkg_text name, const pkg_package **ret,
+                              brisk_errinfo *info)
+{
+    counting *c = ctx;
+    c->count++;
+    return corpus_get(c->all, name, ret, info);
+}
+
+/* A lock that npm wrote stays; only what it lacks is asked for: optional ones that do not exist. */
+static void keep(corpus *all, const char *name)
+{
+    brisk_arena *arena = NULL;
+    CHECK_OK(brisk_arena_create(NULL, &arena));
+    reading lock;
+    lock_of(name, arena, &lock);
+    pkg_project project = {.folder = PKG_TEXT("/project"), .manifest = lock.tree.root->manifest};
+    counting count = {.all = all};
+    pkg_source source = {.ctx = &count, .get = counting_get, .want = corpus_want};
+    pkg_ideal_opts opts = opts_default();
+    pkg_conflict conflict;
+    brisk_errinfo info = {0};
+    pkg_tree tree;
+    CHECK_OK(pkg_ideal_build(&project, &lock.tree, &source, &opts, arena, &tree, &conflict, &info));
+    made_audit(&tree);
+    uint32_t common = 0;
+    CHECK_U64(differences(&tree, &lock.tree, made_path_order, &common), ==, 0);
+    CHECK_U64(flag_differences(&tree, &lock.tree), ==, 0);
+    CHECK_U64(common, ==, lock.tree.live - 1);
+    print_message("%s: %u packages asked for\n", name, count.count);
+    CHECK_U64(count.count, <, common / 4 + 30);
+    free(lock.text);
+    brisk_arena_destroy(arena);
+}
+
 static corpus *all;
 
 static int load(void **state)
@@ -212,6 +251,50 @@ static void test_project(void **state)
     compare(all, *state);
 }
 
+static void test_lock_is_kept(void **state)
+{
+    if (all == NULL) {
+        skip();
+    }
+    keep(all, ((const project_case *)*state)->name);
+}
+
+/* npm ends with ERESOLVE: mongoose-unique-validator 1.0.2 wants mongoose 4, the project has 5. */
+static void test_impossible_peer(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    corpus_need("projects/express-conflict/package.json", path);
+    if (all == NULL) {
+        skip();
+    }
+    brisk_arena *arena = NULL;
+    CHECK_OK(brisk_arena_create(NULL, &arena));
+    size_t size = 0;
+    char *text = file_text(path, &size);
+    pkg_project project = {.folder = PKG_TEXT("/project")};
+    brisk_errinfo info = {0};
+    CHECK_OK(pkg_manifest_read((pkg_text){text, size}, path, arena, &project.manifest, &info));
+    pkg_source source = corpus_source(all);
+    pkg_ideal_opts opts = opts_default();
+    pkg_conflict conflict = {0};
+    pkg_tree tree;
+    assert_int_equal(
+        pkg_ideal_build(&project, NULL, &source, &opts, arena, &tree, &conflict, &info),
+        BRISK_ERR_CONFLICT);
+    print_message("%s\n", info.text);
+    assert_true(pkg_text_is(conflict.edge->from->name, "mongoose-unique-validator"));
+    assert_true(pkg_text_is(conflict.edge->dep->name, "mongoose"));
+    assert_true(pkg_text_is(conflict.current->manifest->version, "5.4.10"));
+    assert_true(pkg_text_is(conflict.current_edge->spec, "5.4.10"));
+    CHECK_U64(conflict.chain_count, ==, 1);
+    opts.legacy_peer_deps = true;
+    CHECK_OK(pkg_ideal_build(&project, NULL, &source, &opts, arena, &tree, &conflict, &info));
+    CHECK_U64(tree.live, >, 400);
+    free(text);
+    brisk_arena_destroy(arena);
+}
+
 int main(void)
 {
     static project_case cases[] = {
@@ -223,6 +306,10 @@ int main(void)
         cmocka_unit_test_prestate(test_project, &cases[0]),
         cmocka_unit_test_prestate(test_project, &cases[1]),
         cmocka_unit_test_prestate(test_project, &cases[2]),
+        cmocka_unit_test_prestate(test_lock_is_kept, &cases[0]),
+        cmocka_unit_test_prestate(test_lock_is_kept, &cases[1]),
+        cmocka_unit_test_prestate(test_lock_is_kept, &cases[2]),
+        cmocka_unit_test(test_impossible_peer),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -216,7 +216,8 @@ static void test_flags(void **state)
     flags_are(&tree, "node_modules/host", PKG_NODE_PEER);
     flags_are(&tree, "node_modules/maybe", PKG_NODE_PEER | PKG_NODE_OPTIONAL | PKG_NODE_EXTRANEOUS);
     flags_are(&tree, "node_modules/left",
-              PKG_NODE_PEER | PKG_NODE_OPTIONAL | PKG_NODE_DEV | PKG_NODE_EXTRANEOUS);
+              PKG_NODE_PEER | PKG_NODE_OPTIONAL | PKG_NODE_DEV | PKG_NODE_DEV_OPTIONAL |
+                  PKG_NODE_EXTRANEOUS);
     brisk_arena_destroy(arena);
 }
 

@@ -11,6 +11,7 @@
  */
 #include "workload/pkg/tree.h"
 
+/* node->mark is `stamp` in the stack, `stamp` - 1 when it was taken from it. */
 typedef struct walk {
     pkg_node **stack;
     uint32_t count;
@@ -84,16 +85,18 @@ brisk_err pkg_tree_set_flags(pkg_tree *tree)
         }
     }
     tree->root->flags &= ~(uint32_t)PKG_NODE_FLAGS_LOCK;
-    w.stamp = ++tree->stamp;
+    tree->stamp += 2;
+    w.stamp = tree->stamp;
     push(&w, tree->root);
     while (w.count > 0) {
         pkg_node *node = w.stack[--w.count];
-        node->mark = 0;
+        node->mark = w.stamp - 1;
         visit(&w, node);
     }
     for (uint32_t i = 0; i < tree->count; i++) {
         pkg_node *node = tree->nodes[i];
-        if (node != NULL && (node->flags & (PKG_NODE_DEV | PKG_NODE_OPTIONAL)) != 0) {
+        if (node != NULL && node->mark == w.stamp - 1 &&
+            (node->flags & (PKG_NODE_DEV | PKG_NODE_OPTIONAL)) != 0) {
             node->flags &= ~(uint32_t)PKG_NODE_DEV_OPTIONAL;
         }
     }

@@ -247,9 +247,6 @@ void tree_edge_unlink(pkg_tree *tree, pkg_edge *edge)
 
 static void link_to(pkg_tree *tree, pkg_edge *edge, pkg_node *to)
 {
-    if (edge->rule != NULL && to->rule != edge->rule) {
-        pkg_rule_edge_added(tree, to, edge->rule);
-    }
     edge->to = to;
     edge->prev_in = NULL;
     edge->next_in = to->in;
@@ -257,6 +254,9 @@ static void link_to(pkg_tree *tree, pkg_edge *edge, pkg_node *to)
         to->in->prev_in = edge;
     }
     to->in = edge;
+    if (edge->rule != NULL && to->rule != edge->rule) {
+        pkg_rule_edge_added(tree, to, edge->rule); /* may reload this very edge */
+    }
 }
 
 void tree_edge_delist(pkg_edge *edge)
@@ -292,7 +292,7 @@ void pkg_edge_reload(pkg_tree *tree, pkg_edge *edge)
     pkg_node *to = pkg_tree_resolve(tree, edge->from, edge->key);
     if (to != edge->to) {
         tree_edge_unlink(tree, edge);
-        if (to != NULL) {
+        if (to != NULL && edge->to == NULL) { /* not linked in between, by a rule that went on */
             link_to(tree, edge, to);
         }
     }

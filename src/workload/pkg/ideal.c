@@ -310,6 +310,9 @@ static brisk_err push_linked(builder *b)
     for (uint32_t i = 0; i < b->link_count && err == BRISK_OK; i++) {
         pkg_node *link = b->links[i];
         if (!node_removed(link) && link->target->fs_parent != NULL && !link->target->seen) {
+            if (link->rule != NULL) {
+                pkg_rule_edge_added(&b->tree, link->target, link->rule);
+            }
             err = push(b, link->target);
         }
     }
