@@ -384,7 +384,7 @@ brisk_err pkg_tree_load_edges(pkg_tree *tree, pkg_node *node)
 
 static pkg_edge *own_edge(const pkg_node *node, const pkg_name *key)
 {
-    enum { FEW = 12 };
+    enum { FEW = 12, STEPS = 48 };
     if (node->edge_count <= FEW) {
         for (uint32_t i = 0; i < node->edge_count; i++) {
             if (node->edges[i].key == key) {
@@ -393,20 +393,18 @@ static pkg_edge *own_edge(const pkg_node *node, const pkg_name *key)
         }
         return NULL;
     }
-    uint32_t low = 0;
-    uint32_t high = node->edge_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (node->edges[middle].key == key) {
-            return &node->edges[middle];
-        }
-        if (pkg_text_compare(node->edges[middle].dep->name, key->folded) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    /* Few edges have the name, as a rule; all of the tree's are in its list. */
+    uint32_t steps = 0;
+    bool listed = (node->flags & (PKG_NODE_VIRTUAL | PKG_NODE_REMOVED)) == 0;
+    pkg_edge *edge = listed ? key->edges : NULL;
+    while (edge != NULL && edge->from != node && steps < STEPS) {
+        edge = edge->next_named;
+        steps++;
     }
-    for (uint32_t i = 0; i < node->edge_count; i++) { /* with capitals: sorted elsewhere */
+    if (listed && steps < STEPS) {
+        return edge;
+    }
+    for (uint32_t i = 0; i < node->edge_count; i++) {
         if (node->edges[i].key == key) {
             return &node->edges[i];
         }

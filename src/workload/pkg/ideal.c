@@ -39,12 +39,23 @@ static uint64_t key_of(const pkg_node *node)
     return (uint64_t)node->depth << DEPTH_SHIFT | (shallow ? letters >> 16 : 0);
 }
 
+/* Paths have much in common; what is the same at the front decides nothing. */
+static int collate_behind(pkg_text a, pkg_text b)
+{
+    size_t same = 0;
+    while (same < a.size && same < b.size && a.data[same] == b.data[same]) {
+        same++;
+    }
+    return pkg_collate((pkg_text){a.data + same, a.size - same},
+                       (pkg_text){b.data + same, b.size - same});
+}
+
 static bool comes_before(const builder *b, uint32_t i, uint32_t j)
 {
     if (b->queue_keys[i] != b->queue_keys[j]) {
         return b->queue_keys[i] < b->queue_keys[j];
     }
-    int order = pkg_collate(b->queue[i]->path, b->queue[j]->path);
+    int order = collate_behind(b->queue[i]->path, b->queue[j]->path);
     return order != 0 ? order < 0 : b->queue[i]->serial < b->queue[j]->serial;
 }
 
@@ -228,35 +239,70 @@ typedef struct task {
     pkg_node *dep;
 } task;
 
-/* Candidates are made in npm's order of kinds, and placed in the order of names. */
-static brisk_err make_tasks(builder *b, pkg_node *node, task *tasks, uint32_t *count)
+/* In which order npm makes candidates. */
+static uint32_t rank(pkg_dep_kind kind)
 {
-    static const pkg_dep_kind order[] = {PKG_DEP_WORKSPACE, PKG_DEP_PEER,     PKG_DEP_PEER_OPTIONAL,
-                                         PKG_DEP_PROD,      PKG_DEP_OPTIONAL, PKG_DEP_DEV};
-    *count = 0;
-    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
-        for (uint32_t i = 0; i < node->edge_count; i++) {
-            pkg_edge *edge = &node->edges[i];
-            if (edge->dep->kind != order[k] || !is_problem(node, edge)) {
-                continue;
-            }
-            tasks[*count].edge = edge;
-            brisk_err err = candidate_for(b, node, edge, &tasks[*count].dep);
-            if (err != BRISK_OK) {
-                return err;
-            }
-            (*count)++;
-        }
+    switch (kind) {
+    case PKG_DEP_WORKSPACE: return 0;
+    case PKG_DEP_PEER: return 1;
+    case PKG_DEP_PEER_OPTIONAL: return 2;
+    case PKG_DEP_PROD: return 3;
+    case PKG_DEP_OPTIONAL: return 4;
+    case PKG_DEP_DEV:
+    default: return 5;
     }
-    for (uint32_t i = 1; i < *count; i++) { /* nearly sorted: each kind is */
+}
+
+static bool made_before(const task *a, const task *b)
+{
+    return rank(a->edge->dep->kind) < rank(b->edge->dep->kind);
+}
+
+static bool placed_before(const task *a, const task *b)
+{
+    return pkg_collate(a->edge->dep->name, b->edge->dep->name) < 0;
+}
+
+/* Stable, and quick on what is nearly in order. */
+static void sort_tasks(task *tasks, uint32_t count, bool (*before)(const task *, const task *))
+{
+    for (uint32_t i = 1; i < count; i++) {
         task t = tasks[i];
         uint32_t at = i;
-        while (at > 0 && pkg_collate(tasks[at - 1].edge->dep->name, t.edge->dep->name) > 0) {
+        while (at > 0 && before(&t, &tasks[at - 1])) {
             tasks[at] = tasks[at - 1];
             at--;
         }
         tasks[at] = t;
     }
+}
+
+/* Candidates are made in npm's order of kinds, and placed in the order of names. */
+static brisk_err make_tasks(builder *b, pkg_node *node, task **ret, uint32_t *count)
+{
+    *count = 0;
+    for (uint32_t i = 0; i < node->edge_count; i++) {
+        *count += is_problem(node, &node->edges[i]);
+    }
+    task *tasks = *count > 0 ? brisk_arena_calloc(b->scratch, *count, sizeof *tasks) : NULL;
+    if (*count > 0 && tasks == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    *ret = tasks;
+    uint32_t filled = 0;
+    for (uint32_t i = 0; i < node->edge_count && filled < *count; i++) {
+        if (is_problem(node, &node->edges[i])) {
+            tasks[filled++].edge = &node->edges[i];
+        }
+    }
+    sort_tasks(tasks, *count, made_before);
+    for (uint32_t i = 0; i < *count; i++) {
+        brisk_err err = candidate_for(b, node, tasks[i].edge, &tasks[i].dep);
+        if (err != BRISK_OK) {
+            return err;
+        }
+    }
+    sort_tasks(tasks, *count, placed_before);
     return BRISK_OK;
 }
 
@@ -287,12 +333,9 @@ static brisk_err note_links(builder *b, const pkg_node *node)
 
 static brisk_err evaluate(builder *b, pkg_node *node)
 {
-    task *tasks = brisk_arena_alloc(b->scratch, (node->edge_count + 1) * sizeof *tasks);
-    if (tasks == NULL) {
-        return BRISK_ERR_NOMEM;
-    }
+    task *tasks = NULL;
     uint32_t count = 0;
-    brisk_err err = make_tasks(b, node, tasks, &count);
+    brisk_err err = make_tasks(b, node, &tasks, &count);
     for (uint32_t i = 0; i < count && err == BRISK_OK; i++) {
         placing *done = NULL;
         err = place_dep(b, tasks[i].dep, tasks[i].edge, &done);

@@ -404,7 +404,11 @@ static brisk_err copy_of(builder *b, const pkg_node *dep, pkg_node **ret)
 /* Into the folder; what is there of that name is replaced. */
 static brisk_err put(builder *b, placing *p, pkg_node *target)
 {
-    brisk_err err = copy_of(b, p->dep, &p->placed);
+    const pkg_node *dep = p->dep;
+    bool lone = dep->parent == NULL && dep->index == UINT32_MAX &&
+                (dep->flags & (PKG_NODE_VIRTUAL | PKG_NODE_REMOVED)) == 0;
+    p->placed = p->dep; /* one of a virtual root stays there: others may still come from it */
+    brisk_err err = lone ? BRISK_OK : copy_of(b, dep, &p->placed);
     if (err != BRISK_OK) {
         return err;
     }
@@ -498,8 +502,9 @@ static brisk_err place_one(builder *b, placing *p, placing **end)
     if (same != NULL) {
         return pkg_tree_add_link(&b->tree, target, same->name, same, &p->placed);
     }
+    pkg_node *companions = p->dep->parent;
     err = put(b, p, target);
-    return err == BRISK_OK ? place_peers(b, p, p->dep->parent, end) : err;
+    return err == BRISK_OK ? place_peers(b, p, companions, end) : err;
 }
 
 brisk_err place_dep(builder *b, pkg_node *dep, pkg_edge *edge, placing **ret)

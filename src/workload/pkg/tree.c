@@ -80,15 +80,24 @@ static pkg_name *name_new(pkg_tree *tree, pkg_text folded, uint64_t hash, bool c
     return name;
 }
 
+/* Where the name is, or the free slot for it. */
+static uint32_t name_slot(const pkg_tree_index *index, pkg_text folded, uint64_t hash)
+{
+    uint32_t mask = index->name_capacity - 1;
+    uint32_t at = (uint32_t)hash & mask;
+    while (index->names[at] != NULL &&
+           (index->names[at]->hash != hash || !pkg_text_equal(index->names[at]->folded, folded))) {
+        at = (at + 1) & mask;
+    }
+    return at;
+}
+
 static pkg_name *name_of_folded(pkg_tree *tree, pkg_text folded, uint64_t hash, bool copy)
 {
     pkg_tree_index *index = tree->index;
-    uint32_t mask = index->name_capacity - 1;
-    uint32_t at = (uint32_t)hash & mask;
-    for (; index->names[at] != NULL; at = (at + 1) & mask) {
-        if (index->names[at]->hash == hash && pkg_text_equal(index->names[at]->folded, folded)) {
-            return index->names[at];
-        }
+    uint32_t at = name_slot(index, folded, hash);
+    if (index->names[at] != NULL) {
+        return index->names[at];
     }
     pkg_name *name = name_new(tree, folded, hash, copy);
     if (name == NULL) {
@@ -104,6 +113,10 @@ static pkg_name *name_of_folded(pkg_tree *tree, pkg_text folded, uint64_t hash, 
 
 pkg_name *pkg_tree_name(pkg_tree *tree, pkg_text name, uint64_t hash)
 {
+    pkg_name *known = tree->index->names[name_slot(tree->index, name, hash)];
+    if (known != NULL) {
+        return known; /* kept folded, so that `name` is */
+    }
     if (!has_capital(name)) {
         return name_of_folded(tree, name, hash, false);
     }
