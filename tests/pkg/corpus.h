@@ -229,8 +229,9 @@ static inline brisk_err corpus_get(void *ctx, pkg_text name, const pkg_package *
     return BRISK_OK;
 }
 
-static inline void corpus_want(void *ctx, pkg_text name, const semver_range *range)
+static inline void corpus_want(void *ctx, pkg_text name, const semver_range *range, bool peers_only)
 {
+    (void)peers_only;
     (void)ctx;
     (void)name;
     (void)range;

@@ -2,7 +2,7 @@
  * choose.c -- which version a dependency means; behind ideal_internal.h.
  *
  * Each pair of name and spec is decided once, each version's manifest is read once.  When one is
- * chosen that will be placed, the source hears what it will need; optional peers are only looked at.
+ * chosen the source hears of its peers, when it is placed of all that it needs.
  *
  * What cannot be had is no error here: the node that stands for it is pruned when all that need it
  * are optional, and fails the build at its end when not, as in npm.
@@ -18,7 +18,8 @@ typedef struct choice {
     const pkg_manifest *manifest;
     pkg_failure *failure;
     bool done;
-    bool hinted; /* the source has heard what the manifest needs */
+    bool required;  /* by the dependency that asked first */
+    uint8_t wanted; /* how much the source has heard of it: WANTED_... */
 } choice;
 
 typedef struct version_entry {
@@ -36,7 +37,7 @@ struct choice_table {
     uint32_t version_capacity;
 };
 
-enum { SLOTS_AT_FIRST = 1024 };
+enum { SLOTS_AT_FIRST = 1024, WANTED_PEERS = 1, WANTED = 2 };
 
 brisk_err choose_init(builder *b)
 {
@@ -52,7 +53,7 @@ brisk_err choose_init(builder *b)
     return t->slots == NULL || t->versions == NULL ? BRISK_ERR_NOMEM : BRISK_OK;
 }
 
-/* --- the two tables ------------------------------------------------------------------------- */
+/* --- pairs ------------------------------------------------------------------------- */
 
 static bool slots_grow(builder *b)
 {
@@ -105,6 +106,67 @@ static choice *choice_of(builder *b, pkg_text name, uint64_t name_hash, pkg_text
     return c;
 }
 
+/* --- hints ---------------------------------------------------------------------------------- */
+
+static brisk_err hint(builder *b, const pkg_dep *dep, uint8_t how)
+{
+    bool is_new = false;
+    choice *c = choice_of(b, dep->name, dep->name_hash, dep->spec, &is_new);
+    if (c == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    if (c->wanted >= how || !pkg_name_is_valid(dep->name)) {
+        return BRISK_OK;
+    }
+    c->wanted = how;
+    bool plain = dep->range != NULL || dep->spec.size == 0 || pkg_text_is(dep->spec, "*");
+    if (plain) {
+        b->source->want(b->source->ctx, dep->name, dep->range, how == WANTED_PEERS);
+        return BRISK_OK;
+    }
+    pkg_spec parsed;
+    brisk_err err = pkg_spec_parse(dep->name, dep->spec, b->arena, &parsed);
+    if (err == BRISK_OK && (parsed.type == PKG_SPEC_RANGE || parsed.type == PKG_SPEC_TAG ||
+                            parsed.type == PKG_SPEC_ALIAS)) {
+        b->source->want(b->source->ctx, parsed.name, parsed.range, how == WANTED_PEERS);
+    }
+    return err;
+}
+
+brisk_err choose_hint(builder *b, const pkg_manifest *manifest, bool dev)
+{
+    if (b->source->want == NULL) {
+        return BRISK_OK;
+    }
+    brisk_err err = BRISK_OK;
+    for (uint32_t i = 0; i < manifest->dep_count && err == BRISK_OK; i++) {
+        const pkg_dep *dep = &manifest->deps[i];
+        bool peer = dep->kind == PKG_DEP_PEER || dep->kind == PKG_DEP_PEER_OPTIONAL;
+        if (dep->kind == PKG_DEP_WORKSPACE || (dep->kind == PKG_DEP_DEV && !dev) ||
+            (peer && b->opts->legacy_peer_deps)) {
+            continue;
+        }
+        err = hint(b, dep, dep->kind == PKG_DEP_PEER_OPTIONAL ? WANTED_PEERS : WANTED);
+    }
+    return err;
+}
+
+/* What comes along with a candidate, wherever that ends. */
+static brisk_err hint_peers(builder *b, const pkg_manifest *manifest)
+{
+    brisk_err err = BRISK_OK;
+    bool asks = b->source->want != NULL && !b->opts->legacy_peer_deps;
+    for (uint32_t i = 0; asks && i < manifest->dep_count && err == BRISK_OK; i++) {
+        const pkg_dep *dep = &manifest->deps[i];
+        if (dep->kind == PKG_DEP_PEER || dep->kind == PKG_DEP_PEER_OPTIONAL) {
+            err = hint(b, dep, WANTED_PEERS);
+        }
+    }
+    return err;
+}
+
+/* --- manifests ------------------------------------------------------------------------------- */
+
 static uint32_t version_slot(const version_entry *entries, uint32_t capacity,
                              const pkg_package *package, uint32_t version)
 {
@@ -153,60 +215,13 @@ static brisk_err manifest_of(builder *b, const pkg_package *package, uint32_t ve
         }
         *e = (version_entry){package, manifest, version};
         t->version_count++;
+        err = hint_peers(b, manifest);
+        if (err != BRISK_OK) {
+            return err;
+        }
     }
     *ret = e->manifest;
     return BRISK_OK;
-}
-
-/* --- hints ---------------------------------------------------------------------------------- */
-
-static brisk_err hint(builder *b, const pkg_dep *dep)
-{
-    bool is_new = false;
-    choice *c = choice_of(b, dep->name, dep->name_hash, dep->spec, &is_new);
-    if (c == NULL) {
-        return BRISK_ERR_NOMEM;
-    }
-    if (!is_new || !pkg_name_is_valid(dep->name)) {
-        return BRISK_OK;
-    }
-    bool plain = dep->range != NULL || dep->spec.size == 0 || pkg_text_is(dep->spec, "*");
-    c->range = dep->range;
-    if (plain) {
-        bool likely = dep->kind != PKG_DEP_PEER_OPTIONAL; /* these are looked at, seldom taken */
-        b->source->want(b->source->ctx, dep->name, likely ? dep->range : NULL);
-        return BRISK_OK;
-    }
-    pkg_spec *parsed = brisk_arena_calloc(b->arena, 1, sizeof *parsed);
-    if (parsed == NULL) {
-        return BRISK_ERR_NOMEM;
-    }
-    brisk_err err = pkg_spec_parse(dep->name, dep->spec, b->arena, parsed);
-    c->parsed = parsed;
-    c->range = parsed->range;
-    if (err == BRISK_OK && (parsed->type == PKG_SPEC_RANGE || parsed->type == PKG_SPEC_TAG ||
-                            parsed->type == PKG_SPEC_ALIAS)) {
-        b->source->want(b->source->ctx, parsed->name, parsed->range);
-    }
-    return err;
-}
-
-brisk_err choose_hint(builder *b, const pkg_manifest *manifest, bool dev)
-{
-    if (b->source->want == NULL) {
-        return BRISK_OK;
-    }
-    brisk_err err = BRISK_OK;
-    for (uint32_t i = 0; i < manifest->dep_count && err == BRISK_OK; i++) {
-        const pkg_dep *dep = &manifest->deps[i];
-        bool peer = dep->kind == PKG_DEP_PEER || dep->kind == PKG_DEP_PEER_OPTIONAL;
-        if (dep->kind == PKG_DEP_WORKSPACE || (dep->kind == PKG_DEP_DEV && !dev) ||
-            (peer && b->opts->legacy_peer_deps)) {
-            continue;
-        }
-        err = hint(b, dep);
-    }
-    return err;
 }
 
 /* --- choosing ------------------------------------------------------------------------------- */
@@ -241,7 +256,7 @@ static brisk_err pick(builder *b, const choice *c, pkg_text wanted, const pkg_pa
     }
     const pkg_package *before = *package;
     pkg_text name = pkg_package_name(before);
-    brisk_err asked = source->refresh(source->ctx, name, package, info);
+    brisk_err asked = source->refresh(source->ctx, name, c->required, package, info);
     if (asked != BRISK_OK) {
         return asked == BRISK_ERR_NOT_FOUND ? err : asked;
     }
@@ -359,18 +374,12 @@ brisk_err choose(builder *b, const pkg_edge *edge, const pkg_manifest **ret, pkg
     }
     if (!c->done) {
         c->range = edge->range;
+        c->required = !pkg_edge_is_optional(edge);
         brisk_err err = decide(b, c, edge->parsed);
         if (err != BRISK_OK) {
             return err;
         }
         c->done = true;
-    }
-    if (c->manifest != NULL && !c->hinted && edge->dep->kind != PKG_DEP_PEER_OPTIONAL) {
-        c->hinted = true;
-        brisk_err err = choose_hint(b, c->manifest, false);
-        if (err != BRISK_OK) {
-            return err;
-        }
     }
     *ret = c->manifest;
     *failure = c->failure;

@@ -96,25 +96,25 @@ void fetch_make_hungry(pkg_fetch *f, fetch_entry *entry)
     }
 }
 
-void fetch_note_want(pkg_fetch *f, fetch_entry *entry, const semver_range *range)
+void fetch_note_want(pkg_fetch *f, fetch_entry *entry, fetch_want wanted)
 {
-    if (range == NULL || f->opts.no_guess || f->opts.mode == PKG_FETCH_OFFLINE ||
+    if (wanted.range == NULL || f->opts.no_guess || f->opts.mode == PKG_FETCH_OFFLINE ||
         entry->state == FETCH_FAILED || entry->want_count >= PKG_FETCH_WANTS_MAX) {
         return;
     }
     if (entry->want_count == entry->want_capacity) {
         uint32_t capacity = entry->want_capacity > 0 ? entry->want_capacity * 2 : 4;
-        const semver_range **more = brisk_arena_calloc(f->arena, capacity, sizeof(semver_range *));
+        fetch_want *more = brisk_arena_calloc(f->arena, capacity, sizeof *more);
         if (more == NULL) {
             return; /* a guess less */
         }
         if (entry->want_count > 0) {
-            memcpy(more, entry->wants, entry->want_count * sizeof(semver_range *));
+            memcpy(more, entry->wants, entry->want_count * sizeof *more);
         }
         entry->wants = more;
         entry->want_capacity = capacity;
     }
-    entry->wants[entry->want_count++] = range;
+    entry->wants[entry->want_count++] = wanted;
     fetch_make_hungry(f, entry);
 }
 
@@ -239,7 +239,7 @@ void fetch_look(pkg_fetch *f, fetch_entry *entry, uint32_t round, brisk_http_pri
 
 /* --- the source ------------------------------------------------------------------------------- */
 
-static void want(void *ctx, pkg_text name, const semver_range *range)
+static void want(void *ctx, pkg_text name, const semver_range *range, bool peers_only)
 {
     pkg_fetch *f = ctx;
     if (f->opts.mode == PKG_FETCH_OFFLINE || !pkg_name_is_valid(name)) {
@@ -251,7 +251,7 @@ static void want(void *ctx, pkg_text name, const semver_range *range)
         if (entry->state == FETCH_NEW) {
             fetch_look(f, entry, f->round + 1, BRISK_HTTP_NORMAL);
         }
-        fetch_note_want(f, entry, range);
+        fetch_note_want(f, entry, (fetch_want){.range = range, .peers_only = peers_only});
     }
     (void)pthread_mutex_unlock(&f->lock);
 }
@@ -365,10 +365,12 @@ static brisk_err get(void *ctx, pkg_text name, const pkg_package **ret, brisk_er
 }
 
 /* What the store had was fresh, but something newer is wanted: ask, once. */
-static brisk_err refresh_locked(pkg_fetch *f, fetch_entry *entry, const pkg_package **ret,
-                                brisk_errinfo *info)
+static brisk_err refresh_locked(pkg_fetch *f, fetch_entry *entry, bool required,
+                                const pkg_package **ret, brisk_errinfo *info)
 {
-    if (entry->state != FETCH_READY || entry->requested || f->opts.mode == PKG_FETCH_OFFLINE) {
+    bool recent = fetch_now_ms(f) - entry->stored.fetched_ms < PKG_FETCH_MOMENT_MS;
+    if (entry->state != FETCH_READY || entry->requested || (recent && !required) ||
+        f->opts.mode == PKG_FETCH_OFFLINE) {
         return give(f, entry, ret, info);
     }
     f->stats.refetched++;
@@ -381,12 +383,13 @@ static brisk_err refresh_locked(pkg_fetch *f, fetch_entry *entry, const pkg_pack
                            : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
 }
 
-static brisk_err refresh(void *ctx, pkg_text name, const pkg_package **ret, brisk_errinfo *info)
+static brisk_err refresh(void *ctx, pkg_text name, bool required, const pkg_package **ret,
+                         brisk_errinfo *info)
 {
     pkg_fetch *f = ctx;
     (void)pthread_mutex_lock(&f->lock);
     fetch_entry *entry = fetch_entry_of(f, name);
-    brisk_err err = entry != NULL ? refresh_locked(f, entry, ret, info)
+    brisk_err err = entry != NULL ? refresh_locked(f, entry, required, ret, info)
                                   : brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory");
     (void)pthread_mutex_unlock(&f->lock);
     return err;

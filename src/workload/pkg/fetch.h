@@ -29,6 +29,7 @@ enum {
     PKG_FETCH_PACKAGES_MAX = 200000,
     PKG_FETCH_WANTS_MAX = 256,   /* ranges of a package that guesses follow */
     PKG_FETCH_FRESH_MS = 300000, /* of an answer that does not say */
+    PKG_FETCH_MOMENT_MS = 60000, /* so long a confirmed package lacks what it lacks, if optional */
     PKG_FETCH_ABSENT_MS = 60000, /* of "there is no such package" */
     PKG_FETCH_WORKERS_MAX = 8,
     PKG_FETCH_REDIRECTS_MAX = 5,

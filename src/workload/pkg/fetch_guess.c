@@ -13,7 +13,7 @@
 
 enum { WANTS_AT_ONCE = 32 };
 
-static void want(pkg_fetch *f, pkg_text name, const semver_range *range, uint32_t round)
+static void want(pkg_fetch *f, pkg_text name, fetch_want wanted, uint32_t round)
 {
     if (!pkg_name_is_valid(name)) {
         return;
@@ -24,7 +24,7 @@ static void want(pkg_fetch *f, pkg_text name, const semver_range *range, uint32_
         if (entry->state == FETCH_NEW) {
             fetch_look(f, entry, round, BRISK_HTTP_NORMAL);
         }
-        fetch_note_want(f, entry, range);
+        fetch_note_want(f, entry, wanted);
     }
     (void)pthread_mutex_unlock(&f->lock);
 }
@@ -42,31 +42,39 @@ static bool is_bundled(const pkg_manifest *manifest, const pkg_dep *dep)
     return false;
 }
 
-static bool is_followed(const pkg_fetch *f, const pkg_manifest *manifest, const pkg_dep *dep)
+static bool is_followed(const pkg_fetch *f, const pkg_manifest *manifest, const pkg_dep *dep,
+                        bool peers_only)
 {
-    return (dep->kind == PKG_DEP_PROD || dep->kind == PKG_DEP_OPTIONAL ||
-            (dep->kind == PKG_DEP_PEER && !f->opts.legacy_peer_deps)) &&
+    if (dep->kind == PKG_DEP_PEER || dep->kind == PKG_DEP_PEER_OPTIONAL) {
+        return !f->opts.legacy_peer_deps;
+    }
+    return !peers_only && (dep->kind == PKG_DEP_PROD || dep->kind == PKG_DEP_OPTIONAL) &&
            !is_bundled(manifest, dep);
 }
 
-static void want_dep(fetch_worker *w, const pkg_dep *dep, uint32_t round)
+static void want_dep(fetch_worker *w, const pkg_dep *dep, bool peers_only, uint32_t round)
 {
+    peers_only = peers_only || dep->kind == PKG_DEP_PEER_OPTIONAL;
     if (dep->range != NULL || dep->spec.size == 0) {
-        want(w->fetch, dep->name, dep->range, round);
+        const fetch_want wanted = {.range = dep->range, .peers_only = peers_only};
+        want(w->fetch, dep->name, wanted, round);
         return;
     }
     pkg_spec spec;
     if (pkg_spec_parse(dep->name, dep->spec, w->arena, &spec) == BRISK_OK &&
         (spec.type == PKG_SPEC_RANGE || spec.type == PKG_SPEC_TAG || spec.type == PKG_SPEC_ALIAS)) {
-        want(w->fetch, spec.name, spec.range, round);
+        const fetch_want wanted = {.range = spec.range, .peers_only = peers_only};
+        want(w->fetch, spec.name, wanted, round);
     }
 }
 
-/* Whether the version is new among those that were followed; remembers it. */
-static bool is_new(fetch_worker *w, fetch_entry *entry, uint32_t version)
+/* Whether there is more to follow of the version than was followed; remembers it. */
+static bool is_new(fetch_worker *w, fetch_entry *entry, uint32_t version, bool peers_only)
 {
+    uint32_t whole = version * 2;
+    uint32_t what = whole + peers_only;
     for (uint32_t i = 0; i < entry->chosen_count; i++) {
-        if (entry->chosen[i] == version) {
+        if (entry->chosen[i] == what || entry->chosen[i] == whole) {
             return false;
         }
     }
@@ -82,25 +90,26 @@ static bool is_new(fetch_worker *w, fetch_entry *entry, uint32_t version)
         entry->chosen = more;
         entry->chosen_capacity = capacity;
     }
-    entry->chosen[entry->chosen_count++] = version;
+    entry->chosen[entry->chosen_count++] = what;
     return true;
 }
 
 static void follow(fetch_worker *w, fetch_entry *entry, const pkg_package *package,
-                   const semver_range *range, uint32_t round)
+                   fetch_want wanted, uint32_t round)
 {
     pkg_picked picked;
     brisk_err err =
-        pkg_pick(package, PKG_TEXT("-"), range, &w->fetch->opts.pick, w->scratch, &picked);
+        pkg_pick(package, PKG_TEXT("-"), wanted.range, &w->fetch->opts.pick, w->scratch, &picked);
     brisk_arena_reset(w->scratch);
     const pkg_manifest *manifest;
-    if (err != BRISK_OK || picked.index == PKG_NO_VERSION || !is_new(w, entry, picked.index) ||
+    if (err != BRISK_OK || picked.index == PKG_NO_VERSION ||
+        !is_new(w, entry, picked.index, wanted.peers_only) ||
         pkg_package_manifest(package, picked.index, w->arena, &manifest) != BRISK_OK) {
         return; /* the builder will find out, and say it */
     }
     for (uint32_t i = 0; i < manifest->dep_count; i++) {
-        if (is_followed(w->fetch, manifest, &manifest->deps[i])) {
-            want_dep(w, &manifest->deps[i], round);
+        if (is_followed(w->fetch, manifest, &manifest->deps[i], wanted.peers_only)) {
+            want_dep(w, &manifest->deps[i], wanted.peers_only, round);
         }
     }
 }
@@ -108,7 +117,7 @@ static void follow(fetch_worker *w, fetch_entry *entry, const pkg_package *packa
 void fetch_guess(fetch_worker *w, fetch_entry *entry)
 {
     pkg_fetch *f = w->fetch;
-    const semver_range *ranges[WANTS_AT_ONCE];
+    fetch_want wants[WANTS_AT_ONCE];
     uint32_t count = 0;
     (void)pthread_mutex_lock(&f->lock);
     const pkg_package *package =
@@ -121,11 +130,11 @@ void fetch_guess(fetch_worker *w, fetch_entry *entry)
         entry->chosen_count = 0;
     }
     while (count < WANTS_AT_ONCE && entry->wants_done < entry->want_count) {
-        ranges[count++] = entry->wants[entry->wants_done++];
+        wants[count++] = entry->wants[entry->wants_done++];
     }
     (void)pthread_mutex_unlock(&f->lock);
     for (uint32_t i = 0; i < count && package != NULL; i++) {
-        follow(w, entry, package, ranges[i], round);
+        follow(w, entry, package, wants[i], round);
     }
     (void)pthread_mutex_lock(&f->lock);
     entry->hungry = false;

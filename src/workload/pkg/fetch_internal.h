@@ -26,6 +26,12 @@ typedef enum fetch_state {
     FETCH_FAILED,
 } fetch_state;
 
+/* What was wanted of a package. */
+typedef struct fetch_want {
+    const semver_range *range;
+    bool peers_only;
+} fetch_want;
+
 typedef struct fetch_entry fetch_entry;
 struct fetch_entry {
     pkg_text name; /* a NUL follows */
@@ -48,12 +54,13 @@ struct fetch_entry {
     brisk_http_response *response; /* in `arrived`; then the worker's */
     fetch_entry *next_arrived;
     fetch_entry *next_hungry;
-    const semver_range **wants;
+    fetch_want *wants;
     uint32_t want_count;
     uint32_t want_capacity;
     uint32_t wants_done;      /* the worker's that has it because it is hungry */
     const pkg_package *eaten; /* likewise: of which package `chosen` are versions */
-    uint32_t *chosen;         /* likewise: whose dependencies were wanted */
+    uint32_t
+        *chosen; /* likewise: whose dependencies were wanted: twice the version, 1 more: peers */
     uint32_t chosen_count;
     uint32_t chosen_capacity;
     uint32_t round;
@@ -102,8 +109,8 @@ struct pkg_fetch {
 fetch_entry *fetch_entry_of(pkg_fetch *f, pkg_text name); /* NULL: no memory, or too many */
 /* Look in the store, and ask when it must be. */
 void fetch_look(pkg_fetch *f, fetch_entry *entry, uint32_t round, brisk_http_priority priority);
-/* `range` will be asked for: remember it for guesses. */
-void fetch_note_want(pkg_fetch *f, fetch_entry *entry, const semver_range *range);
+/* It will be asked for: remember that for guesses. */
+void fetch_note_want(pkg_fetch *f, fetch_entry *entry, fetch_want wanted);
 void fetch_make_hungry(pkg_fetch *f, fetch_entry *entry);
 void fetch_ready(pkg_fetch *f, fetch_entry *entry, const pkg_package *package);
 void fetch_failed(pkg_fetch *f, fetch_entry *entry, brisk_err err, const char *format, ...)

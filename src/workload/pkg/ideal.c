@@ -224,6 +224,9 @@ static brisk_err after_placing(builder *b, const placing *first)
             continue;
         }
         err = requeue_wronged(b, p);
+        if (err == BRISK_OK && (p->placed->flags & PKG_NODE_LINK) == 0) {
+            err = choose_hint(b, p->placed->manifest, false);
+        }
         if (err == BRISK_OK) {
             err = push(b, p->placed);
         }

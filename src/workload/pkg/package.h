@@ -59,14 +59,18 @@ typedef struct pkg_source {
      * DEADLINE, CORRUPT, CANCELLED, PERMISSION, NOMEM.
      */
     brisk_err (*get)(void *ctx, pkg_text name, const pkg_package **ret, brisk_errinfo *info);
-    /* `name` will be asked for, in a version of `range` (NULL: not known, or not likely): a hint that
-     * never waits. */
-    void (*want)(void *ctx, pkg_text name, const semver_range *range);
     /*
-     * No version that `get` gave of `name` fits: ask anew where that may be outdated.  *ret is what
-     * get gives from now on, often the same.  Errors as get's.  NULL: get is always up to date.
+     * `name` will be asked for, in a version of `range` (NULL: not known): a hint that never waits.
+     * `peers_only`: of what it needs only its peers will be asked for.
      */
-    brisk_err (*refresh)(void *ctx, pkg_text name, const pkg_package **ret, brisk_errinfo *info);
+    void (*want)(void *ctx, pkg_text name, const semver_range *range, bool peers_only);
+    /*
+     * No version that `get` gave of `name` fits: ask anew where that may be outdated; not `required`:
+     * only where it was not confirmed a moment ago.  *ret is what get gives from now on, often the
+     * same.  Errors as get's.  NULL: get is always up to date.
+     */
+    brisk_err (*refresh)(void *ctx, pkg_text name, bool required, const pkg_package **ret,
+                         brisk_errinfo *info);
 } pkg_source;
 
 /* How npm chooses a version (npm-pick-manifest's rules; see pick.c). */

@@ -79,7 +79,7 @@ static void want_deps(const pkg_source *source, const pkg_manifest *m)
     for (uint32_t i = 0; i < m->dep_count; i++) {
         const pkg_dep *dep = &m->deps[i];
         if (dep->range != NULL && dep->kind != PKG_DEP_PEER_OPTIONAL) {
-            source->want(source->ctx, dep->name, dep->range);
+            source->want(source->ctx, dep->name, dep->range, false);
         }
     }
 }
