@@ -269,8 +269,25 @@ def case_conflict(project):
     failed = project.run(registry=r, status=1)
     for word in ("plug", "host", "^1.0.0", "2.0.0"):
         assert word in failed.stderr, failed.stderr
-    assert not project.lock.exists()
+    assert "there is no answer" in failed.stderr and not project.lock.exists()
+    told = json.loads(project.run("--json", registry=r, status=1).stdout)
+    assert told["proof"] and told["fix"]["change"] in ("version", "override"), told
     project.run("--legacy-peer-deps", registry=r)
+
+
+def case_flat(project):
+    r = Registry([document("a", version("a", "1.0.0", {"c": "^1"}), version("a", "1.1.0", {"c": "^2"})),
+                  document("b", version("b", "1.0.0", {"c": "^1"})),
+                  document("c", version("c", "1.0.0"), version("c", "2.0.0"))])
+    project.manifest({"a": "^1.0.0", "b": "^1.0.0"})
+    project.run(registry=r)
+    assert len(project.packages()) == 4
+    project.forget()
+    project.run("--flat", registry=r)
+    assert project.packages() == {"node_modules/a": "1.0.0", "node_modules/b": "1.0.0",
+                                  "node_modules/c": "1.0.0"}
+    project.manifest({"a": "1.1.0", "b": "^1.0.0"})
+    assert "there is no answer" in project.run("--flat", registry=r, status=1).stderr
 
 
 # --- bad weather ----------------------------------------------------------------------------------

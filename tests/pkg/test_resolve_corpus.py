@@ -144,6 +144,7 @@ def main():
             locks = {name: check_project(bench, name, server.url) for name in PROJECTS}
             told, _, words = bench.resolve("express-conflict", server.url, status=1)
             assert not told["ok"] and "mongoose-unique-validator" in words, words
+            assert told["proof"] and told["fix"]["to"] == "2.0.0", told
             assert not (bench.folder / "express-conflict/package-lock.json").exists()
         for seed in range(4):  # other orders, and failures on the way
             bench.forget()

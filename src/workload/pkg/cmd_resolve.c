@@ -28,6 +28,7 @@ enum {
     OPTION_LEGACY_PEERS,
     OPTION_STRICT_PEERS,
     OPTION_DEDUPE,
+    OPTION_FLAT,
     OPTION_UPDATE,
     OPTION_WHOLE,
     OPTION_NODE,
@@ -65,6 +66,8 @@ static const brisk_option options[OPTION_COUNT] = {
                              .summary = "conflicts of peers below are errors, too"},
     [OPTION_DEDUPE] = {.name = "prefer-dedupe",
                        .summary = "keep what fits rather than take what is newer"},
+    [OPTION_FLAT] = {.name = "flat",
+                     .summary = "one version of each package, or a proof that there is none"},
     [OPTION_UPDATE] = {.name = "update", .letter = 'u', .summary = "without regard to the lock"},
     [OPTION_WHOLE] = {.name = "whole-metadata",
                       .summary = "fetch whole documents, so that the lock has licenses"},
@@ -194,6 +197,7 @@ static const char *read_request(const brisk_option_value *values, const pkg_inpu
     ret->strict_peer_deps = values[OPTION_STRICT_PEERS].set;
     ret->prefer_dedupe = values[OPTION_DEDUPE].set;
     ret->whole_documents = values[OPTION_WHOLE].set;
+    ret->flat = values[OPTION_FLAT].set;
     ret->anew = values[OPTION_UPDATE].set;
     ret->dry_run = values[OPTION_DRY_RUN].set;
     ret->sync = values[OPTION_FSYNC].set;
@@ -263,7 +267,8 @@ static brisk_exit run(const brisk_invocation *in)
     brisk_exit exit;
     if (wrong != NULL) {
         exit = usage(in, wrong);
-    } else if (!request.anew && !request.legacy_peer_deps && pkg_inputs_are_resolved(&inputs)) {
+    } else if (!request.anew && !request.flat && !request.legacy_peer_deps &&
+               pkg_inputs_are_resolved(&inputs)) {
         const resolve_told told = {.in = in, .json = in->values[OPTION_JSON].set};
         exit = resolve_print_resolved(&told, &inputs);
     } else {

@@ -56,7 +56,8 @@ static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *build
     brisk_key_u64(builder, "options",
                   (uint64_t)r->highest | (uint64_t)r->prereleases << 1 |
                       (uint64_t)r->legacy_peer_deps << 2 | (uint64_t)r->strict_peer_deps << 3 |
-                      (uint64_t)r->prefer_dedupe << 4 | (uint64_t)r->whole_documents << 5);
+                      (uint64_t)r->prefer_dedupe << 4 | (uint64_t)r->whole_documents << 5 |
+                      (uint64_t)r->flat << 6);
     brisk_key_str(builder, "store", r->store_path);
     brisk_key_u64(builder, "generation", pkg_store_generation(job->store));
     return pkg_inputs_key(job->inputs, builder);

@@ -196,14 +196,11 @@ static brisk_err fail_missing(brisk_stage_ctx *ctx, const pkg_resolve_job *job)
                             count > NAMES_MAX ? ", ..." : "", count == 1 ? "it" : "them");
 }
 
-brisk_err resolve_stage_build(brisk_stage_ctx *ctx, void *state)
+static pkg_ideal_opts ideal_opts_of(pkg_resolve_job *job)
 {
-    pkg_resolve_job *job = state;
     const pkg_resolve_request *r = job->request;
     const pkg_config *config = &job->inputs->config;
-    enter(job, "graph_building");
-    job->running = ctx;
-    const pkg_ideal_opts opts = {
+    return (pkg_ideal_opts){
         .pick = pick_of(job),
         .legacy_peer_deps = r->legacy_peer_deps || config->legacy_peer_deps,
         .strict_peer_deps = r->strict_peer_deps || config->strict_peer_deps,
@@ -214,12 +211,37 @@ brisk_err resolve_stage_build(brisk_stage_ctx *ctx, void *state)
         .too_young = r->before_ms != INT64_MAX ? note_skipped : NULL,
         .ctx = job,
     };
-    pkg_source source = pkg_fetch_source(job->fetch);
-    brisk_errinfo info = {0};
+}
+
+static brisk_err build(pkg_resolve_job *job, brisk_errinfo *info)
+{
+    const pkg_ideal_opts opts = ideal_opts_of(job);
+    const pkg_source source = pkg_fetch_source(job->fetch);
     const pkg_tree *lock = job->inputs->lock.root != NULL ? &job->inputs->lock : NULL;
-    brisk_err err = pkg_ideal_build(&job->inputs->project, lock, &source, &opts, job->arena,
-                                    &job->tree, &job->conflict, &info);
+    return job->request->flat ? pkg_flat_build(&job->inputs->project, &source, &opts, job->arena,
+                                               &job->tree, &job->advice.proof, info)
+                              : pkg_ideal_build(&job->inputs->project, lock, &source, &opts,
+                                                job->arena, &job->tree, &job->conflict, info);
+}
+
+static void note_fetched(brisk_stage_ctx *ctx, const pkg_resolve_job *job)
+{
+    pkg_fetch_stats stats;
+    pkg_fetch_read_stats(job->fetch, &stats);
+    brisk_stage_note(ctx, "%llu packages, %llu from the store, %llu requests",
+                     (unsigned long long)stats.asked, (unsigned long long)stats.from_store,
+                     (unsigned long long)stats.requests);
+}
+
+brisk_err resolve_stage_build(brisk_stage_ctx *ctx, void *state)
+{
+    pkg_resolve_job *job = state;
+    brisk_errinfo info = {0};
+    enter(job, "graph_building");
+    job->running = ctx;
+    brisk_err err = build(job, &info);
     job->running = NULL;
+    note_fetched(ctx, job);
     if (pkg_fetch_missing_count(job->fetch) > 0 && err != BRISK_ERR_CANCELLED) {
         return fail_missing(ctx, job);
     }
@@ -228,23 +250,40 @@ brisk_err resolve_stage_build(brisk_stage_ctx *ctx, void *state)
         job->conflict_info.code = err;
         return BRISK_OK; /* the next stage's */
     }
-    pkg_fetch_stats stats;
-    pkg_fetch_read_stats(job->fetch, &stats);
-    brisk_stage_note(ctx, "%llu packages, %llu from the store, %llu requests",
-                     (unsigned long long)stats.asked, (unsigned long long)stats.from_store,
-                     (unsigned long long)stats.requests);
     return err == BRISK_OK ? err : fail_info(ctx, err, &info);
 }
 
 /* --- conflict_resolution ---------------------------------------------------------------------- */
 
+/* Why, and what would help.  Without it the conflict stands all the same. */
+static void advise(brisk_stage_ctx *ctx, pkg_resolve_job *job)
+{
+    const pkg_ideal_opts opts = ideal_opts_of(job);
+    const pkg_source source = pkg_fetch_source(job->fetch);
+    brisk_errinfo info = {0};
+    job->running = ctx;
+    brisk_err err = pkg_advise(&job->inputs->project, &source, &opts, &job->conflict, job->arena,
+                               &job->advice, &info);
+    job->running = NULL;
+    if (err != BRISK_OK) {
+        brisk_stage_note(ctx, "no advice: %s", info.text);
+    } else {
+        brisk_stage_note(ctx, "%u steps of proof, %u trees tried", job->advice.proof.count,
+                         job->advice.tries);
+    }
+}
+
 brisk_err resolve_stage_conflict(brisk_stage_ctx *ctx, void *state)
 {
     pkg_resolve_job *job = state;
     enter(job, "conflict_resolution");
-    return job->conflict_info.code != BRISK_ERR_CONFLICT
-               ? BRISK_OK
-               : brisk_stage_fail(ctx, BRISK_ERR_CONFLICT, "%s", job->conflict_info.text);
+    if (job->conflict_info.code != BRISK_ERR_CONFLICT) {
+        return BRISK_OK;
+    }
+    if (!job->request->flat) {
+        advise(ctx, job);
+    }
+    return brisk_stage_fail(ctx, BRISK_ERR_CONFLICT, "%s", job->conflict_info.text);
 }
 
 /* --- order_optimization ----------------------------------------------------------------------- */

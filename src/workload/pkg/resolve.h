@@ -22,6 +22,7 @@
 #include "workload/pkg/ideal.h"
 #include "workload/pkg/inputs.h"
 #include "workload/pkg/order.h"
+#include "workload/pkg/problem.h"
 
 enum {
     PKG_WORKLOAD_VERSION = 1, /* part of every key */
@@ -43,6 +44,7 @@ typedef struct pkg_resolve_request {
     bool strict_peer_deps;
     bool prefer_dedupe;
     bool whole_documents;
+    bool flat; /* one version of each name */
     bool anew; /* without regard to the lock */
     bool dry_run;
     bool sync; /* wait for the disk */
@@ -77,6 +79,7 @@ typedef struct pkg_resolve_job {
     pkg_tree tree; /* root NULL: none was built */
     pkg_conflict conflict;
     brisk_errinfo conflict_info; /* code CONFLICT when there is one */
+    pkg_advice advice;           /* likewise: the proof, and what would help */
     pkg_skipped *skipped;
     uint32_t skipped_count;
     uint32_t skipped_capacity;

@@ -35,6 +35,21 @@ static void print_skipped(FILE *out, const pkg_resolve_job *job)
     }
 }
 
+/* Why there is no answer, and what would help. */
+static void print_advice(FILE *out, const pkg_advice *advice)
+{
+    for (uint32_t i = 0; i < advice->proof.count; i++) {
+        (void)fputs("  ", out);
+        pkg_put(out, pkg_text_of(advice->proof.items[i]));
+        (void)fputc('\n', out);
+    }
+    if (advice->text != NULL) {
+        (void)fputs("  What helps (tried): ", out);
+        pkg_put(out, pkg_text_of(advice->text));
+        (void)fputs(".\n", out);
+    }
+}
+
 static pkg_fetch_stats stats_of(const pkg_resolve_job *job)
 {
     pkg_fetch_stats stats = {0};
@@ -103,6 +118,27 @@ static void json_skipped(brisk_json *json, const pkg_resolve_job *state)
     brisk_json_array_end(json);
 }
 
+static void json_advice(brisk_json *json, const pkg_advice *advice)
+{
+    static const char *const changes[] = {[PKG_CHANGE_NONE] = "none",
+                                          [PKG_CHANGE_VERSION] = "version",
+                                          [PKG_CHANGE_OVERRIDE] = "override"};
+    brisk_json_array_begin(json, "proof");
+    for (uint32_t i = 0; i < advice->proof.count; i++) {
+        brisk_json_str(json, NULL, advice->proof.items[i]);
+    }
+    brisk_json_array_end(json);
+    brisk_json_object_begin(json, "fix");
+    brisk_json_str(json, "change", changes[advice->change]);
+    if (advice->change != PKG_CHANGE_NONE) {
+        pkg_json_put(json, "name", advice->name);
+        pkg_json_put(json, "from", advice->from);
+        pkg_json_put(json, "to", advice->to);
+        brisk_json_str(json, "text", advice->text);
+    }
+    brisk_json_object_end(json);
+}
+
 static brisk_exit print_json(const resolve_told *told, brisk_job *job, brisk_err err)
 {
     const pkg_resolve_job *state = brisk_job_state(job);
@@ -113,6 +149,9 @@ static brisk_exit print_json(const resolve_told *told, brisk_job *job, brisk_err
     if (err != BRISK_OK) {
         brisk_json_str(&json, "error", brisk_err_name(err));
         brisk_json_str(&json, "message", brisk_job_error_text(job));
+    }
+    if (err == BRISK_ERR_CONFLICT) {
+        json_advice(&json, &state->advice);
     }
     brisk_json_u64(&json, "packages", state->facts.packages);
     brisk_json_u64(&json, "groups", state->facts.groups);
@@ -138,6 +177,7 @@ brisk_exit resolve_print(const resolve_told *told, brisk_job *job, brisk_err err
         (void)fputs("brisk: ", told->in->err);
         pkg_put(told->in->err, pkg_text_of(brisk_job_error_text(job)));
         (void)fputc('\n', told->in->err);
+        print_advice(told->in->err, &state->advice);
     }
     if (told->json) {
         return print_json(told, job, err);
