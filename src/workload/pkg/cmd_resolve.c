@@ -210,7 +210,6 @@ static const char *read_request(const brisk_option_value *values, const pkg_inpu
                    ? NULL
                    : "--node takes a version: 20.11.0";
     }
-    (void)pkg_node_version(inputs->arena, &ret->node);
     return NULL;
 }
 
@@ -221,6 +220,9 @@ static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *reque
     brisk_engine *engine = NULL;
     brisk_errinfo info = {0};
     char store[BRISK_KNOB_TEXT_MAX + 32];
+    if (!in->values[OPTION_NODE].set) {
+        (void)pkg_node_version(request->inputs->arena, &request->node);
+    }
     if (in->engine(in, &engine) != BRISK_OK) {
         return BRISK_EXIT_FAILED;
     }
@@ -259,7 +261,11 @@ static brisk_exit run(const brisk_invocation *in)
         return BRISK_EXIT_FAILED;
     }
     const char *folder = in->argc > 0 ? in->argv[0] : ".";
-    if (pkg_inputs_read(folder, in->values[OPTION_UPDATE].set, &inputs, &info) != BRISK_OK) {
+    const pkg_inputs_opts how = {
+        .anew = in->values[OPTION_UPDATE].set,
+        .whole = in->values[OPTION_FLAT].set || in->values[OPTION_LEGACY_PEERS].set,
+    };
+    if (pkg_inputs_read(folder, &how, &inputs, &info) != BRISK_OK) {
         return pkg_fail(in, &info);
     }
     pkg_resolve_request request = {.folder = folder, .inputs = &inputs, .before_ms = INT64_MAX};

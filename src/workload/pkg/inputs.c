@@ -14,19 +14,61 @@
 #include <brisk/file.h>
 
 #include "workload/pkg/file_read.h"
+#include "workload/pkg/stamp.h"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* A new lock is indented as package.json is. */
-static void take_format(pkg_inputs *in)
+/* Has it dependencies whose package.json is somewhere else? */
+static bool reads_folders(const pkg_manifest *m)
+{
+    for (uint32_t i = 0; i < m->dep_count; i++) {
+        const pkg_dep *dep = &m->deps[i];
+        if (dep->range == NULL && dep->spec.size > 0 &&
+            (memchr(dep->spec.data, '/', dep->spec.size) != NULL ||
+             memchr(dep->spec.data, ':', dep->spec.size) != NULL || dep->spec.data[0] == '.' ||
+             dep->spec.data[0] == '~')) {
+            return true; /* or an alias: no harm in computing */
+        }
+    }
+    return false;
+}
+
+/* What is looked at to see that a lock needs nothing.  False: it is not only files that were read. */
+static bool hash_file(const pkg_inputs *in, pkg_text folder, brisk_hasher *hasher)
 {
     const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
-    brisk_errinfo info;
     pkg_text text;
-    const char *path = brisk_arena_printf(in->arena, "%s/package.json", in->project.folder.data);
+    brisk_errinfo info;
+    char *path = brisk_arena_printf(in->arena, "%s%s%.*s/package.json", in->project.folder.data,
+                                    folder.size > 0 ? "/" : "", (int)folder.size, folder.data);
     if (path == NULL || pkg_file_read(path, &opts, in->arena, &text, &info) != BRISK_OK) {
-        return;
+        return false;
     }
+    uint64_t sizes[2] = {folder.size, text.size};
+    brisk_hasher_update(hasher, sizes, sizeof sizes);
+    brisk_hasher_update(hasher, folder.data, folder.size);
+    brisk_hasher_update(hasher, text.data, text.size);
+    return true;
+}
+
+static void hash_inputs(pkg_inputs *in)
+{
+    brisk_hasher hasher;
+    brisk_hasher_init(&hasher, 0);
+    bool good = !reads_folders(in->project.manifest) && in->project.override_count == 0 &&
+                hash_file(in, PKG_TEXT(""), &hasher);
+    for (uint32_t i = 0; good && i < in->project.workspace_count; i++) {
+        const pkg_workspace *w = &in->project.workspaces[i];
+        good = !reads_folders(w->manifest) && hash_file(in, w->path, &hasher);
+    }
+    brisk_hasher_update(&hasher, in->lock_text.data, in->lock_text.size);
+    in->has_hash = good;
+    in->hash = brisk_hasher_digest128(&hasher);
+}
+
+/* How the first line that is indented is. */
+static void take_format(pkg_inputs *in, pkg_text text)
+{
     const char *line = text.size > 0 ? memchr(text.data, '\n', text.size) : NULL;
     if (line == NULL) {
         return;
@@ -42,7 +84,19 @@ static void take_format(pkg_inputs *in)
     }
 }
 
-static brisk_err read_lock(pkg_inputs *in, bool anew, brisk_errinfo *info)
+/* A new lock is indented as package.json is. */
+static void take_format_of_manifest(pkg_inputs *in)
+{
+    const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
+    brisk_errinfo info;
+    pkg_text text;
+    const char *path = brisk_arena_printf(in->arena, "%s/package.json", in->project.folder.data);
+    if (path != NULL && pkg_file_read(path, &opts, in->arena, &text, &info) == BRISK_OK) {
+        take_format(in, text);
+    }
+}
+
+static brisk_err read_lock(pkg_inputs *in, const pkg_inputs_opts *how, brisk_errinfo *info)
 {
     static const char *const names[] = {"npm-shrinkwrap.json", "package-lock.json"};
     const pkg_file_opts opts = {.size_max = PKG_LOCK_BYTES_MAX, .follow_links = true};
@@ -56,22 +110,30 @@ static brisk_err read_lock(pkg_inputs *in, bool anew, brisk_errinfo *info)
     }
     if (err != BRISK_OK) {
         in->lock_text = (pkg_text){0};
-        take_format(in);
+        take_format_of_manifest(in);
         return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
+    }
+    if (how->anew) {
+        take_format(in, in->lock_text);
+        return BRISK_OK;
+    }
+    if (!how->whole) {
+        hash_inputs(in);
+        in->resolved = in->has_hash && pkg_stamp_get(in->hash, &in->packages);
+        if (in->resolved) {
+            return BRISK_OK;
+        }
     }
     brisk_errinfo why = {0};
     err = pkg_lock_read(in->lock_text, in->arena, &in->lock, &in->format, &why);
-    if (anew) {
-        in->lock.root = NULL;
-        return BRISK_OK;
-    }
     return err == BRISK_OK
                ? err
                : brisk_errinfo_set(info, err, "%s: %s; repair it, or resolve anew with --update",
                                    in->lock_path, why.text);
 }
 
-brisk_err pkg_inputs_read(const char *folder, bool anew, pkg_inputs *ret, brisk_errinfo *info)
+brisk_err pkg_inputs_read(const char *folder, const pkg_inputs_opts *opts, pkg_inputs *ret,
+                          brisk_errinfo *info)
 {
     pkg_inputs in = {0};
     brisk_err err = brisk_arena_create(NULL, &in.arena);
@@ -81,7 +143,7 @@ brisk_err pkg_inputs_read(const char *folder, bool anew, pkg_inputs *ret, brisk_
     err = pkg_project_read(folder, in.arena, &in.project, info);
     err =
         err == BRISK_OK ? pkg_config_read(in.project.folder.data, in.arena, &in.config, info) : err;
-    err = err == BRISK_OK ? read_lock(&in, anew, info) : err;
+    err = err == BRISK_OK ? read_lock(&in, opts, info) : err;
     if (err != BRISK_OK) {
         brisk_arena_destroy(in.arena);
         return err;
@@ -225,29 +287,36 @@ static bool is_satisfied(const pkg_tree *tree)
     return true;
 }
 
-bool pkg_inputs_are_resolved(const pkg_inputs *in)
+static uint32_t packages_in(const pkg_tree *lock)
 {
-    return in->lock.root != NULL && in->format.version == 3 && in->project.override_count == 0 &&
-           pkg_text_equal(in->project.manifest->name, in->lock.root->manifest->name) &&
-           same_manifest(in->project.manifest, in->lock.root->manifest) && same_folders(in) &&
-           is_satisfied(&in->lock);
+    uint32_t packages = 0;
+    for (uint32_t i = 1; i < lock->count; i++) {
+        const pkg_node *node = lock->nodes[i];
+        packages += node->parent != NULL && (node->flags & PKG_NODE_LINK) == 0;
+    }
+    return packages;
+}
+
+bool pkg_inputs_are_resolved(pkg_inputs *in)
+{
+    if (in->resolved) {
+        return true;
+    }
+    in->resolved = in->lock.root != NULL && in->format.version == 3 &&
+                   in->project.override_count == 0 &&
+                   pkg_text_equal(in->project.manifest->name, in->lock.root->manifest->name) &&
+                   same_manifest(in->project.manifest, in->lock.root->manifest) &&
+                   same_folders(in) && is_satisfied(&in->lock);
+    if (in->resolved) {
+        in->packages = packages_in(&in->lock);
+        if (in->has_hash) {
+            pkg_stamp_put(in->hash, in->packages);
+        }
+    }
+    return in->resolved;
 }
 
 /* --- the key ---------------------------------------------------------------------------------- */
-
-static bool reads_folders(const pkg_manifest *m)
-{
-    for (uint32_t i = 0; i < m->dep_count; i++) {
-        const pkg_dep *dep = &m->deps[i];
-        if (dep->range == NULL && dep->spec.size > 0 &&
-            (memchr(dep->spec.data, '/', dep->spec.size) != NULL ||
-             memchr(dep->spec.data, ':', dep->spec.size) != NULL || dep->spec.data[0] == '.' ||
-             dep->spec.data[0] == '~')) {
-            return true; /* or an alias: no harm in computing */
-        }
-    }
-    return false;
-}
 
 static brisk_err key_file(const pkg_inputs *in, pkg_text folder, brisk_key_builder *builder)
 {

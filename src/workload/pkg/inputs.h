@@ -20,21 +20,30 @@ typedef struct pkg_inputs {
     pkg_text lock_text;    /* as it is in the file; data NULL: there is none */
     pkg_tree lock;         /* of it; root NULL: none, or it is not wanted */
     pkg_lock_format format;
+    bool resolved;     /* it is known that the lock needs nothing; `lock` was not read */
+    uint32_t packages; /* likewise: in it */
+    bool has_hash;
+    brisk_hash128 hash; /* of manifests and lock */
 } pkg_inputs;
 
+typedef struct pkg_inputs_opts {
+    bool anew;  /* the lock is not taken as a beginning, only its format */
+    bool whole; /* it is read even where it is known that it needs nothing */
+} pkg_inputs_opts;
+
 /*
- * `anew`: the lock is not taken as a beginning, only its format.
  * Errors with `info` (which names the file): those of pkg_project_read, pkg_config_read and
  * pkg_lock_read.
  */
-brisk_err pkg_inputs_read(const char *folder, bool anew, pkg_inputs *ret, brisk_errinfo *info);
+brisk_err pkg_inputs_read(const char *folder, const pkg_inputs_opts *opts, pkg_inputs *ret,
+                          brisk_errinfo *info);
 /* A zeroed one is accepted. */
 void pkg_inputs_release(pkg_inputs *inputs);
 /*
  * Is the lock all that a resolution would give?  True only if it says of the project what
  * package.json says and every dependency in it is satisfied.
  */
-bool pkg_inputs_are_resolved(const pkg_inputs *inputs);
+bool pkg_inputs_are_resolved(pkg_inputs *inputs);
 /* Everything in them that can change the answer.  Errors: DECLINED (something else is read, too), NOMEM. */
 brisk_err pkg_inputs_key(const pkg_inputs *inputs, brisk_key_builder *builder);
 

@@ -4,8 +4,13 @@
  * The answer is the lock's text.  Its key is everything that was read: manifests, lock, registries,
  * options and the generation of the store, which changes with everything that is fetched.  An answer
  * holds until the first package in it is no longer fresh, unless nothing would be asked anyway.
+ *
+ * It is kept compressed by LZ4: a cache that compresses better but slower would cost more than the
+ * resolution that it saves.
  */
 #include <string.h>
+
+#include <lz4.h>
 
 #include "workload/pkg/resolve.h"
 
@@ -34,7 +39,6 @@ static void release(void *state)
     pkg_resolve_job *job = state;
     pkg_fetch_destroy(job->fetch);
     pkg_store_close(job->store);
-    brisk_value_unref(job->cached);
     pkg_inputs_release(&job->own);
     brisk_arena_destroy(job->arena);
 }
@@ -46,6 +50,11 @@ static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *build
     const pkg_resolve_request *r = job->request;
     if (r->dry_run || job->store == NULL) {
         return BRISK_ERR_DECLINED;
+    }
+    pkg_store_stats stats;
+    pkg_store_stats_of(job->store, &stats);
+    if (stats.packages == 0) {
+        return BRISK_ERR_DECLINED; /* everything will be asked for: there is nothing to look up */
     }
     brisk_key_u64(builder, "mode", r->mode);
     brisk_key_u64(builder, "before", (uint64_t)r->before_ms);
@@ -63,6 +72,43 @@ static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *build
     return pkg_inputs_key(job->inputs, builder);
 }
 
+/* The text's size, then its bytes as LZ4 has them. */
+static brisk_value *squeeze(pkg_text text, brisk_arena *arena)
+{
+    void *data;
+    brisk_value *value;
+    uint64_t size = text.size;
+    int bound = text.size <= LZ4_MAX_INPUT_SIZE ? LZ4_compressBound((int)text.size) : 0;
+    char *room = bound > 0 ? brisk_arena_alloc(arena, (size_t)bound) : NULL;
+    int used = room != NULL ? LZ4_compress_default(text.data, room, (int)text.size, bound) : 0;
+    if (used <= 0 ||
+        brisk_value_reserve(sizeof size + (size_t)used, NULL, &data, &value) != BRISK_OK) {
+        return NULL;
+    }
+    memcpy(data, &size, sizeof size);
+    memcpy((char *)data + sizeof size, room, (size_t)used);
+    return value;
+}
+
+/* False: it is none of ours. */
+static bool expand(const brisk_value *value, brisk_arena *arena, pkg_text *ret)
+{
+    const char *data = brisk_value_data(value);
+    uint64_t have = brisk_value_size(value);
+    uint64_t size;
+    if (data == NULL || have < sizeof size || have > INT32_MAX) {
+        return false;
+    }
+    memcpy(&size, data, sizeof size);
+    char *text = size <= PKG_LOCK_BYTES_MAX ? brisk_arena_alloc(arena, (size_t)size + 1) : NULL;
+    if (text == NULL || LZ4_decompress_safe(data + sizeof size, text, (int)(have - sizeof size),
+                                            (int)size) != (int)size) {
+        return false;
+    }
+    *ret = (pkg_text){.data = text, .size = (size_t)size};
+    return true;
+}
+
 /* The generation that the answer follows from is the one after fetching: then a second key. */
 static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
 {
@@ -74,8 +120,8 @@ static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
         return BRISK_ERR_DECLINED; /* it belongs to a generation that the key does not name */
     }
     _Static_assert(sizeof job->facts <= BRISK_ENTRY_META_MAX, "meta data must fit");
-    brisk_err err = brisk_value_copy(job->text.data, job->text.size, NULL, &ret->value);
-    if (err != BRISK_OK) {
+    ret->value = squeeze(job->text, job->arena);
+    if (ret->value == NULL) {
         return BRISK_ERR_DECLINED;
     }
     memcpy(ret->meta, &job->facts, sizeof job->facts);
@@ -88,18 +134,18 @@ static brisk_err accept(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit)
     (void)ctx;
     pkg_resolve_job *job = state;
     pkg_resolve_facts facts;
-    if (hit->meta_size != sizeof facts || brisk_value_data(hit->value) == NULL) {
-        return BRISK_ERR_DECLINED; /* a lock of megabytes: computing is as fast */
+    if (hit->meta_size != sizeof facts) {
+        return BRISK_ERR_DECLINED;
     }
     memcpy(&facts, hit->meta, sizeof facts);
     int64_t now_ms = (int64_t)(brisk_clock_wall_ns(NULL) / 1000000);
     if (job->request->mode == PKG_FETCH_NORMAL && facts.fresh_until_ms <= now_ms) {
         return BRISK_ERR_DECLINED;
     }
+    if (!expand(hit->value, job->arena, &job->text)) {
+        return BRISK_ERR_DECLINED; /* a lock of many megabytes lies in a file: computing is as fast */
+    }
     job->facts = facts;
-    job->cached = brisk_value_ref(hit->value);
-    job->text = (pkg_text){.data = brisk_value_data(hit->value),
-                           .size = (size_t)brisk_value_size(hit->value)};
     return BRISK_OK;
 }
 

@@ -35,7 +35,8 @@ brisk_err resolve_stage_read(brisk_stage_ctx *ctx, void *state)
     brisk_errinfo info = {0};
     job->inputs = r->inputs;
     if (job->inputs == NULL) {
-        brisk_err err = pkg_inputs_read(r->folder, r->anew, &job->own, &info);
+        brisk_err err = pkg_inputs_read(
+            r->folder, &(pkg_inputs_opts){.anew = r->anew, .whole = true}, &job->own, &info);
         if (err != BRISK_OK) {
             return fail_info(ctx, err, &info);
         }

@@ -87,7 +87,6 @@ typedef struct pkg_resolve_job {
     pkg_resolve_facts facts;
     pkg_text text; /* of the lock */
     size_t text_capacity;
-    brisk_value *cached; /* whose bytes `text` is, or NULL */
     bool unchanged;
     bool written;
     brisk_stage_ctx *running; /* while the graph is built */

@@ -195,11 +195,7 @@ brisk_exit resolve_print(const resolve_told *told, brisk_job *job, brisk_err err
 
 brisk_exit resolve_print_resolved(const resolve_told *told, const pkg_inputs *inputs)
 {
-    uint32_t packages = 0;
-    for (uint32_t i = 1; i < inputs->lock.count; i++) {
-        const pkg_node *node = inputs->lock.nodes[i];
-        packages += node->parent != NULL && (node->flags & PKG_NODE_LINK) == 0;
-    }
+    uint32_t packages = inputs->packages;
     if (told->json) {
         brisk_json json;
         pkg_json_begin(&json, told->in, inputs->lock_path);
