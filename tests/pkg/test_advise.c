@@ -134,11 +134,12 @@ static brisk_err tiny_get(void *ctx, pkg_text name, const pkg_package **ret, bri
                              name.data);
 }
 
-static void tiny_want(void *ctx, pkg_text name, const semver_range *range)
+static void tiny_want(void *ctx, pkg_text name, const semver_range *range, bool peers_only)
 {
     (void)ctx;
     (void)name;
     (void)range;
+    (void)peers_only;
 }
 
 #define V(name, version, deps)                                                                     \

@@ -29,10 +29,11 @@ static brisk_err get(void *ctx, pkg_text name, const pkg_package **ret, brisk_er
     return pkg_packument_parse(name, pkg_text_of(json), r->arena, ret, info);
 }
 
-static void want(void *ctx, pkg_text name, const semver_range *range)
+static void want(void *ctx, pkg_text name, const semver_range *range, bool peers_only)
 {
     registry *r = ctx;
     (void)range;
+    (void)peers_only;
     r->wants += !pkg_text_is(name, "a");
 }
 
