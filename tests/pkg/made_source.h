@@ -120,9 +120,11 @@ static inline brisk_err made_source_get(void *ctx, pkg_text name, const pkg_pack
     return BRISK_OK;
 }
 
-static inline void made_source_want(void *ctx, pkg_text name, const semver_range *range)
+static inline void made_source_want(void *ctx, pkg_text name, const semver_range *range,
+                                    bool peers_only)
 {
     (void)range;
+    (void)peers_only;
     made_source *s = ctx;
     made_package *p = made_source_find(s, name);
     s->wants++;

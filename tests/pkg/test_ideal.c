@@ -376,7 +376,7 @@ static brisk_err shuffled_get(void *ctx, pkg_text name, const pkg_package **ret,
     return made_source_get(s->inner, name, ret, info);
 }
 
-static void shuffled_want(void *ctx, pkg_text name, const semver_range *range)
+static void shuffled_want(void *ctx, pkg_text name, const semver_range *range, bool peers_only)
 {
     shuffled *s = ctx;
     if (check_random(&s->seed) % 2 == 0) {
@@ -384,7 +384,7 @@ static void shuffled_want(void *ctx, pkg_text name, const semver_range *range)
         brisk_errinfo info;
         (void)made_source_get(s->inner, name, &early, &info);
     }
-    made_source_want(s->inner, name, range);
+    made_source_want(s->inner, name, range, peers_only);
 }
 
 /* Property: whatever arrives when, the tree is the same. */
