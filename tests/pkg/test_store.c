@@ -299,7 +299,7 @@ static void test_damage_and_cuts(void **state)
     CHECK_U64(size, ==, stats.bytes_used);
     uint32_t whole = 0;
     for (size_t at = 0; at < size; at++) {
-        if (data[at] == 0 ? at > 100 && at % 997 != 0 : at % 2 != 0 && at > 100) {
+        if (data[at] == 0 ? at > 100 && at % 1999 != 0 : at % 3 != 0 && at > 100) {
             continue; /* most of the index is empty */
         }
         data[at] ^= 0x55;

@@ -271,11 +271,13 @@ static bool is_elsewhere(const pkg_store *store, const store_view *view)
 
 /*
  * A file is marked before it is replaced: whoever comes between, or finds that the writer died there,
- * goes on with it.
+ * goes on with it; so does who would have to wait for a writer of this process.
  */
 static store_view *look_again(pkg_store *store, store_view *view)
 {
-    (void)pthread_mutex_lock(&store->lock);
+    if (pthread_mutex_trylock(&store->lock) != 0) {
+        return view;
+    }
     store_view *now = atomic_load_explicit(&store->view, memory_order_acquire);
     if (now == view && is_elsewhere(store, view)) {
         (void)open_newer(store, &now, NULL);
