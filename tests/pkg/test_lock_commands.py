@@ -71,6 +71,29 @@ def test_check(p: Program) -> None:
         "good.json: 6 packages, 9 dependencies, all satisfied\n"
 
 
+def test_check_beside_package_json(p: Program) -> None:
+    good = json.loads(json.dumps(LOCK))
+    del good["packages"]["node_modules/t"]["dependencies"]
+    del good["packages"]["node_modules/b"]["peerDependencies"]
+    p.write("package-lock.json", good)
+    manifest = {"name": "shop", "dependencies": {"a": "^1.0.0", "b": "^1.0.0"},
+                "devDependencies": {"t": "*"}}
+    p.write("package.json", manifest)
+    assert p.run("check").stdout.endswith("all satisfied\n")
+    assert p.json("check")["manifest_compared"] is True
+    manifest["dependencies"] = {"a": "^2.0.0", "x": "1"}
+    p.write("package.json", manifest)
+    out = p.run("check", code=1).stdout
+    assert out == (
+        "package-lock.json: 6 packages, 9 dependencies, all satisfied\n"
+        "  package.json asks for a ^2.0.0, the lock says ^1.0.0\n"
+        "  package.json asks for b no more\n"
+        "  package.json asks for x 1, the lock does not\n"), out
+    assert [one["name"] for one in p.json("check", code=1)["out_of_date"]] == ["a", "b", "x"]
+    p.write("package.json", "{")
+    assert "package.json" in p.run("check", code=1).stderr
+
+
 def test_why(p: Program) -> None:
     out = p.run("why", "c").stdout
     assert out == (
