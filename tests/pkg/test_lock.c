@@ -130,6 +130,27 @@ static void test_npm_locks_come_back(void **state)
     }
 }
 
+/* Made by npm 11.19: workspaces, links, bin and funding normalised, an optional peer that is none. */
+static void test_npm_workspaces_come_back(void **state)
+{
+    (void)state;
+    brisk_file_view view;
+    brisk_errinfo info;
+    CHECK_OK(brisk_file_view_open(BRISK_SOURCE_ROOT "/fuzz/corpus/pkg_lock/npm_workspaces.json",
+                                  PKG_LOCK_BYTES_MAX, &view, &info));
+    loaded l;
+    CHECK_OK(load((pkg_text){(const char *)view.data, view.size}, &l));
+    CHECK_U64(count_bad(&l.tree), ==, 0);
+    CHECK_OK(pkg_tree_set_flags(&l.tree)); /* as npm has them */
+    buffer to = {0};
+    CHECK_OK(pkg_lock_write(&l.tree, &(pkg_lock_opts){.format = l.format}, out_to(&to)));
+    assert_int_equal(to.size, view.size);
+    assert_memory_equal(to.data, view.data, view.size);
+    free(to.data);
+    brisk_arena_destroy(l.arena);
+    brisk_file_view_close(&view);
+}
+
 /* --- npm's form ---------------------------------------------------------------------------- */
 
 /* Every member there is, in npm's order; made by hand after npm's writer. */
@@ -557,6 +578,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_npm_locks_come_back),
+        cmocka_unit_test(test_npm_workspaces_come_back),
         cmocka_unit_test(test_every_member),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_normalised),
