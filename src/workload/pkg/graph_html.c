@@ -15,23 +15,39 @@
 
 static const char mark[] = "__DATA__";
 
-/* Bytes on, with "\u003c" for '<': inside of texts only, where alone it can stand. */
+enum { BUFFER_BYTES = 16384, ESCAPE_BYTES = 6 };
+
+/* Collects what comes in small pieces. */
+typedef struct page_out {
+    brisk_out out;
+    size_t used;
+    char buffer[BUFFER_BYTES];
+} page_out;
+
+static brisk_err flush(page_out *page)
+{
+    size_t size = page->used;
+    page->used = 0;
+    return size > 0 ? page->out.write(page->out.ctx, page->buffer, size) : BRISK_OK;
+}
+
+/* On, with "\u003c" for '<': inside of texts only, where alone it can stand. */
 static brisk_err write_escaped(void *ctx, const char *data, size_t size)
 {
-    const brisk_out *out = ctx;
-    while (size > 0) {
-        const char *bad = memchr(data, '<', size);
-        size_t clean = bad != NULL ? (size_t)(bad - data) : size;
-        brisk_err err = clean > 0 ? out->write(out->ctx, data, clean) : BRISK_OK;
-        if (err == BRISK_OK && bad != NULL) {
-            err = out->write(out->ctx, "\\u003c", 6);
-            clean++;
+    page_out *page = ctx;
+    for (size_t i = 0; i < size; i++) {
+        if (page->used + ESCAPE_BYTES > BUFFER_BYTES) {
+            brisk_err err = flush(page);
+            if (err != BRISK_OK) {
+                return err;
+            }
         }
-        if (err != BRISK_OK) {
-            return err;
+        if (data[i] == '<') {
+            memcpy(page->buffer + page->used, "\\u003c", ESCAPE_BYTES);
+            page->used += ESCAPE_BYTES;
+        } else {
+            page->buffer[page->used++] = data[i];
         }
-        data += clean;
-        size -= clean;
     }
     return BRISK_OK;
 }
@@ -105,7 +121,8 @@ brisk_err pkg_graph_write_html(const pkg_graph *graph, brisk_out out)
     brisk_err err = out.write(out.ctx, page, (size_t)(at - page));
     if (err == BRISK_OK) {
         brisk_json json;
-        brisk_json_init(&json, (brisk_out){.write = write_escaped, .ctx = &out}, 0);
+        page_out data = {.out = out};
+        brisk_json_init(&json, (brisk_out){.write = write_escaped, .ctx = &data}, 0);
         brisk_json_object_begin(&json, NULL);
         brisk_json_u64(&json, "radius", (uint64_t)llround(graph->radius));
         write_texts(&json, graph);
@@ -113,6 +130,7 @@ brisk_err pkg_graph_write_html(const pkg_graph *graph, brisk_out out)
         write_lines(&json, graph);
         brisk_json_object_end(&json);
         err = brisk_json_finish(&json);
+        err = err == BRISK_OK ? flush(&data) : err;
     }
     const char *rest = at + sizeof mark - 1;
     return err == BRISK_OK ? out.write(out.ctx, rest, strlen(rest)) : err;
