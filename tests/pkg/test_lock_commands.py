@@ -192,6 +192,22 @@ def test_diff(p: Program) -> None:
         "the same packages in the same places\n"
 
 
+def test_deep_trees_stay_small(p: Program) -> None:
+    count = 3000
+    packages = {f"node_modules/p{i}": {"version": "1.0.0", "dependencies": {f"p{i + 1}": "*"}}
+                for i in range(count)}
+    packages[""] = {"name": "r", "dependencies": {"p0": "*"}}
+    p.write("chain.json", {"lockfileVersion": 3, "packages": packages})
+    lines = p.run("tree", "--all", "--lock", "chain.json").stdout.splitlines()
+    assert len(lines) == count + 2 and max(len(line) for line in lines) < 400, lines[-1]
+    assert lines[count - 1].startswith("(2899)") and lines[count - 1].endswith(" p2998 1.0.0"), \
+        lines[count - 1]
+    p.write("glob.json", {"lockfileVersion": 3, "packages": {
+        "": {"name": "r", "workspaces": ["*a*a*a*a*a*a*b"] * 9000},
+        **{"a" * 200 + str(i): {"version": "1.0.0"} for i in range(3000)}}})
+    assert "too many patterns" in p.run("check", "glob.json", code=1).stderr
+
+
 def test_what_cannot_be_read(p: Program) -> None:
     (p.folder / "empty").mkdir()
     for command in (["check"], ["tree", "--lock"], ["order"], ["why", "a", "--lock"],

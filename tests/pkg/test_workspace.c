@@ -41,16 +41,31 @@ static void test_globs(void **state)
 static void test_patterns(void **state)
 {
     (void)state;
+    uint64_t left = 10000;
     const char *list = "[\"./packages/*/\", \"!packages/old\", 5, \"apps/**\"]";
-    assert_true(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("packages/a")));
-    assert_false(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("packages/old")));
-    assert_true(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("apps/x/y")));
-    assert_false(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("lib")));
+    assert_true(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("packages/a"), &left));
+    assert_false(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("packages/old"), &left));
+    assert_true(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("apps/x/y"), &left));
+    assert_false(pkg_workspaces_has(pkg_text_of(list), PKG_TEXT("lib"), &left));
     const char *object = "{\"nohoist\": [\"x\"], \"packages\": [\"lib\"]}";
-    assert_true(pkg_workspaces_has(pkg_text_of(object), PKG_TEXT("lib")));
-    assert_false(pkg_workspaces_has(pkg_text_of(object), PKG_TEXT("x")));
-    assert_false(pkg_workspaces_has(PKG_TEXT("\"lib\""), PKG_TEXT("lib")));
-    assert_false(pkg_workspaces_has(PKG_TEXT("[\"lib\""), PKG_TEXT("x")));
+    assert_true(pkg_workspaces_has(pkg_text_of(object), PKG_TEXT("lib"), &left));
+    assert_false(pkg_workspaces_has(pkg_text_of(object), PKG_TEXT("x"), &left));
+    assert_false(pkg_workspaces_has(PKG_TEXT("\"lib\""), PKG_TEXT("lib"), &left));
+    assert_false(pkg_workspaces_has(PKG_TEXT("[\"lib\""), PKG_TEXT("x"), &left));
+    CHECK_U64(left, >, 9000);
+    CHECK_U64(left, <, 10000);
+}
+
+/* Many of them, against many folders: the caller stops at what it allows for all. */
+static void test_work_is_bounded(void **state)
+{
+    (void)state;
+    uint64_t left = 1000;
+    for (int i = 0; i < 100 && left > 0; i++) {
+        assert_false(pkg_workspaces_has(PKG_TEXT("[\"*a*a*a*a*b\",\"*c\"]"),
+                                        PKG_TEXT("aaaaaaaaaaaaaaaa"), &left));
+    }
+    CHECK_U64(left, ==, 0);
 }
 
 /* A pattern made to try every way ends. */
@@ -74,6 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_globs),
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_work_is_bounded),
         cmocka_unit_test(test_hostile_pattern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

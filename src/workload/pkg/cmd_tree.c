@@ -12,6 +12,8 @@
 
 enum { OPTION_LOCK, OPTION_DEPTH, OPTION_ALL, OPTION_PROD, OPTION_JSON, OPTION_COUNT };
 
+enum { DRAWN_MAX = 100 }; /* levels of lines before a name; for more there is a number */
+
 static const brisk_option options[OPTION_COUNT] = {
     [OPTION_LOCK] = {.name = "lock",
                      .letter = 'l',
@@ -112,7 +114,12 @@ static mark mark_of(const walk *w, const pkg_edge *edge)
 
 static void print_row(const walk *w, const pkg_edge *edge, bool last, mark m)
 {
-    for (uint32_t i = 0; i + 1 < w->depth; i++) {
+    uint32_t from = w->depth > DRAWN_MAX ? w->depth - DRAWN_MAX : 0;
+    if (from > 0) {
+        (void)fprintf(w->out, "(%u) ",
+                      from); /* a chain of a million would draw a square of lines */
+    }
+    for (uint32_t i = from; i + 1 < w->depth; i++) {
         bool open = w->levels[i].last != UINT32_MAX && w->levels[i].next <= w->levels[i].last;
         (void)fputs(open ? "\xE2\x94\x82  " : "   ", w->out);
     }

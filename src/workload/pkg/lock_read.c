@@ -23,6 +23,8 @@
 
 static const char modules[] = "node_modules";
 enum { MODULES_SIZE = sizeof modules - 1, SCRATCH_BYTES = 1 << 18 };
+/* Patterns of "workspaces" against all folders: bytes and steps, some seconds. */
+static const uint64_t workspaces_work_max = UINT64_C(1) << 30;
 
 static bool fail_at(lock_reader *r, const lock_entry *entry, const char *message)
 {
@@ -311,6 +313,7 @@ static int compare_deps(const void *a, const void *b)
 static bool add_workspaces(lock_reader *r, pkg_manifest *root)
 {
     uint32_t folders = 0;
+    uint64_t left = workspaces_work_max;
     for (uint32_t i = 0; i < r->count; i++) {
         lock_entry *entry = &r->entries[i];
         if (entry->path.size == 0 || entry->place.in_modules) {
@@ -323,8 +326,13 @@ static bool add_workspaces(lock_reader *r, pkg_manifest *root)
         if (entry->manifest->name.size == 0) {
             entry->manifest->name = name_of_folder(entry->path);
         }
-        if (root->workspaces.size > 0 && pkg_workspaces_has(root->workspaces, entry->path)) {
+        if (root->workspaces.size > 0 && pkg_workspaces_has(root->workspaces, entry->path, &left)) {
             entry->flags |= PKG_NODE_WORKSPACE;
+        }
+        if (left == 0) {
+            r->scan.at = entry->where;
+            return pkg_scan_fail(&r->scan, BRISK_ERR_LIMIT,
+                                 "\"workspaces\" has too many patterns for so many folders");
         }
     }
     pkg_dep *deps = brisk_arena_alloc(r->arena, (root->dep_count + folders) * sizeof *deps);

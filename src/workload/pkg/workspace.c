@@ -53,13 +53,14 @@ static bool go_back(pkg_text path, retry *star, retry *part, size_t *p, size_t *
     return true;
 }
 
-bool pkg_glob_matches(pkg_text pattern, pkg_text path)
+/* *ret_steps: how many it took. */
+static bool glob_matches(pkg_text pattern, pkg_text path, int *ret_steps)
 {
     retry star = {0};
     retry part = {0};
     size_t p = 0;
     size_t i = 0;
-    for (int steps = 0; steps < PKG_GLOB_STEPS_MAX; steps++) {
+    for (*ret_steps = 0; *ret_steps < PKG_GLOB_STEPS_MAX; ++*ret_steps) {
         if (p == pattern.size && i == path.size) {
             return true;
         }
@@ -85,6 +86,17 @@ bool pkg_glob_matches(pkg_text pattern, pkg_text path)
     return false;
 }
 
+bool pkg_glob_matches(pkg_text pattern, pkg_text path)
+{
+    int steps;
+    return glob_matches(pattern, path, &steps);
+}
+
+static void spend(uint64_t *left, uint64_t work)
+{
+    *left -= work < *left ? work : *left;
+}
+
 /* Without "!", "./" and "/" before and slashes behind. */
 static pkg_text trim(pkg_text pattern, bool *negated)
 {
@@ -103,30 +115,34 @@ static pkg_text trim(pkg_text pattern, bool *negated)
     return (pkg_text){.data = pattern.data + from, .size = end - from};
 }
 
-static bool list_has(pkg_scan *scan, pkg_text path)
+static bool list_has(pkg_scan *scan, pkg_text path, uint64_t *left)
 {
     bool has = false;
-    for (bool more = pkg_scan_enter(scan, '['); more; more = pkg_scan_more(scan, ']')) {
+    for (bool more = pkg_scan_enter(scan, '['); more && *left > 0;
+         more = pkg_scan_more(scan, ']')) {
         pkg_text raw;
         bool plain;
         if (pkg_scan_peek(scan) != '"') {
             (void)pkg_scan_value(scan, &raw);
         } else if (pkg_scan_string(scan, &raw, &plain)) {
             bool negated;
+            int steps;
             raw = trim(raw, &negated);
-            has = pkg_glob_matches(raw, path) ? !negated : has;
+            has = glob_matches(raw, path, &steps) ? !negated : has;
+            spend(left, (uint64_t)steps);
         }
     }
     return has;
 }
 
-bool pkg_workspaces_has(pkg_text raw, pkg_text path)
+bool pkg_workspaces_has(pkg_text raw, pkg_text path, uint64_t *left)
 {
+    spend(left, raw.size);
     pkg_scan scan;
     pkg_scan_init(&scan, raw);
     char c = pkg_scan_peek(&scan);
     if (c == '[') {
-        return list_has(&scan, path);
+        return list_has(&scan, path, left);
     }
     bool has = false;
     bool more = c == '{' && pkg_scan_enter(&scan, '{');
@@ -136,7 +152,7 @@ bool pkg_workspaces_has(pkg_text raw, pkg_text path)
         bool plain;
         (void)pkg_scan_key(&scan, &key, &plain);
         if (pkg_text_is(key, "packages") && pkg_scan_peek(&scan) == '[') {
-            has = list_has(&scan, path);
+            has = list_has(&scan, path, left);
         } else {
             (void)pkg_scan_value(&scan, &value);
         }

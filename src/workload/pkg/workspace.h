@@ -16,7 +16,8 @@ enum {
  * its part.  Braces and classes are taken as they stand. */
 bool pkg_glob_matches(pkg_text pattern, pkg_text path);
 /* `raw` is the JSON of "workspaces", a list or an object with "packages"; the last pattern that
- * fits counts, and "!" before it says no. */
-bool pkg_workspaces_has(pkg_text raw, pkg_text path);
+ * fits counts, and "!" before it says no.  `*left` are bytes and steps that may still be looked at,
+ * for all questions together; 0: too many, and the answer means nothing. */
+bool pkg_workspaces_has(pkg_text raw, pkg_text path, uint64_t *left);
 
 #endif /* BRISK_SRC_WORKLOAD_PKG_WORKSPACE_H */
