@@ -109,6 +109,42 @@ static void test_versions_and_alternatives(void **state)
 }
 
 /* A provided name meets a dependency; one with a version only in a version that is provided. */
+/* Each step of the proof is about all alternatives that are left; its sentence must not be. */
+static void test_a_proof_of_many_alternatives(void **state)
+{
+    (void)state;
+    enum { COUNT = 400 };
+    brisk_arena *texts;
+    CHECK_OK(brisk_arena_create(NULL, &texts));
+    const char *depends = "Depends: b0";
+    const char *others = S("b0", "1", "Depends: gone\n");
+    for (int i = 1; i < COUNT; i++) {
+        depends = brisk_arena_printf(texts, "%s | b%d", depends, i);
+        others = brisk_arena_printf(
+            texts, "%sPackage: b%d\nVersion: 1\nArchitecture: amd64\nDepends: gone\n\n", others, i);
+    }
+    const char *text = brisk_arena_printf(
+        texts, "Package: a\nVersion: 1\nArchitecture: amd64\n%s\n\n%s", depends, others);
+    assert_non_null(text);
+    fixture f = make(text);
+    const char *packages[] = {"a"};
+    deb_answer answer;
+    CHECK_OK(deb_resolve(&f.index, &(deb_request){.packages = packages, .count = 1}, f.arena,
+                         &answer, NULL));
+    CHECK(!answer.solved && answer.proof.count > COUNT / 4);
+    size_t most = 0;
+    for (uint32_t i = 1; i < answer.proof.count; i++) { /* the first says what a depends on */
+        size_t size = strlen(answer.proof.items[i]);
+        most = size > most ? size : most;
+    }
+    CHECK_U64(most, >, 100);
+    CHECK_U64(most, <, 1000);
+    assert_non_null(strstr(answer.proof.items[1], " or 3"));
+    assert_non_null(strstr(answer.proof.items[1], " more"));
+    brisk_arena_destroy(f.arena);
+    brisk_arena_destroy(texts);
+}
+
 static void test_provides(void **state)
 {
     (void)state;
@@ -459,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions_and_alternatives),
+        cmocka_unit_test(test_a_proof_of_many_alternatives),
         cmocka_unit_test(test_provides),
         cmocka_unit_test(test_conflicts),
         cmocka_unit_test(test_recommends),

@@ -11,7 +11,10 @@
 #include "workload/pkg/solve.h"
 #include "workload/pkg/solve_set.h"
 
-enum { REASONS_MAX = 3 };
+enum {
+    REASONS_MAX = 3,
+    TERMS_MAX = 20, /* named in one list; of more the rest is a number */
+};
 
 /* What becomes of a step in the text. */
 typedef struct telling {
@@ -67,31 +70,6 @@ static void say_term(teller *t, const solve_term *term)
     say(t, t->words->versions(t->words->ctx, term->package, set, t->arena));
 }
 
-/* The terms of one kind, joined: "a, b and c". */
-static uint32_t say_terms(teller *t, const solve_step *step, bool negative, const char *last_word)
-{
-    uint32_t silent = t->with_root ? SOLVE_NONE : t->proof->root;
-    uint32_t total = 0;
-    uint32_t said = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < step->term_count; i++) {
-            const solve_term *term = &step->terms[i];
-            uint32_t count = 0;
-            if (term->package == silent || is_negative(t, term, &count) != negative) {
-                continue;
-            }
-            if (pass == 0) {
-                total++;
-                continue;
-            }
-            say(t, said == 0 ? "" : said + 1 == total ? last_word : ", ");
-            say_term(t, term);
-            said++;
-        }
-    }
-    return total;
-}
-
 static uint32_t count_terms(teller *t, const solve_step *step, bool negative)
 {
     uint32_t silent = t->with_root ? SOLVE_NONE : t->proof->root;
@@ -106,6 +84,27 @@ static uint32_t count_terms(teller *t, const solve_step *step, bool negative)
     return total;
 }
 
+/* The terms of one kind, joined: "a, b and c". */
+static void say_terms(teller *t, const solve_step *step, bool negative, const char *last_word)
+{
+    uint32_t silent = t->with_root ? SOLVE_NONE : t->proof->root;
+    uint32_t total = count_terms(t, step, negative);
+    uint32_t named = total > TERMS_MAX ? TERMS_MAX - 1 : total;
+    uint32_t said = 0;
+    for (uint32_t i = 0; i < step->term_count && said < named; i++) {
+        const solve_term *term = &step->terms[i];
+        uint32_t count = 0;
+        if (term->package != silent && is_negative(t, term, &count) == negative) {
+            say(t, said == 0 ? "" : said + 1 == total ? last_word : ", ");
+            say_term(t, term);
+            said++;
+        }
+    }
+    if (named < total) {
+        say(t, brisk_arena_printf(t->arena, "%s%u more", last_word, total - named));
+    }
+}
+
 /* What the terms say, whatever they came from. */
 static void say_clause(teller *t, const solve_step *step)
 {
@@ -116,11 +115,11 @@ static void say_clause(teller *t, const solve_step *step)
         return;
     }
     if (there == 0) {
-        (void)say_terms(t, step, true, " or ");
+        say_terms(t, step, true, " or ");
         say(t, " must be there");
         return;
     }
-    (void)say_terms(t, step, false, " and ");
+    say_terms(t, step, false, " and ");
     if (needed == 0) {
         say(t, there == 1   ? " cannot be there"
                : there == 2 ? " exclude each other"
@@ -128,7 +127,7 @@ static void say_clause(teller *t, const solve_step *step)
         return;
     }
     say(t, there == 1 ? " needs " : " together need ");
-    (void)say_terms(t, step, true, " or ");
+    say_terms(t, step, true, " or ");
 }
 
 /* A need in the words it was written in. */
