@@ -106,7 +106,7 @@ static inline const char *made_path(brisk_arena *arena, pkg_text from)
 {
     static const char skip[] = "node_modules/";
     enum { SKIP = sizeof skip - 1 };
-    char *path = brisk_arena_copy(arena, "", from.size);
+    char *path = brisk_arena_alloc(arena, from.size + 1);
     assert_non_null(path);
     size_t size = 0;
     for (size_t j = 0; j < from.size;) {
