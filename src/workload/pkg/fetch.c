@@ -237,6 +237,38 @@ void fetch_look(pkg_fetch *f, fetch_entry *entry, uint32_t round, brisk_http_pri
     start_workers(f);
 }
 
+/* --- ranges -------------------------------------------------------------------------------------- */
+
+static bool copy_text(pkg_fetch *f, pkg_text *text)
+{
+    if (text->size > 0) {
+        text->data = brisk_arena_copy(f->arena, text->data, text->size);
+    }
+    return text->size == 0 || text->data != NULL;
+}
+
+/* Guesses may come long after the caller's range is gone.  NULL: there is no memory. */
+static const semver_range *copy_range(pkg_fetch *f, const semver_range *range)
+{
+    uint32_t count = range->ends[range->count - 1];
+    semver_range *copy = brisk_arena_alloc(f->arena, sizeof *copy);
+    semver_comparator *items = brisk_arena_calloc(f->arena, (size_t)count + 1, sizeof *items);
+    uint32_t *ends = brisk_arena_calloc(f->arena, range->count, sizeof *ends);
+    if (copy == NULL || items == NULL || ends == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        items[i] = range->items[i];
+        if (!copy_text(f, &items[i].version.prerelease) || !copy_text(f, &items[i].version.build)) {
+            return NULL;
+        }
+    }
+    memcpy(ends, range->ends, range->count * sizeof *ends);
+    *copy =
+        (semver_range){.items = items, .ends = ends, .count = range->count, .flags = range->flags};
+    return copy;
+}
+
 /* --- the source ------------------------------------------------------------------------------- */
 
 static void want(void *ctx, pkg_text name, const semver_range *range, bool peers_only)
@@ -251,7 +283,10 @@ static void want(void *ctx, pkg_text name, const semver_range *range, bool peers
         if (entry->state == FETCH_NEW) {
             fetch_look(f, entry, f->round + 1, BRISK_HTTP_NORMAL);
         }
-        fetch_note_want(f, entry, (fetch_want){.range = range, .peers_only = peers_only});
+        bool follows = range != NULL && !f->opts.no_guess && entry->state != FETCH_FAILED;
+        const fetch_want wanted = {.range = follows ? copy_range(f, range) : NULL,
+                                   .peers_only = peers_only};
+        fetch_note_want(f, entry, wanted);
     }
     (void)pthread_mutex_unlock(&f->lock);
 }

@@ -109,7 +109,7 @@ struct pkg_fetch {
 fetch_entry *fetch_entry_of(pkg_fetch *f, pkg_text name); /* NULL: no memory, or too many */
 /* Look in the store, and ask when it must be. */
 void fetch_look(pkg_fetch *f, fetch_entry *entry, uint32_t round, brisk_http_priority priority);
-/* It will be asked for: remember that for guesses. */
+/* It will be asked for: remember that for guesses.  The range lives as long as the fetch. */
 void fetch_note_want(pkg_fetch *f, fetch_entry *entry, fetch_want wanted);
 void fetch_make_hungry(pkg_fetch *f, fetch_entry *entry);
 void fetch_ready(pkg_fetch *f, fetch_entry *entry, const pkg_package *package);

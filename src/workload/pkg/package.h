@@ -60,7 +60,8 @@ typedef struct pkg_source {
      */
     brisk_err (*get)(void *ctx, pkg_text name, const pkg_package **ret, brisk_errinfo *info);
     /*
-     * `name` will be asked for, in a version of `range` (NULL: not known): a hint that never waits.
+     * `name` will be asked for, in a version of `range` (NULL: not known; it is not kept): a hint that
+     * never waits.
      * `peers_only`: of what it needs only its peers will be asked for.
      */
     void (*want)(void *ctx, pkg_text name, const semver_range *range, bool peers_only);
