@@ -3,6 +3,7 @@
  *
  * A lock that needs nothing is recognised before there is an engine, a store or a thread.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -213,6 +214,38 @@ static const char *read_request(const brisk_option_value *values, const pkg_inpu
     return NULL;
 }
 
+/* --- the cache -------------------------------------------------------------------------------- */
+
+/* A cache that is not there yet is made while the network is waited for. */
+typedef struct cache_opener {
+    brisk_engine *engine;
+    pthread_t thread;
+    bool started;
+} cache_opener;
+
+static void *open_cache(void *arg)
+{
+    (void)brisk_engine_cache(((cache_opener *)arg)->engine);
+    return NULL;
+}
+
+static void cache_opener_start(cache_opener *opener, brisk_engine *engine, const char *folder)
+{
+    char path[BRISK_KNOB_TEXT_MAX + 32];
+    (void)snprintf(path, sizeof path, "%s/index", folder);
+    *opener = (cache_opener){.engine = engine};
+    if (folder[0] != '\0' && access(path, F_OK) != 0) {
+        opener->started = pthread_create(&opener->thread, NULL, open_cache, opener) == 0;
+    }
+}
+
+static void cache_opener_end(cache_opener *opener)
+{
+    if (opener->started) {
+        (void)pthread_join(opener->thread, NULL);
+    }
+}
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *request)
@@ -237,9 +270,14 @@ static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *reque
         request->store_path = store;
     }
     const brisk_job_opts opts = {.no_cache = in->values[OPTION_NO_CACHE].set || request->dry_run};
+    cache_opener opener = {0};
+    if (!opts.no_cache && request->mode != PKG_FETCH_OFFLINE) {
+        cache_opener_start(&opener, engine, folder);
+    }
     BRISK_CLEANUP(brisk_job_destroy) brisk_job *job = NULL;
     brisk_err err = brisk_job_create(engine, &pkg_workload, request, &opts, &job);
     if (job == NULL) {
+        cache_opener_end(&opener);
         (void)fprintf(in->err, "brisk: %s\n", brisk_err_message(err));
         return BRISK_EXIT_FAILED;
     }
@@ -247,6 +285,7 @@ static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *reque
         bool shows = !in->quiet && isatty(fileno(stderr)) == 1;
         err = shows ? resolve_run_with_progress(job, stderr) : brisk_job_run(job);
     }
+    cache_opener_end(&opener);
     const resolve_told told = {
         .in = in, .json = in->values[OPTION_JSON].set, .profile = in->values[OPTION_PROFILE].set};
     return resolve_print(&told, job, err);

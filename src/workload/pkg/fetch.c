@@ -204,6 +204,7 @@ static void look_in_store(pkg_fetch *f, fetch_entry *entry)
     if (err != BRISK_OK && !full && f->opts.mode == PKG_FETCH_OFFLINE) {
         err = pkg_store_get(f->opts.store, fetch_registry_key(entry->registry, true), entry->name,
                             &entry->stored);
+        f->stats.substituted += err == BRISK_OK;
     }
     if (err != BRISK_OK) { /* a damaged one is fetched again */
         entry->stored = (pkg_stored){0};

@@ -77,10 +77,11 @@ typedef struct pkg_fetch_stats {
     uint64_t waits;      /* calls of `get` that waited */
     uint64_t waited_ns;
     uint64_t requests;
-    uint64_t refetched;  /* because a wanted version was not in the stored package */
-    uint64_t bytes_wire; /* of bodies, as sent */
-    uint64_t bytes;      /* of packages held in memory */
-    uint32_t rounds;     /* the longest chain of answers that each told what to ask next */
+    uint64_t substituted; /* OFFLINE: the whole document was there instead of the abbreviated one */
+    uint64_t refetched;   /* because a wanted version was not in the stored package */
+    uint64_t bytes_wire;  /* of bodies, as sent */
+    uint64_t bytes;       /* of packages held in memory */
+    uint32_t rounds;      /* the longest chain of answers that each told what to ask next */
 } pkg_fetch_stats;
 
 void pkg_fetch_read_stats(pkg_fetch *fetch, pkg_fetch_stats *ret);

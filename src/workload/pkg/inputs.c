@@ -51,7 +51,8 @@ static bool hash_file(const pkg_inputs *in, pkg_text folder, brisk_hasher *hashe
     return true;
 }
 
-static void hash_inputs(pkg_inputs *in)
+/* Of all package.json files.  False: not only they decide. */
+static bool hash_manifests(const pkg_inputs *in, brisk_hash128 *ret)
 {
     brisk_hasher hasher;
     brisk_hasher_init(&hasher, 0);
@@ -61,9 +62,17 @@ static void hash_inputs(pkg_inputs *in)
         const pkg_workspace *w = &in->project.workspaces[i];
         good = !reads_folders(w->manifest) && hash_file(in, w->path, &hasher);
     }
-    brisk_hasher_update(&hasher, in->lock_text.data, in->lock_text.size);
-    in->has_hash = good;
-    in->hash = brisk_hasher_digest128(&hasher);
+    *ret = brisk_hasher_digest128(&hasher);
+    return good;
+}
+
+static brisk_hash128 hash_with(brisk_hash128 manifests, pkg_text lock)
+{
+    brisk_hasher hasher;
+    brisk_hasher_init(&hasher, 1);
+    brisk_hasher_update(&hasher, &manifests, sizeof manifests);
+    brisk_hasher_update(&hasher, lock.data, lock.size);
+    return brisk_hasher_digest128(&hasher);
 }
 
 /* How the first line that is indented is. */
@@ -118,7 +127,7 @@ static brisk_err read_lock(pkg_inputs *in, const pkg_inputs_opts *how, brisk_err
         return BRISK_OK;
     }
     if (!how->whole) {
-        hash_inputs(in);
+        in->hash = hash_with(in->manifests, in->lock_text);
         in->resolved = in->has_hash && pkg_stamp_get(in->hash, &in->packages);
         if (in->resolved) {
             return BRISK_OK;
@@ -143,6 +152,7 @@ brisk_err pkg_inputs_read(const char *folder, const pkg_inputs_opts *opts, pkg_i
     err = pkg_project_read(folder, in.arena, &in.project, info);
     err =
         err == BRISK_OK ? pkg_config_read(in.project.folder.data, in.arena, &in.config, info) : err;
+    in.has_hash = err == BRISK_OK && hash_manifests(&in, &in.manifests);
     err = err == BRISK_OK ? read_lock(&in, opts, info) : err;
     if (err != BRISK_OK) {
         brisk_arena_destroy(in.arena);
@@ -275,7 +285,10 @@ static bool is_satisfied(const pkg_tree *tree)
 {
     for (uint32_t i = 0; i < tree->count; i++) {
         const pkg_node *node = tree->nodes[i];
-        if (node == NULL || (node->flags & PKG_NODE_EXTRANEOUS) != 0) {
+        if (node == NULL) {
+            continue;
+        }
+        if ((node->flags & PKG_NODE_EXTRANEOUS) != 0) {
             return false;
         }
         for (uint32_t e = 0; e < node->edge_count; e++) {
@@ -292,7 +305,7 @@ static uint32_t packages_in(const pkg_tree *lock)
     uint32_t packages = 0;
     for (uint32_t i = 1; i < lock->count; i++) {
         const pkg_node *node = lock->nodes[i];
-        packages += node->parent != NULL && (node->flags & PKG_NODE_LINK) == 0;
+        packages += node != NULL && node->parent != NULL && (node->flags & PKG_NODE_LINK) == 0;
     }
     return packages;
 }
@@ -314,6 +327,15 @@ bool pkg_inputs_are_resolved(pkg_inputs *in)
         }
     }
     return in->resolved;
+}
+
+void pkg_inputs_remember(pkg_inputs *in, const pkg_tree *tree, pkg_text text)
+{
+    brisk_hash128 now;
+    if (in->has_hash && is_satisfied(tree) && hash_manifests(in, &now) &&
+        now.lo == in->manifests.lo && now.hi == in->manifests.hi) {
+        pkg_stamp_put(hash_with(now, text), packages_in(tree));
+    }
 }
 
 /* --- the key ---------------------------------------------------------------------------------- */

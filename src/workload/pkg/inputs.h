@@ -23,7 +23,8 @@ typedef struct pkg_inputs {
     bool resolved;     /* it is known that the lock needs nothing; `lock` was not read */
     uint32_t packages; /* likewise: in it */
     bool has_hash;
-    brisk_hash128 hash; /* of manifests and lock */
+    brisk_hash128 manifests; /* hash of them */
+    brisk_hash128 hash;      /* and of the lock */
 } pkg_inputs;
 
 typedef struct pkg_inputs_opts {
@@ -44,6 +45,8 @@ void pkg_inputs_release(pkg_inputs *inputs);
  * package.json says and every dependency in it is satisfied.
  */
 bool pkg_inputs_are_resolved(pkg_inputs *inputs);
+/* `text`, which was written, is the lock of `tree`, which these inputs gave: remember it if it needs nothing. */
+void pkg_inputs_remember(pkg_inputs *inputs, const pkg_tree *tree, pkg_text text);
 /* Everything in them that can change the answer.  Errors: DECLINED (something else is read, too), NOMEM. */
 brisk_err pkg_inputs_key(const pkg_inputs *inputs, brisk_key_builder *builder);
 

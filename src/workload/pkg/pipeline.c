@@ -3,7 +3,8 @@
  *
  * The answer is the lock's text.  Its key is everything that was read: manifests, lock, registries,
  * options and the generation of the store, which changes with everything that is fetched.  An answer
- * holds until the first package in it is no longer fresh, unless nothing would be asked anyway.
+ * holds until the first package in it is no longer fresh, unless nothing would be asked anyway; so it
+ * does not depend on --offline, as only answers are kept for which nobody was asked.
  *
  * It is kept compressed by LZ4: a cache that compresses better but slower would cost more than the
  * resolution that it saves.
@@ -56,7 +57,6 @@ static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *build
     if (stats.packages == 0) {
         return BRISK_ERR_DECLINED; /* everything will be asked for: there is nothing to look up */
     }
-    brisk_key_u64(builder, "mode", r->mode);
     brisk_key_u64(builder, "before", (uint64_t)r->before_ms);
     brisk_key_u64(builder, "node major", r->node.major);
     brisk_key_u64(builder, "node minor", r->node.minor);
@@ -116,7 +116,7 @@ static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
     const pkg_resolve_job *job = state;
     pkg_fetch_stats stats;
     pkg_fetch_read_stats(job->fetch, &stats);
-    if (stats.requests > 0 || job->skipped_count > 0) {
+    if (stats.requests > 0 || stats.substituted > 0 || job->skipped_count > 0) {
         return BRISK_ERR_DECLINED; /* it belongs to a generation that the key does not name */
     }
     _Static_assert(sizeof job->facts <= BRISK_ENTRY_META_MAX, "meta data must fit");

@@ -379,12 +379,16 @@ brisk_err resolve_stage_write(brisk_stage_ctx *ctx, void *state)
     if (job->unchanged || job->request->dry_run) {
         return BRISK_OK;
     }
+    const pkg_resolve_request *r = job->request;
     if (brisk_stage_cancelled(ctx)) {
         return brisk_stage_fail(ctx, BRISK_ERR_CANCELLED, "cancelled; the lock is as it was");
     }
     brisk_errinfo info = {0};
     brisk_err err = write_lock(job, &info);
     job->written = err == BRISK_OK;
+    if (job->written && job->tree.root != NULL && !r->flat && !r->legacy_peer_deps) {
+        pkg_inputs_remember(job->inputs, &job->tree, job->text);
+    }
     brisk_stage_add_bytes(ctx, job->text.size);
     return err == BRISK_OK ? err : fail_info(ctx, err, &info);
 }
