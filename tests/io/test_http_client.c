@@ -416,7 +416,7 @@ static void test_errors_hold_no_secrets(void **state)
                                              .token_count = 1,
                                              .retries = BRISK_HTTP_NONE,
                                              .first_byte_timeout_ns = 30 * 1000000});
-    static const char *const paths[] = {"-/try/stall?" SECRET, "-/try/garbage", "-/try/stall",
+    static const char *const paths[] = {("-/try/stall?" SECRET), "-/try/garbage", "-/try/stall",
                                         "-/try/cut"};
     lab_url base;
     (void)snprintf(base.text, sizeof base.text, "http://me:" SECRET "@%s", server.http + 7);
