@@ -315,6 +315,35 @@ static void test_large(void **state)
     brisk_arena_destroy(arena);
 }
 
+/* A proof about hundreds of alternatives names some of them and counts the others. */
+static void test_long_proof(void **state)
+{
+    (void)state;
+    enum { MANY = 300 };
+    brisk_arena *arena = NULL;
+    CHECK_OK(brisk_arena_create(NULL, &arena));
+    size_t capacity = 1 << 20;
+    char *text = brisk_arena_alloc(arena, capacity);
+    size_t size = 0;
+    for (int i = 0; i < MANY; i++) {
+        size += (size_t)snprintf(text + size, capacity - size,
+                                 "Package: b%d\nVersion: 1\nArchitecture: all\nProvides: b, m\n"
+                                 "Conflicts: %s\n\n",
+                                 i, i % 2 == 0 ? "c" : "m");
+    }
+    (void)snprintf(text + size, capacity - size,
+                   "Package: a\nVersion: 1\nArchitecture: all\nDepends: b, d\n\n"
+                   "Package: c\nVersion: 1\nArchitecture: all\nProvides: m\n\n"
+                   "Package: d\nVersion: 1\nArchitecture: all\nDepends: c\n\n");
+    fixture f = make(text);
+    const char *proof = ask(&f, "a");
+    CHECK(strstr(proof, "there is no answer.\n") != NULL);
+    CHECK(strstr(proof, " more") != NULL);
+    CHECK_U64(strlen(proof), <, MANY * 1000);
+    brisk_arena_destroy(f.arena);
+    brisk_arena_destroy(arena);
+}
+
 /* Any byte changed, any cut: refused.  A made-up checksum over wild numbers: refused too. */
 static void test_damage(void **state)
 {
@@ -504,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_hostile_lists),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_long_proof),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_file),

@@ -9,22 +9,19 @@
  */
 #include "workload/pkg/solve_internal.h"
 
+#include <stdlib.h>
+
 typedef struct prover {
     solver *solver;
     uint32_t *step_of; /* by nogood: SOLVE_NONE when not in the proof, then its step */
     pkg_array steps;   /* solve_step */
 } prover;
 
-static void sort_terms(solve_term *terms, uint32_t count)
+static int compare_terms(const void *a, const void *b)
 {
-    for (uint32_t i = 1; i < count; i++) {
-        solve_term term = terms[i];
-        uint32_t at = i;
-        for (; at > 0 && terms[at - 1].package > term.package; at--) {
-            terms[at] = terms[at - 1];
-        }
-        terms[at] = term;
-    }
+    uint32_t x = ((const solve_term *)a)->package;
+    uint32_t y = ((const solve_term *)b)->package;
+    return x < y ? -1 : x > y;
 }
 
 /* Mark what the last nogood came from; from the greatest number down each is seen after its users. */
@@ -67,7 +64,7 @@ static brisk_err state(prover *p, uint32_t id)
         return BRISK_ERR_NOMEM;
     }
     memcpy(terms, nogood->terms, nogood->term_count * sizeof *terms);
-    sort_terms(terms, nogood->term_count);
+    qsort(terms, nogood->term_count, sizeof *terms, compare_terms);
     solve_step step = {.kind = nogood->kind,
                        .package = nogood->package,
                        .a = nogood->version,
