@@ -354,6 +354,33 @@ static void test_nesting_ends(void **state)
     brisk_arena_destroy(c.arena);
 }
 
+/* Optional peers that push each other out, for ever in npm. */
+static void test_no_rest_is_told(void **state)
+{
+    (void)state;
+    made_case c = {0};
+    CHECK_OK(brisk_arena_create(NULL, &c.arena));
+    made_case_take_all(&c, "root opt:na@>=1 dev:ne@1||2\n"
+                           "pkg na@1.0.0 peer:nd@latest\n"
+                           "pkg na@2.0.0 peer:ne@^2.0.0 opt:nb@*\n"
+                           "pkg na@2.1.0 na@* nb@>=1 popt:nc@^1.0.0\n"
+                           "pkg nb@1.0.0 peer:na@1||2\n"
+                           "pkg nb@1.1.0 peer:na@>=1 nd@1.0.0 nc@1\n"
+                           "pkg nb@2.0.0 peer:ne@1\n"
+                           "pkg nb@2.1.0 popt:na@^1.0.0 peer:nd@1 nc@1\n"
+                           "pkg nc@1.0.0 popt:ne@1.0.0\n"
+                           "pkg nc@2.0.0 popt:na@2 ne@latest peer:nd@>=1\n"
+                           "pkg nc@2.1.0 popt:nd@^1.0.0\n"
+                           "pkg nd@1.0.0 opt:nc@2\n"
+                           "pkg nd@1.1.0 nb@>=1 na@2\n"
+                           "pkg nd@2.0.0 peer:na@2 popt:nc@1\n"
+                           "pkg ne@1.0.0 \n"
+                           "pkg ne@2.0.0 peer:nd@2\n");
+    assert_string_equal(made_case_run(&c), "BRISK_ERR_LIMIT");
+    assert_non_null(strstr(c.info.text, "does not come to rest"));
+    brisk_arena_destroy(c.arena);
+}
+
 /* --- order, failure, cancelling ------------------------------------------------------------- */
 
 typedef struct shuffled {
@@ -473,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_words_of_failures),
         cmocka_unit_test(test_long_chains),
         cmocka_unit_test(test_nesting_ends),
+        cmocka_unit_test(test_no_rest_is_told),
         cmocka_unit_test(test_arrival_order_does_not_matter),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_cancelling),

@@ -39,6 +39,11 @@ struct choice_table {
 
 enum { SLOTS_AT_FIRST = 1024, WANTED_PEERS = 1, WANTED = 2 };
 
+uint32_t choose_count(const builder *b)
+{
+    return b->choices->count;
+}
+
 brisk_err choose_init(builder *b)
 {
     choice_table *t = brisk_arena_calloc(b->arena, 1, sizeof *t);

@@ -369,11 +369,15 @@ static brisk_err push_linked(builder *b)
 static brisk_err run(builder *b)
 {
     brisk_err err = push(b, b->tree.root);
-    for (uint32_t step = 0; err == BRISK_OK && b->queue_count > 0; step++) {
+    for (uint64_t step = 0; err == BRISK_OK && b->queue_count > 0; step++) {
         pkg_node *node = pop(b);
         if (!node->seen && !node_removed(node) && (node->flags & PKG_NODE_LINK) == 0) {
-            if (step >= PKG_IDEAL_STEPS_MAX) {
-                return ideal_fail(b, BRISK_ERR_LIMIT, "the tree does not come to rest");
+            if (step >=
+                PKG_IDEAL_STEPS_MAX + PKG_IDEAL_STEPS_PER_CHOICE * (uint64_t)choose_count(b)) {
+                return ideal_fail(b, BRISK_ERR_LIMIT,
+                                  "the tree does not come to rest: the peers around %.*s push each "
+                                  "other out for ever; name one of them in package.json",
+                                  (int)node->name.size, node->name.data);
             }
             if (b->opts->cancelled != NULL && b->opts->cancelled(b->opts->ctx)) {
                 return ideal_fail(b, BRISK_ERR_CANCELLED, "cancelled");

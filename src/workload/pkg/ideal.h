@@ -18,10 +18,12 @@
 #include "workload/pkg/tree.h"
 
 enum {
-    PKG_PEER_SET_MAX = 4096,       /* packages that come along with one another */
-    PKG_PEER_DEPTH_MAX = 512,      /* peers of peers */
-    PKG_PEER_TRIES_MAX = 200000,   /* candidates looked at for one dependency's peers */
-    PKG_IDEAL_STEPS_MAX = 1 << 22, /* nodes evaluated, again and again */
+    PKG_PEER_SET_MAX = 4096,     /* packages that come along with one another */
+    PKG_PEER_DEPTH_MAX = 512,    /* peers of peers */
+    PKG_PEER_TRIES_MAX = 200000, /* candidates looked at for one dependency's peers */
+    /* Nodes evaluated, again and again: npm goes round for ever in some trees. */
+    PKG_IDEAL_STEPS_MAX = 4000,
+    PKG_IDEAL_STEPS_PER_CHOICE = 32, /* of a version for a name and a range */
 };
 
 /* What could not be had, and why: pkg_node.extra of a failed node. */
