@@ -214,21 +214,25 @@ static void fail(pkg_fetch *f, fetch_entry *entry, brisk_err err, const char *wh
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-static int64_t fresh_until(const pkg_fetch *f, const brisk_http_response *response)
+int64_t fetch_fresh_until(const brisk_http_caching *c, int64_t now_ms)
 {
-    const brisk_http_caching *c = &response->caching;
-    int64_t now = fetch_now_ms(f);
     uint64_t seconds = PKG_FETCH_FRESH_MS / 1000;
+    int64_t date_s = c->date_s > 0 ? c->date_s : now_ms / 1000; /* the server's clock, or ours */
     if (c->no_cache || c->no_store) {
-        return now;
+        return now_ms;
     }
     if (c->has_max_age) {
         seconds = c->max_age_s > c->age_s ? c->max_age_s - c->age_s : 0;
     } else if (c->has_expires) {
-        seconds = c->expires_s > c->date_s ? (uint64_t)(c->expires_s - c->date_s) : 0;
+        seconds = c->expires_s > date_s ? (uint64_t)(c->expires_s - date_s) : 0;
     }
     enum { YEAR_S = 366 * 86400 };
-    return now + (int64_t)(seconds < YEAR_S ? seconds : YEAR_S) * 1000;
+    return now_ms + (int64_t)(seconds < YEAR_S ? seconds : YEAR_S) * 1000;
+}
+
+static int64_t fresh_until(const pkg_fetch *f, const brisk_http_response *response)
+{
+    return fetch_fresh_until(&response->caching, fetch_now_ms(f));
 }
 
 /* A copy of what the reader made, which it will overwrite. */

@@ -126,6 +126,8 @@ void fetch_take_answer(fetch_worker *worker, fetch_entry *entry);
 brisk_err fetch_client_create(pkg_fetch *f, brisk_errinfo *info);
 /* Under which registry the store keeps it; differs for whole documents. */
 uint64_t fetch_registry_key(const pkg_registry *registry, bool whole);
+/* Until when an answer of now need not be asked for again. */
+int64_t fetch_fresh_until(const brisk_http_caching *c, int64_t now_ms);
 
 /* --- fetch_guess.c ---------------------------------------------------------------------------- */
 
