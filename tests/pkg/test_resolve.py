@@ -290,6 +290,26 @@ def case_flat(project):
     assert "there is no answer" in project.run("--flat", registry=r, status=1).stderr
 
 
+def case_trial(project):
+    docs, deps = deep(3, 3)
+    docs += [document("host", version("host", "1.0.0"), version("host", "2.0.0")),
+             document("plug", version("plug", "1.0.0", {"broken": "1"},
+                                      peerDependencies={"host": "^1.0.0"}))]
+    r = Registry(docs)
+    project.manifest(deps | {"plug": "1"})
+    words = [project.brisk, "pkg", "test-resolution", str(project.folder), "--parallel", "--json",
+             "--registry", r.url]
+    for more, passes in ((["--cache-analysis"], 4), (["--packages", "2"], 1), (["--offline"], 1)):
+        done = subprocess.run(words + more, env=project.env, capture_output=True, text=True,
+                              check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert len(told["passes"]) == passes
+        for p in told["passes"]:
+            assert p["solved"] + p["proved"] + p["failed"] == told["packages"], told
+            assert p["failed"] == (told["packages"] == 4), told  # "broken" does not exist
+
+
 # --- bad weather ----------------------------------------------------------------------------------
 
 

@@ -132,6 +132,17 @@ def check_project(bench, name, url):
     return online
 
 
+def check_trial(bench, url):
+    done = subprocess.run([bench.brisk, "pkg", "test-resolution", str(bench.folder / "alotta"),
+                           "--packages", "100", "--parallel", "--cache-analysis", "--json",
+                           "--registry", url], env=bench.env, capture_output=True, text=True,
+                          check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    passes = json.loads(done.stdout)["passes"]
+    assert len(passes) == 4 and all(p["success"] >= 0.998 for p in passes), passes
+    assert passes[0]["guessed"] == 0 and passes[3]["hit_rate"] == 1, passes
+
+
 def main():
     corpus = pathlib.Path(os.environ.get("BRISK_CORPUS") or sys.argv[3])
     snapshot = corpus / "pkg/registry-snapshot.tar.zst"
@@ -142,6 +153,7 @@ def main():
         bench = Bench(os.path.abspath(sys.argv[1]), corpus, folder)
         with Server(sys.argv[2], snapshot, "--level", "1") as server:
             locks = {name: check_project(bench, name, server.url) for name in PROJECTS}
+            check_trial(bench, server.url)
             told, _, words = bench.resolve("express-conflict", server.url, status=1)
             assert not told["ok"] and "mongoose-unique-validator" in words, words
             assert told["proof"] and told["fix"]["to"] == "2.0.0", told

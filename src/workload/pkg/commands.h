@@ -13,6 +13,7 @@ extern const brisk_command pkg_cmd_graph;
 extern const brisk_command pkg_cmd_order;
 extern const brisk_command pkg_cmd_outdated;
 extern const brisk_command pkg_cmd_resolve;
+extern const brisk_command pkg_cmd_test_resolution;
 extern const brisk_command pkg_cmd_tree;
 extern const brisk_command pkg_cmd_why;
 extern const brisk_command pkg_cmd_why_not;

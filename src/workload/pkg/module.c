@@ -15,7 +15,7 @@ static const brisk_command *const commands[] = {
     &pkg_cmd_graph,
     &pkg_cmd_order,
     &pkg_cmd_outdated,
-    &pkg_cmd_resolve,
+    &pkg_cmd_resolve, &pkg_cmd_test_resolution,
     &pkg_cmd_tree,
     &pkg_cmd_why,
     &pkg_cmd_why_not,
