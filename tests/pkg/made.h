@@ -196,8 +196,10 @@ static inline void made_audit(const pkg_tree *tree)
             assert_true(edge->to == NULL || edge->state == PKG_EDGE_PEER_LOCAL ||
                         (edge->state == PKG_EDGE_VALID) == pkg_edge_accepts(edge, edge->to));
             bool listed = edge->to == NULL;
-            for (const pkg_edge *e = listed ? NULL : edge->to->in; e != NULL; e = e->next_in) {
-                listed = listed || e == edge;
+            const pkg_edge *other = listed ? NULL : edge->to->in;
+            while (other != NULL && !listed) {
+                listed = other == edge;
+                other = other->next_in;
             }
             assert_true(listed);
         }
