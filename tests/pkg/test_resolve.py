@@ -273,6 +273,17 @@ def case_conflict(project):
     told = json.loads(project.run("--json", registry=r, status=1).stdout)
     assert told["proof"] and told["fix"]["change"] in ("version", "override"), told
     project.run("--legacy-peer-deps", registry=r)
+    r.documents["top"] = document("top", version("top", "1.0.0", {"plug": "1"}))
+    r.documents["plug"]["versions"]["1.0.0"]["peerDependencies"]["gone"] = "^1.0.0"
+    r.documents["gone"] = document("gone", version("gone", "1.0.0",
+                                                   peerDependencies={"host": "^2.0.0"}))
+    project.forget(store=True)
+    project.manifest({"host": "2.0.0", "top": "1.0.0"})
+    for args in ([], [], ["--strict-peer-deps"], []):
+        done = subprocess.run([project.brisk, "pkg", "resolve", str(project.folder), *args,
+                               "--registry", r.url], env=project.env, capture_output=True,
+                              text=True, check=False, timeout=60)
+        assert done.returncode == (1 if args else 0), (args, done.stdout, done.stderr)
 
 
 def case_flat(project):

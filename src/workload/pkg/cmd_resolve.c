@@ -302,7 +302,8 @@ static brisk_exit run(const brisk_invocation *in)
     const char *folder = in->argc > 0 ? in->argv[0] : ".";
     const pkg_inputs_opts how = {
         .anew = in->values[OPTION_UPDATE].set,
-        .whole = in->values[OPTION_FLAT].set || in->values[OPTION_LEGACY_PEERS].set,
+        .whole = in->values[OPTION_FLAT].set || in->values[OPTION_LEGACY_PEERS].set ||
+                 in->values[OPTION_STRICT_PEERS].set,
     };
     if (pkg_inputs_read(folder, &how, &inputs, &info) != BRISK_OK) {
         return pkg_fail(in, &info);
@@ -313,7 +314,7 @@ static brisk_exit run(const brisk_invocation *in)
     if (wrong != NULL) {
         exit = usage(in, wrong);
     } else if (!request.anew && !request.flat && !request.legacy_peer_deps &&
-               pkg_inputs_are_resolved(&inputs)) {
+               !request.strict_peer_deps && pkg_inputs_are_resolved(&inputs)) {
         const resolve_told told = {.in = in, .json = in->values[OPTION_JSON].set};
         exit = resolve_print_resolved(&told, &inputs);
     } else {

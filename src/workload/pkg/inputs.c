@@ -126,7 +126,8 @@ static brisk_err read_lock(pkg_inputs *in, const pkg_inputs_opts *how, brisk_err
         take_format(in, in->lock_text);
         return BRISK_OK;
     }
-    if (!how->whole) {
+    /* with other rules for peers the lock is looked at anew */
+    if (!how->whole && !in->config.strict_peer_deps && !in->config.legacy_peer_deps) {
         in->hash = hash_with(in->manifests, in->lock_text);
         in->resolved = in->has_hash && pkg_stamp_get(in->hash, &in->packages);
         if (in->resolved) {
@@ -314,6 +315,9 @@ bool pkg_inputs_are_resolved(pkg_inputs *in)
 {
     if (in->resolved) {
         return true;
+    }
+    if (in->config.strict_peer_deps || in->config.legacy_peer_deps) {
+        return false;
     }
     in->resolved = in->lock.root != NULL && in->format.version == 3 &&
                    in->project.override_count == 0 &&

@@ -386,7 +386,8 @@ brisk_err resolve_stage_write(brisk_stage_ctx *ctx, void *state)
     brisk_errinfo info = {0};
     brisk_err err = write_lock(job, &info);
     job->written = err == BRISK_OK;
-    if (job->written && job->tree.root != NULL && !r->flat && !r->legacy_peer_deps) {
+    if (job->written && job->tree.root != NULL && !r->flat && !r->legacy_peer_deps &&
+        !job->inputs->config.legacy_peer_deps) {
         pkg_inputs_remember(job->inputs, &job->tree, job->text);
     }
     brisk_stage_add_bytes(ctx, job->text.size);
