@@ -181,8 +181,8 @@ static inline void made_audit(const pkg_tree *tree)
             assert_ptr_equal(node->children[c]->parent, node);
             CHECK_U64(node->children[c]->depth, ==, node->depth + 1);
             assert_ptr_equal(pkg_tree_child(tree, node, node->children[c]->key), node->children[c]);
-            assert_true(c == 0 || pkg_text_compare(node->children[c - 1]->name,
-                                                   node->children[c]->name) < 0);
+            assert_true(c == 0 ||
+                        pkg_text_compare(node->children[c - 1]->name, node->children[c]->name) < 0);
         }
         for (uint32_t e = 0; e < node->edge_count; e++) {
             const pkg_edge *edge = &node->edges[e];
@@ -203,8 +203,9 @@ static inline void made_audit(const pkg_tree *tree)
             }
             assert_true(listed);
         }
-        for (const pkg_edge *in = node->in; in != NULL; in = in->next_in) {
-            assert_ptr_equal(in->to, node);
+        const pkg_edge *back = node->in;
+        for (; back != NULL; back = back->next_in) {
+            assert_ptr_equal(back->to, node);
         }
     }
     CHECK_U64(live, ==, tree->live);

@@ -19,7 +19,11 @@
 #    include <solv/solver.h>
 #endif
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SAMPLE = 25 }; /* arrays as large as the index for each: slow where each byte is watched */
+#else
 enum { SAMPLE = 400 };
+#endif
 
 #define LISTS "/var/lib/apt/lists"
 
