@@ -112,9 +112,11 @@ static bool expand(const brisk_value *value, brisk_arena *arena, pkg_text *ret)
 /* The generation that the answer follows from is the one after fetching: then a second key. */
 static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
 {
-    (void)ctx;
     const pkg_resolve_job *job = state;
     pkg_fetch_stats stats;
+    if (brisk_stage_no_cache(ctx)) {
+        return BRISK_ERR_DECLINED;
+    }
     pkg_fetch_read_stats(job->fetch, &stats);
     if (stats.requests > 0 || stats.substituted > 0 || job->skipped_count > 0) {
         return BRISK_ERR_DECLINED; /* it belongs to a generation that the key does not name */
