@@ -97,6 +97,12 @@ typedef struct brisk_workload {
      * then reads a large value of the disk tier once, to see that it is what was stored.
      */
     brisk_err (*accept)(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit);
+    /**
+     * The key to store a computed answer under, where the computing stages learned what key() could
+     * not know (something was fetched): what key() will give the next time.  Called after answer()
+     * gave a value, also when key() declined.  DECLINED: do not store it.  NULL: key()'s is right.
+     */
+    brisk_err (*key_after)(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder);
 } brisk_workload;
 
 /* --- for use inside stages --------------------------------------------------------------- */

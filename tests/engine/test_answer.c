@@ -444,6 +444,88 @@ static void test_a_flipped_bit_in_a_large_answer(void **unused)
     CHECK(atomic_load(&large_computed) == 2); /* stored again */
 }
 
+/* --- what is known only after computing -------------------------------------------------------- */
+
+/* A world that a job's computing changes: key() names what it is, key_after() what it became. */
+typedef struct world {
+    uint64_t age;
+    bool declines; /* key() does, for there is nothing to look up in age 0 */
+    bool foreign;  /* somebody else changed it: key_after() declines */
+} world;
+
+static world earth;
+
+static brisk_err key_of_world(brisk_stage_ctx *ctx, void *opaque, brisk_key_builder *builder)
+{
+    if (earth.age == 0 && earth.declines) {
+        return BRISK_ERR_DECLINED;
+    }
+    brisk_key_u64(builder, "age", earth.age);
+    return lab_key(ctx, opaque, builder);
+}
+
+static brisk_err key_after_computing(brisk_stage_ctx *ctx, void *opaque, brisk_key_builder *builder)
+{
+    earth.age = 1; /* as if the stages had done it */
+    return earth.foreign ? BRISK_ERR_DECLINED : key_of_world(ctx, opaque, builder);
+}
+
+static brisk_workload worldly;
+
+static brisk_engine *engine_of_world(void)
+{
+    brisk_engine *engine = lab_engine(2, NULL);
+    worldly = lab;
+    worldly.name = "worldly";
+    worldly.key = key_of_world;
+    worldly.key_after = key_after_computing;
+    CHECK_OK(brisk_engine_register(engine, &worldly, NULL));
+    return engine;
+}
+
+static void run_in_world(brisk_engine *engine, lab_request *request, bool no_cache)
+{
+    brisk_job *job = NULL;
+    brisk_job_opts opts = {.no_cache = no_cache};
+    CHECK_OK(brisk_job_create(engine, &worldly, request, &opts, &job));
+    CHECK_OK(brisk_job_run(job));
+    brisk_job_destroy(job);
+    assert_string_equal(request->result, "answer to x");
+}
+
+static void test_kept_under_what_computing_learned(void **unused)
+{
+    (void)unused;
+    for (int declines = 0; declines < 2; declines++) {
+        BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = engine_of_world();
+        lab_tier *tier = lab_replace_tiers(engine);
+        lab_request request = {.input = "x"};
+        earth = (world){.declines = declines != 0};
+        run_in_world(engine, &request, true);
+        CHECK(tier->puts == 0);
+        earth.age = 0;
+        run_in_world(engine, &request, false);
+        CHECK(tier->puts == 1 && tier->hits == 0 && atomic_load(&request.computed) == 2);
+        run_in_world(engine, &request, false); /* age 1: it is there */
+        CHECK(tier->puts == 1 && tier->hits == 1 && atomic_load(&request.computed) == 2);
+        earth.age = 0; /* under the first key there is nothing */
+        run_in_world(engine, &request, false);
+        CHECK(tier->hits == 1 && atomic_load(&request.computed) == 3);
+    }
+}
+
+static void test_not_kept_when_the_later_key_is_declined(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = engine_of_world();
+    lab_tier *tier = lab_replace_tiers(engine);
+    lab_request request = {.input = "x"};
+    earth = (world){.foreign = true};
+    run_in_world(engine, &request, false);
+    run_in_world(engine, &request, false);
+    CHECK(tier->puts == 0 && tier->hits == 0 && atomic_load(&request.computed) == 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +545,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_keys_tell_apart, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_version_is_in_the_key, catch_log, release_log),
         cmocka_unit_test_setup_teardown(test_a_flipped_bit_in_a_large_answer, catch_log,
+                                        release_log),
+        cmocka_unit_test_setup_teardown(test_kept_under_what_computing_learned, catch_log,
+                                        release_log),
+        cmocka_unit_test_setup_teardown(test_not_kept_when_the_later_key_is_declined, catch_log,
                                         release_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,7 @@ typedef struct pkg_fetch_stats {
     uint64_t waits;      /* calls of `get` that waited */
     uint64_t waited_ns;
     uint64_t requests;
+    uint64_t kept;        /* documents that were put into the store */
     uint64_t substituted; /* OFFLINE: the whole document was there instead of the abbreviated one */
     uint64_t refetched;   /* because a wanted version was not in the stored package */
     uint64_t bytes_wire;  /* of bodies, as sent */

@@ -267,8 +267,10 @@ static void keep(pkg_fetch *f, const fetch_entry *entry, const pkg_package *pack
         .fetched_ms = fetch_now_ms(f),
         .fresh_until_ms = until_ms,
     };
-    if (pkg_store_put(f->opts.store, &stored, &info) != BRISK_OK) {
-        return;
+    if (pkg_store_put(f->opts.store, &stored, &info) == BRISK_OK) {
+        (void)pthread_mutex_lock(&f->lock);
+        f->stats.kept++;
+        (void)pthread_mutex_unlock(&f->lock);
     }
 }
 

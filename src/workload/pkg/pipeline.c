@@ -4,7 +4,8 @@
  * The answer is the lock's text.  Its key is everything that was read: manifests, lock, registries,
  * options and the generation of the store, which changes with everything that is fetched.  An answer
  * holds until the first package in it is no longer fresh, unless nothing would be asked anyway; so it
- * does not depend on --offline, as only answers are kept for which nobody was asked.
+ * does not depend on --offline, as only answers are kept that follow from the store as it is then: where
+ * something was fetched, the key they are kept under names the generation after that.
  *
  * It is kept compressed by LZ4: a cache that compresses better but slower would cost more than the
  * resolution that it saves.
@@ -44,19 +45,9 @@ static void release(void *state)
     brisk_arena_destroy(job->arena);
 }
 
-static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder)
+static brisk_err key_of(const pkg_resolve_job *job, uint64_t generation, brisk_key_builder *builder)
 {
-    (void)ctx;
-    const pkg_resolve_job *job = state;
     const pkg_resolve_request *r = job->request;
-    if (r->dry_run || job->store == NULL) {
-        return BRISK_ERR_DECLINED;
-    }
-    pkg_store_stats stats;
-    pkg_store_stats_of(job->store, &stats);
-    if (stats.packages == 0) {
-        return BRISK_ERR_DECLINED; /* everything will be asked for: there is nothing to look up */
-    }
     brisk_key_u64(builder, "before", (uint64_t)r->before_ms);
     brisk_key_u64(builder, "node major", r->node.major);
     brisk_key_u64(builder, "node minor", r->node.minor);
@@ -68,8 +59,42 @@ static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *build
                       (uint64_t)r->prefer_dedupe << 4 | (uint64_t)r->whole_documents << 5 |
                       (uint64_t)r->flat << 6);
     brisk_key_str(builder, "store", r->store_path);
-    brisk_key_u64(builder, "generation", pkg_store_generation(job->store));
+    brisk_key_u64(builder, "generation", generation);
     return pkg_inputs_key(job->inputs, builder);
+}
+
+static brisk_err key(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder)
+{
+    (void)ctx;
+    pkg_resolve_job *job = state;
+    if (job->request->dry_run || job->store == NULL) {
+        return BRISK_ERR_DECLINED;
+    }
+    pkg_store_stats stats;
+    pkg_store_stats_of(job->store, &stats);
+    job->generation = pkg_store_generation(job->store);
+    if (stats.packages == 0) {
+        return BRISK_ERR_DECLINED; /* everything will be asked for: there is nothing to look up */
+    }
+    return key_of(job, job->generation, builder);
+}
+
+/*
+ * The answer follows from the store as it is after fetching.  Where its generation is more than this
+ * job's own doing, somebody else has put what the answer may not have seen.
+ */
+static brisk_err key_after(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder)
+{
+    (void)ctx;
+    const pkg_resolve_job *job = state;
+    if (job->request->dry_run || job->store == NULL) {
+        return BRISK_ERR_DECLINED;
+    }
+    pkg_fetch_stats stats;
+    pkg_fetch_read_stats(job->fetch, &stats);
+    uint64_t generation = pkg_store_generation(job->store);
+    return generation == job->generation + stats.kept ? key_of(job, generation, builder)
+                                                      : BRISK_ERR_DECLINED;
 }
 
 /* The text's size, then its bytes as LZ4 has them. */
@@ -109,7 +134,6 @@ static bool expand(const brisk_value *value, brisk_arena *arena, pkg_text *ret)
     return true;
 }
 
-/* The generation that the answer follows from is the one after fetching: then a second key. */
 static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
 {
     const pkg_resolve_job *job = state;
@@ -118,8 +142,10 @@ static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
         return BRISK_ERR_DECLINED;
     }
     pkg_fetch_read_stats(job->fetch, &stats);
-    if (stats.requests > 0 || stats.substituted > 0 || job->skipped_count > 0) {
-        return BRISK_ERR_DECLINED; /* it belongs to a generation that the key does not name */
+    uint64_t told = stats.from_store + stats.confirmed + stats.fetched + stats.missing;
+    if (stats.substituted > 0 || job->skipped_count > 0 || told != stats.asked ||
+        pkg_fetch_missing_count(job->fetch) > 0) {
+        return BRISK_ERR_DECLINED; /* it does not follow from the store alone */
     }
     _Static_assert(sizeof job->facts <= BRISK_ENTRY_META_MAX, "meta data must fit");
     ret->value = squeeze(job->text, job->arena);
@@ -163,4 +189,5 @@ const brisk_workload pkg_workload = {
     .key = key,
     .answer = answer,
     .accept = accept,
+    .key_after = key_after,
 };

@@ -75,6 +75,7 @@ typedef struct pkg_resolve_job {
     pkg_inputs own;     /* when the request brings none */
     pkg_inputs *inputs;
     pkg_store *store;
+    uint64_t generation; /* of the store, before anything was asked */
     pkg_fetch *fetch;
     pkg_tree tree; /* root NULL: none was built */
     pkg_conflict conflict;
