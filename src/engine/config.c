@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <brisk/grade.h>
 #include <brisk/log.h>
 
 #include "base/assert.h"
@@ -540,6 +541,9 @@ brisk_err engine_config_init(engine_config *config, const brisk_engine_opts *opt
     if (err == BRISK_OK) {
         err = brisk_knobs_register(config->knobs, engine_knobs,
                                    sizeof engine_knobs / sizeof engine_knobs[0], info);
+    }
+    if (err == BRISK_OK) {
+        err = brisk_knobs_register(config->knobs, brisk_grade_knobs, BRISK_GRADE_KNOBS, info);
     }
     if (err == BRISK_OK && !opts->no_files) {
         err = load_files(config, opts, info);

@@ -65,6 +65,11 @@ def test_formats():
     check(run("metrics", "--openmetrics").stdout.endswith("# EOF\n"), "openmetrics")
     table = run("metrics", "--interval", "10ms").stdout
     check("machine.cpu.processors" in table and "{kind=total}" in table, "table")
+    strict = [word for limit in ("excellent", "good", "acceptable", "poor")
+              for word in ("--set", f"grade.resources.{limit}=1")]
+    table = run(*strict, "metrics", "--interval", "10ms").stdout
+    check(re.search(r"^grade: 0 unacceptable: .*memory 0 x", table, re.M),
+          f"limits of grades are knobs: {table[-200:]}")
     lines = run("metrics", "--json", "--watch", "--interval", "20ms", "--count", "3").stdout
     check(len([json.loads(line) for line in lines.splitlines()]) == 3, "one object a line")
 

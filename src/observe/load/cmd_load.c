@@ -517,6 +517,11 @@ static brisk_exit run_work(work *w)
     if (status != BRISK_EXIT_OK) {
         return status;
     }
+    brisk_engine *engine;
+    if (w->in->engine(w->in, &engine) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    w->report.knobs = brisk_engine_knobs(engine);
     allow_files(plan->connections);
     plan->target = &w->target;
     plan->requests = &w->requests;

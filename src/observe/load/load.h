@@ -289,6 +289,7 @@ typedef struct load_ramp {
 
 typedef struct load_report {
     const load_plan *plan;
+    const brisk_knobs *knobs; /* limits of grades; NULL: the defaults */
     const char *address;
     load_ramp ramp;
     load_figures steps[LOAD_STEPS_MAX];

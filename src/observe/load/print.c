@@ -73,15 +73,15 @@ static brisk_grade_score grade_of(const load_report *report, const load_figures 
     const brisk_grade_part parts[] = {
         {.name = "response time p99",
          .value = enough(f, LOAD_P99) ? (double)f->quantile_ns[LOAD_P99] : (double)NAN,
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_RESPONSE),
+         .scale = brisk_grade_scale(report->knobs, BRISK_GRADED_RESPONSE),
          .weight = 0.5},
         {.name = "throughput of what was asked",
          .value = f->throughput / asked,
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_THROUGHPUT),
+         .scale = brisk_grade_scale(report->knobs, BRISK_GRADED_THROUGHPUT),
          .weight = 0.25},
         {.name = "errors",
          .value = all > 0 ? (double)failed / (double)all : (double)NAN,
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_ERRORS),
+         .scale = brisk_grade_scale(report->knobs, BRISK_GRADED_ERRORS),
          .weight = 0.25},
     };
     brisk_grade_score score = {.points = (double)NAN};

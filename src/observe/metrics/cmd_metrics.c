@@ -86,6 +86,7 @@ typedef struct work {
     brisk_statsd *statsd;
     brisk_otlp *otlp;
     metrics_server server;
+    const brisk_knobs *knobs;
     bool has_server;
     bool is_statsd;
     uint64_t interval_ns;
@@ -216,7 +217,7 @@ static brisk_err print(const work *w, const brisk_snapshot *snapshot)
             (void)fputs("\033[H\033[2J", w->in->out);
         }
         metrics_print_table(w->in->out, snapshot);
-        metrics_print_grade(w->in->out, snapshot);
+        metrics_print_grade(w->in->out, snapshot, w->knobs);
     }
     if (fflush(w->in->out) != 0 && err == BRISK_OK) {
         err = BRISK_ERR_IO;
@@ -300,6 +301,11 @@ static brisk_exit run(const brisk_invocation *in)
     if (w.interval_ns < interval_min_ns || w.interval_ns > interval_max_ns) {
         return usage(&w, "--interval: 1ms to 24h");
     }
+    brisk_engine *engine;
+    if (in->engine(in, &engine) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    w.knobs = brisk_engine_knobs(engine);
     (void)sigemptyset(&w.signals);
     (void)sigaddset(&w.signals, SIGINT);
     (void)sigaddset(&w.signals, SIGTERM);

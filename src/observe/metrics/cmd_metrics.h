@@ -14,6 +14,7 @@ extern const brisk_command metrics_command;
 /* A table for people. */
 void metrics_print_table(FILE *out, const brisk_snapshot *snapshot);
 /* One line: a score of what is known, and what it is made of. */
-void metrics_print_grade(FILE *out, const brisk_snapshot *snapshot);
+/* `knobs`: limits of grades; NULL: the defaults. */
+void metrics_print_grade(FILE *out, const brisk_snapshot *snapshot, const brisk_knobs *knobs);
 
 #endif /* BRISK_SRC_OBSERVE_METRICS_CMD_METRICS_H */

@@ -145,19 +145,19 @@ static double error_share(const brisk_snapshot *snapshot)
 }
 
 /* What is in the snapshot of this machine and of a server since its start; nothing where nothing is known. */
-void metrics_print_grade(FILE *out, const brisk_snapshot *snapshot)
+void metrics_print_grade(FILE *out, const brisk_snapshot *snapshot, const brisk_knobs *knobs)
 {
-    const brisk_scale resources = brisk_grade_scale(NULL, BRISK_GRADED_RESOURCES);
+    const brisk_scale resources = brisk_grade_scale(knobs, BRISK_GRADED_RESOURCES);
     double total = gauge_of(snapshot, "machine.memory", "kind", "total");
     double available = gauge_of(snapshot, "machine.memory", "kind", "available");
     const brisk_grade_part parts[] = {
         {.name = "slowest group's p99",
          .value = slowest_p99(snapshot),
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_RESPONSE),
+         .scale = brisk_grade_scale(knobs, BRISK_GRADED_RESPONSE),
          .weight = 0.4},
         {.name = "errors",
          .value = error_share(snapshot),
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_ERRORS),
+         .scale = brisk_grade_scale(knobs, BRISK_GRADED_ERRORS),
          .weight = 0.3},
         {.name = "processors",
          .value = gauge_of(snapshot, "machine.cpu.busy", NULL, NULL),

@@ -576,6 +576,11 @@ static brisk_exit run_work(work *w)
     if (code != BRISK_EXIT_OK) {
         return code;
     }
+    brisk_engine *engine;
+    if (w->in->engine(w->in, &engine) != BRISK_OK) {
+        return BRISK_EXIT_FAILED;
+    }
+    w->m.knobs = brisk_engine_knobs(engine);
     const char *no_color = getenv("NO_COLOR");
     bool color = !is_set(w, OPTION_NO_COLOR) && (no_color == NULL || no_color[0] == '\0');
     screen_init(&w->screen, brisk_alloc_libc(), is_set(w, OPTION_ASCII) || !is_utf8(), color);

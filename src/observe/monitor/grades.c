@@ -23,19 +23,19 @@ static double wanted_throughput(const monitor_numbers *n)
 void monitor_grade(const monitor *m, monitor_grades *ret)
 {
     const double *now = m->numbers.now;
-    const brisk_scale resources = brisk_grade_scale(NULL, BRISK_GRADED_RESOURCES);
+    const brisk_scale resources = brisk_grade_scale(m->knobs, BRISK_GRADED_RESOURCES);
     const brisk_grade_part parts[MONITOR_GRADE_PARTS] = {
         {.name = "response time p99",
          .value = now[FIGURE_P99],
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_RESPONSE),
+         .scale = brisk_grade_scale(m->knobs, BRISK_GRADED_RESPONSE),
          .weight = 0.35},
         {.name = "errors",
          .value = now[FIGURE_ERRORS],
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_ERRORS),
+         .scale = brisk_grade_scale(m->knobs, BRISK_GRADED_ERRORS),
          .weight = 0.25},
         {.name = "throughput of its target",
          .value = now[FIGURE_THROUGHPUT] / wanted_throughput(&m->numbers),
-         .scale = brisk_grade_scale(NULL, BRISK_GRADED_THROUGHPUT),
+         .scale = brisk_grade_scale(m->knobs, BRISK_GRADED_THROUGHPUT),
          .weight = 0.2},
         {.name = "processors", .value = now[FIGURE_CPU], .scale = resources, .weight = 0.1},
         {.name = "memory", .value = now[FIGURE_MEMORY], .scale = resources, .weight = 0.1},

@@ -357,6 +357,7 @@ typedef struct monitor {
     monitor_server server;
     monitor_past past;
     monitor_promises promises;
+    const brisk_knobs *knobs; /* limits of grades; NULL: the defaults */
     uint64_t interval_ns;
     uint64_t wall_ns;
     uint64_t now_ns;
