@@ -110,7 +110,7 @@ def test_stale_folders():
 
     before = folders()
     killed = subprocess.Popen([BRISK, "profile", "--memory", "--", "sleep", "1"], stderr=subprocess.DEVNULL)
-    living = subprocess.Popen([BRISK, "profile", "--memory", "--", "sleep", "2"], stderr=subprocess.DEVNULL)
+    living = subprocess.Popen([BRISK, "profile", "--memory", "--", "sleep", "10"], stderr=subprocess.DEVNULL)
     end = time.monotonic() + 20
     while time.monotonic() < end and len([f for f in folders() - before if os.listdir(f"/dev/shm/{f}")]) < 2:
         time.sleep(0.02)  # until both commands have begun
@@ -122,7 +122,11 @@ def test_stale_folders():
     check("left behind", mine <= folders(), folders())
     strange = "/dev/shm/brisk-heap-1-2-strangeR"
     os.makedirs(strange, exist_ok=True)
+    end = time.monotonic() + 20
     run("--memory", "--", "true")
+    while time.monotonic() < end and mine & folders():  # while what it sampled has not ended
+        time.sleep(0.1)
+        run("--memory", "--", "true")
     check("taken away", not mine & folders(), folders())
     check("its neighbour's stays", others <= folders(), folders())
     check("what is not ours by name stays", os.path.isdir(strange), folders())
