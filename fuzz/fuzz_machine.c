@@ -24,7 +24,7 @@ static void check_machine(const brisk_machine *m)
     BRISK_ASSERT(m->interface_count <= BRISK_MACHINE_INTERFACES_MAX);
     for (uint32_t i = 0; i < m->disk_count; i++) {
         check_name(m->disks[i].name);
-        BRISK_ASSERT(m->disks[i].reads <= m->disk.reads);
+        BRISK_ASSERT(machine_is_stacked(m->disks[i].name) || m->disks[i].reads <= m->disk.reads);
     }
     for (uint32_t i = 0; i < m->interface_count; i++) {
         check_name(m->interfaces[i].name);

@@ -199,8 +199,7 @@ static bool is_disguise(const char *name, size_t size)
            (size > 3 && memcmp(name, "ram", 3) == 0) || (size > 4 && memcmp(name, "zram", 4) == 0);
 }
 
-/* Devices that lie on other disks (LVM, encryption, RAID): what they move, those move, and it counts once. */
-static bool is_stacked(const char *name)
+bool machine_is_stacked(const char *name)
 {
     static const char *const kinds[] = {"dm-", "md", "bcache", "drbd"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
@@ -214,7 +213,7 @@ static bool is_stacked(const char *name)
 
 static void add_disk(brisk_machine *ret, const brisk_machine_disk *disk)
 {
-    if (!is_stacked(disk->name)) {
+    if (!machine_is_stacked(disk->name)) {
         add(&ret->disk.reads, disk->reads);
         add(&ret->disk.writes, disk->writes);
         add(&ret->disk.read_bytes, disk->read_bytes);

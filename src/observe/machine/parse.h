@@ -16,6 +16,8 @@ bool machine_parse_stat(const char *text, uint64_t tick_ns, brisk_machine_cpu *r
 bool machine_parse_loadavg(const char *text, brisk_machine *ret);
 bool machine_parse_meminfo(const char *text, brisk_machine_memory *ret);
 bool machine_parse_diskstats(const char *text, brisk_machine *ret);
+/* Does it lie on other disks (LVM, encryption, RAID)?  What it moves, those move: the sum leaves it out. */
+bool machine_is_stacked(const char *name);
 bool machine_parse_net(const char *text, brisk_machine *ret);
 bool machine_parse_pressure(const char *text, brisk_machine_pressure *ret);
 
