@@ -254,6 +254,13 @@ void engine_job_failed(brisk_job *job, brisk_err err, const char *stage);
 BRISK_NODISCARD brisk_err engine_job_take_arena(brisk_job *job, engine_slot **ret);
 void engine_job_give_arena(brisk_job *job, engine_slot *slot);
 
+/* --- job_key.c ---------------------------------------------------------------------------- */
+
+/* Ask the workload for its key, once.  OK also when there is none: `uncached` tells. */
+BRISK_NODISCARD brisk_err engine_job_key(brisk_job *job);
+/* Keep job->hit, under the job's own key or under what the workload knows now. */
+void engine_job_store(brisk_job *job);
+
 /* --- meter.c ------------------------------------------------------------------------------ */
 
 /* What a thread used so far. */

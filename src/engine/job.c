@@ -165,46 +165,12 @@ static engine_step step_prepare(brisk_job *job)
     return run_phase(job, ENGINE_PREPARE, ENGINE_STEP_KEY);
 }
 
-/* What `ask` says, behind what every key of the workload begins with. */
-static brisk_err build_key(brisk_job *job,
-                           brisk_err (*ask)(brisk_stage_ctx *ctx, void *state,
-                                            brisk_key_builder *builder),
-                           brisk_key_builder *builder, brisk_key *ret)
-{
-    brisk_key_builder_init(builder, brisk_arena_as_alloc(job->main.arena), job->workload->name);
-    brisk_key_u64(builder, "engine", ENGINE_FORMAT);
-    brisk_key_u64(builder, "version", job->workload->version);
-    engine_thread_enter();
-    brisk_err err = ask(&job->main, job->state, builder);
-    engine_thread_leave();
-    return err == BRISK_OK ? brisk_key_builder_finish(builder, ret) : err;
-}
-
-/* Ask the workload for its key, once.  OK also when there is none: `uncached` tells. */
-static brisk_err make_key(brisk_job *job)
-{
-    if (job->keyed || job->uncached) {
-        return BRISK_OK;
-    }
-    if (job->workload->key == NULL || job->opts.no_cache) {
-        job->uncached = true;
-        return BRISK_OK;
-    }
-    brisk_err err = build_key(job, job->workload->key, &job->builder, &job->key);
-    if (err == BRISK_ERR_DECLINED) {
-        job->uncached = true;
-        return BRISK_OK;
-    }
-    job->keyed = err == BRISK_OK;
-    return err;
-}
-
 static engine_step step_key(brisk_job *job)
 {
     if (job->err != BRISK_OK) {
         return ENGINE_STEP_DONE; /* a PREPARE stage failed */
     }
-    brisk_err err = make_key(job);
+    brisk_err err = engine_job_key(job);
     if (err != BRISK_OK) {
         return fail(job, err);
     }
@@ -394,53 +360,6 @@ static brisk_err take_answer(brisk_job *job)
     return BRISK_OK;
 }
 
-static void store(brisk_job *job, const brisk_key *key)
-{
-    brisk_engine *engine = job->engine;
-    engine_record *record = &job->store;
-    brisk_cache *cache = engine_cache(engine);
-    if (brisk_cache_tier_count(cache) == 0) {
-        return;
-    }
-    brisk_entry_opts opts = {
-        .flags = job->hit.flags,
-        .meta_size = job->hit.meta_size,
-        .meta = job->hit.meta,
-        .cost_ns = job->hit.cost_ns,
-        .tiers = job->opts.tiers,
-    };
-    record->ran = true;
-    record->worker = brisk_executor_current_worker(engine->executor);
-    uint32_t span =
-        brisk_trace_begin(job->trace, ENGINE_STORE_NAME, job->main.span, record->worker);
-    record->start_ns = brisk_clock_now_ns(engine->clock);
-    brisk_cache_put(cache, key, job->hit.value, &opts);
-    record->end_ns = brisk_clock_now_ns(engine->clock);
-    atomic_store_explicit(&record->bytes, brisk_value_size(job->hit.value), memory_order_relaxed);
-    brisk_trace_add_bytes(job->trace, span, brisk_value_size(job->hit.value));
-    brisk_trace_end(job->trace, span);
-}
-
-/* Under the job's own key, or under what the workload knows now. */
-static void store_computed(brisk_job *job)
-{
-    if (job->workload->key_after == NULL) {
-        if (job->keyed && !job->store_off) {
-            store(job, &job->key);
-        }
-        return;
-    }
-    if (job->opts.no_cache) {
-        return;
-    }
-    brisk_key_builder builder;
-    brisk_key after;
-    if (build_key(job, job->workload->key_after, &builder, &after) == BRISK_OK) {
-        store(job, &after);
-    }
-    brisk_key_builder_deinit(&builder);
-}
-
 static engine_step step_compute(brisk_job *job)
 {
     job->source = ENGINE_SOURCE_COMPUTED;
@@ -461,7 +380,7 @@ static engine_step step_computed(brisk_job *job)
         if (job->leading) {
             engine_flight_publish(job); /* nobody waits for the storing */
         }
-        store_computed(job);
+        engine_job_store(job);
         if (job->leading) {
             engine_flight_land(job);
         }
@@ -666,7 +585,7 @@ brisk_err brisk_job_lookup(brisk_job *job)
     }
     begin(job);
     brisk_err err = brisk_cancel_check(&job->cancel);
-    err = err == BRISK_OK ? make_key(job) : err;
+    err = err == BRISK_OK ? engine_job_key(job) : err;
     if (err != BRISK_OK) {
         (void)fail(job, err);
     } else if (job->uncached || !look(job, tiers)) {
