@@ -322,6 +322,10 @@ static void test_forms(void **state)
                "  \"packages\": {\n    \"\": {\n      \"dependencies\": {\n        \"a\": \"1\"\n"
                "      }\n    },\n    \"node_modules/a\": {\n      \"version\": \"1.0.0\",\n"
                "      \"resolved\": \"https://registry.test/a.tgz\"\n    }\n  }\n}\n");
+    /* A link to the project itself, as npm writes "file:."; the root says nothing else. */
+    check_same("{\n  \"name\": \"x\",\n  \"lockfileVersion\": 3,\n  \"requires\": true,\n"
+               "  \"packages\": {\n    \"node_modules/x\": {\n      \"resolved\": \"\",\n"
+               "      \"link\": true\n    }\n  }\n}\n");
 }
 
 /* What a manifest of a registry says is made what npm makes of it. */
@@ -388,6 +392,8 @@ static void test_refused(void **state)
         BRISK_ERR_CORRUPT, "line 3, column 1: a link to another link: node_modules/b");
     check_refused(PACKAGES("\"l\": {\"link\": true, \"resolved\": \"x\"}"), BRISK_ERR_CORRUPT,
                   "line 3, column 1: a link that is not in a node_modules");
+    check_refused(PACKAGES("\"x\": {}, \"node_modules/x\": {\"link\": true}"), BRISK_ERR_CORRUPT,
+                  "line 3, column 10: a link without \"resolved\": where it leads is not said");
     check_refused(PACKAGES("\"a\": {}, \"node_modules/l\": {\"link\": true, \"resolved\": \"a\"},"
                            "\"node_modules/l/node_modules/x\": {}"),
                   BRISK_ERR_CORRUPT,

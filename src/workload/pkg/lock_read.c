@@ -187,11 +187,12 @@ static bool add_folder(lock_reader *r, pkg_tree *tree, lock_entry *entry)
 }
 
 /* The folder a link leads to, or NULL: it leads nowhere, said. */
-static pkg_node *find_target(lock_reader *r, const paths *all, const lock_entry *link)
+static pkg_node *find_target(lock_reader *r, const pkg_tree *tree, const paths *all,
+                             const lock_entry *link)
 {
     pkg_text path = link->resolved;
-    if (pkg_text_is(path, ".")) {
-        path.size = 0;
+    if (path.size == 0 || pkg_text_is(path, ".")) {
+        return tree->root; /* of which the lock need not say anything */
     }
     const lock_entry *target = *path_slot(all, path);
     const char *wrong = NULL;
@@ -224,7 +225,7 @@ static bool add_module(lock_reader *r, pkg_tree *tree, const paths *all, lock_en
     }
     brisk_err err;
     if ((entry->flags & PKG_NODE_LINK) != 0) {
-        pkg_node *target = find_target(r, all, entry);
+        pkg_node *target = find_target(r, tree, all, entry);
         if (target == NULL) {
             return false;
         }
@@ -269,6 +270,9 @@ static bool judge_entries(lock_reader *r)
         const char *wrong = entry->path.size > 0 ? judge_path(entry->path, &entry->place) : NULL;
         if (wrong == NULL && (entry->flags & PKG_NODE_LINK) != 0 && !entry->place.in_modules) {
             wrong = "a link that is not in a node_modules";
+        }
+        if (wrong == NULL && (entry->flags & PKG_NODE_LINK) != 0 && entry->resolved.data == NULL) {
+            wrong = "a link without \"resolved\": where it leads is not said";
         }
         if (wrong != NULL) {
             return fail_at(r, entry, wrong);

@@ -310,7 +310,8 @@ static void write_node(pkg_nice *nice, const pkg_tree *tree, const pkg_node *nod
     pkg_nice_key(nice, node->path);
     pkg_nice_begin(nice, '{');
     if ((node->flags & PKG_NODE_LINK) != 0) {
-        write_text(nice, "resolved", node->target != NULL ? node->target->path : node->resolved);
+        pkg_nice_key(nice, PKG_TEXT("resolved")); /* "" is the root */
+        pkg_nice_text(nice, node->target != NULL ? node->target->path : node->resolved);
         write_true(nice, "link", true);
     } else {
         write_name(nice, tree, node);
