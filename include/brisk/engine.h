@@ -96,11 +96,14 @@ typedef struct brisk_engine_stats {
 BRISK_API void brisk_engine_read_stats(const brisk_engine *engine, brisk_engine_stats *ret);
 /**
  * From now on: times and failures of jobs and stages, and the figures of the engine and its tiers as metrics of
- * `metrics` (NULL: the process's), which must outlive the engine. Costs an engine that is not watched nothing.
+ * `metrics` (NULL: the process's), which must outlive the engine or
+ * brisk_engine_unwatch. Costs an engine that is not watched nothing.
  * Errors: CONFLICT (another registry watches), and those of brisk_metrics_collect.
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_engine_watch(brisk_engine *engine,
                                                        brisk_metrics *metrics);
+/** The end of brisk_engine_watch, for a registry that goes before the engine: no job may run meanwhile. */
+BRISK_API void brisk_engine_unwatch(brisk_engine *engine);
 /**
  * Check a workload and build its graph; needed once per workload, brisk_engine_load does it.
  * Errors: CYCLE, INVALID (unknown `after`, a PREPARE stage after a computing one ...), LIMIT,

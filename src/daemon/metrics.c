@@ -372,6 +372,11 @@ void server_metrics_destroy(struct server_metrics *metrics)
     }
 }
 
+brisk_metrics *server_metrics_registry(const server *s)
+{
+    return s->metrics->registry;
+}
+
 void server_metrics_tick(server *s)
 {
     copy_all(s);

@@ -35,6 +35,8 @@ static inline uint32_t server_metrics_bucket(uint64_t ns)
 BRISK_NODISCARD brisk_err server_metrics_create(server *s, struct server_metrics **ret);
 /* After the workers: nobody records any more.  NULL is accepted. */
 void server_metrics_destroy(struct server_metrics *metrics);
+/* The registry itself, for figures of other parts (engine.c, http/observe.c). */
+brisk_metrics *server_metrics_registry(const server *s);
 /* Once a second, under the lock: rates. */
 void server_metrics_tick(server *s);
 /* Of this process: cmd_info.c. */

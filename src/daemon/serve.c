@@ -474,6 +474,7 @@ static brisk_exit run(const brisk_invocation *in)
     if (!read_setup(in, brisk_engine_knobs(engine), &set)) {
         return BRISK_EXIT_FAILED;
     }
+    set.opts.engine = engine;
     raise_descriptors(set.opts.limits.clients_max);
     return serve(in, &set);
 }

@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "daemon/config.h"
 #include "daemon/disk.h"
+#include "daemon/engine.h"
 #include "daemon/introspect.h"
 #include "daemon/loads.h"
 #include "daemon/metrics.h"
@@ -513,6 +514,9 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
     if (err == BRISK_OK) {
         err = server_metrics_create(s, &s->metrics);
     }
+    if (err == BRISK_OK) {
+        err = server_engine_begin(s, opts->engine);
+    }
     return err;
 }
 
@@ -706,6 +710,7 @@ void server_destroy(server *s)
     if (s->workers != NULL) {
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);
     }
+    server_engine_end(s);
     server_metrics_destroy(s->metrics);
     record_destroy(s->recording);
     loads_destroy(s->own);

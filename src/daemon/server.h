@@ -78,6 +78,7 @@ typedef struct server_opts {
     const char *tls_key;
     const char *tls_ca; /* clients must have a certificate of this authority */
     server_limits limits;
+    struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     const brisk_alloc *alloc;
     const brisk_clock *clock;
 } server_opts;
@@ -120,6 +121,7 @@ struct loads;
 struct recording;
 struct disk;
 struct server_metrics;
+struct server_engine_of;
 
 /* Counters shown by INFO; under the lock. */
 typedef struct server_stats {
@@ -153,7 +155,8 @@ struct server {
     uint64_t started_ns;
     bool unprotected;
     bool track_use;
-    wire_tls_context *tls; /* NULL: plain only */
+    wire_tls_context *tls;           /* NULL: plain only */
+    struct server_engine_of *engine; /* engine.c */
 
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;

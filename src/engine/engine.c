@@ -90,7 +90,7 @@ void brisk_engine_destroy(brisk_engine *engine)
     if (engine == NULL) {
         return;
     }
-    engine_watch_end(engine);
+    brisk_engine_unwatch(engine);
     /* Every job is done, but a thread of ours that resumed one may still be inside the executor's
      * submit: such threads are joined first. */
     engine_threads_deinit(&engine->threads, engine->alloc);

@@ -407,7 +407,6 @@ struct brisk_engine {
 
 /* A job has ended: tell the registry that watches, if any. */
 void engine_watch_job(const brisk_job *job);
-void engine_watch_end(brisk_engine *engine);
 
 /* The cache, with its disk tier: the first call opens that. */
 brisk_cache *engine_cache(brisk_engine *engine);

@@ -193,9 +193,9 @@ brisk_err brisk_engine_watch(brisk_engine *engine, brisk_metrics *metrics)
     return err;
 }
 
-void engine_watch_end(brisk_engine *engine)
+void brisk_engine_unwatch(brisk_engine *engine)
 {
-    brisk_metrics *metrics = atomic_load_explicit(&engine->watched, memory_order_acquire);
+    brisk_metrics *metrics = atomic_exchange_explicit(&engine->watched, NULL, memory_order_acq_rel);
     if (metrics != NULL) {
         brisk_metrics_collect_stop(metrics, collect, engine);
     }

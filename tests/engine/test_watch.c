@@ -86,11 +86,37 @@ static void test_looking_does_not_open_the_cache(void **unused)
     brisk_engine_destroy(BRISK_STEAL(engine)); /* before its registry */
 }
 
+static void test_a_registry_may_go_first(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *engine = lab_engine(2, NULL);
+    BRISK_CLEANUP(brisk_metrics_destroy) brisk_metrics *second = NULL;
+    BRISK_CLEANUP(brisk_snapshot_unref) brisk_snapshot *s = NULL;
+    brisk_metrics *first = NULL;
+    lab_request request = {.input = "x"};
+    (void)lab_replace_tiers(engine);
+    brisk_engine_unwatch(engine); /* nobody watches: nothing happens */
+    CHECK_OK(brisk_metrics_create(NULL, &first));
+    CHECK_OK(brisk_metrics_create(NULL, &second));
+    CHECK_OK(brisk_engine_watch(engine, first));
+    CHECK_OK(lab_run(engine, &request, NULL));
+    brisk_engine_unwatch(engine);
+    CHECK_OK(lab_run(engine, &request, NULL));
+    const brisk_label of_workload = {"workload", lab.name};
+    CHECK_U64(value_of(first, &s, "job.time", &of_workload, 1)->count, ==, 1); /* the watched one */
+    brisk_metrics_destroy(first);
+    CHECK_OK(lab_run(engine, &request, NULL));
+    CHECK_OK(brisk_engine_watch(engine, second));
+    CHECK_U64(value_of(second, &s, "engine.jobs", NULL, 0)->count, ==, 3);
+    brisk_engine_unwatch(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
         cmocka_unit_test(test_jobs_stages_and_tiers),
         cmocka_unit_test(test_looking_does_not_open_the_cache),
+        cmocka_unit_test(test_a_registry_may_go_first),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }
