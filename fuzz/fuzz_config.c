@@ -1,6 +1,7 @@
 /*
  * fuzz_config.c -- any bytes as a configuration file, and as the text of one value.
- * Oracle: after any file every value is within its range; a refusal names the file; a number that
+ * Oracle: after any file every value is within its range, and what is kept as YAML is YAML that is
+ * kept as the same text once more; a refusal names the file; a number that
  * parses as a plain one reads back from its decimal form.
  */
 #include <string.h>
@@ -24,6 +25,8 @@ static const brisk_knob KNOBS[] = {
     {.name = "exec.workers", .type = BRISK_KNOB_U64, .min = 1, .max = 64, .def = 2},
     {.name = "exec.deadline", .type = BRISK_KNOB_DURATION, .min = 1, .def = 1000},
     {.name = "rom.title", .type = BRISK_KNOB_TEXT, .def_text = "none"},
+    {.name = "rom.rules", .type = BRISK_KNOB_YAML},
+    {.name = "rom.rules_again", .type = BRISK_KNOB_YAML},
 };
 static const brisk_knob LATE[] = {{.name = "late.count", .type = BRISK_KNOB_U64, .max = 9}};
 
@@ -33,6 +36,29 @@ static brisk_err resolve(void *ctx, const char *section)
 {
     return strcmp(section, "late") == 0 ? brisk_knobs_register(ctx, LATE, 1, NULL)
                                         : BRISK_ERR_NOT_FOUND;
+}
+
+static void check_yaml(brisk_knobs *knobs)
+{
+    brisk_yaml_doc *doc = NULL;
+    brisk_errinfo info = {0};
+    BRISK_ASSERT(brisk_knobs_yaml(knobs, "rom.rules", NULL, &doc, &info) == BRISK_OK);
+    brisk_yaml_destroy(doc);
+    static char text[BRISK_KNOB_YAML_MAX];
+    static char again[BRISK_KNOB_YAML_MAX];
+    brisk_knobs_text(knobs, "rom.rules", text, sizeof text);
+    BRISK_ASSERT(brisk_knobs_set(knobs, "rom.rules_again", text, BRISK_KNOB_FLAG, &info) ==
+                 BRISK_OK);
+    brisk_knobs_text(knobs, "rom.rules_again", again, sizeof again);
+    size_t at = 0; /* without the blanks that stand for line breaks */
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (text[i] == again[at]) {
+            at++;
+        } else {
+            BRISK_ASSERT(text[i] == ' ');
+        }
+    }
+    BRISK_ASSERT(again[at] == '\0');
 }
 
 static void load(const uint8_t *data, size_t size)
@@ -60,6 +86,7 @@ static void load(const uint8_t *data, size_t size)
     BRISK_ASSERT(brisk_knobs_u64(knobs, "exec.deadline") >= 1);
     char title[BRISK_KNOB_TEXT_MAX];
     brisk_knobs_text(knobs, "rom.title", title, sizeof title);
+    check_yaml(knobs);
     brisk_knobs_destroy(knobs);
     (void)close(fd);
 }
@@ -72,7 +99,7 @@ static void parse_one(const uint8_t *data, size_t size)
         memcpy(text, data, used);
     }
     text[used] = '\0';
-    for (int type = BRISK_KNOB_U64; type <= BRISK_KNOB_TEXT; type++) {
+    for (int type = BRISK_KNOB_U64; type <= BRISK_KNOB_YAML; type++) {
         uint64_t value = 77;
         if (brisk_knob_parse((brisk_knob_type)type, text, &value) != BRISK_OK) {
             BRISK_ASSERT(value == 77);

@@ -53,7 +53,7 @@ static void check_shape(const brisk_yaml_node *root)
     for (const brisk_yaml_node *n = list != NULL ? list->child : NULL; n != NULL; n = n->next) {
         check_text(n, "name");
         BRISK_ASSERT(strncmp(brisk_yaml_get(n, "name")->text, "fuzz.", 5) == 0);
-        check_number(n, "type", BRISK_KNOB_TEXT);
+        check_number(n, "type", BRISK_KNOB_YAML);
         check_number(n, "min", UINT64_MAX);
         check_number(n, "max", UINT64_MAX);
         check_number(n, "def", UINT64_MAX);

@@ -599,7 +599,7 @@ int main(int argc, char **argv)
                                 "--set",
                                 track,
                                 "serve",
-                                "--resp",
+                                "--listen",
                                 address,
                                 "--threads",
                                 "1",

@@ -18,6 +18,7 @@
 #include <brisk/alloc.h>
 #include <brisk/base.h>
 #include <brisk/err.h>
+#include <brisk/yaml.h>
 
 BRISK_BEGIN_DECLS
 
@@ -27,6 +28,11 @@ typedef enum brisk_knob_type {
     BRISK_KNOB_DURATION, /**< Nanoseconds; "10s", "1.5ms", "2h". */
     BRISK_KNOB_BOOL,     /**< true/false, yes/no, on/off, 1/0; kept as 1 or 0. */
     BRISK_KNOB_TEXT,     /**< A string of at most BRISK_KNOB_TEXT_MAX - 1 bytes. */
+    /**
+     * A list or a mapping: nested YAML of a file, or a text of YAML from elsewhere.  Its text is
+     * flow style of at most BRISK_KNOB_YAML_MAX - 1 bytes; "" when nothing was given.
+     */
+    BRISK_KNOB_YAML,
 } brisk_knob_type;
 
 typedef enum brisk_knob_source {
@@ -38,7 +44,7 @@ typedef enum brisk_knob_source {
     BRISK_KNOB_FLAG,
 } brisk_knob_source;
 
-enum { BRISK_KNOB_TEXT_MAX = 4096 };
+enum { BRISK_KNOB_TEXT_MAX = 4096, BRISK_KNOB_YAML_MAX = 65536 };
 
 /** A declaration; static data of the module that owns the knob. */
 typedef struct brisk_knob {
@@ -48,7 +54,7 @@ typedef struct brisk_knob {
     uint64_t min; /**< Numbers only; inclusive. */
     uint64_t max; /**< 0 means none. */
     uint64_t def;
-    const char *def_text; /**< BRISK_KNOB_TEXT only; NULL means "". */
+    const char *def_text; /**< TEXT and YAML only; NULL means "". */
     /** Called after a change, under the registry's lock; may be NULL.  Must not use the registry. */
     void (*changed)(const struct brisk_knob *knob, uint64_t value, const char *text);
 } brisk_knob;
@@ -70,14 +76,33 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_knobs_register(brisk_knobs *knobs,
 BRISK_API const brisk_knob *brisk_knobs_find(const brisk_knobs *knobs, const char *name);
 /** Numeric value; asserts that the knob exists and is a number. */
 BRISK_API uint64_t brisk_knobs_u64(const brisk_knobs *knobs, const char *name);
-/** Copy of a text value into `buffer`, always terminated; asserts that the knob exists. */
+/**
+ * Copy of a text value (YAML: in one line) into `buffer`, always terminated, cut to `size`; asserts
+ * that the knob exists and is a text.
+ */
 BRISK_API void brisk_knobs_text(const brisk_knobs *knobs, const char *name, char *buffer,
                                 size_t size);
+/**
+ * Likewise the whole text, of any size: strlen(*ret) + 1 bytes that the caller releases with
+ * `alloc` (NULL: libc's).  Errors: NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_knobs_text_copy(const brisk_knobs *knobs,
+                                                          const char *name,
+                                                          const brisk_alloc *alloc, char **ret);
+/**
+ * The value of a YAML knob as a document that the caller destroys; an empty mapping when nothing
+ * was given.  The document's name and its nodes' lines are those of the file that set the knob, so
+ * that errors about it can name them.  Errors: NOMEM.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_knobs_yaml(const brisk_knobs *knobs, const char *name,
+                                                     const brisk_alloc *alloc, brisk_yaml_doc **ret,
+                                                     brisk_errinfo *info);
 /** Where the value in force came from. */
 BRISK_API brisk_knob_source brisk_knobs_source(const brisk_knobs *knobs, const char *name);
 /**
  * Parse `text` and set the knob unless a stronger source has.  Errors: NOT_FOUND (`info` names
- * the nearest knob), INVALID (does not parse), LIMIT (outside min..max, which `info` shows).
+ * the nearest knob), INVALID (does not parse), LIMIT (outside min..max, which `info` shows, or too
+ * long a text).
  */
 BRISK_API BRISK_NODISCARD brisk_err brisk_knobs_set(brisk_knobs *knobs, const char *name,
                                                     const char *text, brisk_knob_source source,

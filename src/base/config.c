@@ -1,7 +1,8 @@
 /*
  * config.c -- a YAML file of nested mappings becomes settings: brisk_config_load.
  *
- * The path of keys to a value, joined by dots, is the setting's name.  A section whose names are
+ * The path of keys to a value, joined by dots, is the setting's name; what stands below the name of
+ * a setting of YAML is its value as a whole.  A section whose names are
  * not known yet is offered to `resolve` once, so that its module can register them.
  */
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 #include <brisk/knob.h>
 #include <brisk/yaml.h>
 
+#include "base/knob_node.h"
 #include "base/str.h"
 
 enum { FILE_BYTES_MAX = 1048576, NAME_BYTES_MAX = 1024 };
@@ -66,11 +68,22 @@ static brisk_err ask(loader *l, const brisk_yaml_node *node)
                              brisk_yaml_name(l->doc), node->line, section, brisk_err_message(err));
 }
 
+static bool is_yaml(const loader *l, const char *name)
+{
+    const brisk_knob *knob = brisk_knobs_find(l->knobs, name);
+    return knob != NULL && knob->type == BRISK_KNOB_YAML;
+}
+
 static brisk_err set_value(loader *l, const brisk_yaml_node *node)
 {
     brisk_errinfo why;
-    brisk_err err =
-        brisk_knobs_set(l->knobs, brisk_str_text(&l->name), node->text, l->source, &why);
+    const char *name = brisk_str_text(&l->name);
+    brisk_err err;
+    if (is_yaml(l, name)) {
+        err = knobs_set_node(l->knobs, name, &(knob_node){l->doc, node}, l->source, &why);
+    } else {
+        err = brisk_knobs_set(l->knobs, name, node->text, l->source, &why);
+    }
     if (err == BRISK_OK) {
         return BRISK_OK;
     }
@@ -106,17 +119,21 @@ static brisk_err apply_children(loader *l, const brisk_yaml_node *mapping)
 static brisk_err apply(loader *l, const brisk_yaml_node *node) /* depth: BRISK_YAML_DEPTH_MAX */
 {
     const char *name = brisk_str_text(&l->name);
-    if (node->kind == BRISK_YAML_SEQUENCE) {
-        return refuse(l, node, BRISK_ERR_INVALID, "expected a single value, not a list");
-    }
     bool is_section = node->kind == BRISK_YAML_MAPPING;
+    bool is_list = node->kind == BRISK_YAML_SEQUENCE;
     bool known = is_known(l, name, is_section);
-    if (!known) {
+    if (!known && !is_yaml(l, name)) {
         brisk_err err = ask(l, node);
         if (err != BRISK_OK) {
             return err;
         }
         known = is_known(l, name, is_section);
+    }
+    if (is_yaml(l, name)) {
+        return set_value(l, node);
+    }
+    if (is_list) {
+        return refuse(l, node, BRISK_ERR_INVALID, "expected a single value, not a list");
     }
     if (!known && is_empty(node) && is_known(l, name, true)) {
         return BRISK_OK; /* "cache:" with nothing behind it */

@@ -16,14 +16,19 @@
 #include <brisk/knob.h>
 
 #include "base/assert.h"
+#include "base/knob_node.h"
+#include "base/str.h"
 #include "base/text.h"
+#include "base/yaml_text.h"
 
 enum { NAME_BYTES_MAX = 64, ENV_BYTES_MAX = 80, QUOTE_MAX = 60 };
 
 typedef struct entry {
     const brisk_knob *knob;
     uint64_t value;
-    char *text; /* BRISK_KNOB_TEXT with another value than its default, otherwise NULL */
+    char *text;    /* of another value than the default's, otherwise NULL; YAML keeps its lines */
+    char *origin;  /* YAML with a text: the file it is from, or what else gave it ... */
+    uint32_t line; /* ... and where it begins there */
     brisk_knob_source source;
 } entry;
 
@@ -39,13 +44,22 @@ struct brisk_knobs {
 typedef struct given {
     const char *label;
     const char *text;
+    const brisk_yaml_doc *doc; /* instead of `text`: part of a file */
+    const brisk_yaml_node *node;
 } given;
 
 /* ... and as understood. */
 typedef struct parsed {
     uint64_t value;
     char *text;
+    char *origin;
+    uint32_t line;
 } parsed;
+
+static bool is_text(const brisk_knob *knob)
+{
+    return knob->type == BRISK_KNOB_TEXT || knob->type == BRISK_KNOB_YAML;
+}
 
 static void lock(const brisk_knobs *knobs)
 {
@@ -97,6 +111,7 @@ void brisk_knobs_destroy(brisk_knobs *knobs)
     }
     for (size_t i = 0; i < knobs->count; i++) {
         free_text(knobs, knobs->entries[i].text);
+        free_text(knobs, knobs->entries[i].origin);
     }
     free_entries(knobs, knobs->entries, knobs->count);
     (void)pthread_mutex_destroy(&knobs->mutex);
@@ -139,7 +154,7 @@ static uint64_t max_of(const brisk_knob *knob)
 
 static bool has_range(const brisk_knob *knob)
 {
-    return knob->type != BRISK_KNOB_TEXT && knob->type != BRISK_KNOB_BOOL;
+    return !is_text(knob) && knob->type != BRISK_KNOB_BOOL;
 }
 
 static bool knob_is_valid(const brisk_knob *knob)
@@ -149,6 +164,9 @@ static bool knob_is_valid(const brisk_knob *knob)
     }
     if (knob->type == BRISK_KNOB_TEXT) {
         return knob->def_text == NULL || strlen(knob->def_text) < BRISK_KNOB_TEXT_MAX;
+    }
+    if (knob->type == BRISK_KNOB_YAML) {
+        return knob->def_text == NULL || strlen(knob->def_text) < BRISK_KNOB_YAML_MAX;
     }
     if (knob->type == BRISK_KNOB_BOOL) {
         return knob->def <= 1;
@@ -177,6 +195,7 @@ static const char *wanted_form(brisk_knob_type type)
     case BRISK_KNOB_DURATION: return "a duration such as 10s or 1.5ms";
     case BRISK_KNOB_BOOL: return "true or false";
     case BRISK_KNOB_TEXT: return "a text";
+    case BRISK_KNOB_YAML: return "a list or a mapping";
     }
     return "a value";
 }
@@ -213,7 +232,74 @@ static brisk_err refuse_range(const brisk_knob *knob, given in, brisk_errinfo *i
                              QUOTE_MAX, in.text, min, max);
 }
 
-/* The text as a value of `knob`.  The caller owns ret->text. */
+static char *copy_text(const brisk_alloc *alloc, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = alloc->acquire(alloc->ctx, size, 1);
+    return copy != NULL ? memcpy(copy, text, size) : NULL;
+}
+
+/* A node in flow style, with where it is from; what it gives is parsed once more, so that whoever
+ * asks for it later can rely on that. */
+static brisk_err keep_node(const brisk_knobs *knobs, given in, parsed *ret, brisk_errinfo *info)
+{
+    brisk_str str;
+    brisk_str_init(&str, knobs->alloc, BRISK_KNOB_YAML_MAX - 1);
+    const brisk_yaml_node *node = in.node;
+    bool empty = node->count == 0 && node->kind != BRISK_YAML_SCALAR;
+    empty = empty || (node->kind == BRISK_YAML_SCALAR && !node->quoted && node->text[0] == '\0');
+    if (!empty) {
+        yaml_write_flow(node, &str);
+    }
+    brisk_err err = brisk_str_err(&str);
+    brisk_yaml_doc *again = NULL;
+    if (err == BRISK_OK) {
+        yaml_text text = {.name = in.label,
+                          .first_line = node->line,
+                          .data = brisk_str_text(&str),
+                          .size = brisk_str_size(&str)};
+        err = yaml_parse_text(&text, knobs->alloc, &again, info);
+        brisk_yaml_destroy(again);
+    } else {
+        (void)brisk_errinfo_set(info, err, "%s: %s", in.label,
+                                err == BRISK_ERR_LIMIT ? "too large" : "out of memory");
+    }
+    if (err == BRISK_OK) {
+        *ret = (parsed){.text = copy_text(knobs->alloc, brisk_str_text(&str)),
+                        .origin = copy_text(knobs->alloc, brisk_yaml_name(in.doc)),
+                        .line = node->line};
+        if (ret->text == NULL || ret->origin == NULL) {
+            free_text(knobs, ret->text);
+            free_text(knobs, ret->origin);
+            err = brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", in.label);
+        }
+    }
+    brisk_str_deinit(&str);
+    return err;
+}
+
+static brisk_err parse_yaml(const brisk_knobs *knobs, given in, parsed *ret, brisk_errinfo *info)
+{
+    if (in.node != NULL) {
+        return keep_node(knobs, in, ret, info);
+    }
+    size_t size = strlen(in.text);
+    if (size >= BRISK_KNOB_YAML_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d bytes", in.label,
+                                 BRISK_KNOB_YAML_MAX - 1);
+    }
+    brisk_yaml_doc *doc = NULL;
+    brisk_err err = brisk_yaml_parse(in.label, in.text, size, knobs->alloc, &doc, info);
+    if (err == BRISK_OK) {
+        in.doc = doc;
+        in.node = brisk_yaml_root(doc);
+        err = keep_node(knobs, in, ret, info);
+    }
+    brisk_yaml_destroy(doc);
+    return err;
+}
+
+/* The text as a value of `knob`.  The caller owns ret->text and ret->origin. */
 static brisk_err parse_value(const brisk_knobs *knobs, const brisk_knob *knob, given in,
                              parsed *ret, brisk_errinfo *info)
 {
@@ -223,12 +309,15 @@ static brisk_err parse_value(const brisk_knobs *knobs, const brisk_knob *knob, g
             return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d bytes", in.label,
                                      BRISK_KNOB_TEXT_MAX - 1);
         }
-        char *copy = knobs->alloc->acquire(knobs->alloc->ctx, size, 1);
+        char *copy = copy_text(knobs->alloc, in.text);
         if (copy == NULL) {
             return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", in.label);
         }
-        *ret = (parsed){.text = memcpy(copy, in.text, size)};
+        *ret = (parsed){.text = copy};
         return BRISK_OK;
+    }
+    if (knob->type == BRISK_KNOB_YAML) {
+        return parse_yaml(knobs, in, ret, info);
     }
     uint64_t value;
     if (brisk_knob_parse(knob->type, in.text, &value) != BRISK_OK) {
@@ -244,7 +333,7 @@ static brisk_err parse_value(const brisk_knobs *knobs, const brisk_knob *knob, g
 
 static const char *text_of(const entry *e)
 {
-    if (e->knob->type != BRISK_KNOB_TEXT) {
+    if (!is_text(e->knob)) {
         return NULL;
     }
     if (e->text != NULL) {
@@ -261,12 +350,14 @@ static entry default_entry(const brisk_knob *knob)
 /* Put the value into its entry; says whether it is another one than before. */
 static bool take_value(const brisk_knobs *knobs, entry *e, parsed value, brisk_knob_source source)
 {
-    bool is_text = e->knob->type == BRISK_KNOB_TEXT;
-    bool same = is_text ? strcmp(text_of(e), value.text) == 0 : e->value == value.value;
+    bool same = is_text(e->knob) ? strcmp(text_of(e), value.text) == 0 : e->value == value.value;
     e->source = source;
     e->value = value.value;
     free_text(knobs, e->text);
+    free_text(knobs, e->origin);
     e->text = value.text;
+    e->origin = value.origin;
+    e->line = value.line;
     return !same;
 }
 
@@ -279,7 +370,7 @@ static brisk_err read_environment(const brisk_knobs *knobs, entry *e, brisk_erri
         return BRISK_OK;
     }
     parsed value = {0};
-    brisk_err err = parse_value(knobs, e->knob, (given){env, text}, &value, info);
+    brisk_err err = parse_value(knobs, e->knob, (given){.label = env, .text = text}, &value, info);
     if (err == BRISK_OK) {
         (void)take_value(knobs, e, value, BRISK_KNOB_ENVIRONMENT);
     }
@@ -356,6 +447,7 @@ static brisk_err register_locked(brisk_knobs *knobs, const brisk_knob *array, si
         for (size_t i = 0; i < staged; i++) {
             if (!is_old(knobs, &entries[i])) {
                 free_text(knobs, entries[i].text);
+                free_text(knobs, entries[i].origin);
             }
         }
         free_entries(knobs, entries, room);
@@ -404,10 +496,22 @@ uint64_t brisk_knobs_u64(const brisk_knobs *knobs, const char *name)
     lock(knobs);
     const entry *e = find_in(knobs->entries, knobs->count, name);
     BRISK_ASSERT(e != NULL);
-    BRISK_ASSERT(e->knob->type != BRISK_KNOB_TEXT);
+    BRISK_ASSERT(!is_text(e->knob));
     uint64_t value = e->value;
     unlock(knobs);
     return value;
+}
+
+/* Line breaks of kept YAML stand between words; a blank follows the last of several. */
+static void in_one_line(char *text)
+{
+    char *to = text;
+    for (; *text != '\0'; text++) {
+        if (*text != '\n') {
+            *to++ = *text;
+        }
+    }
+    *to = '\0';
 }
 
 void brisk_knobs_text(const brisk_knobs *knobs, const char *name, char *buffer, size_t size)
@@ -416,9 +520,49 @@ void brisk_knobs_text(const brisk_knobs *knobs, const char *name, char *buffer, 
     lock(knobs);
     const entry *e = find_in(knobs->entries, knobs->count, name);
     BRISK_ASSERT(e != NULL);
-    BRISK_ASSERT(e->knob->type == BRISK_KNOB_TEXT);
+    BRISK_ASSERT(is_text(e->knob));
     (void)snprintf(buffer, size, "%s", text_of(e));
+    if (e->knob->type == BRISK_KNOB_YAML) {
+        in_one_line(buffer);
+    }
     unlock(knobs);
+}
+
+brisk_err brisk_knobs_text_copy(const brisk_knobs *knobs, const char *name,
+                                const brisk_alloc *alloc, char **ret)
+{
+    lock(knobs);
+    const entry *e = find_in(knobs->entries, knobs->count, name);
+    BRISK_ASSERT(e != NULL);
+    BRISK_ASSERT(is_text(e->knob));
+    char *copy = copy_text(alloc != NULL ? alloc : brisk_alloc_libc(), text_of(e));
+    if (copy != NULL && e->knob->type == BRISK_KNOB_YAML) {
+        in_one_line(copy);
+    }
+    unlock(knobs);
+    if (copy == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    *ret = copy;
+    return BRISK_OK;
+}
+
+brisk_err brisk_knobs_yaml(const brisk_knobs *knobs, const char *name, const brisk_alloc *alloc,
+                           brisk_yaml_doc **ret, brisk_errinfo *info)
+{
+    lock(knobs);
+    const entry *e = find_in(knobs->entries, knobs->count, name);
+    BRISK_ASSERT(e != NULL);
+    BRISK_ASSERT(e->knob->type == BRISK_KNOB_YAML);
+    const char *text = text_of(e);
+    bool given_by_file = e->origin != NULL;
+    yaml_text whole = {.name = given_by_file ? e->origin : name,
+                       .first_line = given_by_file ? e->line : 1,
+                       .data = text,
+                       .size = strlen(text)};
+    brisk_err err = yaml_parse_text(&whole, alloc, ret, info);
+    unlock(knobs);
+    return err;
 }
 
 brisk_knob_source brisk_knobs_source(const brisk_knobs *knobs, const char *name)
@@ -445,19 +589,33 @@ static brisk_err refuse_name(const brisk_knobs *knobs, const char *name, brisk_e
     return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND, "unknown setting '%.*s'", QUOTE_MAX, name);
 }
 
-brisk_err brisk_knobs_set(brisk_knobs *knobs, const char *name, const char *text,
-                          brisk_knob_source source, brisk_errinfo *info)
+static brisk_err set_given(brisk_knobs *knobs, const char *name, given in, brisk_knob_source source,
+                           brisk_errinfo *info)
 {
     lock(knobs);
     entry *e = find_in(knobs->entries, knobs->count, name);
     parsed value = {0};
-    brisk_err err = e == NULL ? refuse_name(knobs, name, info)
-                              : parse_value(knobs, e->knob, (given){name, text}, &value, info);
+    brisk_err err =
+        e == NULL ? refuse_name(knobs, name, info) : parse_value(knobs, e->knob, in, &value, info);
     if (err == BRISK_OK && e->source > source) {
         free_text(knobs, value.text); /* understood, but a stronger source has spoken */
+        free_text(knobs, value.origin);
     } else if (err == BRISK_OK && take_value(knobs, e, value, source)) {
         call_changed(e);
     }
     unlock(knobs);
     return err;
+}
+
+brisk_err brisk_knobs_set(brisk_knobs *knobs, const char *name, const char *text,
+                          brisk_knob_source source, brisk_errinfo *info)
+{
+    return set_given(knobs, name, (given){.label = name, .text = text}, source, info);
+}
+
+brisk_err knobs_set_node(brisk_knobs *knobs, const char *name, const knob_node *node,
+                         brisk_knob_source source, brisk_errinfo *info)
+{
+    given in = {.label = name, .text = "", .doc = node->doc, .node = node->node};
+    return set_given(knobs, name, in, source, info);
 }

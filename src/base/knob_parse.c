@@ -123,7 +123,8 @@ brisk_err brisk_knob_parse(brisk_knob_type type, const char *text, uint64_t *ret
         }
         return parse_quantity(text, duration_units, ret);
     case BRISK_KNOB_BOOL: return parse_bool(text, ret);
-    case BRISK_KNOB_TEXT: return BRISK_ERR_INVALID;
+    case BRISK_KNOB_TEXT:
+    case BRISK_KNOB_YAML: return BRISK_ERR_INVALID;
     }
     return BRISK_ERR_INVALID;
 }

@@ -22,6 +22,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "base/yaml_text.h"
 
 enum {
     BLOCK_BYTES_FIRST = 4096,
@@ -54,6 +55,7 @@ typedef struct level {
 typedef struct builder {
     brisk_yaml_doc *doc;
     brisk_errinfo *info;
+    uint32_t lines_before; /* the text, in that which it is part of */
     uint32_t nodes;
     uint32_t depth; /* open collections; levels[depth - 1] is the innermost */
     level levels[BRISK_YAML_DEPTH_MAX];
@@ -125,9 +127,15 @@ static brisk_err refuse(const builder *b, brisk_err code, uint32_t line, const c
     return brisk_errinfo_set(b->info, code, "%s:%u: %s", b->doc->name, line, what);
 }
 
-static uint32_t line_of(const yaml_event_t *event)
+static uint32_t line_at(const builder *b, size_t line)
 {
-    return event->start_mark.line < UINT32_MAX ? (uint32_t)event->start_mark.line + 1 : UINT32_MAX;
+    uint32_t most = UINT32_MAX - 1 - b->lines_before;
+    return b->lines_before + 1 + (line < most ? (uint32_t)line : most);
+}
+
+static uint32_t line_of(const builder *b, const yaml_event_t *event)
+{
+    return line_at(b, event->start_mark.line);
 }
 
 /* A scalar's bytes as a string of the document. */
@@ -135,11 +143,12 @@ static brisk_err take_text(const builder *b, const yaml_event_t *event, const ch
 {
     size_t size = event->data.scalar.length;
     if (size != 0 && memchr(event->data.scalar.value, '\0', size) != NULL) {
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "a text must not contain a NUL byte");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event),
+                      "a text must not contain a NUL byte");
     }
     const char *text = doc_copy(b->doc, event->data.scalar.value, size);
     if (text == NULL) {
-        return refuse(b, BRISK_ERR_NOMEM, line_of(event), "out of memory");
+        return refuse(b, BRISK_ERR_NOMEM, line_of(b, event), "out of memory");
     }
     *ret = text;
     return BRISK_OK;
@@ -149,10 +158,10 @@ static brisk_err check_plain(const builder *b, const yaml_event_t *event, const 
                              const void *tag)
 {
     if (anchor != NULL) {
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "anchors (&name) are not supported");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event), "anchors (&name) are not supported");
     }
     if (tag != NULL) {
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "tags (!name) are not supported");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event), "tags (!name) are not supported");
     }
     return BRISK_OK;
 }
@@ -209,11 +218,11 @@ static brisk_err on_scalar(builder *b, const yaml_event_t *event)
     if (wants_key(b)) {
         level *top = &b->levels[b->depth - 1];
         top->key = text;
-        top->key_line = line_of(event);
+        top->key_line = line_of(b, event);
         return BRISK_OK;
     }
     brisk_yaml_node *node = NULL;
-    err = add_node(b, BRISK_YAML_SCALAR, line_of(event), &node);
+    err = add_node(b, BRISK_YAML_SCALAR, line_of(b, event), &node);
     if (err == BRISK_OK) {
         node->text = text;
         node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
@@ -231,13 +240,14 @@ static brisk_err on_begin(builder *b, const yaml_event_t *event, brisk_yaml_kind
         return err;
     }
     if (wants_key(b)) {
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "a key must be a single word or text");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event),
+                      "a key must be a single word or text");
     }
     if (b->depth == BRISK_YAML_DEPTH_MAX) {
-        return refuse(b, BRISK_ERR_LIMIT, line_of(event), "nested more than 32 levels deep");
+        return refuse(b, BRISK_ERR_LIMIT, line_of(b, event), "nested more than 32 levels deep");
     }
     brisk_yaml_node *node = NULL;
-    err = add_node(b, kind, line_of(event), &node);
+    err = add_node(b, kind, line_of(b, event), &node);
     if (err == BRISK_OK) {
         b->levels[b->depth++] = (level){.node = node};
     }
@@ -300,11 +310,12 @@ static brisk_err on_end(builder *b)
 static brisk_err on_document(const builder *b, const yaml_event_t *event)
 {
     if (b->doc->root != NULL) {
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "a second document is not supported");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event),
+                      "a second document is not supported");
     }
     if (event->data.document_start.tag_directives.start !=
         event->data.document_start.tag_directives.end) {
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "tags (%TAG) are not supported");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event), "tags (%TAG) are not supported");
     }
     return BRISK_OK;
 }
@@ -314,7 +325,7 @@ static brisk_err on_event(builder *b, const yaml_event_t *event)
     switch (event->type) {
     case YAML_DOCUMENT_START_EVENT: return on_document(b, event);
     case YAML_ALIAS_EVENT:
-        return refuse(b, BRISK_ERR_INVALID, line_of(event), "aliases (*name) are not supported");
+        return refuse(b, BRISK_ERR_INVALID, line_of(b, event), "aliases (*name) are not supported");
     case YAML_SCALAR_EVENT: return on_scalar(b, event);
     case YAML_SEQUENCE_START_EVENT: return on_begin(b, event, BRISK_YAML_SEQUENCE);
     case YAML_MAPPING_START_EVENT: return on_begin(b, event, BRISK_YAML_MAPPING);
@@ -348,9 +359,9 @@ static brisk_err syntax_error(const builder *b, const yaml_parser_t *parser, con
     if (parser->error == YAML_READER_ERROR) {
         size_t at = parser->problem_offset < size ? parser->problem_offset : size;
         return brisk_errinfo_set(b->info, BRISK_ERR_INVALID, "%s:%u: %s at byte %zu", b->doc->name,
-                                 count_lines(text, at), problem, at);
+                                 line_at(b, count_lines(text, at) - 1), problem, at);
     }
-    unsigned line = (unsigned)parser->problem_mark.line + 1;
+    uint32_t line = line_at(b, parser->problem_mark.line);
     if (parser->context != NULL) {
         return brisk_errinfo_set(b->info, BRISK_ERR_INVALID, "%s:%u: %s %s", b->doc->name, line,
                                  problem, parser->context);
@@ -385,32 +396,39 @@ static brisk_err build(builder *b, const char *text, size_t size)
     bool empty =
         root == NULL || (root->kind == BRISK_YAML_SCALAR && !root->quoted && root->text[0] == '\0');
     brisk_yaml_node *mapping = NULL;
-    return empty ? add_node(b, BRISK_YAML_MAPPING, 1, &mapping) : BRISK_OK;
+    return empty ? add_node(b, BRISK_YAML_MAPPING, line_at(b, 0), &mapping) : BRISK_OK;
 }
 
-brisk_err brisk_yaml_parse(const char *name, const void *text, size_t size,
-                           const brisk_alloc *alloc, brisk_yaml_doc **ret, brisk_errinfo *info)
+brisk_err yaml_parse_text(const yaml_text *text, const brisk_alloc *alloc, brisk_yaml_doc **ret,
+                          brisk_errinfo *info)
 {
-    BRISK_ASSERT(ret != NULL);
+    BRISK_ASSERT(ret != NULL && text->first_line > 0);
     alloc = alloc != NULL ? alloc : brisk_alloc_libc();
     brisk_yaml_doc *doc = alloc->acquire(alloc->ctx, sizeof *doc, _Alignof(brisk_yaml_doc));
     if (doc == NULL) {
-        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", name);
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", text->name);
     }
     *doc = (brisk_yaml_doc){.alloc = alloc};
-    doc->name = doc_copy(doc, name, strlen(name));
+    doc->name = doc_copy(doc, text->name, strlen(text->name));
     if (doc->name == NULL) {
         brisk_yaml_destroy(doc);
-        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", name);
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "%s: out of memory", text->name);
     }
-    builder b = {.doc = doc, .info = info};
-    brisk_err err = build(&b, size != 0 ? text : "", size);
+    builder b = {.doc = doc, .info = info, .lines_before = text->first_line - 1};
+    brisk_err err = build(&b, text->size != 0 ? text->data : "", text->size);
     if (err != BRISK_OK) {
         brisk_yaml_destroy(doc);
         return err;
     }
     *ret = doc;
     return BRISK_OK;
+}
+
+brisk_err brisk_yaml_parse(const char *name, const void *text, size_t size,
+                           const brisk_alloc *alloc, brisk_yaml_doc **ret, brisk_errinfo *info)
+{
+    yaml_text whole = {.name = name, .first_line = 1, .data = text, .size = size};
+    return yaml_parse_text(&whole, alloc, ret, info);
 }
 
 const brisk_yaml_node *brisk_yaml_get(const brisk_yaml_node *mapping, const char *key)

@@ -37,6 +37,7 @@ static const char *type_name(brisk_knob_type type)
     case BRISK_KNOB_DURATION: return "duration";
     case BRISK_KNOB_BOOL: return "switch";
     case BRISK_KNOB_TEXT: return "text";
+    case BRISK_KNOB_YAML: return "yaml";
     }
     return "?";
 }
@@ -67,9 +68,14 @@ static void format_number(char text[BRISK_TEXT_SHORT_MAX], brisk_knob_type type,
     (void)snprintf(text, BRISK_TEXT_SHORT_MAX, "%" PRIu64, value);
 }
 
+static bool is_text(const brisk_knob *knob)
+{
+    return knob->type == BRISK_KNOB_TEXT || knob->type == BRISK_KNOB_YAML;
+}
+
 static void format_value(char *text, size_t size, const brisk_knobs *knobs, const brisk_knob *knob)
 {
-    if (knob->type == BRISK_KNOB_TEXT) {
+    if (is_text(knob)) {
         brisk_knobs_text(knobs, knob->name, text, size);
         return;
     }
@@ -80,10 +86,10 @@ static void format_value(char *text, size_t size, const brisk_knobs *knobs, cons
 
 static void print_knob(FILE *out, const brisk_knobs *knobs, const brisk_knob *knob)
 {
-    char value[BRISK_KNOB_TEXT_MAX];
+    char value[BRISK_KNOB_YAML_MAX];
     char range[3 * BRISK_TEXT_SHORT_MAX] = "";
     format_value(value, sizeof value, knobs, knob);
-    if (knob->type != BRISK_KNOB_TEXT && knob->type != BRISK_KNOB_BOOL) {
+    if (!is_text(knob) && knob->type != BRISK_KNOB_BOOL) {
         char low[BRISK_TEXT_SHORT_MAX];
         char high[BRISK_TEXT_SHORT_MAX];
         format_number(low, knob->type, knob->min);
@@ -105,14 +111,14 @@ static brisk_exit print_json(FILE *out, const brisk_knobs *knobs)
     brisk_json_array_begin(&json, "knobs");
     const brisk_knob *knob;
     for (size_t i = 0; (knob = brisk_knobs_at(knobs, i)) != NULL; i++) {
-        bool text = knob->type == BRISK_KNOB_TEXT;
+        bool text = is_text(knob);
         brisk_json_object_begin(&json, NULL);
         brisk_json_str(&json, "name", knob->name);
         brisk_json_str(&json, "summary", knob->summary);
         brisk_json_str(&json, "type", type_name(knob->type));
         brisk_json_str(&json, "source", source_name(brisk_knobs_source(knobs, knob->name)));
         if (text) {
-            char value[BRISK_KNOB_TEXT_MAX];
+            char value[BRISK_KNOB_YAML_MAX];
             brisk_knobs_text(knobs, knob->name, value, sizeof value);
             brisk_json_str(&json, "value", value);
         } else {
@@ -132,7 +138,7 @@ static brisk_exit print_one(const brisk_invocation *invocation, const brisk_knob
 {
     const brisk_knob *knob = brisk_knobs_find(knobs, name);
     if (knob != NULL) {
-        char value[BRISK_KNOB_TEXT_MAX];
+        char value[BRISK_KNOB_YAML_MAX];
         format_value(value, sizeof value, knobs, knob);
         (void)fprintf(invocation->out, "%s\n", value);
         return BRISK_EXIT_OK;

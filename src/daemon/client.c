@@ -322,7 +322,7 @@ static void format_address(const client *c, const struct sockaddr_storage *addre
         (void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
         (void)snprintf(text, size, "[%s]:%u", host, ntohs(in6->sin6_port));
     } else {
-        (void)snprintf(text, size, "%s:0", c->server->unix_path);
+        (void)snprintf(text, size, "%s:0", listen_unix_path(c->server));
     }
 }
 

@@ -72,10 +72,7 @@ static void write_server(server *s, resp_writer *out)
 {
     struct utsname name;
     uint64_t up = (s->now_ns - s->started_ns) / 1000000000;
-    uint16_t port = 0;
-    for (uint32_t i = 0; i < s->listener_count; i++) {
-        port = s->listeners[i].is_unix || port != 0 ? port : s->listeners[i].port;
-    }
+    uint16_t port = listen_port(s);
     add(out, "redis_version:7.0.15");
     add(out, "server_name:brisk");
     add(out, "brisk_version:%s", BRISK_VERSION);

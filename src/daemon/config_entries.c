@@ -342,7 +342,7 @@ static void read_protected(const server *s, char value[CONFIG_VALUE_MAX])
 
 static bool apply_port(server *s, const char *value, char error[CONFIG_ERROR_MAX])
 {
-    if (!server_set_port(s, (uint16_t)strtoul(value, NULL, 10))) {
+    if (!listen_at_port(s, (uint16_t)strtoul(value, NULL, 10))) {
         return fail(error, "Unable to listen on this port. Check server logs.");
     }
     return true;
@@ -350,18 +350,14 @@ static bool apply_port(server *s, const char *value, char error[CONFIG_ERROR_MAX
 
 static void read_port(const server *s, char value[CONFIG_VALUE_MAX])
 {
-    uint16_t port = 0;
-    for (uint32_t i = 0; i < s->listener_count; i++) {
-        port = s->listeners[i].is_unix || port != 0 ? port : s->listeners[i].port;
-    }
-    (void)snprintf(value, CONFIG_VALUE_MAX, "%u", port);
+    (void)snprintf(value, CONFIG_VALUE_MAX, "%u", listen_port(s));
 }
 
 static void read_bind(const server *s, char value[CONFIG_VALUE_MAX])
 {
     value[0] = '\0';
     for (uint32_t i = 0; i < s->listener_count && value[0] == '\0'; i++) {
-        const char *text = s->listeners[i].is_unix ? "" : s->listeners[i].text;
+        const char *text = s->listeners[i].socket.is_unix ? "" : s->listeners[i].socket.text;
         const char *colon = strrchr(text, ':');
         (void)snprintf(value, CONFIG_VALUE_MAX, "%.*s", colon != NULL ? (int)(colon - text) : 0,
                        text);
@@ -370,7 +366,7 @@ static void read_bind(const server *s, char value[CONFIG_VALUE_MAX])
 
 static void read_unix(const server *s, char value[CONFIG_VALUE_MAX])
 {
-    (void)snprintf(value, CONFIG_VALUE_MAX, "%s", s->unix_path);
+    (void)snprintf(value, CONFIG_VALUE_MAX, "%s", listen_unix_path(s));
 }
 
 static void read_dir(const server *s, char value[CONFIG_VALUE_MAX])

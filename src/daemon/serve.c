@@ -22,9 +22,9 @@
 #define MIB UINT64_C(1048576)
 
 const brisk_knob serve_knobs[SERVE_KNOBS] = {
-    {.name = "serve.resp",
-     .summary = "HOST:PORT where the Redis protocol is answered",
-     .type = BRISK_KNOB_TEXT,
+    {.name = "serve.listen",
+     .summary = "where to answer: HOST:PORT or unix:PATH, or a list of them",
+     .type = BRISK_KNOB_YAML,
      .def_text = "127.0.0.1:6380"},
     {.name = "serve.unix",
      .summary = "path of a unix socket; empty: none",
@@ -158,7 +158,7 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
 };
 
 enum {
-    OPTION_RESP,
+    OPTION_LISTEN,
     OPTION_UNIX,
     OPTION_MEMORY,
     OPTION_DISK,
@@ -168,10 +168,11 @@ enum {
 };
 
 static const brisk_option options[] = {
-    [OPTION_RESP] = {.name = "resp",
-                     .type = BRISK_OPTION_TEXT,
-                     .metavar = "HOST:PORT",
-                     .summary = "answer the Redis protocol there (127.0.0.1:6380)"},
+    [OPTION_LISTEN] = {.name = "listen",
+                       .letter = 'l',
+                       .type = BRISK_OPTION_LIST,
+                       .metavar = "HOST:PORT",
+                       .summary = "answer there (127.0.0.1:6380); may be given several times"},
     [OPTION_UNIX] = {.name = "unix",
                      .type = BRISK_OPTION_FILE,
                      .metavar = "PATH",
@@ -203,7 +204,6 @@ static const brisk_option options[] = {
 
 /* Everything that is configured, as text that lives as long as the server. */
 typedef struct setup {
-    char address[256];
     char unix_path[256];
     char policy[64];
     char disk_path[4096];
@@ -211,6 +211,7 @@ typedef struct setup {
     char password_path[4096];
     char password[PASSWORD_MAX];
     char tls[3][4096]; /* certificate, key, authority */
+    sockets sockets;
     server_opts opts;
 } setup;
 
@@ -306,7 +307,6 @@ static void read_limits(const brisk_knobs *knobs, server_limits *limits)
 
 static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
-    choose_text(in, OPTION_RESP, knobs, "serve.resp", set->address, sizeof set->address);
     choose_text(in, OPTION_UNIX, knobs, "serve.unix", set->unix_path, sizeof set->unix_path);
     choose_text(in, OPTION_POLICY, knobs, "serve.policy", set->policy, sizeof set->policy);
     choose_text(in, OPTION_DISK, knobs, "serve.disk", set->disk_path, sizeof set->disk_path);
@@ -326,8 +326,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .tls_cert = set->tls[0],
         .tls_key = set->tls[1],
         .tls_ca = set->tls[2],
-        .address = set->address,
-        .unix_path = set->unix_path,
+        .sockets = &set->sockets,
         .policy = set->policy[0] != '\0' ? set->policy : NULL,
         .disk_path = set->disk_path,
         .record_dir = set->record_dir,
@@ -335,7 +334,6 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .memory_bytes = memory,
         .workers = (uint32_t)threads,
         .spin_ns = brisk_knobs_u64(knobs, "serve.spin_us") * 1000,
-        .backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog"),
         .track_use = brisk_knobs_u64(knobs, "serve.track_use") != 0,
         .unprotected = brisk_knobs_u64(knobs, "serve.protected") == 0,
         .no_curve = brisk_knobs_u64(knobs, "serve.curve") == 0,
@@ -343,6 +341,53 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     };
     read_limits(knobs, &set->opts.limits);
     return read_size_mode(in, knobs, set) && read_password(in, set);
+}
+
+/* --- where to listen ---------------------------------------------------------------------- */
+
+static brisk_err open_knob(const brisk_knobs *knobs, sockets *to, brisk_errinfo *info)
+{
+    brisk_yaml_doc *doc = NULL;
+    brisk_err err = brisk_knobs_yaml(knobs, "serve.listen", NULL, &doc, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    const brisk_yaml_node *root = brisk_yaml_root(doc);
+    const brisk_yaml_node *n = root->kind == BRISK_YAML_SEQUENCE ? root->child : root;
+    for (; n != NULL && err == BRISK_OK; n = n->next) {
+        if (n->kind == BRISK_YAML_SCALAR) {
+            err = sockets_open(to, n->text, info);
+        } else if (n != root || n->count > 0) {
+            err = brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s:%u: HOST:PORT or unix:PATH",
+                                    brisk_yaml_name(doc), n->line);
+        }
+    }
+    brisk_yaml_destroy(doc);
+    return err;
+}
+
+static brisk_err open_sockets(const brisk_invocation *in, const brisk_knobs *knobs, setup *set,
+                              brisk_errinfo *info)
+{
+    sockets *to = &set->sockets;
+    *to = (sockets){.backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog")};
+    const brisk_option_list *given = &in->lists[OPTION_LISTEN];
+    brisk_err err = given->count == 0 ? open_knob(knobs, to, info) : BRISK_OK;
+    for (uint32_t i = 0; i < given->count && err == BRISK_OK; i++) {
+        err = given->texts[i][0] != '\0' ? sockets_open(to, given->texts[i], info) : BRISK_OK;
+    }
+    if (err == BRISK_OK && set->unix_path[0] != '\0') {
+        char address[sizeof set->unix_path + 5];
+        (void)snprintf(address, sizeof address, "unix:%s", set->unix_path);
+        err = sockets_open(to, address, info);
+    }
+    if (err == BRISK_OK && to->count == 0) {
+        err = brisk_errinfo_set(info, BRISK_ERR_INVALID, "nothing to listen at");
+    }
+    if (err != BRISK_OK) {
+        sockets_close(to, false);
+    }
+    return err;
 }
 
 /* Descriptors for all connections and some more; what the system gives is enough to go on. */
@@ -409,13 +454,14 @@ static void announce(const brisk_invocation *in, const server *s, uint64_t memor
     }
     (void)fputs("brisk: ready at", in->err);
     for (uint32_t i = 0; i < s->listener_count; i++) {
-        const listener *l = &s->listeners[i];
+        const listen_socket *l = &s->listeners[i].socket;
         const char *colon = strrchr(l->text, ':');
         if (l->is_unix) {
             (void)fprintf(in->err, " unix:%s", l->text);
+        } else if (colon == NULL) {
+            (void)fprintf(in->err, " 127.0.0.1:%u", l->port);
         } else {
-            (void)fprintf(in->err, " %.*s:%u", colon != NULL ? (int)(colon - l->text) : 0, l->text,
-                          l->port);
+            (void)fprintf(in->err, " %.*s:%u", (int)(colon - l->text), l->text, l->port);
         }
     }
     (void)fprintf(in->err, " (%u loop%s, %" PRIu64 " MiB, disk %s)\n", s->worker_count,
@@ -476,6 +522,10 @@ static brisk_exit run(const brisk_invocation *in)
     }
     set.opts.engine = engine;
     raise_descriptors(set.opts.limits.clients_max);
+    if (open_sockets(in, brisk_engine_knobs(engine), &set, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return BRISK_EXIT_FAILED;
+    }
     return serve(in, &set);
 }
 
@@ -493,7 +543,7 @@ const brisk_command serve_command = {
         "order.",
     .examples = "brisk serve\tanswer at 127.0.0.1:6380\n"
                 "brisk serve --memory 4GiB --disk /var/cache/brisk\tmore memory, and a disk tier\n"
-                "brisk serve --resp 0.0.0.0:6380 --password-file pw\tanswer the network\n",
+                "brisk serve --listen 0.0.0.0:6380 --password-file pw\tanswer the network\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .args_min = 0,

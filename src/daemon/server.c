@@ -1,23 +1,13 @@
 /*
- * server.c -- sockets to listen at, workers, the lock, ticks, the end.
+ * server.c -- workers, the lock, ticks, the end.
  *
- * Worker 0 accepts and hands every connection to the worker that has the fewest.  Ten times a second
- * it tends the memory tier, sizes it and counts; every worker looks for idle connections once a second.
+ * Ten times a second worker 0 tends the memory tier, sizes it and counts; every worker looks for idle connections once a second.
  */
 #include "daemon/server.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -35,7 +25,6 @@
 enum {
     TICKS_A_SECOND = 10,
     TEND_NS = 5000000,
-    ACCEPTS_MAX = 64, /* between two looks at those who are connected */
     DRAIN_MS = 2000,
 };
 
@@ -234,218 +223,6 @@ static void deinit_worker(worker *w)
     loop_deinit(&w->loop);
 }
 
-/* --- accepting ---------------------------------------------------------------------------- */
-
-typedef struct handover {
-    loop_task task; /* first */
-    worker *worker;
-    int fd;
-} handover;
-
-static void take_over(loop_task *task)
-{
-    handover *h = (handover *)task;
-    worker *w = h->worker;
-    int fd = h->fd;
-    w->server->alloc->release(w->server->alloc->ctx, h, sizeof *h, _Alignof(handover));
-    conn_open(w, &protocol_resp, fd);
-}
-
-static worker *least_loaded(server *s)
-{
-    worker *best = &s->workers[s->next_worker % s->worker_count];
-    s->next_worker++;
-    for (uint32_t i = 0; i < s->worker_count; i++) {
-        worker *w = &s->workers[i];
-        if (atomic_load_explicit(&w->conn_count, memory_order_relaxed) <
-            atomic_load_explicit(&best->conn_count, memory_order_relaxed)) {
-            best = w;
-        }
-    }
-    return best;
-}
-
-static void give(server *s, int fd)
-{
-    worker *w = least_loaded(s);
-    if (w->index == 0) {
-        conn_open(w, &protocol_resp, fd);
-        return;
-    }
-    handover *h = s->alloc->acquire(s->alloc->ctx, sizeof *h, _Alignof(handover));
-    if (h == NULL) {
-        (void)close(fd);
-        return;
-    }
-    *h = (handover){.task = {.run = take_over}, .worker = w, .fd = fd};
-    loop_post(&w->loop, &h->task);
-}
-
-static void accept_ready(loop_source *source, uint32_t events)
-{
-    (void)events;
-    listener *l = (listener *)source;
-    for (int i = 0; i < ACCEPTS_MAX; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) {
-                atomic_fetch_add_explicit(&l->server->accept_failures, 1, memory_order_relaxed);
-                struct timespec pause = {.tv_nsec = 1000000};
-                (void)nanosleep(&pause, NULL); /* full of descriptors: do not spin */
-            }
-            return;
-        }
-        if (!l->is_unix) {
-            int on = 1;
-            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-        }
-        give(l->server, fd);
-    }
-}
-
-static brisk_err add_listener(server *s, int fd, bool is_unix, const char *text)
-{
-    if (s->listener_count == LISTENERS_MAX) {
-        return BRISK_ERR_LIMIT;
-    }
-    listener *l = &s->listeners[s->listener_count];
-    *l = (listener){.source = {.ready = accept_ready}, .server = s, .fd = fd, .is_unix = is_unix};
-    (void)snprintf(l->text, sizeof l->text, "%s", text);
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    socklen_t length = sizeof address;
-    if (!is_unix && getsockname(fd, (struct sockaddr *)&address, &length) == 0) {
-        l->port = ntohs(address.ss_family == AF_INET6
-                            ? ((struct sockaddr_in6 *)(void *)&address)->sin6_port
-                            : ((struct sockaddr_in *)(void *)&address)->sin_port);
-    }
-    brisk_err err = loop_watch(&s->workers[0].loop, fd, EPOLLIN, &l->source);
-    if (err == BRISK_OK) {
-        s->listener_count++;
-    }
-    return err;
-}
-
-/* "HOST:PORT" or "[HOST]:PORT" in two; false: it is neither. */
-static bool split_address(const char *address, char host[256], char port[16])
-{
-    const char *colon = strrchr(address, ':');
-    size_t size = colon != NULL ? (size_t)(colon - address) : 0;
-    const char *from = address;
-    if (size >= 2 && address[0] == '[' && address[size - 1] == ']') {
-        from++;
-        size -= 2;
-    }
-    if (colon == NULL || size >= 256 || strlen(colon + 1) >= 16 || colon[1] == '\0') {
-        return false;
-    }
-    memcpy(host, from, size);
-    host[size] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
-    return true;
-}
-
-static int open_socket(const struct addrinfo *at, uint32_t backlog)
-{
-    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1;
-    if (fd < 0) {
-        return -1;
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (at->ai_family == AF_INET6) {
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
-    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, (int)backlog) != 0) {
-        int why = errno;
-        (void)close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
-
-static brisk_err listen_tcp(server *s, const char *address, uint32_t backlog, brisk_errinfo *info)
-{
-    char host[256];
-    char port[16];
-    if (!split_address(address, host, port)) {
-        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "'%s' is not HOST:PORT", address);
-    }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    int failed = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &list);
-    if (failed != 0) {
-        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: %s", address, gai_strerror(failed));
-    }
-    brisk_err err = BRISK_ERR_NOT_FOUND;
-    for (const struct addrinfo *at = list; at != NULL && err != BRISK_OK; at = at->ai_next) {
-        int fd = open_socket(at, backlog);
-        if (fd < 0) {
-            err = brisk_errinfo_set_errno(info, errno, "cannot listen at %s", address);
-            continue;
-        }
-        err = add_listener(s, fd, false, address);
-        if (err != BRISK_OK) {
-            (void)close(fd);
-        }
-    }
-    freeaddrinfo(list);
-    return err;
-}
-
-static brisk_err listen_unix(server *s, const char *path, uint32_t backlog, brisk_errinfo *info)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "a socket's path has at most %zu bytes: %s",
-                                 sizeof address.sun_path - 1, path);
-    }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return brisk_errinfo_set_errno(info, errno, "%s", path);
-    }
-    /* One that nobody answers at is left over from a process that died. */
-    struct stat st;
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED) {
-        (void)unlink(path);
-    }
-    (void)close(fd);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0077);
-    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    int why = errno;
-    (void)umask(mask);
-    if (!bound || listen(fd, (int)backlog) != 0) {
-        why = bound ? errno : why;
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return brisk_errinfo_set_errno(info, why, "cannot listen at %s", path);
-    }
-    memcpy(s->unix_path, path, strlen(path) + 1);
-    brisk_err err = add_listener(s, fd, true, path);
-    if (err != BRISK_OK) {
-        (void)close(fd);
-    }
-    return err;
-}
-
-bool server_set_port(server *s, uint16_t port)
-{
-    for (uint32_t i = 0; i < s->listener_count; i++) {
-        if (!s->listeners[i].is_unix && s->listeners[i].port == port) {
-            return true;
-        }
-    }
-    char address[32];
-    (void)snprintf(address, sizeof address, "127.0.0.1:%u", port);
-    brisk_errinfo info;
-    return port == 0 || listen_tcp(s, address, 511, &info) == BRISK_OK;
-}
-
 /* --- life --------------------------------------------------------------------------------- */
 
 static void name_run(server *s)
@@ -569,27 +346,12 @@ static brisk_err create_workers(server *s, const server_opts *opts)
     return BRISK_OK;
 }
 
-static brisk_err listen_all(server *s, const server_opts *opts, brisk_errinfo *info)
-{
-    uint32_t backlog = opts->backlog != 0 ? opts->backlog : 511;
-    brisk_err err = BRISK_OK;
-    if (opts->address != NULL && opts->address[0] != '\0') {
-        err = listen_tcp(s, opts->address, backlog, info);
-    }
-    if (err == BRISK_OK && opts->unix_path != NULL && opts->unix_path[0] != '\0') {
-        err = listen_unix(s, opts->unix_path, backlog, info);
-    }
-    if (err == BRISK_OK && s->listener_count == 0) {
-        err = brisk_errinfo_set(info, BRISK_ERR_INVALID, "nothing to listen at");
-    }
-    return err;
-}
-
 brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *info)
 {
     const brisk_alloc *alloc = opts->alloc != NULL ? opts->alloc : brisk_alloc_libc();
     server *s = alloc->acquire(alloc->ctx, sizeof *s, _Alignof(server));
     if (s == NULL) {
+        sockets_close(opts->sockets, false);
         return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory");
     }
     memset(s, 0, sizeof *s);
@@ -626,9 +388,10 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
         err = create_workers(s, opts);
     }
     if (err == BRISK_OK) {
-        err = listen_all(s, opts, &why);
+        err = listen_start(s, opts->sockets, &why);
     }
     if (err != BRISK_OK) {
+        sockets_close(opts->sockets, false); /* when they are not yet the server's */
         server_destroy(s);
         return brisk_errinfo_set(info, err, "%s",
                                  why.code == err ? why.text : brisk_err_message(err));
@@ -655,18 +418,7 @@ brisk_err server_start(server *s, brisk_errinfo *info)
 
 static void stop_listening(loop_task *task)
 {
-    server *s = (server *)((char *)task - offsetof(server, stop_task));
-    for (uint32_t i = 0; i < s->listener_count; i++) {
-        listener *l = &s->listeners[i];
-        if (l->fd >= 0) {
-            loop_unwatch(&s->workers[0].loop, l->fd);
-            (void)close(l->fd);
-            if (l->is_unix) {
-                (void)unlink(s->unix_path);
-            }
-        }
-        l->fd = -1;
-    }
+    listen_stop((server *)((char *)task - offsetof(server, stop_task)));
 }
 
 /* Answers that are still to be sent, in all. */
@@ -702,7 +454,7 @@ void server_destroy(server *s)
         return;
     }
     server_stop(s);
-    stop_listening(&s->stop_task);
+    listen_stop(s);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         deinit_worker(&s->workers[i]);
     }

@@ -32,13 +32,13 @@
 #include "daemon/command.h"
 #include "daemon/conn.h"
 #include "daemon/keyspace.h"
+#include "daemon/listen.h"
 #include "daemon/loop.h"
 
 enum {
     KEPT_OVERHEAD = 192, /* of a name: what keeping it costs beside its bytes */
     WORKER_IN_BYTES = 65536,
     WORKERS_MAX = 64,
-    LISTENERS_MAX = 8,
     BATCH_MAX = 64, /* commands between taking the lock and giving it back */
     PASSWORD_MAX = 512,
 };
@@ -58,8 +58,7 @@ typedef struct server_limits {
 } server_limits;
 
 typedef struct server_opts {
-    const char *address;   /* "127.0.0.1:6380"; NULL or "": none */
-    const char *unix_path; /* NULL or "": none */
+    sockets *sockets; /* the server's afterwards, also when it cannot be created */
     const char *policy;
     const char *password;   /* NULL: none */
     const char *disk_path;  /* NULL or "": memory alone */
@@ -67,8 +66,7 @@ typedef struct server_opts {
     uint64_t disk_bytes;
     uint64_t memory_bytes;
     uint64_t spin_ns;
-    uint32_t workers; /* 0: as many as processors */
-    uint32_t backlog;
+    uint32_t workers;     /* 0: as many as processors */
     bool unprotected;     /* answer strangers without a password */
     bool track_use;       /* count uses of each key */
     bool no_curve;        /* watch nothing while there is no target */
@@ -82,15 +80,6 @@ typedef struct server_opts {
     const brisk_alloc *alloc;
     const brisk_clock *clock;
 } server_opts;
-
-typedef struct listener {
-    loop_source source; /* first */
-    server *server;
-    int fd;
-    bool is_unix;
-    uint16_t port;
-    char text[128];
-} listener;
 
 struct worker {
     loop loop; /* first */
@@ -146,9 +135,8 @@ struct server {
     worker *workers;
     uint32_t worker_count;
     uint32_t next_worker; /* of the accepting worker */
-    listener listeners[LISTENERS_MAX];
+    listener listeners[SOCKETS_MAX];
     uint32_t listener_count;
-    char unix_path[108];
     pid_t pid;
     char run_id[41];
     uint64_t started_wall_ns;
@@ -236,8 +224,6 @@ void server_let_go(server *s, size_t bytes);
 void server_mail(worker *w, client *c);
 /* CLIENT UNPAUSE. */
 void server_end_pause(server *s);
-/* Listen also at `port` (0: at none but the other addresses); false: it cannot. */
-bool server_set_port(server *s, uint16_t port);
 
 /* --- sizing: cmd_curve.c, under the lock -------------------------------------------------- */
 

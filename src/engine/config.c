@@ -423,6 +423,22 @@ static struct engine_declared *find_declared(const engine_config *config, const 
     return declared;
 }
 
+/* A setting was known by its manifest alone when it was set. */
+static brisk_err tell_module(const engine_config *config, const brisk_knob *real)
+{
+    if (real->type != BRISK_KNOB_TEXT && real->type != BRISK_KNOB_YAML) {
+        real->changed(real, brisk_knobs_u64(config->knobs, real->name), NULL);
+        return BRISK_OK;
+    }
+    char *text;
+    brisk_err err = brisk_knobs_text_copy(config->knobs, real->name, config->alloc, &text);
+    if (err == BRISK_OK) {
+        real->changed(real, 0, text);
+        config->alloc->release(config->alloc->ctx, text, strlen(text) + 1, 1);
+    }
+    return err;
+}
+
 static brisk_err join(engine_config *config, struct engine_declared *declared,
                       const brisk_knob *real, brisk_errinfo *info)
 {
@@ -437,12 +453,7 @@ static brisk_err join(engine_config *config, struct engine_declared *declared,
         atomic_exchange_explicit(&declared->real, real, memory_order_acq_rel);
     if (before == NULL && real->changed != NULL &&
         brisk_knobs_source(config->knobs, real->name) != BRISK_KNOB_DEFAULT) {
-        bool is_text = real->type == BRISK_KNOB_TEXT;
-        char text[BRISK_KNOB_TEXT_MAX] = "";
-        if (is_text) {
-            brisk_knobs_text(config->knobs, real->name, text, sizeof text);
-        }
-        real->changed(real, is_text ? 0 : brisk_knobs_u64(config->knobs, real->name), text);
+        return tell_module(config, real);
     }
     return BRISK_OK;
 }

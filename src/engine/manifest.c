@@ -204,7 +204,7 @@ static brisk_err check_knob(const brisk_yaml_doc *doc, const brisk_yaml_node *no
     static const shape knob_shape = {.keys = keys, .required = 6};
     brisk_err err = check_shape(doc, node, &knob_shape, info);
     if (err == BRISK_OK) {
-        err = check_number(doc, brisk_yaml_get(node, "type"), BRISK_KNOB_TEXT, info);
+        err = check_number(doc, brisk_yaml_get(node, "type"), BRISK_KNOB_YAML, info);
     }
     for (int i = 3; i < 6 && err == BRISK_OK; i++) {
         err = check_number(doc, brisk_yaml_get(node, keys[i]), UINT64_MAX, info);

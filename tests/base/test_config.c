@@ -15,6 +15,7 @@ static const brisk_knob KNOBS[] = {
     {.name = "cache.enabled", .type = BRISK_KNOB_BOOL},
     {.name = "exec.workers", .type = BRISK_KNOB_U64, .max = 64, .def = 2},
     {.name = "title", .type = BRISK_KNOB_TEXT, .def_text = "none"},
+    {.name = "serve.proxy", .type = BRISK_KNOB_YAML},
 };
 static const brisk_knob ROM_KNOBS[] = {{.name = "rom.verify", .type = BRISK_KNOB_BOOL}};
 
@@ -121,6 +122,56 @@ static void test_errors_name_file_and_line(void **state)
             "1: settings of 'broken' cannot be loaded: module was built for another version");
 }
 
+/* Lists and mappings as one value: their text, and that errors about it can name file and line. */
+static void test_yaml_arrives_with_its_lines(void **state)
+{
+    (void)state;
+    BRISK_CLEANUP(temp_dir_remove) temp_dir *dir = temp_dir_make();
+    BRISK_CLEANUP(brisk_knobs_destroy) brisk_knobs *knobs = registry();
+    const char *path = temp_dir_path(dir, "brisk.yaml");
+    temp_write_text(path,
+                    "title: x\nserve:\n  proxy:\n    - at: /a b\n\n      # a comment\n"
+                    "      to: [http://h:1, '2', 3]\n    - {at: \"q\\\"\\n\\e\\u2028é\", on: }\n");
+    brisk_errinfo info = {0};
+    CHECK_OK(brisk_config_load(knobs, path, BRISK_KNOB_USER_FILE, NULL, NULL, &info));
+    char text[256];
+    brisk_knobs_text(knobs, "serve.proxy", text, sizeof text);
+    assert_string_equal(text, "[ {at: \"/a b\", to: [\"http://h:1\", \"2\", 3]}, {at: "
+                              "\"q\\\"\\n\\u001b\\u2028é\", on: }]");
+    brisk_yaml_doc *doc = NULL;
+    CHECK_OK(brisk_knobs_yaml(knobs, "serve.proxy", NULL, &doc, &info));
+    assert_string_equal(brisk_yaml_name(doc), path);
+    const brisk_yaml_node *first = brisk_yaml_root(doc)->child;
+    CHECK_U64(brisk_yaml_root(doc)->line, ==, 3);
+    CHECK_U64(first->line, ==, 4);
+    const brisk_yaml_node *to = brisk_yaml_get(first, "to");
+    CHECK_U64(to->line, ==, 7);
+    CHECK_U64(to->count, ==, 3);
+    CHECK(to->child->next->quoted && !to->child->next->next->quoted);
+    CHECK_U64(first->next->line, ==, 8);
+    assert_string_equal(brisk_yaml_get(first->next, "at")->text, "q\"\n\x1b\u2028é");
+    assert_string_equal(brisk_yaml_get(first->next, "on")->text, "");
+    brisk_yaml_destroy(doc);
+
+    temp_write_text(path, "serve: {proxy: }\n");
+    CHECK_OK(brisk_config_load(knobs, path, BRISK_KNOB_USER_FILE, NULL, NULL, &info));
+    brisk_knobs_text(knobs, "serve.proxy", text, sizeof text);
+    assert_string_equal(text, "");
+    refused("title: a\nserve:\n  proxy: [a, &b c]\n", BRISK_ERR_INVALID,
+            "3: anchors (&name) are not supported");
+}
+
+static void test_yaml_has_a_limit(void **state)
+{
+    (void)state;
+    static char text[100000];
+    size_t size = (size_t)snprintf(text, sizeof text, "serve:\n  proxy:\n");
+    while (size < 99000) {
+        size += (size_t)snprintf(text + size, sizeof text - size, "  - entry\n");
+    }
+    refused(text, BRISK_ERR_LIMIT, "2: serve.proxy: too large");
+}
+
 /* Keys below the parser's own limit that join to a name beyond ours. */
 static void test_long_names(void **state)
 {
@@ -161,6 +212,8 @@ int main(void)
         cmocka_unit_test(test_empty_is_fine),
         cmocka_unit_test(test_errors_name_file_and_line),
         cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_yaml_arrives_with_its_lines),
+        cmocka_unit_test(test_yaml_has_a_limit),
         cmocka_unit_test(test_files_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ static const brisk_knob KNOBS[] = {
     {.name = "cache.enabled", .type = BRISK_KNOB_BOOL, .def = 1},
     {.name = "cache.path", .type = BRISK_KNOB_TEXT, .def_text = "/tmp", .changed = on_change},
     {.name = "cache.label", .type = BRISK_KNOB_TEXT},
+    {.name = "cache.rules", .type = BRISK_KNOB_YAML, .def_text = "[a]", .changed = on_change},
 };
 
 enum { KNOB_COUNT = sizeof KNOBS / sizeof KNOBS[0] };
@@ -130,6 +131,7 @@ static void test_parse_refuses(void **state)
         {BRISK_KNOB_BOOL, "maybe"},
         {BRISK_KNOB_BOOL, ""},
         {BRISK_KNOB_TEXT, "x"},
+        {BRISK_KNOB_YAML, "1"},
         {(brisk_knob_type)99, "1"},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
@@ -315,6 +317,44 @@ static void read_and_write(void *ctx)
     }
 }
 
+/* Text of YAML from a flag: kept in flow style, given back whole, in parts and as a document. */
+static void test_yaml(void **state)
+{
+    (void)state;
+    brisk_knobs *knobs = registry();
+    brisk_yaml_doc *doc = NULL;
+    brisk_errinfo info = {0};
+    text_is(knobs, "cache.rules", "[a]");
+    CHECK_OK(brisk_knobs_yaml(knobs, "cache.rules", NULL, &doc, &info));
+    assert_string_equal(brisk_yaml_root(doc)->child->text, "a");
+    brisk_yaml_destroy(doc);
+
+    changes = 0;
+    CHECK_OK(brisk_knobs_set(knobs, "cache.rules", "a: 1\nb:\n- 'x'\n-\n", BRISK_KNOB_FLAG, &info));
+    assert_string_equal(changed_text, "{a: 1,\n b: [\n \"x\",\n \"\"]}");
+    char *copy = NULL;
+    CHECK_OK(brisk_knobs_text_copy(knobs, "cache.rules", NULL, &copy));
+    assert_string_equal(copy, "{a: 1, b: [ \"x\", \"\"]}");
+    brisk_alloc_libc()->release(brisk_alloc_libc()->ctx, copy, strlen(copy) + 1, 1);
+    CHECK_OK(brisk_knobs_yaml(knobs, "cache.rules", NULL, &doc, &info));
+    CHECK_U64(brisk_yaml_get(brisk_yaml_root(doc), "b")->child->line, ==, 3);
+    brisk_yaml_destroy(doc);
+    CHECK(changes == 1);
+
+    CHECK(brisk_knobs_set(knobs, "cache.rules", "a: b: c", BRISK_KNOB_FLAG, &info) ==
+          BRISK_ERR_INVALID);
+    CHECK(strncmp(info.text, "cache.rules:1: ", 15) == 0);
+    char text[BRISK_KNOB_YAML_MAX + 1];
+    memset(text, 'a', BRISK_KNOB_YAML_MAX);
+    text[BRISK_KNOB_YAML_MAX] = '\0';
+    CHECK(brisk_knobs_set(knobs, "cache.rules", text, BRISK_KNOB_FLAG, &info) == BRISK_ERR_LIMIT);
+    text[BRISK_KNOB_YAML_MAX - 1] = '\0';
+    CHECK_OK(brisk_knobs_set(knobs, "cache.rules", text, BRISK_KNOB_FLAG, &info));
+    CHECK_OK(brisk_knobs_set(knobs, "cache.rules", "", BRISK_KNOB_FLAG, &info));
+    text_is(knobs, "cache.rules", "");
+    brisk_knobs_destroy(knobs);
+}
+
 static void test_several_threads(void **state)
 {
     (void)state;
@@ -343,8 +383,11 @@ static void test_every_allocation_may_fail(void **state)
         if (err == BRISK_OK) {
             brisk_err added = brisk_knobs_register(knobs, KNOBS, KNOB_COUNT, NULL);
             CHECK((brisk_knobs_at(knobs, 0) != NULL) == (added == BRISK_OK));
-            complete = added == BRISK_OK &&
-                       brisk_knobs_set(knobs, "cache.path", "x", BRISK_KNOB_FLAG, NULL) == BRISK_OK;
+            complete =
+                added == BRISK_OK &&
+                brisk_knobs_set(knobs, "cache.path", "x", BRISK_KNOB_FLAG, NULL) == BRISK_OK &&
+                brisk_knobs_set(knobs, "cache.rules", "{a: [b]}", BRISK_KNOB_FLAG, NULL) ==
+                    BRISK_OK;
         }
         brisk_knobs_destroy(knobs);
         CHECK_U64(fault.bytes_held, ==, 0);
@@ -355,11 +398,17 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_accepts),      cmocka_unit_test(test_parse_refuses),
-        cmocka_unit_test(test_defaults_and_order), cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_refused_values),     cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_registration),       cmocka_unit_test(test_changed_is_called),
-        cmocka_unit_test(test_several_threads),    cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_parse_accepts),
+        cmocka_unit_test(test_parse_refuses),
+        cmocka_unit_test(test_defaults_and_order),
+        cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_refused_values),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_registration),
+        cmocka_unit_test(test_changed_is_called),
+        cmocka_unit_test(test_yaml),
+        cmocka_unit_test(test_several_threads),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

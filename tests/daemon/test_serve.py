@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 
-from serve_lib import Client, Error, Push, Server, wait_until
+from serve_lib import Client, Error, Push, Server, free_port, wait_until
 
 BRISK = sys.argv[1]
 CASES = []
@@ -62,7 +62,7 @@ def starts_and_ends_in_order():
 @case
 def says_why_it_cannot_start():
     with Serving() as server:
-        for args in (["--resp", f"127.0.0.1:{server.port}"], ["--resp", "nonsense"],
+        for args in (["--listen", f"127.0.0.1:{server.port}"], ["--listen", "nonsense"],
                      ["--memory", "100MiB", "--policy", "nonsense"], ["--memory", "0"],
                      ["--threads", "65"], ["--threads", "4294967297"],
                      ["--password-file", "/nonexistent"]):
@@ -72,6 +72,34 @@ def says_why_it_cannot_start():
                 check("brisk: " in str(error), str(error))
             else:
                 raise AssertionError(f"started with {args}")
+
+
+@case
+def listens_at_several_addresses():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s")
+        other = free_port()
+        with Serving("--listen", f"127.0.0.1:{other}", "--listen", f"unix:{path}") as server:
+            for address in (("127.0.0.1", server.port), ("127.0.0.1", other), path):
+                check(Client(address).ok("PING") == "PONG")
+            check(f"127.0.0.1:{other} unix:{path}" in server.announced, server.announced)
+        check(not os.path.exists(path), "the socket is still there")
+        config = os.path.join(folder, "brisk.yaml")
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f"serve:\n  listen:\n    - 127.0.0.1:{other}\n    - unix:{path}\n")
+        with subprocess.Popen([BRISK, "--config", config, "serve"],
+                              stderr=subprocess.PIPE) as process:
+            check(b"ready at" in process.stderr.readline())
+            check(Client(("127.0.0.1", other)).ok("PING") == "PONG")
+            check(Client(path).ok("PING") == "PONG")
+            process.terminate()
+            check(process.wait(30) == 0)
+        for value, words in (("[127.0.0.1:6380, {a: b}]", "serve.listen:1: HOST:PORT or unix:PATH"),
+                             ("[]", "nothing to listen at"),
+                             ("::1:6380", "not HOST:PORT"), ("127.0.0.1:70000", "not HOST:PORT")):
+            done = subprocess.run([BRISK, "--set", f"serve.listen={value}", "serve"], timeout=30,
+                                  capture_output=True, check=False)
+            check(done.returncode == 1 and words in done.stderr.decode(), done.stderr)
 
 
 @case
