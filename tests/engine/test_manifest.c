@@ -212,7 +212,7 @@ static void test_hostile_manifests_are_left_out(void **unused)
         "{abi: 1, name: NAME, summary: s, knobs: "
         "[{name: NAMEx.x, summary: s, type: 0, min: 0, max: 9, def: 3}]}",
         "{abi: 1, name: NAME, summary: s, knobs: "
-        "[{name: NAME.x, summary: s, type: 5, min: 0, max: 9, def: 3}]}",
+        "[{name: NAME.x, summary: s, type: 6, min: 0, max: 9, def: 3}]}",
         "{abi: 1, name: NAME, summary: s, knobs: "
         "[{name: NAME.x, summary: s, type: 0, min: -1, max: 9, def: 3}]}",
         "{abi: 1, name: NAME, summary: s, knobs: "
