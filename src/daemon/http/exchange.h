@@ -103,18 +103,20 @@ typedef struct http_priority {
 /* Who asks, as far as it is known; decided before `begin` by http/auth.c. */
 typedef enum http_right {
     HTTP_RIGHT_NONE = 0, /* anybody: /live, static files, the dashboard's files, proxied sites */
-    HTTP_RIGHT_READ,     /* figures, entries, jobs: this machine, a token, or a client's certificate */
-    HTTP_RIGHT_CHANGE,   /* whatever changes state: a token or a client's certificate */
+    HTTP_RIGHT_READ, /* figures, entries, jobs: this machine, a token, or a client's certificate */
+    HTTP_RIGHT_CHANGE, /* whatever changes state: a token or a client's certificate */
 } http_right;
 
 /* A place in the URL space.  Static data, or its owner's for the server's life. */
 typedef struct http_route {
-    const char *name; /* for figures and logs: "api.jobs" */
-    uint32_t methods; /* others are answered 405 with Allow; HEAD comes with GET */
-    http_right right; /* of methods that do not change anything */
-    http_right right_change;  /* of POST, PUT, DELETE, PATCH, PURGE */
-    http_priority priority; /* default; the client's Priority field and rules of serve.priorities change it */
-    uint64_t body_max;      /* greater bodies are answered 413 before `body` is called; 0: none is taken */
+    const char *name;        /* for figures and logs: "api.jobs" */
+    uint32_t methods;        /* others are answered 405 with Allow; HEAD comes with GET */
+    http_right right;        /* of methods that do not change anything */
+    http_right right_change; /* of POST, PUT, DELETE, PATCH, PURGE */
+    http_priority
+        priority; /* default; the client's Priority field and rules of serve.priorities change it */
+    uint64_t
+        body_max; /* greater bodies are answered 413 before `body` is called; 0: none is taken */
     /* The head was read.  All but `begin` may be NULL. */
     void (*begin)(exchange *x);
     void (*body)(exchange *x, const void *data, size_t size);
@@ -162,21 +164,21 @@ struct exchange {
     bool has_body;
     bool body_over;
     exchange_state state;
-    uint16_t status;       /* of the answer, once there is one */
+    uint16_t status;        /* of the answer, once there is one */
     int64_t content_length; /* of the request's body; HTTP_LENGTH_UNKNOWN */
     uint64_t body_read;
     uint64_t body_sent;
     http_priority priority;
-    http_right right;   /* what the client may */
-    uint64_t begun_ns;  /* monotonic; when the head was whole */
-    uint64_t id;        /* of this process; shown as a trace's name */
+    http_right right;  /* what the client may */
+    uint64_t begun_ns; /* monotonic; when the head was whole */
+    uint64_t id;       /* of this process; shown as a trace's name */
 
     http_text method_text; /* as written */
     http_text target;      /* as written: origin form */
-    http_text path;        /* percent-decoded, dot segments removed; no NUL inside, begins with '/' */
-    http_text query;       /* as written, without the '?' */
-    http_text authority;   /* Host or :authority, "" when there is none (HTTP/1.0) */
-    http_text rest;        /* of path, behind the route's prefix; without a leading '/' */
+    http_text path;      /* percent-decoded, dot segments removed; no NUL inside, begins with '/' */
+    http_text query;     /* as written, without the '?' */
+    http_text authority; /* Host or :authority, "" when there is none (HTTP/1.0) */
+    http_text rest;      /* of path, behind the route's prefix; without a leading '/' */
     const http_field *fields; /* without pseudo fields and those of the hop (connection, te ...) */
     uint32_t field_count;
 };
