@@ -25,6 +25,7 @@ HEADERS = {  # layer: the public headers it implements
     "base": "base alloc err clock log rng hash knob yaml json file text version",
     "mem": "arena pool",
     "metrics": "hist histogram counter metrics events trace track service grade expose ticker",
+    "wire": "json_read",
     "exec": "executor graph",
     "io": "http_client",
     "cache": "value cache memory background "

@@ -31,6 +31,7 @@
 #include <brisk/http_client.h>
 #include <brisk/import.h>
 #include <brisk/json.h>
+#include <brisk/json_read.h>
 #include <brisk/knob.h>
 #include <brisk/loader.h>
 #include <brisk/log.h>
