@@ -191,6 +191,66 @@ static const brisk_stage stages[] = {
      .run = reporting},
 };
 
+/* --- the form: how strangers ask, over HTTP ----------------------------------------------- */
+
+/* {"text": {"text": "..."}, "parts": 4} */
+static const char schema[] =
+    "{\"type\":\"object\",\"properties\":{\"text\":" BRISK_FORM_BYTES_SCHEMA ","
+    "\"parts\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64}},"
+    "\"required\":[\"text\"],\"additionalProperties\":false}";
+
+static brisk_err parse(const brisk_form_input *input, const void **ret, brisk_errinfo *info)
+{
+    static const char *const members[] = {"text", "parts", NULL};
+    uint64_t parts = brisk_knobs_u64(brisk_engine_knobs(input->engine), "wordcount.parts");
+    brisk_form_part text;
+    brisk_err err = brisk_json_check_members(input->request, members, info);
+    if (err == BRISK_OK) {
+        err = brisk_json_member_u64(input->request, "parts", 1, PARTS_MAX, &parts, info);
+    }
+    if (err == BRISK_OK) {
+        err = brisk_form_bytes(input, brisk_json_get(input->request, "text"), "text", &text, info);
+    }
+    if (err != BRISK_OK) {
+        return err;
+    }
+    wordcount_request *request = brisk_arena_calloc(input->arena, 1, sizeof *request);
+    if (request == NULL) {
+        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory");
+    }
+    request->text = text.data;
+    request->size = text.size;
+    request->parts = (uint32_t)parts;
+    *ret = request;
+    return BRISK_OK;
+}
+
+static brisk_err result(brisk_job *job, const void *request, brisk_form_output *ret)
+{
+    const wordcount_result *counted = brisk_job_state(job);
+    char json[80];
+    (void)request;
+    int size = snprintf(json, sizeof json, "{\"lines\":%" PRIu64 ",\"words\":%" PRIu64 "}\n",
+                        counted->lines, counted->words);
+    ret->type = "application/json";
+    return brisk_value_copy(json, (size_t)size, NULL, &ret->value);
+}
+
+static void details(brisk_job *job, const void *request, brisk_json *json)
+{
+    const wordcount_request *asked = request;
+    (void)job;
+    brisk_json_u64(json, "bytes", asked->size);
+}
+
+static const brisk_form form = {
+    .summary = "count the words and lines of a text",
+    .schema = schema,
+    .parse = parse,
+    .result = result,
+    .details = details,
+};
+
 static const brisk_workload workload = {
     .name = "wordcount",
     .version = 1,
@@ -201,6 +261,7 @@ static const brisk_workload workload = {
     .key = key,
     .answer = answer,
     .accept = accept,
+    .form = &form,
 };
 
 /* --- the command `brisk wordcount count FILE` --------------------------------------------- */

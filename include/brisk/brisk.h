@@ -22,6 +22,7 @@
 #include <brisk/expose.h>
 #include <brisk/file.h>
 #include <brisk/flight.h>
+#include <brisk/form.h>
 #include <brisk/grade.h>
 #include <brisk/graph.h>
 #include <brisk/hash.h>

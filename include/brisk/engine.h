@@ -173,6 +173,26 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_job_run(brisk_job *job);
 /** Ask a job to stop; its result will be BRISK_ERR_CANCELLED unless it was done. */
 BRISK_API void brisk_job_cancel(brisk_job *job);
 
+/** How far a stage is. */
+typedef enum brisk_stage_state {
+    BRISK_STAGE_WAITING = 0, /**< Not begun; or it never will, a tier answered. */
+    BRISK_STAGE_RUNNING,
+    BRISK_STAGE_DONE,
+    BRISK_STAGE_FAILED,
+} brisk_stage_state;
+
+typedef struct brisk_stage_progress {
+    const char *name;
+    brisk_stage_state state;
+    uint64_t ns;    /**< Since it began, or what it took. */
+    uint64_t bytes; /**< So far. */
+    uint64_t items; /**< Of its brisk_stage_for, so far: items in all ... */
+    uint64_t items_done;
+} brisk_stage_progress;
+
+/** Stage `index` of the workload as it is now.  Any thread, any time between create and destroy. */
+BRISK_API brisk_stage_progress brisk_job_progress(const brisk_job *job, uint32_t index);
+
 /* --- after a job is done ----------------------------------------------------------------- */
 
 /** What it is a job of. */

@@ -9,7 +9,7 @@
  * Beside it may lie NAME.manifest, YAML made by brisk_module_write_manifest, so that help,
  * completion and configuration checks need not load it:
  *
- *     abi: 1
+ *     abi: 2
  *     name: rom
  *     summary: ...
  *     commands:
@@ -37,7 +37,7 @@
 BRISK_BEGIN_DECLS
 
 /** Raised with every incompatible change of a struct that modules and engine share. */
-#define BRISK_ABI_VERSION 1
+#define BRISK_ABI_VERSION 2
 
 typedef struct brisk_module {
     uint32_t abi_version; /**< BRISK_ABI_VERSION */

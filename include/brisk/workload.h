@@ -103,6 +103,8 @@ typedef struct brisk_workload {
      * gave a value, also when key() declined.  DECLINED: do not store it.  NULL: key()'s is right.
      */
     brisk_err (*key_after)(brisk_stage_ctx *ctx, void *state, brisk_key_builder *builder);
+    /** How it is asked for from outside: <brisk/form.h>.  NULL: only programs make its jobs. */
+    const struct brisk_form *form;
 } brisk_workload;
 
 /* --- for use inside stages --------------------------------------------------------------- */

@@ -169,6 +169,12 @@ typedef struct engine_record {
     _Atomic uint64_t delay_ns;
     uint64_t loops_ns; /* the stage's own thread's */
     uint64_t items;
+    /* What brisk_job_progress sees while it runs; written by the stage's thread and its helpers. */
+    _Atomic uint64_t live_start_ns;
+    _Atomic uint64_t live_end_ns; /* 0: it runs */
+    _Atomic uint64_t live_items;
+    _Atomic uint64_t live_items_done;
+    _Atomic bool live_failed;
     const char *note; /* under job.lock */
     int32_t worker;
     bool ran;

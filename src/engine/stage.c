@@ -142,6 +142,42 @@ static brisk_err reason_of(brisk_job *job, brisk_err err)
     return err;
 }
 
+/* For whoever watches; release: who sees the end sees what was counted before it. */
+static void begin_live(engine_record *record)
+{
+    atomic_store_explicit(&record->live_failed, false, memory_order_relaxed);
+    atomic_store_explicit(&record->live_end_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->live_start_ns, record->start_ns | 1, memory_order_release);
+}
+
+static void end_live(engine_record *record, bool failed)
+{
+    atomic_store_explicit(&record->live_failed, failed, memory_order_relaxed);
+    atomic_store_explicit(&record->live_end_ns, record->end_ns | 1, memory_order_release);
+}
+
+brisk_stage_progress brisk_job_progress(const brisk_job *job, uint32_t index)
+{
+    BRISK_ASSERT(index < job->workload->stage_count);
+    const engine_record *record = &job->records[index];
+    brisk_stage_progress progress = {.name = job->workload->stages[index].name};
+    uint64_t end_ns = atomic_load_explicit(&record->live_end_ns, memory_order_acquire);
+    uint64_t start_ns = atomic_load_explicit(&record->live_start_ns, memory_order_acquire);
+    if (start_ns == 0) {
+        return progress;
+    }
+    bool failed = atomic_load_explicit(&record->live_failed, memory_order_relaxed);
+    progress.state = end_ns == 0 ? BRISK_STAGE_RUNNING
+                     : failed    ? BRISK_STAGE_FAILED
+                                 : BRISK_STAGE_DONE;
+    uint64_t until_ns = end_ns != 0 ? end_ns : brisk_clock_now_ns(job->engine->clock);
+    progress.ns = until_ns > start_ns ? until_ns - start_ns : 0;
+    progress.bytes = atomic_load_explicit(&record->bytes, memory_order_relaxed);
+    progress.items_done = atomic_load_explicit(&record->live_items_done, memory_order_relaxed);
+    progress.items = atomic_load_explicit(&record->live_items, memory_order_relaxed);
+    return progress;
+}
+
 brisk_err engine_stage_run(brisk_job *job, uint32_t index)
 {
     const brisk_stage *stage = &job->workload->stages[index];
@@ -161,6 +197,7 @@ brisk_err engine_stage_run(brisk_job *job, uint32_t index)
         .span = brisk_trace_begin(job->trace, stage->name, job->main.span, record->worker),
     };
     record->start_ns = brisk_clock_now_ns(job->engine->clock);
+    begin_live(record);
     engine_meter meter = engine_meter_read(job);
     engine_thread_enter();
     err = stage->run(&ctx, job->state);
@@ -174,6 +211,7 @@ brisk_err engine_stage_run(brisk_job *job, uint32_t index)
         record->failed = true;
         engine_job_failed(job, err, stage->name);
     }
+    end_live(record, err != BRISK_OK);
     return err;
 }
 
@@ -213,6 +251,10 @@ static brisk_err run_item(item_run *run, brisk_stage_ctx *ctx, uint32_t index)
     brisk_err err = run->fn(ctx, run->item_ctx, index);
     engine_thread_leave();
     brisk_trace_end(job->trace, ctx->span);
+    if (run->scope.outer == NULL && run->outer->record != NULL) {
+        (void)atomic_fetch_add_explicit(&run->outer->record->live_items_done, 1,
+                                        memory_order_relaxed);
+    }
     return err;
 }
 
@@ -310,6 +352,9 @@ brisk_err brisk_stage_for(brisk_stage_ctx *ctx, uint32_t count,
     /* The caller is inside its own stage and does not use ctx->arena otherwise meanwhile. */
     engine_record *record = counted_record(&run);
     uint64_t start_ns = record != NULL ? brisk_clock_now_ns(ctx->job->engine->clock) : 0;
+    if (record != NULL) {
+        (void)atomic_fetch_add_explicit(&record->live_items, count, memory_order_relaxed);
+    }
     run_items(&run, ctx->arena);
     if (record != NULL) {
         add_items_ns(ctx->job, record, start_ns);

@@ -88,7 +88,7 @@ run folder
 expect_status 2; expect_err_like "brisk: no command 'folder'*"
 printf '{' >modules/broken.manifest
 cat >modules/evil.manifest <<'END'
-abi: 1
+abi: 2
 name: evil
 summary: x
 commands:
@@ -96,7 +96,7 @@ commands:
 knobs: []
 END
 cat >modules/quote.manifest <<'END'
-abi: 1
+abi: 2
 name: quote
 summary: "it's $(touch pwned) `touch pwned`"
 commands:

@@ -138,7 +138,7 @@ static void test_round_trip(void **unused)
     assert_string_equal(brisk_yaml_get(k, "def")->text, "9223372036854775808");
 }
 
-static const char good[] = "{abi: 1, name: NAME, summary: s, knobs: "
+static const char good[] = "{abi: 2, name: NAME, summary: s, knobs: "
                            "[{name: NAME.x, summary: s, type: 0, min: 0, max: 9, def: 3}]}\n";
 
 static void write_manifest(temp_dir *dir, const char *name, const char *content)
@@ -164,7 +164,7 @@ static void test_sorted_and_first_wins(void **unused)
     write_manifest(first, "mmm", good);
     write_manifest(first, "zzz", good);
     write_manifest(first, "aaa", good);
-    write_manifest(second, "mmm", "{abi: 1, name: mmm, summary: hidden}\n");
+    write_manifest(second, "mmm", "{abi: 2, name: mmm, summary: hidden}\n");
     write_manifest(second, "bbb", good);
     char path[PATH_MAX];
     (void)snprintf(path, sizeof path, ":%s::%s:/nonexistent:", first->path, second->path);
@@ -187,35 +187,35 @@ static void test_hostile_manifests_are_left_out(void **unused)
         "[]",
         "text",
         "{",
-        "{abi: 1}",
-        "{abi: 1, name: NAME}",
-        "{abi: 2, name: NAME, summary: s}",
+        "{abi: 2}",
+        "{abi: 2, name: NAME}",
+        "{abi: 1, name: NAME, summary: s}",
         "{abi: 0, name: NAME, summary: s}",
         "{abi: x, name: NAME, summary: s}",
-        "{abi: [1], name: NAME, summary: s}",
-        "{abi: 1, name: other, summary: s}",
-        "{abi: 1, name: NAME, summary: [s]}",
-        "{abi: 1, name: NAME, summary: s, more: 1}",
-        "{abi: 1, name: NAME, summary: s, commands: {}}",
-        "{abi: 1, name: NAME, summary: s, commands: [x]}",
-        "{abi: 1, name: NAME, summary: s, commands: [{name: a}]}",
-        "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: [b]}]}",
-        "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: c}]}",
-        "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: [c]}]}",
-        "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: "
+        "{abi: [2], name: NAME, summary: s}",
+        "{abi: 2, name: other, summary: s}",
+        "{abi: 2, name: NAME, summary: [s]}",
+        "{abi: 2, name: NAME, summary: s, more: 1}",
+        "{abi: 2, name: NAME, summary: s, commands: {}}",
+        "{abi: 2, name: NAME, summary: s, commands: [x]}",
+        "{abi: 2, name: NAME, summary: s, commands: [{name: a}]}",
+        "{abi: 2, name: NAME, summary: s, commands: [{name: a, summary: [b]}]}",
+        "{abi: 2, name: NAME, summary: s, commands: [{name: a, summary: b, options: c}]}",
+        "{abi: 2, name: NAME, summary: s, commands: [{name: a, summary: b, options: [c]}]}",
+        "{abi: 2, name: NAME, summary: s, commands: [{name: a, summary: b, options: "
         "[{name: c, summary: d, type: 99}]}]}",
-        "{abi: 1, name: NAME, summary: s, commands: [{name: a, summary: b, options: "
+        "{abi: 2, name: NAME, summary: s, commands: [{name: a, summary: b, options: "
         "[{name: c, summary: d, type: 1, letter: ab}]}]}",
-        "{abi: 1, name: NAME, summary: s, knobs: [{name: NAME.x}]}",
-        "{abi: 1, name: NAME, summary: s, knobs: "
+        "{abi: 2, name: NAME, summary: s, knobs: [{name: NAME.x}]}",
+        "{abi: 2, name: NAME, summary: s, knobs: "
         "[{name: cache.x, summary: s, type: 0, min: 0, max: 9, def: 3}]}",
-        "{abi: 1, name: NAME, summary: s, knobs: "
+        "{abi: 2, name: NAME, summary: s, knobs: "
         "[{name: NAMEx.x, summary: s, type: 0, min: 0, max: 9, def: 3}]}",
-        "{abi: 1, name: NAME, summary: s, knobs: "
+        "{abi: 2, name: NAME, summary: s, knobs: "
         "[{name: NAME.x, summary: s, type: 6, min: 0, max: 9, def: 3}]}",
-        "{abi: 1, name: NAME, summary: s, knobs: "
+        "{abi: 2, name: NAME, summary: s, knobs: "
         "[{name: NAME.x, summary: s, type: 0, min: -1, max: 9, def: 3}]}",
-        "{abi: 1, name: NAME, summary: s, knobs: "
+        "{abi: 2, name: NAME, summary: s, knobs: "
         "[{name: NAME.x, summary: s, type: 0, min: 0, max: 99999999999999999999, def: 3}]}",
         "a: &x 1\nb: *x\n",
     };
@@ -323,7 +323,7 @@ static void test_module_joins_its_manifest(void **unused)
 
     /* A manifest of another build of the module is found out. */
     temp_write_text(temp_dir_path(dir, "wordcount.manifest"),
-                    "{abi: 1, name: wordcount, summary: s, knobs: [{name: wordcount.parts, "
+                    "{abi: 2, name: wordcount, summary: s, knobs: [{name: wordcount.parts, "
                     "summary: s, type: 0, min: 0, max: 9, def: 3}]}\n");
     BRISK_CLEANUP(brisk_engine_destroy) brisk_engine *stale = NULL;
     CHECK_OK(create(NULL, "wordcount.parts=9", &stale, &info));

@@ -59,7 +59,7 @@ static void test_refused(void **unused)
         brisk_err err;
         const char *words;
     } table[] = {
-        {"odd_abi", BRISK_ERR_ABI, "was built for brisk ABI 7, this brisk has 1; rebuild it"},
+        {"odd_abi", BRISK_ERR_ABI, "was built for brisk ABI 7, this brisk has 2; rebuild it"},
         {"odd_size", BRISK_ERR_CORRUPT, "size"},
         {"odd_tiny", BRISK_ERR_CORRUPT, "no descriptor"},
         {"odd_truncated", BRISK_ERR_CORRUPT, "size"},
