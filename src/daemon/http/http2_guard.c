@@ -1,0 +1,158 @@
+/*
+ * http2_guard.c -- frames' heads, behind http2_guard.h.
+ *
+ * Invariant: between two scans `skip` is the rest of a payload whose head was judged, and nothing
+ * of the next head has passed.  So a frame is judged once, with its whole head at hand.
+ */
+#include "daemon/http/http2_guard.h"
+
+enum {
+    FRAME_DATA = 0,
+    FRAME_HEADERS = 1,
+    FRAME_PRIORITY = 2,
+    FRAME_CONTINUATION = 9,
+    FLAG_END_STREAM = 1,
+    PRIORITY_BYTES = 5,
+    CODE_PROTOCOL = 1,
+    CODE_FRAME_SIZE = 6,
+    CODE_CALM = 11, /* ENHANCE_YOUR_CALM */
+};
+
+static const uint64_t ns_per_s = 1000000000;
+
+typedef struct frame_head {
+    uint32_t length;
+    uint32_t stream;
+    uint8_t type;
+    uint8_t flags;
+} frame_head;
+
+static uint32_t read_u31(const unsigned char *at)
+{
+    return (uint32_t)(at[0] & 0x7f) << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static frame_head read_head(const unsigned char *at)
+{
+    return (frame_head){.length = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2],
+                        .type = at[3],
+                        .flags = at[4],
+                        .stream = read_u31(at + 5)};
+}
+
+void http2_guard_init(http2_guard *guard, uint64_t now_ns)
+{
+    *guard = (http2_guard){
+        .skip = HTTP2_PREFACE_BYTES, .chatter = HTTP2_CHATTER_MAX, .filled_ns = now_ns};
+}
+
+void http2_guard_allow(http2_guard *guard)
+{
+    guard->allowed = true;
+}
+
+void http2_guard_earn(http2_guard *guard, uint32_t frames)
+{
+    uint32_t room = HTTP2_CHATTER_MAX - guard->chatter;
+    guard->chatter += frames < room ? frames : room;
+}
+
+void http2_guard_fill(http2_guard *guard, uint64_t now_ns)
+{
+    uint64_t seconds = now_ns > guard->filled_ns ? (now_ns - guard->filled_ns) / ns_per_s : 0;
+    if (seconds > 0) {
+        uint64_t full = HTTP2_CHATTER_MAX / HTTP2_CHATTER_PER_SECOND;
+        http2_guard_earn(guard,
+                         (uint32_t)(seconds < full ? seconds : full) * HTTP2_CHATTER_PER_SECOND);
+        guard->filled_ns += seconds * ns_per_s;
+    }
+}
+
+/* What a frame is charged: those that ask for something are free. */
+static bool is_chatter(const frame_head *head)
+{
+    switch (head->type) {
+    case FRAME_HEADERS:
+    case FRAME_CONTINUATION: return false;
+    case FRAME_DATA: return head->length == 0 && (head->flags & FLAG_END_STREAM) == 0;
+    default: return true;
+    }
+}
+
+/* 0, or what is wrong with it.  `data` has the payload of PRIORITY, too. */
+static uint32_t judge(http2_guard *guard, const frame_head *head, const unsigned char *data)
+{
+    if (head->type == FRAME_PRIORITY) {
+        if (head->stream == 0) {
+            return CODE_PROTOCOL;
+        }
+        if (head->length != PRIORITY_BYTES) {
+            return CODE_FRAME_SIZE;
+        }
+        if (read_u31(data + HTTP2_HEAD_BYTES) == head->stream) {
+            return CODE_PROTOCOL; /* depends on itself */
+        }
+    }
+    if (is_chatter(head)) {
+        if (guard->chatter == 0) {
+            return CODE_CALM;
+        }
+        guard->chatter--;
+    }
+    return 0;
+}
+
+/* Is it for a stream that may be over? */
+static bool is_doubtful(http2_guard *guard, const frame_head *head)
+{
+    if (head->stream % 2 == 0) {
+        return false; /* an error that nghttp2 finds */
+    }
+    if (head->type == FRAME_HEADERS && head->stream > guard->stream_high) {
+        guard->stream_high = head->stream;
+        return false;
+    }
+    return (head->type == FRAME_HEADERS || head->type == FRAME_DATA) &&
+           head->stream <= guard->stream_high;
+}
+
+http2_scan http2_guard_scan(http2_guard *guard, const unsigned char *data, size_t size,
+                            size_t *ret_pass)
+{
+    size_t at = 0;
+    http2_scan result = HTTP2_SCAN_GO;
+    for (;;) {
+        size_t passed = size - at < guard->skip ? size - at : guard->skip;
+        at += passed;
+        guard->skip -= (uint32_t)passed;
+        size_t left = size - at;
+        if (left == 0) {
+            break;
+        }
+        if (left < HTTP2_HEAD_BYTES) {
+            result = HTTP2_SCAN_MORE;
+            break;
+        }
+        frame_head head = read_head(data + at);
+        if (head.type == FRAME_PRIORITY && head.length == PRIORITY_BYTES &&
+            left < HTTP2_HEAD_BYTES + PRIORITY_BYTES) {
+            result = HTTP2_SCAN_MORE;
+            break;
+        }
+        if (!guard->allowed && is_doubtful(guard, &head)) {
+            guard->stream = head.stream;
+            result = HTTP2_SCAN_CHECK;
+            break;
+        }
+        guard->allowed = false;
+        guard->code = judge(guard, &head, data + at);
+        if (guard->code != 0) {
+            result = HTTP2_SCAN_BAD;
+            break;
+        }
+        at += HTTP2_HEAD_BYTES;
+        guard->skip = head.length;
+    }
+    *ret_pass = at;
+    return result;
+}
