@@ -122,9 +122,6 @@ struct client {
     bool waits; /* its worker's own: the last batch ended in a wait */
 };
 
-/* The protocol of connections. */
-extern const protocol protocol_resp;
-
 /* --- client.c: under the server's lock ---------------------------------------------------- */
 
 client *client_create(conn *c);

@@ -34,9 +34,9 @@ static void ask_for_events(conn *c)
     if (c->dead) {
         return;
     }
-    uint32_t events = (may_work(c) ? (uint32_t)EPOLLIN : 0U) |
+    uint32_t events = ((may_work(c) && !c->ended) || c->lingers ? (uint32_t)EPOLLIN : 0U) |
                       (conn_unsent(c) > 0 || c->choked ? (uint32_t)EPOLLOUT : 0U) |
-                      (c->waiting && c->for_long ? (uint32_t)EPOLLRDHUP : 0U);
+                      (c->waiting && c->for_long && !c->ended ? (uint32_t)EPOLLRDHUP : 0U);
     if (events != c->events) {
         loop_rewatch(&c->worker->loop, c->fd, events, &c->source);
         c->events = events;
@@ -110,11 +110,21 @@ void conn_kill(conn *c)
     w->graves = c;
 }
 
+/* All is sent: close, or say so and wait for the peer's end. */
+static void end(conn *c)
+{
+    if (c->lingers && !c->ended && shutdown(c->fd, SHUT_WR) == 0) {
+        ask_for_events(c);
+    } else {
+        conn_kill(c);
+    }
+}
+
 void conn_finish(conn *c)
 {
     c->closing = true;
     if (conn_unsent(c) == 0 && !c->working) {
-        conn_kill(c);
+        end(c);
     } else {
         ask_for_events(c);
     }
@@ -137,6 +147,18 @@ void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns)
         conn *next = c->next;
         if (now_ns - c->active_ns >= idle_ns && now_ns > c->active_ns && c->protocol->is_idle(c)) {
             atomic_fetch_add_explicit(&w->server->idle_kills, 1, memory_order_relaxed);
+            conn_kill(c);
+        }
+        c = next;
+    }
+}
+
+void conn_close_lingering(worker *w, uint64_t now_ns)
+{
+    for (conn *c = w->conns; c != NULL;) {
+        conn *next = c->next;
+        if (c->lingers && now_ns > c->active_ns &&
+            now_ns - c->active_ns >= CONN_LINGER_MS * UINT64_C(1000000)) {
             conn_kill(c);
         }
         c = next;
@@ -261,9 +283,13 @@ void conn_flush(conn *c)
     c->pushed = false;
     if (conn_unsent(c) == 0) {
         if (c->closing && !c->working) {
-            conn_kill(c);
+            end(c);
             return;
         }
+    }
+    if (c->tell_room && conn_unsent(c) <= CONN_ROOM) {
+        c->tell_room = false;
+        conn_soon(c);
     }
     ask_for_events(c);
 }
@@ -370,8 +396,10 @@ static void work(conn *c, unsigned char *data, size_t size)
     c->waiting = (next == PROTOCOL_WAIT || next == PROTOCOL_WAIT_LONG || next == PROTOCOL_AGAIN) &&
                  !c->choked;
     c->for_long = next == PROTOCOL_WAIT_LONG;
-    if (next == PROTOCOL_CLOSE || c->closing) {
+    if (next == PROTOCOL_CLOSE || next == PROTOCOL_LINGER || c->closing) {
         drop_in(c);
+        c->lingers = next == PROTOCOL_LINGER;
+        c->active_ns = c->worker->now_ns;
         conn_finish(c);
         return;
     }
@@ -379,23 +407,41 @@ static void work(conn *c, unsigned char *data, size_t size)
         conn_kill(c);
         return;
     }
-    if (next == PROTOCOL_AGAIN && c->waiting && !c->again) {
-        c->again = true;
-        c->next_again = c->worker->again;
-        c->worker->again = c;
-        loop_wake(&c->worker->loop); /* it shall not sleep */
+    if (next == PROTOCOL_AGAIN && c->waiting) {
+        conn_soon(c);
+    }
+    if (c->tell_room && conn_unsent(c) <= CONN_ROOM) {
+        c->tell_room = false;
+        conn_soon(c);
     }
     ask_for_events(c);
 }
 
+void conn_soon(conn *c)
+{
+    if (!c->again && !c->dead) {
+        c->again = true;
+        c->next_again = c->worker->again;
+        c->worker->again = c;
+    }
+}
+
+/* What is put on the list meanwhile is for the next round, before which the loop shall not sleep. */
 void conn_go_on(worker *w)
 {
     conn *list = w->again;
     w->again = NULL;
-    for (conn *next; list != NULL; list = next) {
-        next = list->next_again;
-        list->again = false;
-        conn_resume(list);
+    while (list != NULL) {
+        conn *c = list;
+        list = c->next_again;
+        c->again = false;
+        if (conn_unsent(c) > 0) {
+            conn_flush(c);
+        }
+        conn_resume(c);
+    }
+    if (w->again != NULL) {
+        loop_wake(&w->loop);
     }
 }
 
@@ -464,6 +510,31 @@ static bool begin(conn *c, unsigned char first)
     return true;
 }
 
+/* The peer has said all it will. */
+static void peer_ended(conn *c)
+{
+    if (!c->closing && c->tls == NULL && c->protocol->may_end != NULL && c->protocol->may_end(c)) {
+        c->ended = true;
+        conn_resume(c); /* its protocol looks whether there is anything to wait for */
+        ask_for_events(c);
+    } else {
+        conn_kill(c);
+    }
+}
+
+/* Read what nobody wants any more, so that the peer reads what was sent. */
+static void discard(conn *c)
+{
+    ssize_t n = recv(c->fd, c->worker->in, WORKER_IN_BYTES, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    c->lingered += n > 0 ? (uint32_t)n : 0;
+    if (n <= 0 || c->lingered > CONN_LINGER_MAX) {
+        conn_kill(c);
+    }
+}
+
 static void receive(conn *c)
 {
     worker *w = c->worker;
@@ -477,8 +548,15 @@ static void receive(conn *c)
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
-    if (n <= 0 || (!c->begun && !begin(c, to[0]))) {
+    if (n == 0) {
+        peer_ended(c);
+        return;
+    }
+    if (n < 0) {
         conn_kill(c);
+        return;
+    }
+    if (!c->begun && !begin(c, to[0])) {
         return;
     }
     c->active_ns = w->now_ns;
@@ -525,12 +603,18 @@ static void ready(loop_source *source, uint32_t events)
     if (c->dead) {
         return;
     }
-    if (may_work(c)) {
+    if (c->lingers && c->closing) {
+        if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+            discard(c);
+        }
+    } else if (may_work(c) && !c->ended) {
         if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
             receive(c);
         }
-    } else if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) {
+    } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
         conn_kill(c);
+    } else if ((events & EPOLLRDHUP) != 0 && !c->ended) {
+        peer_ended(c);
     }
 }
 

@@ -29,6 +29,12 @@
 #include "wire/resp.h"
 #include "wire/tls.h"
 
+enum {
+    CONN_ROOM = 262144,        /* with less unsent there is room again */
+    CONN_LINGER_MAX = 1048576, /* bytes that are read only to be thrown away */
+    CONN_LINGER_MS = 2000,
+};
+
 typedef struct conn conn;
 typedef struct worker worker;
 
@@ -38,6 +44,7 @@ typedef enum protocol_next {
     PROTOCOL_WAIT_LONG, /* likewise, perhaps for long: a peer that goes meanwhile is noticed */
     PROTOCOL_AGAIN,     /* there is more to do: after the other connections */
     PROTOCOL_CLOSE,     /* send what was written, then close */
+    PROTOCOL_LINGER, /* likewise, but what still comes is read first, so that it is not lost to a reset */
 } protocol_next;
 
 typedef struct protocol {
@@ -48,6 +55,8 @@ typedef struct protocol {
     protocol_next (*take)(conn *c, unsigned char *data, size_t size, size_t *used);
     /* May it be closed for being idle? */
     bool (*is_idle)(const conn *c);
+    /* The peer will send nothing more, but may still read: does the connection stay?  NULL: no. */
+    bool (*may_end)(conn *c);
     /* The connection is going away. */
     void (*close)(conn *c);
 } protocol;
@@ -68,15 +77,19 @@ struct conn {
     size_t sent;
     uint64_t active_ns; /* monotonic; when something was read last */
     int fd;
-    uint32_t events; /* what epoll is asked for */
-    bool waiting;    /* for conn_resume ... */
-    bool for_long;   /* ... and it is over when the peer goes */
-    bool choked;     /* until enough is sent */
-    bool pushed;     /* something from elsewhere is behind what is pending */
-    bool closing;    /* when all is sent */
-    bool dead;       /* closed; freed after this round */
-    bool killed;     /* while mail is delivered: it is to be closed ... */
-    bool ended_wait; /* ... or to go on */
+    uint32_t events;   /* what epoll is asked for */
+    bool waiting;      /* for conn_resume ... */
+    bool for_long;     /* ... and it is over when the peer goes */
+    bool choked;       /* until enough is sent */
+    bool pushed;       /* something from elsewhere is behind what is pending */
+    bool closing;      /* when all is sent */
+    bool ended;        /* the peer sends nothing more */
+    bool tell_room;    /* its protocol is to work again when little is unsent (CONN_ROOM) */
+    bool lingers;      /* all is sent and said: what comes is thrown away */
+    uint32_t lingered; /* bytes of that */
+    bool dead;         /* closed; freed after this round */
+    bool killed;       /* while mail is delivered: it is to be closed ... */
+    bool ended_wait;   /* ... or to go on */
     conn *next_mail;
     conn *next_again;
     bool again;   /* on the worker's list */
@@ -95,6 +108,8 @@ void conn_push(conn *c, const void *data, size_t size);
 void conn_flush(conn *c);
 /* The reason to WAIT is gone. */
 void conn_resume(conn *c);
+/* Flush and work on it after this round: something was done for it from elsewhere. */
+void conn_soon(conn *c);
 /* Close: when everything is sent, or at once. */
 void conn_finish(conn *c);
 void conn_kill(conn *c);
@@ -104,6 +119,8 @@ void conn_go_on(worker *w);
 void conn_bury(worker *w);
 /* Close those that were idle for `idle_ns`. */
 void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns);
+/* Close those that lingered long enough. */
+void conn_close_lingering(worker *w, uint64_t now_ns);
 /* Bytes to be sent. */
 size_t conn_unsent(const conn *c);
 

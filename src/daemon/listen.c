@@ -34,7 +34,7 @@ static void take_over(loop_task *task)
     worker *w = h->worker;
     int fd = h->fd;
     w->server->alloc->release(w->server->alloc->ctx, h, sizeof *h, _Alignof(handover));
-    conn_open(w, &protocol_resp, fd);
+    conn_open(w, &protocol_detect, fd);
 }
 
 static worker *least_loaded(server *s)
@@ -55,7 +55,7 @@ static void give(server *s, int fd)
 {
     worker *w = least_loaded(s);
     if (w->index == 0) {
-        conn_open(w, &protocol_resp, fd);
+        conn_open(w, &protocol_detect, fd);
         return;
     }
     handover *h = s->alloc->acquire(s->alloc->ctx, sizeof *h, _Alignof(handover));

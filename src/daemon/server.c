@@ -179,8 +179,12 @@ static void tick(void *ctx)
     if (w->index == 0) {
         tick_server(s);
     }
-    if (++w->ticks % TICKS_A_SECOND == 0 && s->limits.idle_ns != 0) {
-        conn_close_idle(w, brisk_clock_now_ns(s->clock), s->limits.idle_ns);
+    if (++w->ticks % TICKS_A_SECOND == 0) {
+        uint64_t now_ns = brisk_clock_now_ns(s->clock);
+        conn_close_lingering(w, now_ns);
+        if (s->limits.idle_ns != 0) {
+            conn_close_idle(w, now_ns, s->limits.idle_ns);
+        }
     }
 }
 
@@ -203,7 +207,10 @@ static brisk_err init_worker(server *s, uint32_t index, uint64_t spin_ns)
     resp_writer_init(&w->out, s->alloc, s->limits.output_max);
     w->in = s->alloc->acquire(s->alloc->ctx, WORKER_IN_BYTES, 64);
     w->plain = s->alloc->acquire(s->alloc->ctx, WORKER_IN_BYTES, 64);
-    return w->in != NULL && w->plain != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+    if (w->in == NULL || w->plain == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    return http_worker_create(w, &w->http);
 }
 
 static void deinit_worker(worker *w)
@@ -213,6 +220,7 @@ static void deinit_worker(worker *w)
         conn_kill(w->conns);
     }
     conn_bury(w);
+    http_worker_destroy(w->http);
     resp_writer_deinit(&w->out);
     if (w->in != NULL) {
         s->alloc->release(s->alloc->ctx, w->in, WORKER_IN_BYTES, 64);
@@ -235,6 +243,12 @@ static void name_run(server *s)
     uint64_t seed;
     memcpy(&seed, random, sizeof seed);
     brisk_rng_init(&s->rng, seed);
+}
+
+/* Which handler answers which path: each owner adds its own, the first wins among equals. */
+static brisk_err create_routes(server *s)
+{
+    return http_routes_create(s->alloc, &s->http_routes);
 }
 
 static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo *info)
@@ -293,6 +307,9 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
     }
     if (err == BRISK_OK) {
         err = server_engine_begin(s, opts->engine);
+    }
+    if (err == BRISK_OK) {
+        err = create_routes(s);
     }
     return err;
 }
@@ -463,6 +480,7 @@ void server_destroy(server *s)
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);
     }
     server_engine_end(s);
+    http_routes_destroy(s->http_routes);
     server_metrics_destroy(s->metrics);
     record_destroy(s->recording);
     loads_destroy(s->own);

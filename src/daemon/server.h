@@ -31,6 +31,9 @@
 #include "daemon/client.h"
 #include "daemon/command.h"
 #include "daemon/conn.h"
+#include "daemon/http/carrier.h"
+#include "daemon/http/protocols.h"
+#include "daemon/http/routes.h"
 #include "daemon/keyspace.h"
 #include "daemon/listen.h"
 #include "daemon/loop.h"
@@ -55,6 +58,7 @@ typedef struct server_limits {
     uint64_t bulk_max;
     uint32_t args_max;
     uint32_t batch_max;
+    http1_limits http_head;
 } server_limits;
 
 typedef struct server_opts {
@@ -92,7 +96,8 @@ struct worker {
     resp_writer out;
     conn *conns;
     conn *graves;
-    conn *again;      /* have more to do, after the others */
+    conn *again; /* have more to do, after the others */
+    http_worker *http;
     uint64_t busy_ns; /* in commands of the connection that is worked on */
     _Atomic uint32_t conn_count;
     uint64_t now_ns; /* monotonic, of this round */
@@ -145,6 +150,8 @@ struct server {
     bool track_use;
     wire_tls_context *tls;           /* NULL: plain only */
     struct server_engine_of *engine; /* engine.c */
+    http_routes *http_routes;
+    http_right (*http_right_of)(exchange *x); /* http/auth.c; NULL: as `unprotected` says */
 
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;

@@ -15,7 +15,12 @@
  * in another thread comes home by loop_post to x->worker's loop.
  *
  * Until `gone` the request's head (method, target, fields) stays where it is; body bytes are the
- * handler's for the call only.
+ * handler's for the call only.  After a whole answer neither `body` nor `end` nor `writable` come any
+ * more.  A client that stopped sending but may read (half closed) still gets its answer, unless that
+ * has neither length nor end.
+ *
+ * Before `begin`: the path is decoded, the route found, the method allowed, the right there (401; the
+ * server's http_right_of decides), and a body of known size not too large (413).
  *
  * Threads: the worker's, all of it.
  */
@@ -30,23 +35,11 @@
 #include <brisk/err.h>
 #include <brisk/value.h>
 
+#include "wire/http1.h" /* http_text, http_field */
+
 typedef struct exchange exchange;
 typedef struct conn conn;
 typedef struct worker worker;
-
-/* Borrowed bytes; not terminated. */
-typedef struct http_text {
-    const char *data;
-    size_t size;
-} http_text;
-
-#define HTTP_TEXT(literal) ((http_text){"" literal, sizeof(literal) - 1})
-
-/* A header field.  Names of requests are lower case, whatever the client wrote. */
-typedef struct http_field {
-    http_text name;
-    http_text value; /* no blanks around it */
-} http_field;
 
 typedef enum http_method {
     HTTP_GET = 1,
@@ -82,10 +75,10 @@ typedef struct http_body {
 
 enum { HTTP_LENGTH_UNKNOWN = -1 };
 
-/* Names of an answer's fields are lower case; date, content-length, transfer-encoding and connection
- * are the carrier's, and refused (an assertion). */
+/* Names of an answer's fields are lower case; content-length, transfer-encoding and connection are the
+ * carrier's, and refused (an assertion); date is added when it is not among them. */
 typedef struct http_answer {
-    uint16_t status; /* 200 .. 599 */
+    uint16_t status; /* 200 .. 999 */
     const http_field *fields;
     uint32_t field_count;
     http_body body;
@@ -179,7 +172,9 @@ struct exchange {
     http_text query;     /* as written, without the '?' */
     http_text authority; /* Host or :authority, "" when there is none (HTTP/1.0) */
     http_text rest;      /* of path, behind the route's prefix; without a leading '/' */
-    const http_field *fields; /* without pseudo fields and those of the hop (connection, te ...) */
+    /* Without pseudo fields, host, and those of the hop: connection and what it names, te, expect ...;
+     * `upgrade` is there when the client wants one. */
+    const http_field *fields;
     uint32_t field_count;
 };
 

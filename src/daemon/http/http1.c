@@ -1,0 +1,369 @@
+/*
+ * http1.c -- the carrier of HTTP/1.1: requests.
+ *
+ * One exchange at a time: what a client sends behind a request (pipelining) waits until that one's answer is written,
+ * so that answers are in order by themselves.
+ *
+ *     head ─► exchange ─► body ─► answer ─┬─► head ...
+ *                                         └─► close: the client's wish, HTTP/1.0, or bytes that may be no request
+ *
+ * An exchange ends in h1_take alone, never inside a handler's call: who answers from a loop task has the connection
+ * looked at after this round (conn_soon).  Where the body of a request is not wanted, what is left of it is read and
+ * dropped when it is short and of known size; else the connection ends with the answer, lingering so that the answer is
+ * not lost with a reset.
+ *
+ * Memory: h1 lives with the connection, exchanges only while they last.
+ *
+ * Sources: RFC 9112 (6.3, 7, 9.3, 9.6), RFC 9110 (10.1.1).
+ */
+#include "daemon/http/http1.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "daemon/server.h"
+
+enum { OUT_ENOUGH = 262144, SLICE = 256 };
+
+/* What to do next: go on in the loop, or return. */
+typedef enum step { ON, MORE, WAIT, CLOSE, LINGER } step;
+
+/* --- heads -------------------------------------------------------------------------------- */
+
+/* Fields that are about this connection (RFC 9110, 7.6.1), and no handler's business. */
+static bool is_of_hop(const http1_head *head, http_text name)
+{
+    static const http_text names[] = {
+        HTTP_TEXT_INIT("connection"),
+        HTTP_TEXT_INIT("keep-alive"),
+        HTTP_TEXT_INIT("proxy-connection"),
+        HTTP_TEXT_INIT("te"),
+        HTTP_TEXT_INIT("transfer-encoding"),
+        HTTP_TEXT_INIT("trailer"),
+        HTTP_TEXT_INIT("expect"),
+        HTTP_TEXT_INIT("host"),
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (name.size == names[i].size && memcmp(name.data, names[i].data, name.size) == 0) {
+            return true;
+        }
+    }
+    if (name.size == 7 && memcmp(name.data, "upgrade", 7) == 0) {
+        return !head->upgrade;
+    }
+    if (!head->other_hop) {
+        return false;
+    }
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const http_field *f = &head->fields[i];
+        http_text list = f->value;
+        http_text item;
+        while (f->name.size == 10 && memcmp(f->name.data, "connection", 10) == 0 &&
+               http1_next_item(&list, &item)) {
+            if (http1_equal_nocase(item, name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The same text in the copy of the head; literals stay. */
+static http_text moved(http_text text, const unsigned char *from, size_t size, const char *to)
+{
+    const char *start = (const char *)from;
+    if (text.data >= start && text.data <= start + size) {
+        text.data = to + (text.data - start);
+    }
+    return text;
+}
+
+/* Everything of the head that an exchange shows; false: no memory. */
+static bool fill(exchange *x, const http1_head *head, const unsigned char *data)
+{
+    const char *copy = exchange_keep(x, data, head->used);
+    http_field *fields = exchange_alloc(x, head->field_count * sizeof *fields);
+    if (copy == NULL || fields == NULL) {
+        return false;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const http_field *f = &head->fields[i];
+        if (!is_of_hop(head, f->name)) {
+            fields[count++] = (http_field){.name = moved(f->name, data, head->used, copy),
+                                           .value = moved(f->value, data, head->used, copy)};
+        }
+    }
+    x->fields = fields;
+    x->field_count = count;
+    x->method_text = moved(head->method, data, head->used, copy);
+    x->target = moved(head->target, data, head->used, copy);
+    x->authority = moved(head->authority, data, head->used, copy);
+    x->version = head->minor == 0 ? 10 : 11;
+    x->secure = x->conn->tls != NULL;
+    x->has_body = head->chunked || head->content_length > 0;
+    x->body_over = !x->has_body;
+    x->content_length = head->chunked                           ? HTTP_LENGTH_UNKNOWN
+                        : head->content_length == HTTP1_UNKNOWN ? 0
+                                                                : head->content_length;
+    return true;
+}
+
+static void begin(h1 *h, const http1_head *head, exchange *x)
+{
+    h->x = x;
+    h->chunked = head->chunked;
+    h->chunks = (http1_chunked){.error = NULL};
+    h->body_left = head->chunked || head->content_length <= 0 ? 0 : (uint64_t)head->content_length;
+    h->client_keeps = !head->close && (head->minor == 1 || head->keep_alive);
+    h->expects = head->expects && head->minor == 1 && x->has_body;
+    h->keep = false;
+    h->paused = false;
+    h->chunks_out = false;
+    h->to_the_end = false;
+    h->full = false;
+    h->aborted = false;
+    h->answer_left = HTTP_LENGTH_UNKNOWN;
+    exchange_begin(x);
+    if (!x->has_body) {
+        exchange_end_body(x);
+    }
+}
+
+static step read_head(h1 *h, unsigned char *data, size_t size, size_t *used)
+{
+    worker *w = h->conn->worker;
+    http1_head head = {.fields = http_worker_fields(w->http),
+                       .limits = w->server->limits.http_head};
+    size_t resume = h->resume;
+    size_t line = h->line;
+    http1_head_start(&head);
+    head.resume = resume;
+    head.line = line;
+    http1_status status = size > 0 ? http1_head_read(&head, data, size) : HTTP1_MORE;
+    h->resume = status == HTTP1_MORE ? head.resume : 0;
+    h->line = status == HTTP1_MORE ? head.line : 0;
+    if (status == HTTP1_MORE) {
+        return h->conn->ended ? CLOSE : MORE;
+    }
+    if (status == HTTP1_BAD) {
+        h1_refuse(h, head.refusal, head.error);
+        return LINGER;
+    }
+    exchange *x = exchange_open(w, h->conn, &h1_carrier);
+    if (x == NULL || !fill(x, &head, data)) {
+        if (x != NULL) {
+            exchange_close(x);
+        }
+        h1_refuse(h, 503, "out of memory");
+        return LINGER;
+    }
+    *used += head.used;
+    begin(h, &head, x);
+    return ON;
+}
+
+/* --- bodies ------------------------------------------------------------------------------- */
+
+/* It is not what it should be: what follows cannot be told from requests. */
+static void spoil(h1 *h, const char *why)
+{
+    h->client_keeps = false;
+    h->keep = false;
+    if (h->x->state == EXCHANGE_OPEN) {
+        exchange_fail(h->x, 400, "%s", why);
+    } else {
+        exchange_abort(h->x);
+    }
+}
+
+static step read_chunks(h1 *h, const unsigned char *data, size_t size, size_t *used)
+{
+    while (size > 0 && !h->paused) {
+        size_t step_used;
+        http_text piece;
+        http1_status status = http1_chunked_read(&h->chunks, data, size, &step_used, &piece);
+        *used += step_used;
+        data += step_used;
+        size -= step_used;
+        if (status == HTTP1_BAD) {
+            spoil(h, h->chunks.error);
+            return ON;
+        }
+        exchange_take_body(h->x, piece.data, piece.size);
+        if (status == HTTP1_DONE) {
+            exchange_end_body(h->x);
+            return ON;
+        }
+    }
+    return ON;
+}
+
+static step read_body(h1 *h, const unsigned char *data, size_t size, size_t *used)
+{
+    if (h->paused && h->x->state != EXCHANGE_DONE) {
+        return WAIT;
+    }
+    if (size == 0) {
+        if (h->expects && h->x->state != EXCHANGE_DONE) {
+            static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+            h1_put(h, go_on, sizeof go_on - 1);
+            h->expects = false;
+        }
+        return MORE;
+    }
+    h->expects = false;
+    if (h->chunked) {
+        return read_chunks(h, data, size, used);
+    }
+    size_t taken = size < h->body_left ? size : (size_t)h->body_left;
+    *used += taken;
+    h->body_left -= taken;
+    exchange_take_body(h->x, data, taken);
+    if (h->body_left == 0) {
+        exchange_end_body(h->x);
+    }
+    return ON;
+}
+
+/* --- the end of an exchange --------------------------------------------------------------- */
+
+static step end_exchange(h1 *h, size_t rest)
+{
+    exchange *x = h->x;
+    bool keep = h->keep && !h->aborted;
+    bool linger = !h->aborted && (rest > 0 || !x->body_over);
+    if (h->aborted && h->to_the_end) { /* so that it is not taken for all: a reset */
+        struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(h->conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    h->x = NULL;
+    exchange_close(x);
+    return keep ? ON : linger ? LINGER : CLOSE;
+}
+
+static step go_on_tunnel(h1 *h, const unsigned char *data, size_t size, size_t *used)
+{
+    exchange *x = h->x;
+    if (x->state == EXCHANGE_DONE) {
+        h->keep = false;
+        return end_exchange(h, 0);
+    }
+    if (h->paused) {
+        return WAIT;
+    }
+    *used += size;
+    if (size > 0 && x->route->body != NULL) {
+        x->body_read += size;
+        x->route->body(x, data, size);
+        return ON;
+    }
+    return MORE;
+}
+
+/* The exchange at hand, one step further. */
+static step go_on(h1 *h, const unsigned char *data, size_t size, size_t *used)
+{
+    exchange *x = h->x;
+    if (h->full && h1_unsent(h) <= HTTP_UNSENT_LOW) {
+        h->full = false;
+        exchange_tell_writable(x);
+    }
+    if (h->sends_file && !h1_send_file(h)) {
+        h->aborted = true;
+    }
+    if (h->tunnel) {
+        return go_on_tunnel(h, data, size, used);
+    }
+    if (h->aborted || (x->state == EXCHANGE_DONE && !h->sends_file && (x->body_over || !h->keep))) {
+        return end_exchange(h, size);
+    }
+    if (!x->body_over && !(h->sends_file && !h->keep)) {
+        return read_body(h, data, size, used);
+    }
+    return WAIT;
+}
+
+/* --- as a protocol ------------------------------------------------------------------------ */
+
+static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *used)
+{
+    static const protocol_next next_of[] = {
+        [MORE] = PROTOCOL_MORE,
+        [WAIT] = PROTOCOL_WAIT_LONG,
+        [CLOSE] = PROTOCOL_CLOSE,
+        [LINGER] = PROTOCOL_LINGER,
+    };
+    h1 *h = c->session;
+    *used = 0;
+    for (uint32_t steps = 0;; steps++) {
+        step s = h->x != NULL ? go_on(h, data + *used, size - *used, used)
+                              : read_head(h, data + *used, size - *used, used);
+        c->tell_room = h->full || h->sends_file;
+        if (s != ON) {
+            return next_of[s];
+        }
+        if (c->worker->out.size > OUT_ENOUGH || c->worker->out.err != BRISK_OK) {
+            if (!conn_send(c)) {
+                return PROTOCOL_WAIT;
+            }
+        }
+        if (steps == SLICE && *used < size) {
+            return PROTOCOL_AGAIN;
+        }
+    }
+}
+
+static bool open_session(conn *c)
+{
+    const brisk_alloc *alloc = c->worker->server->alloc;
+    h1 *h = alloc->acquire(alloc->ctx, sizeof *h, _Alignof(h1));
+    if (h == NULL) {
+        return false;
+    }
+    *h = (h1){.conn = c};
+    c->session = h;
+    return true;
+}
+
+static bool is_idle(const conn *c)
+{
+    const h1 *h = c->session;
+    return h == NULL || h->x == NULL;
+}
+
+/* A client that says nothing more may still read: not the end of a request whose body is whole. */
+static bool may_end(conn *c)
+{
+    const h1 *h = c->session;
+    if (h->x == NULL) {
+        return conn_unsent(c) > 0;
+    }
+    bool endless = h->x->state == EXCHANGE_STARTED && h->answer_left == HTTP_LENGTH_UNKNOWN;
+    return !h->tunnel && !endless && (h->x->body_over || h->paused);
+}
+
+static void close_session(conn *c)
+{
+    const brisk_alloc *alloc = c->worker->server->alloc;
+    h1 *h = c->session;
+    if (h == NULL) {
+        return;
+    }
+    c->session = NULL;
+    h1_drop_file(h);
+    if (h->x != NULL) {
+        exchange_close(h->x);
+    }
+    alloc->release(alloc->ctx, h, sizeof *h, _Alignof(h1));
+}
+
+const protocol protocol_http1 = {
+    .name = "http1",
+    .open = open_session,
+    .take = take,
+    .is_idle = is_idle,
+    .may_end = may_end,
+    .close = close_session,
+};

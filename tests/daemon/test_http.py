@@ -1,0 +1,469 @@
+"""HTTP/1.1 over sockets: carriers, routes, what handlers may do.
+
+  test_http.py HTTP_TEST_SERVER [NAME...]
+
+Every case starts a server of its own; times are waited for, never asserted.
+"""
+import contextlib
+import socket
+import subprocess
+import sys
+
+SERVER = sys.argv[1]
+CASES = []
+FILE = bytes(i % 251 for i in range(3000000))
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def check(condition, what="not so"):
+    if not condition:
+        raise AssertionError(what)
+
+
+class Answer:
+    def __init__(self, status, fields, body):
+        self.status = status
+        self.fields = fields
+        self.body = body
+
+    def __getitem__(self, name):
+        return self.fields.get(name)
+
+
+class Connection:
+    def __init__(self, port, timeout=30.0):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.buffer = b""
+
+    def send(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
+
+    def fill(self):
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise ConnectionError("closed")
+        self.buffer += data
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            self.fill()
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        check(b"\n" not in line and b"\r" not in line, f"a line is not clean: {line!r}")
+        return line.decode("latin-1")
+
+    def bytes(self, count):
+        while len(self.buffer) < count:
+            self.fill()
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def rest(self):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self.fill()
+        data, self.buffer = self.buffer, b""
+        return data
+
+    def head(self):
+        words = self.line().split(" ", 2)
+        check(words[0] == "HTTP/1.1", words)
+        fields = {}
+        while (line := self.line()) != "":
+            name, value = line.split(": ", 1)
+            check(name == name.lower() and name not in fields, line)
+            fields[name] = value
+        return int(words[1]), fields
+
+    def read(self, method="GET"):
+        status, fields = self.head()
+        body = b""
+        if method == "HEAD" or status in (204, 304) or status < 200:
+            pass
+        elif fields.get("transfer-encoding") == "chunked":
+            while (size := int(self.line(), 16)) > 0:
+                body += self.bytes(size)
+                check(self.line() == "", "a chunk is longer than it said")
+            check(self.line() == "", "trailers")
+        elif "content-length" in fields:
+            body = self.bytes(int(fields["content-length"]))
+        else:
+            body = self.rest()
+        return Answer(status, fields, body)
+
+    def ask(self, method, target, body=None, fields=()):
+        lines = [f"{method} {target} HTTP/1.1", "Host: test", *fields]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
+        return self.read(method)
+
+    def is_closed(self):
+        try:
+            return not self.buffer and self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def close(self):
+        self.socket.close()
+
+
+class Serving:
+    def __init__(self, *args):
+        self.process = subprocess.Popen([SERVER, *args], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stdout.readline().decode()
+        if not line.startswith("ready "):
+            self.process.wait()
+            raise RuntimeError(f"not ready: {line}{self.process.stderr.read().decode()}")
+        self.port = int(line.split()[1])
+
+    def connect(self, timeout=30.0):
+        return Connection(self.port, timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.process.stdin.close()
+        code = self.process.wait(60)
+        words = self.process.stderr.read().decode()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        if kind is None:
+            check(code == 0, f"exit code {code}: {words}")
+            check("ERROR: " not in words and "runtime error" not in words, words)
+        elif code != 0:
+            print(f"the server ended with {code}: {words}", file=sys.stderr)
+
+
+@case
+def keeps_the_connection():
+    with Serving() as server:
+        c = server.connect()
+        for _ in range(3):
+            answer = c.ask("GET", "/hello")
+            check(answer.status == 200 and answer.body == b"hello\n", answer.fields)
+            check(answer["content-type"] == "text/plain" and answer["connection"] is None)
+            check(len(answer["date"]) == 29 and answer["date"].endswith(" GMT"), answer["date"])
+        answer = c.ask("HEAD", "/hello")
+        check(answer.status == 200 and answer["content-length"] == "6")
+        check(c.ask("GET", "/hello").body == b"hello\n", "HEAD has no body")
+        answer = c.ask("GET", "/hello", fields=["Connection: close"])
+        check(answer.body == b"hello\n" and answer["connection"] == "close" and c.is_closed())
+
+
+@case
+def http_1_0():
+    with Serving() as server:
+        c = server.connect()
+        c.send("GET /hello HTTP/1.0\r\n\r\n")
+        answer = c.read()
+        check(answer.body == b"hello\n" and answer["connection"] == "close" and c.is_closed())
+        c = server.connect()
+        for _ in range(2):
+            c.send("GET /hello HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
+            answer = c.read()
+            check(answer.body == b"hello\n" and answer["connection"] == "keep-alive")
+        c.send("GET /stream?n=5 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        answer = c.read()
+        check(answer.body == b"s" * 5000 and answer["transfer-encoding"] is None)
+
+
+@case
+def pipelining_is_in_order():
+    with Serving() as server:
+        c = server.connect()
+        paths = ["/hello", "/later", "/show/a", "/stream?n=3", "/missing", "/hello?size=70000"] * 20
+        c.send("".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n" for path in paths))
+        wanted = [b"hello\n", b"later\n", None, b"s" * 3000, None, b"x" * 70000] * 20
+        for path, body in zip(paths, wanted):
+            answer = c.read()
+            check(answer.status == (404 if path == "/missing" else 200), path)
+            check(body is None or answer.body == body, path)
+
+
+@case
+def byte_by_byte():
+    with Serving() as server:
+        c = server.connect()
+        request = (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   b"5\r\nabcde\r\n1;x=\"y\"\r\nf\r\n0\r\nA: b\r\n\r\n")
+        for i in range(len(request)):
+            c.send(request[i:i + 1])
+        check(c.read().body == b"abcdef")
+        for cut in range(1, len(request), 7):
+            c.send(request[:cut])
+            c.send(request[cut:] + request)
+            check(c.read().body == b"abcdef" and c.read().body == b"abcdef", cut)
+
+
+@case
+def bodies_both_ways():
+    with Serving() as server:
+        c = server.connect()
+        for size in (0, 1, 65535, 65536, 3000000):
+            body = bytes(i % 256 for i in range(size))
+            check(c.ask("POST", "/echo?sized", body).body == body, size)
+            check(c.ask("PUT", "/echo", body).body == body, size)
+        check(c.ask("POST", "/slow", b"x" * 500000).body == b"500000\n")
+
+
+@case
+def body_larger_than_sent_and_read():
+    """The client sends everything before it reads: the handler has to wait for it."""
+    with Serving() as server:
+        import threading
+        c = server.connect()
+        body = b"0123456789abcdef" * (1 << 20)
+        sender = threading.Thread(target=c.send, args=(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body,))
+        sender.start()
+        check(c.read().body == body)
+        sender.join()
+
+
+@case
+def expectations():
+    with Serving() as server:
+        c = server.connect()
+        c.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        status, _ = c.head()
+        # /echo begins its answer at once, so that the final head may come first
+        check(status == 200 or status == 100, status)
+        c = server.connect()
+        c.send("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        check(c.head()[0] == 100)
+        c.send("abc")
+        check(c.read().body == b"later\n")
+        c.send("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n"
+               "Expect: 100-continue\r\n\r\n")
+        answer = c.read()
+        check(answer.status == 413 and answer["connection"] == "close" and c.is_closed())
+        c = server.connect()
+        c.send("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: more\r\n\r\n")
+        check(c.read().status == 417 and c.is_closed())
+
+
+@case
+def too_large_bodies():
+    with Serving() as server:
+        c = server.connect()
+        answer = c.ask("POST", "/later", b"x" * 1001)
+        check(answer.status == 413, answer.status)
+        check(c.ask("GET", "/hello").status == 200, "a short body is read and dropped")
+        c.send(b"POST /later HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+               b"3e8\r\n" + b"x" * 1000 + b"\r\n1\r\ny\r\n")
+        check(c.read().status == 413 and c.is_closed())
+        c = server.connect()
+        c.send(b"POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\nabc")
+        check(c.read().status == 413 and c.is_closed())
+
+
+@case
+def routes():
+    with Serving() as server:
+        c = server.connect()
+
+        def show(target, **fields):
+            return c.ask("GET", target, **fields).body.decode().split("\n")[0].split("|")
+
+        check(show("/show")[1:4] == ["/show", "", ""])
+        check(show("/show/a/b?x=%20")[1:4] == ["/show/a/b", "x=%20", "a/b"])
+        check(show("/x/../show/./a%2fb%41")[1:4] == ["/show/a/bA", "", "a/bA"])
+        check(show("/show/%2e%2e/show/..%2fshow/c")[1] == "/show/c")
+        check(show("/show/a/..")[1] == "/show/")
+        check(show("/show//a")[1:4] == ["/show//a", "", "/a"])
+        check(show("http://test/show/abs?q")[1:5] == ["/show/abs", "q", "abs", "test"])
+        for target in ("/showing", "/", "/sho", "/Show"):
+            check(c.ask("GET", target).status == 404, target)
+        for target in ("/..", "/show/../../x", "/%2e%2e/%2e%2e/etc", "/show/%00", "/show/%zz",
+                       "/show/%4", "/show/%"):
+            check(c.ask("GET", target).status == 400, target)
+        answer = c.ask("PUT", "/show")
+        check(answer.status == 405 and answer["allow"] == "GET, HEAD, POST, OPTIONS")
+        answer = c.ask("OPTIONS", "/hello")
+        check(answer.status == 204 and answer["allow"] == "GET, HEAD, OPTIONS")
+        check(c.ask("OPTIONS", "/show").status == 200, "the route's own")
+        answer = c.ask("OPTIONS", "*")
+        check(answer.status == 204 and "GET" in answer["allow"])
+        check(c.ask("BREW", "/hello").status == 501)
+        answer = c.ask("GET", "/v1/nothing")
+        check(answer.status == 404 and answer["content-type"] == "application/json")
+        check(b'"code": "not_found"' in answer.body)
+        answer = c.ask("GET", "/v1/secret")
+        check(answer.status == 401 and answer["www-authenticate"] == "Bearer")
+
+
+@case
+def fields_of_the_hop_are_not_shown():
+    with Serving() as server:
+        c = server.connect()
+        body = c.ask("GET", "/show", fields=[
+            "Connection: keep-alive, X-Hop", "X-Hop: 1", "TE: trailers", "X-Kept: \t a b\t ",
+            "Upgrade: h2c", "EMPTY:"]).body.decode()
+        check(body.split("\n")[1:-1] == ["x-kept=a b", "empty="], body)
+        body = c.ask("GET", "/show", fields=["Connection: upgrade", "Upgrade: a"]).body.decode()
+        check("upgrade=a" in body)
+
+
+@case
+def answers_from_elsewhere():
+    with Serving() as server:
+        c = server.connect()
+        for _ in range(5):
+            check(c.ask("GET", "/later").body == b"later\n")
+            check(c.ask("POST", "/later", b"abc").body == b"later\n")
+
+
+@case
+def streams():
+    with Serving() as server:
+        c = server.connect()
+        check(c.ask("GET", "/stream?n=4000").body == b"s" * 4000000)
+        check(c.ask("HEAD", "/stream?n=5").body == b"")
+        answer = c.ask("GET", "/hello")
+        check(answer.body == b"hello\n")
+        c.send("GET /stream?n=20&cut HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = c.rest()
+        check(b"\r\n0\r\n" not in data and data.count(b"s" * 1000) == 19, "it is not whole")
+        c = server.connect()
+        c.send("GET /stream?n=3&cut HTTP/1.0\r\n\r\n")
+        try:
+            while c.socket.recv(65536):
+                pass
+            raise AssertionError("it looks whole")
+        except ConnectionResetError:
+            pass
+
+
+@case
+def files_and_values():
+    with Serving() as server:
+        c = server.connect()
+        for path in ("/file", "/value"):
+            check(c.ask("GET", path).body == FILE, path)
+            check(c.ask("GET", path + "?from=1000&size=70000").body == FILE[1000:71000], path)
+            check(c.ask("HEAD", path)["content-length"] == "3000000")
+        c.send("GET /file HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+               "GET /value HTTP/1.1\r\nHost: x\r\n\r\n")
+        check(c.read().body == FILE and c.read().body == b"hello\n" and c.read().body == FILE)
+        c.send("GET /file?from=2999000&size=2000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        check(len(c.rest().split(b"\r\n\r\n", 1)[1]) == 1000, "shorter than it said: closed")
+
+
+@case
+def goes_while_it_is_sent():
+    with Serving() as server:
+        for target in ("/file", "/value", "/stream?n=100000", "/never", "/later", "/hello?size=8000000"):
+            c = server.connect()
+            c.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+            if target not in ("/never", "/later"):
+                c.socket.recv(100)
+            c.close()
+        c = server.connect()
+        c.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+        c.close()
+
+
+@case
+def half_closed():
+    """A client that says nothing more still gets its answers."""
+    with Serving() as server:
+        for target, body in (("/hello", b"hello\n"), ("/later", b"later\n"), ("/file", FILE)):
+            c = server.connect()
+            c.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+            c.socket.shutdown(socket.SHUT_WR)
+            check(c.read().body == body and c.is_closed(), target)
+        c = server.connect()
+        c.send("GET /hello HTTP/1.1\r\nHos")
+        c.socket.shutdown(socket.SHUT_WR)
+        check(c.is_closed())
+
+
+@case
+def early_hints():
+    with Serving() as server:
+        c = server.connect()
+        c.send("GET /hints HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, fields = c.head()
+        check(status == 103 and fields == {"link": "</a.css>; rel=preload"}, fields)
+        check(c.read().body == b"hinted\n")
+        c.send("GET /hints HTTP/1.0\r\n\r\n")
+        check(c.read().body == b"hinted\n", "HTTP/1.0 knows no such thing")
+
+
+@case
+def tunnels():
+    with Serving() as server:
+        c = server.connect()
+        c.send("GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nfirst")
+        status, fields = c.head()
+        check(status == 101 and fields == {"upgrade": "echo", "connection": "upgrade"}, fields)
+        check(c.bytes(5) == b"first")
+        c.send("GET / HTTP/1.1\r\n\r\n")
+        check(c.bytes(18) == b"GET / HTTP/1.1\r\n\r\n", "bytes, not requests")
+        c.send("bye")
+        check(c.bytes(3) == b"bye" and c.is_closed())
+
+
+@case
+def first_bytes_choose():
+    with Serving() as server:
+        c = server.connect()
+        c.send("PING\r\n")
+        check(c.line() == "+PONG")
+        c.send("SET /key HTTP\r\nGET /key\r\n")
+        check(c.line() == "+OK" and c.line() == "$4" and c.line() == "HTTP")
+        c = server.connect()
+        c.send("\r\n\r\nGE")
+        c.send("T /key\r\n")
+        check(c.line() == "$4" and c.line() == "HTTP", "one line, two words: Redis's")
+        c = server.connect()
+        c.send("*1\r\n$4\r\nPI")
+        c.send("NG\r\n")
+        check(c.line() == "+PONG")
+        c = server.connect()
+        c.send("\r\nGET /hello HTT")
+        c.send("P/1.1\r\nHost: x\r\n\r\n")
+        check(c.read().body == b"hello\n")
+        for request in ("GET / HTTP/2.0\r\n\r\n", "PRIX * HTTP/3.0\r\n\r\n"):
+            c = server.connect()
+            c.send(request)
+            check(c.read().status in (400, 505) and c.is_closed())
+        c = server.connect()
+        c.send("GET /" + "a" * 20000 + " HTTP/1.1\r\n\r\n")
+        check(c.read().status == 414)
+
+
+@case
+def gone_once_for_each():
+    with Serving("workers=1") as server:
+        c = server.connect()
+        for _ in range(10):
+            c.ask("GET", "/hello")
+            c.ask("GET", "/later")
+        check(c.ask("GET", "/gone").body == b"20 20\n")
+
+
+def main():
+    wanted = sys.argv[2:]
+    failed = 0
+    for function in CASES:
+        if wanted and function.__name__ not in wanted:
+            continue
+        try:
+            function()
+        except Exception as error:  # one case must not hide the others
+            failed += 1
+            print(f"FAILED {function.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
+        else:
+            print(f"ok {function.__name__}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
