@@ -1,24 +1,39 @@
 /*
  * listen.c -- new connections, and which worker gets them.
  *
- * Worker 0 accepts and hands every connection to the worker that has the fewest.
+ * Every worker watches every socket; of those that sleep the kernel wakes one (EPOLLEXCLUSIVE), so
+ * that nobody waits behind a worker that is busy, which a socket for each worker (SO_REUSEPORT)
+ * would mean.  Whoever accepts keeps the connection, unless another worker has clearly fewer: few
+ * connections that stay are spread evenly, and many that come and go stay where they came.
+ *
+ *     workers  connections  shares with SO_REUSEPORT  with this
+ *           2            8                 1:7 to 7:1       4:4
+ *
+ * Who meets the limit of descriptors gives up a spare one, accepts and closes: the peer learns at
+ * once, and the socket does not stay ready for ever.
+ *
+ * Source:  epoll_ctl(2), EPOLLEXCLUSIVE; the spare descriptor is M. Lehmann's, libev(3).
  */
 #include "daemon/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/assert.h"
 #include "daemon/server.h"
 
-enum { ACCEPTS_MAX = 64, /* between two looks at those who are connected */ BACKLOG = 511 };
+enum {
+    ACCEPTS_MAX = 64, /* between two looks at those who are connected */
+    BACKLOG = 511,
+    EVEN_ENOUGH = 8, /* one in so many may be too many */
+};
 
 /* --- who gets it -------------------------------------------------------------------------- */
 
@@ -34,63 +49,118 @@ static void take_over(loop_task *task)
     worker *w = h->worker;
     int fd = h->fd;
     w->server->alloc->release(w->server->alloc->ctx, h, sizeof *h, _Alignof(handover));
+    atomic_fetch_sub_explicit(&w->conn_count, 1, memory_order_relaxed);
     conn_open(w, &protocol_detect, fd);
 }
 
-static worker *least_loaded(server *s)
+static uint32_t load_of(const worker *w)
 {
-    worker *best = &s->workers[s->next_worker % s->worker_count];
-    s->next_worker++;
-    for (uint32_t i = 0; i < s->worker_count; i++) {
-        worker *w = &s->workers[i];
-        if (atomic_load_explicit(&w->conn_count, memory_order_relaxed) <
-            atomic_load_explicit(&best->conn_count, memory_order_relaxed)) {
-            best = w;
-        }
-    }
-    return best;
+    /* Relaxed: a guess that is good enough. */
+    return atomic_load_explicit(&w->conn_count, memory_order_relaxed);
 }
 
-static void give(server *s, int fd)
+/* Who is to have a connection that `w` accepted. */
+static worker *choose(worker *w)
 {
-    worker *w = least_loaded(s);
-    if (w->index == 0) {
+    server *s = w->server;
+    worker *best = w;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        if (load_of(&s->workers[i]) < load_of(best)) {
+            best = &s->workers[i];
+        }
+    }
+    uint32_t own = load_of(w);
+    uint32_t least = load_of(best);
+    return own > least && own - least > own / EVEN_ENOUGH ? best : w;
+}
+
+static void give(worker *from, int fd)
+{
+    worker *w = choose(from);
+    if (w == from) {
         conn_open(w, &protocol_detect, fd);
         return;
     }
-    handover *h = s->alloc->acquire(s->alloc->ctx, sizeof *h, _Alignof(handover));
+    const brisk_alloc *alloc = w->server->alloc;
+    handover *h = alloc->acquire(alloc->ctx, sizeof *h, _Alignof(handover));
     if (h == NULL) {
         (void)close(fd);
         return;
     }
     *h = (handover){.task = {.run = take_over}, .worker = w, .fd = fd};
+    atomic_fetch_add_explicit(&w->conn_count, 1, memory_order_relaxed); /* until it has it */
     loop_post(&w->loop, &h->task);
+}
+
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No descriptor is left for whoever waits: say so by closing. */
+static void turn_away(worker *w, int listen_fd)
+{
+    atomic_fetch_add_explicit(&w->server->accept_failures, 1, memory_order_relaxed);
+    if (w->accepting.spare_fd < 0) {
+        w->accepting.spare_fd = open_spare();
+        return;
+    }
+    (void)close(w->accepting.spare_fd);
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    w->accepting.spare_fd = open_spare();
 }
 
 static void accept_ready(loop_source *source, uint32_t events)
 {
     (void)events;
-    listener *l = (listener *)source;
+    acceptor *a = (acceptor *)source;
+    const listen_socket *from = &a->listener->socket;
     for (int i = 0; i < ACCEPTS_MAX; i++) {
-        int fd = accept4(l->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(from->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno == ECONNABORTED) {
+            continue;
+        }
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE) {
-                atomic_fetch_add_explicit(&l->server->accept_failures, 1, memory_order_relaxed);
-                struct timespec pause = {.tv_nsec = 1000000};
-                (void)nanosleep(&pause, NULL); /* full of descriptors: do not spin */
+                turn_away(a->worker, from->fd);
             }
             return;
         }
-        if (!l->socket.is_unix) {
+        if (!from->is_unix) {
             int on = 1;
             (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
             (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
         }
-        give(l->server, fd);
+        give(a->worker, fd);
     }
 }
 
 /* --- the sockets -------------------------------------------------------------------------- */
+
+void accepting_init(accepting *self)
+{
+    *self = (accepting){.spare_fd = open_spare()};
+}
+
+void accepting_deinit(accepting *self)
+{
+    if (self->spare_fd >= 0) {
+        (void)close(self->spare_fd);
+    }
+    self->spare_fd = -1;
+}
+
+static brisk_err watch(worker *w, const listener *l)
+{
+    acceptor *a = &w->accepting.at[w->accepting.count];
+    *a = (acceptor){.source = {.ready = accept_ready}, .worker = w, .listener = l};
+    brisk_err err = loop_watch(&w->loop, l->socket.fd, EPOLLIN | EPOLLEXCLUSIVE, &a->source);
+    w->accepting.count += err == BRISK_OK ? 1 : 0;
+    return err;
+}
 
 brisk_err listen_start(server *s, sockets *from, brisk_errinfo *info)
 {
@@ -102,9 +172,10 @@ brisk_err listen_start(server *s, sockets *from, brisk_errinfo *info)
             break;
         }
         listener *l = &s->listeners[s->listener_count++];
-        *l =
-            (listener){.source = {.ready = accept_ready}, .server = s, .socket = from->list[taken]};
-        err = loop_watch(&s->workers[0].loop, l->socket.fd, EPOLLIN, &l->source);
+        *l = (listener){.socket = from->list[taken]};
+        for (uint32_t i = 0; i < s->worker_count && err == BRISK_OK; i++) {
+            err = watch(&s->workers[i], l);
+        }
         if (err != BRISK_OK) {
             (void)brisk_errinfo_set(info, err, "%s: %s", l->socket.text, brisk_err_message(err));
         }
@@ -117,18 +188,63 @@ brisk_err listen_start(server *s, sockets *from, brisk_errinfo *info)
     return err;
 }
 
-void listen_stop(server *s)
+static void close_all(server *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) {
-        listener *l = &s->listeners[i];
-        if (l->socket.fd >= 0) {
-            loop_unwatch(&s->workers[0].loop, l->socket.fd);
-            (void)close(l->socket.fd);
-            if (l->socket.is_ours) {
-                (void)unlink(l->socket.text);
+        listen_socket *l = &s->listeners[i].socket;
+        if (l->fd >= 0) {
+            (void)close(l->fd);
+            if (l->is_ours) {
+                (void)unlink(l->text);
             }
         }
-        l->socket.fd = -1;
+        l->fd = -1;
+    }
+}
+
+static void leave(worker *w)
+{
+    for (uint32_t i = 0; i < w->accepting.count; i++) {
+        loop_unwatch(&w->loop, w->accepting.at[i].listener->socket.fd);
+    }
+    w->accepting.count = 0;
+}
+
+static void leave_and_close(loop_task *task)
+{
+    worker *w = (worker *)(void *)((char *)task - offsetof(worker, accepting.stop));
+    server *s = w->server;
+    leave(w);
+    /* Acquire and release: the last one closes after all others have left. */
+    if (atomic_fetch_sub_explicit(&s->listening, 1, memory_order_acq_rel) == 1) {
+        close_all(s);
+    }
+}
+
+void listen_stop(server *s)
+{
+    if (s->listening_ended) {
+        return;
+    }
+    s->listening_ended = true;
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        running += s->workers[i].started ? 1 : 0;
+    }
+    if (running == 0) {
+        for (uint32_t i = 0; i < s->worker_count; i++) {
+            leave(&s->workers[i]);
+        }
+        close_all(s);
+        return;
+    }
+    atomic_store_explicit(&s->listening, running, memory_order_relaxed); /* posting publishes it */
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        worker *w = &s->workers[i];
+        if (w->started) {
+            w->accepting.stop.run = leave_and_close;
+            loop_post(&w->loop, &w->accepting.stop);
+        }
     }
 }
 

@@ -198,6 +198,7 @@ static brisk_err init_worker(server *s, uint32_t index, uint64_t spin_ns)
 {
     worker *w = &s->workers[index];
     *w = (worker){.server = s, .index = index, .now_ns = brisk_clock_now_ns(s->clock)};
+    accepting_init(&w->accepting);
     loop_hooks hooks = {.round = round_done, .tick = tick, .ctx = w};
     brisk_err err = loop_init(&w->loop, &hooks, s->clock);
     if (err != BRISK_OK) {
@@ -228,6 +229,7 @@ static void deinit_worker(worker *w)
     if (w->plain != NULL) {
         s->alloc->release(s->alloc->ctx, w->plain, WORKER_IN_BYTES, 64);
     }
+    accepting_deinit(&w->accepting);
     loop_deinit(&w->loop);
 }
 
@@ -351,6 +353,7 @@ static brisk_err create_workers(server *s, const server_opts *opts)
     for (uint32_t i = 0; i < count; i++) {
         s->workers[i].loop.epoll_fd = -1;
         s->workers[i].loop.event_fd = -1;
+        s->workers[i].accepting.spare_fd = -1;
         s->workers[i].server = s;
     }
     s->worker_count = count;
@@ -433,23 +436,18 @@ brisk_err server_start(server *s, brisk_errinfo *info)
     return BRISK_OK;
 }
 
-static void stop_listening(loop_task *task)
-{
-    listen_stop((server *)((char *)task - offsetof(server, stop_task)));
-}
-
-/* Answers that are still to be sent, in all. */
+/* Nobody accepts any more, and there are no answers that are still to be sent. */
 static bool all_sent(const server *s)
 {
-    return atomic_load_explicit(&s->output_bytes, memory_order_relaxed) == 0;
+    return atomic_load_explicit(&s->output_bytes, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&s->listening, memory_order_relaxed) == 0;
 }
 
 void server_stop(server *s)
 {
     atomic_store_explicit(&s->stopping, true, memory_order_relaxed);
     if (s->worker_count > 0 && s->workers[0].started) {
-        s->stop_task.run = stop_listening;
-        loop_post(&s->workers[0].loop, &s->stop_task);
+        listen_stop(s);
         for (int ms = 0; ms < DRAIN_MS && !all_sent(s); ms += 10) {
             struct timespec pause = {.tv_nsec = 10000000};
             (void)nanosleep(&pause, NULL);

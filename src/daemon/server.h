@@ -1,7 +1,7 @@
 /*
  * server.h -- the server as a whole: workers, the one lock, and everything behind it.
  *
- *     worker 0 ─ accepts, ticks     worker 1 ...      each: loop, connections, buffers
+ *     worker 0 ─ ticks              worker 1 ...      each: accepts, loop, connections, buffers
  *         │                             │
  *         └── server.lock ──────────────┴──► keys, clients, channels, tracking, statistics
  *
@@ -98,8 +98,9 @@ struct worker {
     conn *graves;
     conn *again; /* have more to do, after the others */
     http_worker *http;
-    uint64_t busy_ns; /* in commands of the connection that is worked on */
-    _Atomic uint32_t conn_count;
+    uint64_t busy_ns;            /* in commands of the connection that is worked on */
+    _Atomic uint32_t conn_count; /* with those that are on their way to it */
+    accepting accepting;
     uint64_t now_ns; /* monotonic, of this round */
     uint32_t ticks;
     client *mail;          /* clients with pushes; the server's lock */
@@ -139,9 +140,10 @@ struct server {
     server_limits limits;
     worker *workers;
     uint32_t worker_count;
-    uint32_t next_worker; /* of the accepting worker */
     listener listeners[SOCKETS_MAX];
     uint32_t listener_count;
+    _Atomic uint32_t listening; /* workers that have still to leave the sockets */
+    bool listening_ended;
     pid_t pid;
     char run_id[41];
     uint64_t started_wall_ns;
@@ -162,7 +164,6 @@ struct server {
     _Atomic uint64_t idle_kills;
     _Atomic uint64_t accept_failures; /* no descriptor for a connection */
     _Atomic bool stopping;
-    loop_task stop_task;
     void (*on_stop)(void *ctx); /* SHUTDOWN: tell whoever waits for the server */
     void *on_stop_ctx;
 
