@@ -103,6 +103,47 @@ def listens_at_several_addresses():
 
 
 @case
+def without_descriptors_peers_are_told():
+    server = Server(BRISK, ["--memory", "64MiB", "--threads", "2"],
+                    wrapper=["prlimit", "--nofile=64:64"])
+    try:
+        first = server.client()
+        many = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(100)]
+        for each in many:
+            each.sendall(b"PING\r\n")
+        ends = {b"": 0, b"+PONG\r\n": 0}
+        for each in many:
+            try:
+                ends[each.recv(16)] += 1
+            except ConnectionResetError: # closed before it had read what was sent
+                ends[b""] += 1
+        check(ends[b""] > 36 and ends[b"+PONG\r\n"] > 10, ends)
+        check(first.ok("PING") == "PONG", "who was there stays")
+        for each in many:
+            each.close()
+        check(wait_until(lambda: b"connected_clients:1\r" in first.ok("INFO", "clients")))
+        check(server.client().ok("PING") == "PONG")
+    finally:
+        check(server.stop()[0] == 0)
+
+
+@case
+def connections_are_spread():
+    with Serving("--threads", "3") as server:
+        clients = [server.client() for _ in range(30)]
+        for client in clients:
+            check(client.ok("PING") == "PONG")
+        # epoll's own description: the descriptors that each loop watches.
+        watched = []
+        for fd in os.listdir(f"/proc/{server.process.pid}/fdinfo"):
+            with open(f"/proc/{server.process.pid}/fdinfo/{fd}", encoding="ascii") as file:
+                count = file.read().count("tfd:")
+            if count > 0:
+                watched.append(count)
+        check(sum(watched) >= 30 and max(watched) - min(watched) <= 4, watched)
+
+
+@case
 def unix_socket():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "s")
@@ -481,6 +522,7 @@ def one_flight_per_key():
         check(third.ok("BRISK.LOAD", "k", "WAIT", "100") == [b"TIMEOUT"])
         third.send("BRISK.LOAD", "k", "WAIT", "60000")
         fourth = server.client()
+        check(wait_until(lambda: b"blocked_clients:1" in fourth.ok("INFO", "clients")))
         number = None
         for line in fourth.ok("CLIENT", "LIST").split(b"\n"):
             if b"flags=b" in line:
