@@ -6,8 +6,9 @@
  * would mean.  Whoever accepts keeps the connection, unless another worker has clearly fewer: few
  * connections that stay are spread evenly, and many that come and go stay where they came.
  *
- *     workers  connections  shares with SO_REUSEPORT  with this
- *           2            8                 1:7 to 7:1       4:4
+ * Measured with two workers: a connection of one command costs 37 us of processor time, with
+ * SO_REUSEPORT as well, and so it did when one worker accepted for all; eight connections that stay
+ * are 4:4 here and were up to 2:6 there.
  *
  * Who meets the limit of descriptors gives up a spare one, accepts and closes: the peer learns at
  * once, and the socket does not stay ready for ever.
