@@ -203,10 +203,15 @@ static void close_all(server *s)
     }
 }
 
+/* Somebody may wait whom the kernel left to this worker, and no other is woken for him. */
 static void leave(worker *w)
 {
     for (uint32_t i = 0; i < w->accepting.count; i++) {
-        loop_unwatch(&w->loop, w->accepting.at[i].listener->socket.fd);
+        acceptor *a = &w->accepting.at[i];
+        loop_unwatch(&w->loop, a->listener->socket.fd);
+        if (w->started) {
+            accept_ready(&a->source, EPOLLIN);
+        }
     }
     w->accepting.count = 0;
 }
