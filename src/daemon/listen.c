@@ -10,8 +10,9 @@
  * SO_REUSEPORT as well, and so it did when one worker accepted for all; eight connections that stay
  * are 4:4 here and were up to 2:6 there.
  *
- * Who meets the limit of descriptors gives up a spare one, accepts and closes: the peer learns at
- * once, and the socket does not stay ready for ever.
+ * Descriptors are given out lowest first, so the number of a new one says how many are left.  The
+ * last ones are not for connections: whoever gets one is closed at once, and so learns of it.
+ * Should files have used those up, too, a worker gives up a spare one for a moment.
  *
  * Source:  epoll_ctl(2), EPOLLEXCLUSIVE; the spare descriptor is M. Lehmann's, libev(3).
  */
@@ -19,13 +20,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/server.h"
@@ -34,6 +38,7 @@ enum {
     ACCEPTS_MAX = 64, /* between two looks at those who are connected */
     BACKLOG = 511,
     EVEN_ENOUGH = 8, /* one in so many may be too many */
+    KEPT_MAX = 64,   /* descriptors for files and upstream servers */
 };
 
 /* --- who gets it -------------------------------------------------------------------------- */
@@ -104,6 +109,8 @@ static void turn_away(worker *w, int listen_fd)
     atomic_fetch_add_explicit(&w->server->accept_failures, 1, memory_order_relaxed);
     if (w->accepting.spare_fd < 0) {
         w->accepting.spare_fd = open_spare();
+        struct timespec pause = {.tv_nsec = 1000000};
+        (void)nanosleep(&pause, NULL); /* another worker was quicker: do not spin */
         return;
     }
     (void)close(w->accepting.spare_fd);
@@ -130,6 +137,11 @@ static void accept_ready(loop_source *source, uint32_t events)
             }
             return;
         }
+        if (fd >= a->worker->accepting.fd_end) {
+            atomic_fetch_add_explicit(&a->worker->server->accept_failures, 1, memory_order_relaxed);
+            (void)close(fd);
+            continue;
+        }
         if (!from->is_unix) {
             int on = 1;
             (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -141,9 +153,20 @@ static void accept_ready(loop_source *source, uint32_t events)
 
 /* --- the sockets -------------------------------------------------------------------------- */
 
+/* The first descriptor that is not for connections. */
+static int connections_end(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) {
+        return INT_MAX;
+    }
+    int count = (int)limit.rlim_cur;
+    return count - (count / 4 < KEPT_MAX ? count / 4 : KEPT_MAX);
+}
+
 void accepting_init(accepting *self)
 {
-    *self = (accepting){.spare_fd = open_spare()};
+    *self = (accepting){.spare_fd = open_spare(), .fd_end = connections_end()};
 }
 
 void accepting_deinit(accepting *self)

@@ -34,6 +34,7 @@ typedef struct acceptor {
 typedef struct accepting {
     acceptor at[SOCKETS_MAX];
     uint32_t count;
+    int fd_end;   /* connections have lower numbers than this */
     int spare_fd; /* given up for a moment when there is no descriptor for a connection; -1: none */
     loop_task stop;
 } accepting;
