@@ -10,7 +10,7 @@
 #include <brisk/arena.h>
 
 #include "base/assert.h"
-#include "workload/pkg/project.h"
+#include "workload/pkg/gitspec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -52,6 +52,38 @@ static void check_spec(const pkg_spec *spec, pkg_text name, pkg_text text)
     }
 }
 
+/* What reaches git's command line: no option, no helper, nothing that a shell or a URL would split. */
+static void check_argument(pkg_text word)
+{
+    BRISK_ASSERT(word.size == 0 || word.data[0] != '-');
+    for (size_t i = 0; i < word.size; i++) {
+        unsigned char c = (unsigned char)word.data[i];
+        BRISK_ASSERT(c > ' ' && c < 0x7F && strchr("\"'`\\$<>|^{}", c) == NULL);
+    }
+}
+
+static void check_git(pkg_text text, brisk_arena *arena)
+{
+    pkg_git git;
+    pkg_text hash;
+    pkg_text ref;
+    brisk_errinfo info = {0};
+    brisk_err err = pkg_git_parse(text, arena, &git, &info);
+    BRISK_ASSERT(err == BRISK_OK || (err == BRISK_ERR_INVALID && info.text[0] != '\0'));
+    if (err == BRISK_OK) {
+        check_argument(git.urls[0]);
+        check_argument(git.urls[1]);
+        check_argument(git.committish);
+        check_argument(git.subdir);
+        BRISK_ASSERT(git.urls[0].size > 0 && git.base.size > 0);
+        BRISK_ASSERT(memmem(git.urls[0].data, git.urls[0].size, "::", 2) == NULL);
+        BRISK_ASSERT(pkg_git_same(text, text));
+        err = pkg_git_pick(text, &git, arena, &hash, &ref);
+        BRISK_ASSERT(err != BRISK_OK || pkg_git_is_hash(hash));
+    }
+    (void)pkg_git_same(text, PKG_TEXT("owner/repo#main"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     brisk_arena *arena;
@@ -68,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BRISK_ASSERT(pkg_spec_parse(name, text, arena, &spec) == BRISK_OK);
     BRISK_ASSERT(spec.type == PKG_SPEC_INVALID || name.size == 0 || pkg_name_is_valid(name));
     check_spec(&spec, name, text);
+    check_git(text, arena);
     brisk_arena_destroy(arena);
     return 0;
 }

@@ -9,6 +9,8 @@
  */
 #include "workload/pkg/ideal_internal.h"
 
+#include <strings.h>
+
 typedef struct choice {
     uint64_t hash;
     pkg_text name; /* of the dependency */
@@ -370,17 +372,73 @@ static brisk_err decide(builder *b, choice *c, const pkg_spec *parsed)
     }
 }
 
+/* Is it the project's own word, or that of a folder beside it, rather than a package's? */
+static bool is_own(const pkg_edge *edge)
+{
+    static const char modules[] = "node_modules/";
+    pkg_text path = edge->from->path;
+    return edge->overridden || pkg_node_is_project(edge->from) ||
+           (edge->from->parent == NULL && edge->from->index != UINT32_MAX &&
+            memmem(path.data, path.size, modules, sizeof modules - 1) == NULL);
+}
+
+static bool is_on_this_machine(const pkg_spec *parsed)
+{
+    static const char file[] = "git+file:";
+    return parsed->type == PKG_SPEC_FILE ||
+           (parsed->type == PKG_SPEC_GIT && parsed->wanted.size >= sizeof file - 1 &&
+            strncasecmp(parsed->wanted.data, file, sizeof file - 1) == 0);
+}
+
+/* A package of somebody else does not get at files of this machine. */
+static brisk_err refuse_local(builder *b, const pkg_edge *edge, pkg_failure **failure)
+{
+    choice c = {.name = edge->dep->name, .spec = edge->spec};
+    brisk_err err = failed(b, &c, BRISK_ERR_PERMISSION,
+                           brisk_arena_printf(b->arena,
+                                              "%.*s: \"%.*s\" is on this machine, and the package "
+                                              "that asks for it is not",
+                                              TEXT_ARGS(c.name), TEXT_ARGS(c.spec)));
+    *failure = c.failure;
+    return err;
+}
+
+/* The path of a FILE as seen from the project, by which it is known. */
+static brisk_err from_project(builder *b, const pkg_edge *edge, pkg_spec *ret)
+{
+    *ret = *edge->parsed;
+    brisk_err err = pkg_path_join(b->arena, edge->overridden ? PKG_TEXT("") : edge->from->path,
+                                  edge->parsed->wanted, &ret->wanted);
+    return err == BRISK_ERR_LIMIT ? brisk_errinfo_set(b->info, err, "a path longer than 4096 bytes")
+                                  : err;
+}
+
 brisk_err choose(builder *b, const pkg_edge *edge, const pkg_manifest **ret, pkg_failure **failure)
 {
     bool is_new = false;
-    choice *c = choice_of(b, edge->dep->name, edge->dep->name_hash, edge->spec, &is_new);
+    pkg_spec seen;
+    const pkg_spec *parsed = edge->parsed;
+    pkg_text spec = edge->spec;
+    if (parsed != NULL && is_on_this_machine(parsed) && !is_own(edge)) {
+        *ret = NULL;
+        return refuse_local(b, edge, failure);
+    }
+    if (parsed != NULL && parsed->type == PKG_SPEC_FILE) {
+        brisk_err err = from_project(b, edge, &seen);
+        if (err != BRISK_OK) {
+            return err;
+        }
+        parsed = &seen;
+        spec = seen.wanted;
+    }
+    choice *c = choice_of(b, edge->dep->name, edge->dep->name_hash, spec, &is_new);
     if (c == NULL) {
         return BRISK_ERR_NOMEM;
     }
     if (!c->done) {
         c->range = edge->range;
         c->required = !pkg_edge_is_optional(edge);
-        brisk_err err = decide(b, c, edge->parsed);
+        brisk_err err = decide(b, c, parsed);
         if (err != BRISK_OK) {
             return err;
         }

@@ -30,6 +30,7 @@ enum {
     OPTION_STRICT_PEERS,
     OPTION_DEDUPE,
     OPTION_FLAT,
+    OPTION_REMOTE,
     OPTION_UPDATE,
     OPTION_WHOLE,
     OPTION_NODE,
@@ -69,6 +70,8 @@ static const brisk_option options[OPTION_COUNT] = {
                        .summary = "keep what fits rather than take what is newer"},
     [OPTION_FLAT] = {.name = "flat",
                      .summary = "one version of each package, or a proof that there is none"},
+    [OPTION_REMOTE] = {.name = "allow-remote",
+                       .summary = "fetch git repositories and tarballs that are in no registry"},
     [OPTION_UPDATE] = {.name = "update", .letter = 'u', .summary = "without regard to the lock"},
     [OPTION_WHOLE] = {.name = "whole-metadata",
                       .summary = "fetch whole documents, so that the lock has licenses"},
@@ -199,6 +202,7 @@ static const char *read_request(const brisk_option_value *values, const pkg_inpu
     ret->prefer_dedupe = values[OPTION_DEDUPE].set;
     ret->whole_documents = values[OPTION_WHOLE].set;
     ret->flat = values[OPTION_FLAT].set;
+    ret->allow_remote = values[OPTION_REMOTE].set;
     ret->anew = values[OPTION_UPDATE].set;
     ret->dry_run = values[OPTION_DRY_RUN].set;
     ret->sync = values[OPTION_FSYNC].set;
@@ -338,6 +342,8 @@ const brisk_command pkg_cmd_resolve = {
         "What is known of packages is remembered in a store beside the cache and asked for again "
         "when it is no longer fresh. --offline asks nobody. With --min-age or --before versions "
         "that are too young are passed over, and named.\n\n"
+        "Dependencies from git repositories, URLs and local tarballs are fetched with "
+        "--allow-remote only; nothing of them is unpacked or run.\n\n"
         "The exit code is 1 when there is no answer; then the reason is told and the old lock is "
         "as it was.",
     .examples = "brisk pkg resolve\twrite package-lock.json of this folder\n"

@@ -9,6 +9,7 @@
  *
  * Source: the rules npm's documentation gives for package.json.
  */
+#include "workload/pkg/gitspec.h"
 #include "workload/pkg/override.h"
 #include "workload/pkg/tree_internal.h"
 
@@ -124,23 +125,9 @@ static bool begins(pkg_text text, const char *with)
     return text.size >= size && memcmp(text.data, with, size) == 0;
 }
 
-/* The same repository; the commit too where the spec names one. */
-static bool git_accepts(pkg_text wanted, pkg_text resolved)
+static bool range_accepts(const semver_range *range, const pkg_node *node)
 {
-    size_t wanted_end = 0;
-    while (wanted_end < wanted.size && wanted.data[wanted_end] != '#') {
-        wanted_end++;
-    }
-    pkg_text repository = {wanted.data, wanted_end};
-    size_t resolved_end = 0;
-    while (resolved_end < resolved.size && resolved.data[resolved_end] != '#') {
-        resolved_end++;
-    }
-    if (!pkg_text_equal(repository, (pkg_text){resolved.data, resolved_end})) {
-        return false;
-    }
-    enum { COMMIT_SIZE = 40 };
-    return wanted.size - wanted_end != COMMIT_SIZE + 1 || pkg_text_equal(wanted, resolved);
+    return node->manifest->version.size > 0 && semver_range_has(range, &node->manifest->semver);
 }
 
 static bool other_accepts(const pkg_edge *edge, const pkg_spec *spec, const pkg_node *node)
@@ -151,7 +138,9 @@ static bool other_accepts(const pkg_edge *edge, const pkg_spec *spec, const pkg_
     case PKG_SPEC_ALIAS: /* of a tag: of a range there is a range */
         return begins(node->resolved, "http:") || begins(node->resolved, "https:");
     case PKG_SPEC_TARBALL: return pkg_text_equal(node->resolved, spec->wanted);
-    case PKG_SPEC_GIT: return !is_link && git_accepts(spec->wanted, node->resolved);
+    case PKG_SPEC_GIT:
+        return !is_link && pkg_git_same(spec->wanted, node->resolved) &&
+               (spec->git_range == NULL || range_accepts(spec->git_range, node));
     case PKG_SPEC_FOLDER:
     case PKG_SPEC_WORKSPACE:
         return is_link && node->target != NULL &&
@@ -159,17 +148,12 @@ static bool other_accepts(const pkg_edge *edge, const pkg_spec *spec, const pkg_
                        node->target->path);
     case PKG_SPEC_FILE:
         return !is_link && begins(node->resolved, "file:") &&
-               pkg_text_equal((pkg_text){node->resolved.data + 5, node->resolved.size - 5},
-                              spec->wanted);
+               path_is(edge->overridden ? PKG_TEXT("") : edge->from->path, spec->wanted,
+                       (pkg_text){node->resolved.data + 5, node->resolved.size - 5});
     case PKG_SPEC_RANGE:
     case PKG_SPEC_INVALID:
     default: return false;
     }
-}
-
-static bool range_accepts(const semver_range *range, const pkg_node *node)
-{
-    return node->manifest->version.size > 0 && semver_range_has(range, &node->manifest->semver);
 }
 
 static bool spec_accepts(const pkg_edge *edge, const pkg_node *node)

@@ -40,7 +40,9 @@ typedef struct pkg_ideal_opts {
     bool prefer_dedupe;
     /*
      * Packages from git, URLs and local tarballs: NULL, and they are refused with a word that says
-     * what to do.  Errors with `info` as a source's; the manifest lives as long as the source.
+     * what to do.  Of a FILE `wanted` is seen from the project.  What is on this machine (FILE,
+     * git+file:) is asked for only where the project or a folder of it names it.  Errors with `info` as a
+     * source's; the manifest lives as long as the source, its `tarball` is what a lock has as "resolved".
      */
     brisk_err (*remote)(void *ctx, pkg_text name, const pkg_spec *spec, const pkg_manifest **ret,
                         brisk_errinfo *info);

@@ -5,7 +5,8 @@
  * options and the generation of the store, which changes with everything that is fetched.  An answer
  * holds until the first package in it is no longer fresh, unless nothing would be asked anyway; so it
  * does not depend on --offline, as only answers are kept that follow from the store as it is then: where
- * something was fetched, the key they are kept under names the generation after that.
+ * something was fetched, the key they are kept under names the generation after that.  What a git
+ * repository or a tarball was looked into for is not kept: a branch moves without a generation.
  *
  * It is kept compressed by LZ4: a cache that compresses better but slower would cost more than the
  * resolution that it saves.
@@ -40,6 +41,7 @@ static void release(void *state)
 {
     pkg_resolve_job *job = state;
     pkg_fetch_destroy(job->fetch);
+    pkg_remote_destroy(job->remote);
     pkg_store_close(job->store);
     pkg_inputs_release(&job->own);
     brisk_arena_destroy(job->arena);
@@ -57,7 +59,7 @@ static brisk_err key_of(const pkg_resolve_job *job, uint64_t generation, brisk_k
                   (uint64_t)r->highest | (uint64_t)r->prereleases << 1 |
                       (uint64_t)r->legacy_peer_deps << 2 | (uint64_t)r->strict_peer_deps << 3 |
                       (uint64_t)r->prefer_dedupe << 4 | (uint64_t)r->whole_documents << 5 |
-                      (uint64_t)r->flat << 6);
+                      (uint64_t)r->flat << 6 | (uint64_t)r->allow_remote << 7);
     brisk_key_str(builder, "store", r->store_path);
     brisk_key_u64(builder, "generation", generation);
     return pkg_inputs_key(job->inputs, builder);
@@ -143,8 +145,8 @@ static brisk_err answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
     }
     pkg_fetch_read_stats(job->fetch, &stats);
     uint64_t told = stats.from_store + stats.confirmed + stats.fetched + stats.missing;
-    if (stats.substituted > 0 || job->skipped_count > 0 || told != stats.asked ||
-        pkg_fetch_missing_count(job->fetch) > 0) {
+    if (job->remote != NULL || stats.substituted > 0 || job->skipped_count > 0 ||
+        told != stats.asked || pkg_fetch_missing_count(job->fetch) > 0) {
         return BRISK_ERR_DECLINED; /* it does not follow from the store alone */
     }
     _Static_assert(sizeof job->facts <= BRISK_ENTRY_META_MAX, "meta data must fit");

@@ -59,8 +59,9 @@ typedef struct pkg_spec {
     pkg_spec_type type;
     pkg_text name;   /* whose packument is asked for: of an alias the other name */
     pkg_text wanted; /* the range, version, tag, URL or path; of WORKSPACE what is behind it */
-    const semver_range *range; /* of RANGE, and of an ALIAS to a range */
-    bool is_version;           /* wanted is one exact version */
+    const semver_range *range;     /* of RANGE, and of an ALIAS to a range */
+    const semver_range *git_range; /* of GIT with "#semver:" */
+    bool is_version;               /* wanted is one exact version */
 } pkg_spec;
 
 /* As npm-package-arg reads `name`: `spec`.  Errors: NOMEM. A bad one has type INVALID. */

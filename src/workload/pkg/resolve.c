@@ -137,6 +137,36 @@ static brisk_err read_folder(void *ctx, pkg_text path, const pkg_manifest **ret,
     return err == BRISK_OK ? pkg_manifest_read(text, file, job->arena, ret, info) : err;
 }
 
+/* Beside the store. */
+static const char *remote_cache(const pkg_resolve_job *job)
+{
+    const char *store = job->request->store_path;
+    const char *slash = store != NULL ? strrchr(store, '/') : NULL;
+    return slash == NULL
+               ? NULL
+               : brisk_arena_printf(job->arena, "%.*s/remote", (int)(slash - store), store);
+}
+
+static brisk_err get_remote(void *ctx, pkg_text name, const pkg_spec *spec,
+                            const pkg_manifest **ret, brisk_errinfo *info)
+{
+    pkg_resolve_job *job = ctx;
+    if (job->remote == NULL) {
+        const pkg_remote_opts opts = {.config = &job->inputs->config,
+                                      .project = job->inputs->project.folder,
+                                      .cache = remote_cache(job),
+                                      .lock = &job->inputs->lock,
+                                      .mode = job->request->mode,
+                                      .cancelled = is_cancelled,
+                                      .ctx = job};
+        brisk_err err = pkg_remote_create(&opts, &job->remote);
+        if (err != BRISK_OK) {
+            return brisk_errinfo_set(info, err, "out of memory");
+        }
+    }
+    return pkg_remote_get(job->remote, name, spec, ret, info);
+}
+
 static void note_placed(void *ctx, uint32_t placed, uint32_t queued)
 {
     (void)queued;
@@ -206,6 +236,7 @@ static pkg_ideal_opts ideal_opts_of(pkg_resolve_job *job)
         .legacy_peer_deps = r->legacy_peer_deps || config->legacy_peer_deps,
         .strict_peer_deps = r->strict_peer_deps || config->strict_peer_deps,
         .prefer_dedupe = r->prefer_dedupe || config->prefer_dedupe,
+        .remote = r->allow_remote ? get_remote : NULL,
         .folder = read_folder,
         .cancelled = is_cancelled,
         .progress = note_placed,

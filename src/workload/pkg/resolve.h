@@ -23,6 +23,7 @@
 #include "workload/pkg/inputs.h"
 #include "workload/pkg/order.h"
 #include "workload/pkg/problem.h"
+#include "workload/pkg/remote.h"
 
 enum {
     PKG_WORKLOAD_VERSION = 1, /* part of every key */
@@ -44,8 +45,9 @@ typedef struct pkg_resolve_request {
     bool strict_peer_deps;
     bool prefer_dedupe;
     bool whole_documents;
-    bool flat; /* one version of each name */
-    bool anew; /* without regard to the lock */
+    bool allow_remote; /* git repositories and tarballs are fetched */
+    bool flat;         /* one version of each name */
+    bool anew;         /* without regard to the lock */
     bool dry_run;
     bool sync; /* wait for the disk */
     bool no_guess;
@@ -77,7 +79,8 @@ typedef struct pkg_resolve_job {
     pkg_store *store;
     uint64_t generation; /* of the store, before anything was asked */
     pkg_fetch *fetch;
-    pkg_tree tree; /* root NULL: none was built */
+    pkg_remote *remote; /* with the first package of one */
+    pkg_tree tree;      /* root NULL: none was built */
     pkg_conflict conflict;
     brisk_errinfo conflict_info; /* code CONFLICT when there is one */
     pkg_advice advice;           /* likewise: the proof, and what would help */

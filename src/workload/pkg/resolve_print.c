@@ -35,6 +35,16 @@ static void print_skipped(FILE *out, const pkg_resolve_job *job)
     }
 }
 
+/* Installing from git builds; resolving does not. */
+static void print_unbuilt(FILE *out, const pkg_resolve_job *job)
+{
+    for (uint32_t i = 0; job->remote != NULL && i < pkg_remote_note_count(job->remote); i++) {
+        (void)fputs("  not built: ", out);
+        pkg_put(out, pkg_remote_note(job->remote, i));
+        (void)fputs(" has scripts that are run when it is installed from git\n", out);
+    }
+}
+
 /* Why there is no answer, and what would help. */
 static void print_advice(FILE *out, const pkg_advice *advice)
 {
@@ -81,6 +91,7 @@ static void print_done(const resolve_told *told, brisk_job *job, const pkg_resol
                       (unsigned long long)stats.requests, stats.requests == 1 ? "" : "s");
     }
     print_skipped(out, state);
+    print_unbuilt(out, state);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
  * Threads: no state.  Sources: npm's documentation of package specs; behaviour of npm-package-arg
  * 13, hosted-git-info 9 and validate-npm-package-name 7 in npm 11.19.1.
  */
-#include "workload/pkg/project.h"
+#include "workload/pkg/gitspec.h"
 
 #include <string.h>
 #include <strings.h>
@@ -211,10 +211,13 @@ static const git_host git_hosts[] = {
 };
 enum { HOSTS = sizeof git_hosts / sizeof *git_hosts, GITHUB = 0, GITLAB = 2, GIST = 3 };
 
-static bool has_shortcut(pkg_text spec)
+static bool has_shortcut(pkg_text spec, pkg_hosted *ret)
 {
     for (int i = 0; i < HOSTS; i++) {
         if (starts_with(spec, git_hosts[i].shortcut)) {
+            *ret = (pkg_hosted){
+                .host = i, .shortcut = true, .path = from(spec, strlen(git_hosts[i].shortcut))};
+            ret->path = up_to(ret->path, find(ret->path, '#', 0));
             return is_decodable(spec);
         }
     }
@@ -276,7 +279,7 @@ static bool speaks(int host, pkg_text protocol)
 }
 
 /* What is behind "//": its host and its path. */
-static bool is_hosted_at(pkg_text protocol, pkg_text rest)
+static bool is_hosted_at(pkg_text protocol, pkg_text rest, pkg_hosted *ret)
 {
     size_t hash = find(rest, '#', 0);
     size_t query = find(rest, '?', 0);
@@ -284,6 +287,7 @@ static bool is_hosted_at(pkg_text protocol, pkg_text rest)
     size_t slash = find(rest, '/', 0);
     pkg_text place = up_to(rest, slash);
     const char *at = place.size > 0 ? memrchr(place.data, '@', place.size) : NULL;
+    pkg_text auth = up_to(place, at != NULL ? (size_t)(at - place.data) : 0);
     place = at != NULL ? from(place, (size_t)(at - place.data) + 1) : place;
     pkg_text path = from(rest, slash + 1);
     size_t colon = find(place, ':', 0);
@@ -306,6 +310,7 @@ static bool is_hosted_at(pkg_text protocol, pkg_text rest)
         const char *domain = git_hosts[i].domain;
         if (place.size == strlen(domain) &&
             (web ? starts_with_case(place, domain) : starts_with(place, domain))) {
+            *ret = (pkg_hosted){.host = i, .protocol = protocol, .auth = auth, .path = path};
             return speaks(i, protocol) && is_repository(i, path);
         }
     }
@@ -317,27 +322,29 @@ static pkg_text fragment_of(pkg_text spec)
     return from(spec, find(spec, '#', 0) + 1);
 }
 
-static bool is_hosted(pkg_text spec)
+bool pkg_hosted_find(pkg_text spec, pkg_hosted *ret)
 {
     if (is_short_form(spec)) {
+        *ret =
+            (pkg_hosted){.host = GITHUB, .shortcut = true, .path = up_to(spec, find(spec, '#', 0))};
         return is_decodable(spec);
     }
     if (!is_decodable(fragment_of(spec))) {
         return false;
     }
-    if (has_shortcut(spec)) {
+    if (has_shortcut(spec, ret)) {
         return true;
     }
     size_t size = protocol_size(spec);
     if (size > 0) {
         pkg_text rest = from(spec, size);
         rest = starts_with(rest, "//") ? from(rest, 2) : rest;
-        return is_hosted_at(up_to(spec, size), rest);
+        return is_hosted_at(up_to(spec, size), rest, ret);
     }
     pkg_text before = up_to(spec, find(spec, '#', 0)); /* user@host:owner/repo */
     size_t at = find(before, '@', 0);
     return at < before.size && find(before, ':', at) < before.size &&
-           is_hosted_at(PKG_TEXT("git+ssh:"), spec);
+           is_hosted_at(PKG_TEXT("git+ssh:"), spec, ret);
 }
 
 /* --- URLs and paths ------------------------------------------------------------------------ */
@@ -476,7 +483,8 @@ static pkg_spec_type type_of(pkg_text spec)
     if (starts_with_case(spec, "npm:")) {
         return PKG_SPEC_ALIAS;
     }
-    if (spec.size > 0 && is_hosted(spec)) {
+    pkg_hosted hosted;
+    if (spec.size > 0 && pkg_hosted_find(spec, &hosted)) {
         return is_git_fragment(fragment_of(spec)) ? PKG_SPEC_GIT : PKG_SPEC_INVALID;
     }
     if (protocol_size(spec) > 0) {
@@ -506,6 +514,21 @@ static brisk_err parse_alias(pkg_text rest, brisk_arena *arena, pkg_spec *ret)
     return err;
 }
 
+/* The range of "#semver:RANGE", where the rest is good, too. */
+static brisk_err parse_git_range(pkg_text spec, brisk_arena *arena, pkg_spec *ret)
+{
+    pkg_text fragment = fragment_of(spec);
+    const char *at = fragment.size > 0 ? memmem(fragment.data, fragment.size, "semver:", 7) : NULL;
+    if (at == NULL) {
+        return BRISK_OK;
+    }
+    pkg_git git;
+    brisk_errinfo info;
+    brisk_err err = pkg_git_parse(spec, arena, &git, &info);
+    ret->git_range = err == BRISK_OK ? git.range : NULL;
+    return err == BRISK_ERR_NOMEM ? err : BRISK_OK;
+}
+
 brisk_err pkg_spec_parse(pkg_text name, pkg_text spec, brisk_arena *arena, pkg_spec *ret)
 {
     *ret = (pkg_spec){.type = PKG_SPEC_INVALID, .name = name, .wanted = spec};
@@ -518,8 +541,8 @@ brisk_err pkg_spec_parse(pkg_text name, pkg_text spec, brisk_arena *arena, pkg_s
     case PKG_SPEC_FOLDER: ret->type = set_path(spec, ret); return BRISK_OK;
     case PKG_SPEC_WORKSPACE: ret->wanted = from(spec, sizeof "workspace:" - 1); return BRISK_OK;
     case PKG_SPEC_RANGE: return parse_registry(spec, arena, ret);
+    case PKG_SPEC_GIT: return parse_git_range(spec, arena, ret);
     case PKG_SPEC_TAG:
-    case PKG_SPEC_GIT:
     case PKG_SPEC_TARBALL:
     case PKG_SPEC_FILE:
     case PKG_SPEC_INVALID: break;

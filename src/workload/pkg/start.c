@@ -5,6 +5,7 @@
  * What a lock says of the project itself and of its folders does not count: their package.json
  * does.
  */
+#include "workload/pkg/gitspec.h"
 #include "workload/pkg/ideal_internal.h"
 
 static const pkg_manifest nothing; /* a folder without package.json */
@@ -236,6 +237,42 @@ static brisk_err copy_lock(builder *b, const pkg_tree *lock)
     return err == BRISK_OK ? copy_nodes(b, lock, map) : err;
 }
 
+/* What the lock says that `from` asked for under this name; NULL: nothing. */
+static const pkg_dep *locked_dep(const pkg_tree *lock, const pkg_node *from, const pkg_edge *edge)
+{
+    const pkg_node *node = pkg_tree_at(lock, from->path);
+    for (uint32_t i = 0; node != NULL && i < node->manifest->dep_count; i++) {
+        if (pkg_text_equal(node->manifest->deps[i].name, edge->dep->name)) {
+            return &node->manifest->deps[i];
+        }
+    }
+    return NULL;
+}
+
+/*
+ * A commit that the lock has does not show of which branch or tag it is.  Where package.json names
+ * another one than when the lock was made, it is looked up anew.
+ */
+static void drop_other_branches(builder *b, const pkg_tree *lock)
+{
+    for (uint32_t i = 0; i < b->tree.folder_count; i++) {
+        pkg_node *from = b->tree.folders[i];
+        for (uint32_t e = 0; e < from->edge_count; e++) {
+            const pkg_edge *edge = &from->edges[e];
+            if (edge->parsed == NULL || edge->parsed->type != PKG_SPEC_GIT ||
+                edge->parsed->git_range != NULL || edge->to == NULL ||
+                edge->state != PKG_EDGE_VALID || edge->overridden) {
+                continue;
+            }
+            const pkg_dep *dep = locked_dep(lock, from, edge);
+            if (dep != NULL && dep->range == NULL && pkg_git_same(edge->spec, dep->spec) &&
+                !pkg_git_same_commit(dep->spec, edge->spec)) {
+                pkg_tree_remove(&b->tree, edge->to);
+            }
+        }
+    }
+}
+
 brisk_err start_tree(builder *b, const pkg_tree *lock)
 {
     const pkg_manifest *root = NULL;
@@ -265,6 +302,9 @@ brisk_err start_tree(builder *b, const pkg_tree *lock)
         if ((b->tree.nodes[i]->flags & PKG_NODE_LINK) == 0) {
             err = pkg_tree_load_edges(&b->tree, b->tree.nodes[i]);
         }
+    }
+    if (err == BRISK_OK && lock != NULL) {
+        drop_other_branches(b, lock);
     }
     return err;
 }
