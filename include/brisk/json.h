@@ -45,6 +45,10 @@ BRISK_API void brisk_json_object_end(brisk_json *json);
 BRISK_API void brisk_json_array_begin(brisk_json *json, const char *key);
 BRISK_API void brisk_json_array_end(brisk_json *json);
 BRISK_API void brisk_json_str(brisk_json *json, const char *key, const char *value);
+/** Likewise of `size` bytes; those that are 0 are escaped. */
+BRISK_API void brisk_json_text(brisk_json *json, const char *key, const char *data, size_t size);
+/** A value that is JSON already; it is not looked at, and must not be empty. */
+BRISK_API void brisk_json_raw(brisk_json *json, const char *key, const char *data, size_t size);
 BRISK_API void brisk_json_u64(brisk_json *json, const char *key, uint64_t value);
 BRISK_API void brisk_json_i64(brisk_json *json, const char *key, int64_t value);
 /** Not-a-number and infinities become null. */

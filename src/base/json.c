@@ -107,10 +107,9 @@ static unsigned no_character(const unsigned char *s, size_t step)
     return code == 0xfeff || code >= 0xfffe ? code : 0;
 }
 
-static void put_string(brisk_json *json, const char *value)
+static void put_string(brisk_json *json, const char *value, size_t size)
 {
     const unsigned char *s = (const unsigned char *)value;
-    size_t size = strlen(value);
     size_t plain = 0; /* start of what needs no change */
     put(json, "\"", 1);
     for (size_t i = 0; i < size;) {
@@ -161,7 +160,7 @@ static void begin_value(brisk_json *json, const char *key)
     json->used_bits_ |= bit;
     put_line(json);
     if (key != NULL) {
-        put_string(json, key);
+        put_string(json, key, strlen(key));
         put(json, ": ", json->indent_ != 0 ? 2 : 1);
     }
 }
@@ -225,7 +224,20 @@ void brisk_json_str(brisk_json *json, const char *key, const char *value)
         return;
     }
     begin_value(json, key);
-    put_string(json, value);
+    put_string(json, value, strlen(value));
+}
+
+void brisk_json_text(brisk_json *json, const char *key, const char *data, size_t size)
+{
+    begin_value(json, key);
+    put_string(json, data, size);
+}
+
+void brisk_json_raw(brisk_json *json, const char *key, const char *data, size_t size)
+{
+    BRISK_ASSERT(size > 0);
+    begin_value(json, key);
+    put(json, data, size);
 }
 
 static void put_literal(brisk_json *json, const char *key, const char *text)

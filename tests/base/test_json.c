@@ -94,6 +94,30 @@ static void test_utf8(void **state)
     string_is("", "\"\"\n");
 }
 
+static void foreign(brisk_json *json)
+{
+    brisk_json_object_begin(json, NULL);
+    brisk_json_text(json, "bytes",
+                    "a\0\"\xff"
+                    "zz",
+                    4);
+    brisk_json_text(json, "empty", "x", 0);
+    brisk_json_raw(json, "raw", "{\"a\": 1}beyond", 8);
+    brisk_json_array_begin(json, "list");
+    brisk_json_raw(json, NULL, "1", 1);
+    brisk_json_raw(json, NULL, "[2]", 3);
+    brisk_json_array_end(json);
+    brisk_json_object_end(json);
+}
+
+static void test_sized_and_raw(void **state)
+{
+    (void)state;
+    written(foreign, 0,
+            "{\"bytes\":\"a\\u0000\\\"" BAD
+            "\",\"empty\":\"\",\"raw\":{\"a\": 1},\"list\":[1,[2]]}\n");
+}
+
 static void number_is(double value, const char *wanted)
 {
     brisk_str text;
@@ -196,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_sized_and_raw),
         cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_doubles_read_back),
         cmocka_unit_test(test_depth_limit),

@@ -1,0 +1,340 @@
+/*
+ * observe.c -- figures of exchanges, see observe.h.
+ *
+ *     part (of a worker) ── slots: route ─► figures ── sums, written by that worker alone
+ *                                              └────── histogram of the registry, for all workers
+ *     observer.list ─► all figures, newest first; they stay until the end
+ *
+ * Sums are written by relaxed stores of the only writer and read by whoever copies.  A worker that has no
+ * memory for a route's figures, or more routes than slots, counts under the part's `rest`.
+ *
+ * Invariant: figures in the list never change but for their sums.
+ */
+#include "daemon/http/observe.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+enum { SLOTS = 128, SLOTS_USED_MAX = 96 };
+
+typedef _Atomic uint64_t sum;
+
+typedef struct figures {
+    const http_route *route; /* NULL: there was none */
+    struct figures *next;
+    brisk_histogram *times; /* the registry's; NULL: no memory for it */
+    bool streams;
+    sum classes[OBSERVE_CLASSES];
+    sum bytes_in;
+    sum bytes_out;
+} figures;
+
+typedef struct part {
+    _Alignas(64) figures rest;
+    uint32_t used;
+    struct {
+        const http_route *route;
+        figures *figures;
+    } slots[SLOTS];
+    sum connections[OBSERVE_PROTOCOLS];
+} part;
+
+struct http_observer {
+    const brisk_alloc *alloc;
+    brisk_metrics *registry;
+    uint32_t part_count;
+    part *parts;
+    _Atomic(figures *) list;
+};
+
+static const char *const class_names[OBSERVE_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+const char *observe_protocol_name(observe_protocol protocol)
+{
+    static const char *const names[OBSERVE_PROTOCOLS] = {"unknown", "resp", "h1", "h2",
+                                                         "websocket"};
+    return protocol < OBSERVE_PROTOCOLS ? names[protocol] : "";
+}
+
+static void add(sum *s, uint64_t amount)
+{
+    /* This worker is the only writer. */
+    atomic_store_explicit(s, atomic_load_explicit(s, memory_order_relaxed) + amount,
+                          memory_order_relaxed);
+}
+
+static uint64_t read_sum(const sum *s)
+{
+    return atomic_load_explicit(s, memory_order_relaxed);
+}
+
+/* --- a worker's ---------------------------------------------------------------------------- */
+
+static const char *name_of(const figures *f)
+{
+    return f->route != NULL ? f->route->name : "none";
+}
+
+static void need_times(http_observer *o, figures *f)
+{
+    const brisk_label label = {.name = "route", .value = name_of(f)};
+    const brisk_metric_desc desc = {.name = "serve.http.time",
+                                    .help = "How long exchanges took, by route",
+                                    .unit = BRISK_UNIT_NS,
+                                    .labels = &label,
+                                    .label_count = 1};
+    if (brisk_metrics_histogram(o->registry, &desc, &f->times) != BRISK_OK) {
+        f->times = NULL;
+    }
+}
+
+static void publish(http_observer *o, figures *f)
+{
+    f->next = atomic_load_explicit(&o->list, memory_order_relaxed);
+    /* Release: whoever finds it in the list sees it whole. */
+    while (!atomic_compare_exchange_weak_explicit(&o->list, &f->next, f, memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+static figures *make_figures(http_observer *o, part *p, const http_route *route)
+{
+    if (p->used == SLOTS_USED_MAX) {
+        return &p->rest;
+    }
+    figures *f = o->alloc->acquire(o->alloc->ctx, sizeof *f, _Alignof(figures));
+    if (f == NULL) {
+        return &p->rest;
+    }
+    memset(f, 0, sizeof *f);
+    f->route = route;
+    f->streams = route != NULL && route->priority.incremental;
+    need_times(o, f);
+    publish(o, f);
+    return f;
+}
+
+static figures *figures_of(http_observer *o, part *p, const http_route *route)
+{
+    uint32_t at = (uint32_t)(((uintptr_t)route >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 57);
+    static_assert(SLOTS == 128, "the hash has 7 bits");
+    for (;; at = (at + 1) % SLOTS) {
+        if (p->slots[at].figures != NULL && p->slots[at].route == route) {
+            return p->slots[at].figures;
+        }
+        if (p->slots[at].figures == NULL) {
+            figures *f = make_figures(o, p, route);
+            if (f != &p->rest) {
+                p->slots[at].route = route;
+                p->slots[at].figures = f;
+                p->used++;
+            }
+            return f;
+        }
+    }
+}
+
+void http_observe_over(http_observer *o, uint32_t index, const exchange *x, uint64_t now_ns)
+{
+    BRISK_ASSERT(index < o->part_count);
+    part *p = &o->parts[index];
+    figures *f = figures_of(o, p, x->route);
+    uint32_t class = x->status / 100u;
+    add(&f->classes[class < OBSERVE_CLASSES ? class : 0], 1);
+    add(&f->bytes_in, x->body_read);
+    add(&f->bytes_out, x->body_sent);
+    if (f->times != NULL) {
+        brisk_histogram_record(f->times, now_ns > x->begun_ns ? now_ns - x->begun_ns : 0);
+    }
+}
+
+void http_observe_connection(http_observer *o, uint32_t index, observe_protocol from,
+                             observe_protocol to)
+{
+    BRISK_ASSERT(index < o->part_count);
+    part *p = &o->parts[index];
+    if (from < OBSERVE_PROTOCOLS) {
+        BRISK_ASSERT(read_sum(&p->connections[from]) > 0);
+        add(&p->connections[from], (uint64_t)-1);
+    }
+    if (to < OBSERVE_PROTOCOLS) {
+        add(&p->connections[to], 1);
+    }
+}
+
+/* --- everybody's --------------------------------------------------------------------------- */
+
+static void add_figures(const figures *f, observe_totals *ret)
+{
+    for (uint32_t i = 0; i < OBSERVE_CLASSES; i++) {
+        ret->responses[i] += read_sum(&f->classes[i]);
+    }
+    ret->bytes_in += read_sum(&f->bytes_in);
+    ret->bytes_out += read_sum(&f->bytes_out);
+}
+
+/* Is it the newest of its route in the list?  The histogram is the same for all of them. */
+static bool is_first(const figures *list, const figures *f)
+{
+    while (list != f && list->times != f->times) {
+        list = list->next;
+    }
+    return list == f;
+}
+
+static void add_times(const figures *list, brisk_hist *into)
+{
+    for (const figures *f = list; f != NULL; f = f->next) {
+        brisk_histogram_sums sums;
+        if (f->times != NULL && !f->streams && is_first(list, f)) {
+            brisk_err err = brisk_histogram_read(f->times, into, &sums);
+            BRISK_ASSERT(err == BRISK_OK); /* of the precision asked for */
+        }
+    }
+}
+
+void http_observe_read(const http_observer *o, brisk_hist *into, observe_totals *ret)
+{
+    *ret = (observe_totals){0};
+    const figures *list = atomic_load_explicit(&o->list, memory_order_acquire); /* see publish */
+    for (const figures *f = list; f != NULL; f = f->next) {
+        add_figures(f, ret);
+    }
+    for (uint32_t i = 0; i < o->part_count; i++) {
+        add_figures(&o->parts[i].rest, ret);
+        for (uint32_t p = 0; p < OBSERVE_PROTOCOLS; p++) {
+            ret->connections[p] += read_sum(&o->parts[i].connections[p]);
+        }
+    }
+    if (into != NULL) {
+        add_times(list, into);
+    }
+}
+
+static void set_total(http_observer *o, const brisk_metric_desc *desc, uint64_t value)
+{
+    brisk_total *total;
+    if (brisk_metrics_total(o->registry, desc, &total) == BRISK_OK) {
+        brisk_total_set(total, value);
+    }
+}
+
+/* A route's sums over all workers. */
+static void copy_route(http_observer *o, const char *name, const observe_totals *sums)
+{
+    brisk_label labels[2] = {{.name = "route", .value = name}, {.name = "class"}};
+    brisk_metric_desc desc = {.name = "serve.http.responses",
+                              .help = "Answers by route and class of their status",
+                              .labels = labels,
+                              .label_count = 2};
+    for (uint32_t i = 0; i < OBSERVE_CLASSES; i++) {
+        if (sums->responses[i] != 0) {
+            labels[1].value = class_names[i];
+            set_total(o, &desc, sums->responses[i]);
+        }
+    }
+    desc = (brisk_metric_desc){.name = "serve.http.in",
+                               .help = "Bytes of requests' bodies, by route",
+                               .unit = BRISK_UNIT_BYTES,
+                               .labels = labels,
+                               .label_count = 1};
+    set_total(o, &desc, sums->bytes_in);
+    desc.name = "serve.http.out";
+    desc.help = "Bytes of answers' bodies, by route";
+    set_total(o, &desc, sums->bytes_out);
+}
+
+static bool same_route(const figures *a, const figures *b)
+{
+    return strcmp(name_of(a), name_of(b)) == 0;
+}
+
+static void copy_routes(http_observer *o)
+{
+    const figures *list = atomic_load_explicit(&o->list, memory_order_acquire); /* see publish */
+    for (const figures *f = list; f != NULL; f = f->next) {
+        const figures *first = list;
+        while (!same_route(first, f)) {
+            first = first->next;
+        }
+        if (first != f) {
+            continue; /* done with the first of its name */
+        }
+        observe_totals sums = {0};
+        for (const figures *other = f; other != NULL; other = other->next) {
+            if (same_route(other, f)) {
+                add_figures(other, &sums);
+            }
+        }
+        copy_route(o, name_of(f), &sums);
+    }
+    observe_totals rest = {0};
+    for (uint32_t i = 0; i < o->part_count; i++) {
+        add_figures(&o->parts[i].rest, &rest);
+    }
+    for (uint32_t i = 0; i < OBSERVE_CLASSES; i++) {
+        if (rest.responses[i] != 0) {
+            copy_route(o, "others", &rest);
+            break;
+        }
+    }
+}
+
+void http_observe_copy(http_observer *o)
+{
+    copy_routes(o);
+    for (uint32_t p = 0; p < OBSERVE_PROTOCOLS; p++) {
+        uint64_t open = 0;
+        for (uint32_t i = 0; i < o->part_count; i++) {
+            open += read_sum(&o->parts[i].connections[p]);
+        }
+        const brisk_label label = {.name = "protocol", .value = observe_protocol_name(p)};
+        const brisk_metric_desc desc = {.name = "serve.http.connections",
+                                        .help = "Open connections by what they speak",
+                                        .labels = &label,
+                                        .label_count = 1};
+        brisk_gauge *gauge;
+        if (brisk_metrics_gauge(o->registry, &desc, &gauge) == BRISK_OK) {
+            brisk_gauge_set(gauge, (double)open);
+        }
+    }
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+brisk_err http_observe_create(const brisk_alloc *alloc, brisk_metrics *registry, uint32_t workers,
+                              http_observer **ret)
+{
+    http_observer *o = alloc->acquire(alloc->ctx, sizeof *o, _Alignof(http_observer));
+    if (o == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    *o = (http_observer){.alloc = alloc, .registry = registry, .part_count = workers};
+    o->parts = alloc->acquire(alloc->ctx, workers * sizeof *o->parts, _Alignof(part));
+    if (o->parts == NULL) {
+        alloc->release(alloc->ctx, o, sizeof *o, _Alignof(http_observer));
+        return BRISK_ERR_NOMEM;
+    }
+    memset(o->parts, 0, workers * sizeof *o->parts);
+    *ret = o;
+    return BRISK_OK;
+}
+
+void http_observe_destroy(http_observer *o)
+{
+    if (o == NULL) {
+        return;
+    }
+    figures *f = atomic_load_explicit(&o->list, memory_order_acquire);
+    while (f != NULL) {
+        figures *next = f->next;
+        o->alloc->release(o->alloc->ctx, f, sizeof *f, _Alignof(figures));
+        f = next;
+    }
+    o->alloc->release(o->alloc->ctx, o->parts, o->part_count * sizeof *o->parts, _Alignof(part));
+    o->alloc->release(o->alloc->ctx, o, sizeof *o, _Alignof(http_observer));
+}

@@ -1,0 +1,70 @@
+/*
+ * observe.h -- what exchanges cost and how they end, by route, in the server's registry.
+ *
+ *     serve.http.time{route}             how long, from the head to the end of the answer
+ *     serve.http.responses{route, class} "2xx" ...
+ *     serve.http.in / .out{route}        bytes of bodies
+ *     serve.http.connections{protocol}   open now
+ *
+ * An exchange costs its worker a look-up in a table of its own, one histogram record and three plain
+ * adds: nothing is locked and nothing is shared with another worker.  Whoever takes a snapshot copies
+ * the sums.
+ *
+ * Threads: over and connection by the worker with that index; the rest by any.
+ */
+#ifndef BRISK_SRC_DAEMON_HTTP_OBSERVE_H
+#define BRISK_SRC_DAEMON_HTTP_OBSERVE_H
+
+#include <stdint.h>
+
+#include <brisk/alloc.h>
+#include <brisk/err.h>
+#include <brisk/hist.h>
+#include <brisk/metrics.h>
+
+#include "daemon/http/exchange.h"
+
+typedef struct http_observer http_observer;
+
+typedef enum observe_protocol {
+    OBSERVE_UNKNOWN = 0, /* nothing was received yet */
+    OBSERVE_RESP,
+    OBSERVE_H1,
+    OBSERVE_H2,
+    OBSERVE_WEBSOCKET,
+    OBSERVE_PROTOCOLS,
+} observe_protocol;
+
+enum { OBSERVE_CLASSES = 6 }; /* 1xx .. 5xx at 1 .. 5; 0: it ended without an answer */
+
+/* `registry` is borrowed.  Errors: NOMEM. */
+BRISK_NODISCARD brisk_err http_observe_create(const brisk_alloc *alloc, brisk_metrics *registry,
+                                              uint32_t workers, http_observer **ret);
+/* After the workers.  NULL is accepted. */
+void http_observe_destroy(http_observer *observer);
+
+/* `x` is over (its answer is sent, or given up); once for each. */
+void http_observe_over(http_observer *observer, uint32_t index, const exchange *x, uint64_t now_ns);
+/* A connection of that worker now speaks `to`, and spoke `from`; a new one comes from OBSERVE_PROTOCOLS, one that is
+ * closed goes there. */
+void http_observe_connection(http_observer *observer, uint32_t index, observe_protocol from,
+                             observe_protocol to);
+
+/* Copy the sums into the registry: before snapshots and ticks. */
+void http_observe_copy(http_observer *observer);
+
+typedef struct observe_totals {
+    uint64_t responses[OBSERVE_CLASSES];
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t connections[OBSERVE_PROTOCOLS];
+} observe_totals;
+
+/* All routes together; times are added to `into` (of BRISK_HISTOGRAM_BITS; may be NULL).  Streams that stay open
+ * (events, WebSockets) are in the counts, not in the times. */
+void http_observe_read(const http_observer *observer, brisk_hist *into, observe_totals *ret);
+
+/* "h1" ... */
+const char *observe_protocol_name(observe_protocol protocol);
+
+#endif /* BRISK_SRC_DAEMON_HTTP_OBSERVE_H */
