@@ -11,6 +11,7 @@
 #include <brisk/json.h>
 
 #include "base/assert.h"
+#include "base/text.h"
 
 enum { TOP_USED = 1u << 30, SPACES = 16 };
 
@@ -56,36 +57,6 @@ static void put_line(brisk_json *json)
     }
 }
 
-/* Length of the well-formed UTF-8 sequence at `s`, 0 when there is none (Unicode, table 3-7). */
-static size_t utf8_size(const unsigned char *s, size_t left)
-{
-    unsigned char low = 0x80;
-    unsigned char high = 0xbf;
-    size_t size;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-        size = 2;
-    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-        size = 3;
-        low = s[0] == 0xe0 ? 0xa0 : low;   /* overlong */
-        high = s[0] == 0xed ? 0x9f : high; /* surrogates */
-    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        size = 4;
-        low = s[0] == 0xf0 ? 0x90 : low;   /* overlong */
-        high = s[0] == 0xf4 ? 0x8f : high; /* above U+10FFFF */
-    } else {
-        return 0;
-    }
-    if (size > left || s[1] < low || s[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < size; i++) {
-        if (s[i] < 0x80 || s[i] > 0xbf) {
-            return 0;
-        }
-    }
-    return size;
-}
-
 static void put_escape(brisk_json *json, unsigned char c)
 {
     static const char special[] = "\b\f\n\r\t\"\\";
@@ -113,7 +84,7 @@ static void put_string(brisk_json *json, const char *value, size_t size)
     size_t plain = 0; /* start of what needs no change */
     put(json, "\"", 1);
     for (size_t i = 0; i < size;) {
-        size_t step = s[i] < 0x80 ? 1 : utf8_size(s + i, size - i);
+        size_t step = s[i] < 0x80 ? 1 : brisk_text_utf8(s + i, size - i);
         unsigned code = no_character(s + i, step);
         if (code != 0) {
             char text[8];

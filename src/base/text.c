@@ -191,3 +191,30 @@ void brisk_text_offer(brisk_text_nearest *nearest, const char *wanted, const cha
         nearest->distance = distance;
     }
 }
+
+size_t brisk_text_utf8(const unsigned char *s, size_t left)
+{
+    unsigned char low = 0x80;
+    unsigned char high = 0xbf;
+    size_t size = 0;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
+        size = 2;
+    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
+        size = 3;
+        low = s[0] == 0xe0 ? 0xa0 : low;   /* overlong */
+        high = s[0] == 0xed ? 0x9f : high; /* surrogates */
+    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+        size = 4;
+        low = s[0] == 0xf0 ? 0x90 : low;   /* overlong */
+        high = s[0] == 0xf4 ? 0x8f : high; /* above U+10FFFF */
+    }
+    if (size == 0 || size > left || s[1] < low || s[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < size; i++) {
+        if (s[i] < 0x80 || s[i] > 0xbf) {
+            return 0;
+        }
+    }
+    return size;
+}

@@ -25,6 +25,9 @@ BRISK_NODISCARD brisk_err brisk_text_u64(const char *text, uint64_t *ret);
  */
 void brisk_text_make_plain(char *text, size_t size);
 
+/* Length of the well-formed UTF-8 sequence at `s`, of `left` > 0 bytes; 0 when there is none (Unicode, table 3-7). */
+size_t brisk_text_utf8(const unsigned char *s, size_t left);
+
 /*
  * Edit distance (insert, delete, replace, swap neighbours), case ignored, or `limit` + 1 when it
  * is larger than `limit` or a text is longer than 64 bytes.

@@ -42,9 +42,8 @@ void notify(server *s, uint32_t class, const char *event, resp_bytes key)
 
 /* --- changes ------------------------------------------------------------------------------ */
 
-void changed_quietly(client *c, resp_bytes key)
+static void follow(server *s, client *c, resp_bytes key)
 {
-    server *s = c->server;
     s->dirty++;
     if (s->watched.count > 0) {
         multi_touch(s, key);
@@ -58,6 +57,19 @@ void changed_quietly(client *c, resp_bytes key)
     }
 }
 
+void changed_quietly(client *c, resp_bytes key)
+{
+    follow(c->server, c, key);
+}
+
+void changed_by_nobody(server *s, resp_bytes key, uint32_t class, const char *event)
+{
+    follow(s, NULL, key);
+    if (s->notify != 0 && event != NULL) {
+        notify(s, class, event, key);
+    }
+}
+
 void changed(client *c, resp_bytes key, uint32_t class, const char *event)
 {
     changed_quietly(c, key);
@@ -66,9 +78,8 @@ void changed(client *c, resp_bytes key, uint32_t class, const char *event)
     }
 }
 
-void changes_of_all(client *c)
+void changes_of_all(server *s)
 {
-    server *s = c->server;
     multi_touch_all(s);
     tracking_changed_all(s);
     if (s->disk != NULL) {

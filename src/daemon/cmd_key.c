@@ -176,7 +176,7 @@ static void cmd_flush(client *c, const resp_bytes *argv, uint32_t argc)
     if (!parse_flush(c, argv, argc)) {
         return;
     }
-    changes_of_all(c); /* before: who watches a key that is there is told */
+    changes_of_all(c->server); /* before: who watches a key that is there is told */
     keyspace_clear(&c->server->keys);
     reply_ok(c);
 }

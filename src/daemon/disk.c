@@ -48,6 +48,7 @@ typedef struct fetch {
     bool outdated;
     bool queued;
     BRISK_VEC(uint64_t) clients; /* their numbers */
+    disk_waiter *waiters;
 } fetch;
 
 struct disk {
@@ -317,20 +318,20 @@ static void free_fetch(disk *d, fetch *f)
     alloc->release(alloc->ctx, f, sizeof *f, _Alignof(fetch));
 }
 
-/* Under both locks.  The client waits for `key`; false: it need not, or cannot. */
-static bool wait_for_key(disk *d, client *c, const brisk_key *key)
+/* Under both locks.  The fetch of `key`, made when there is none; NULL: out of memory. */
+static fetch *fetch_of(disk *d, const brisk_key *key)
 {
     const brisk_alloc *alloc = d->server->alloc;
     dict_entry *entry = dict_add(&d->fetches, key->bytes, key->size);
     if (entry == NULL) {
-        return false;
+        return NULL;
     }
     fetch *f = entry->value;
     if (f == NULL) {
         f = alloc->acquire(alloc->ctx, sizeof *f, _Alignof(fetch));
         if (f == NULL) {
             dict_remove(&d->fetches, entry);
-            return false;
+            return NULL;
         }
         *f = (fetch){.entry = entry, .queued = true};
         f->clients.alloc = alloc;
@@ -342,7 +343,20 @@ static bool wait_for_key(disk *d, client *c, const brisk_key *key)
         }
         d->fetch_last = f;
     }
-    return BRISK_VEC_PUSH(&f->clients, c->id);
+    return f;
+}
+
+/* Likewise.  Is `key` neither in memory nor pending, so that the disk must be asked?  What is pending
+ * comes back to memory. */
+static bool is_elsewhere(disk *d, const brisk_key *key)
+{
+    dict_entry *entry = dict_find(&d->changes, key->bytes, key->size);
+    const change *ch = entry != NULL ? entry->value : NULL;
+    if (ch != NULL && !ch->gone) {
+        (void)!keyspace_restore(&d->server->keys, key,
+                                &ch->hit); /* dropped from memory before written */
+    }
+    return ch == NULL && d->clears == 0;
 }
 
 /* One key of a command; true: the client has to wait for it. */
@@ -355,12 +369,9 @@ static bool need_key(disk *d, client *c, resp_bytes name)
     brisk_key key = keyspace_stored(&s->keys, name);
     bool waits = false;
     (void)pthread_mutex_lock(&d->lock);
-    dict_entry *entry = dict_find(&d->changes, key.bytes, key.size);
-    const change *ch = entry != NULL ? entry->value : NULL;
-    if (ch == NULL && d->clears == 0) {
-        waits = wait_for_key(d, c, &key);
-    } else if (ch != NULL && !ch->gone) {
-        (void)!keyspace_restore(&s->keys, &key, &ch->hit); /* dropped from memory before written */
+    if (is_elsewhere(d, &key)) {
+        fetch *f = fetch_of(d, &key);
+        waits = f != NULL && BRISK_VEC_PUSH(&f->clients, c->id);
     }
     if (waits) {
         c->fetches++;
@@ -368,6 +379,47 @@ static bool need_key(disk *d, client *c, resp_bytes name)
     }
     (void)pthread_mutex_unlock(&d->lock);
     return waits;
+}
+
+bool disk_want(server *s, resp_bytes name, disk_waiter *w)
+{
+    disk *d = s->disk;
+    if (d == NULL || keyspace_has(&s->keys, name)) {
+        return false;
+    }
+    brisk_key key = keyspace_stored(&s->keys, name);
+    fetch *f = NULL;
+    (void)pthread_mutex_lock(&d->lock);
+    if (is_elsewhere(d, &key)) {
+        f = fetch_of(d, &key);
+    }
+    if (f != NULL) {
+        w->next = f->waiters;
+        f->waiters = w;
+        (void)pthread_cond_signal(&d->wanted);
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+    return f != NULL;
+}
+
+bool disk_unwant(server *s, resp_bytes name, disk_waiter *w)
+{
+    disk *d = s->disk;
+    brisk_key key = keyspace_stored(&s->keys, name);
+    bool found = false;
+    (void)pthread_mutex_lock(&d->lock);
+    dict_entry *entry = dict_find(&d->fetches, key.bytes, key.size);
+    fetch *f = entry != NULL ? entry->value : NULL;
+    for (disk_waiter **at = f != NULL ? &f->waiters : NULL; at != NULL && *at != NULL;
+         at = &(*at)->next) {
+        if (*at == w) {
+            *at = w->next;
+            found = true;
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+    return found;
 }
 
 static bool need_keys(disk *d, client *c, const command *cmd, const resp_bytes *argv, uint32_t argc)
@@ -459,6 +511,11 @@ static void finish_fetch(disk *d, fetch *f, const brisk_key *key, const brisk_hi
         if (c != NULL && c->block == CLIENT_FETCHING && c->fetches > 0 && --c->fetches == 0) {
             client_unblock(c);
         }
+    }
+    while (f->waiters != NULL) {
+        disk_waiter *w = f->waiters;
+        f->waiters = w->next; /* before: its memory may be gone after the post */
+        loop_post(w->loop, &w->task);
     }
     free_fetch(d, f);
     (void)pthread_mutex_unlock(&d->lock);

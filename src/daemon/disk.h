@@ -21,6 +21,18 @@ BRISK_NODISCARD brisk_err disk_start(server *s, brisk_tier *tier, disk **ret);
 void disk_stop(disk *d);
 /* Does `cmd` need a key that may be on disk?  Then it is held, its client waits, and true. */
 bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t argc);
+/* Somebody who waits for a key and is no client of the Redis protocol. */
+typedef struct disk_waiter {
+    loop_task
+        task; /* first; posted when the key was looked for: whether it is there, memory knows */
+    struct disk_waiter *next;
+    loop *loop;
+} disk_waiter;
+
+/* Is `key` not in memory, and may be on disk?  Then `w` waits, and true; under the server's lock. */
+bool disk_want(server *s, resp_bytes key, disk_waiter *w);
+/* It does not wait any more.  False: its task was posted already, and will run.  Under the server's lock. */
+bool disk_unwant(server *s, resp_bytes key, disk_waiter *w);
 /* `key` changed: what memory holds now goes to disk. */
 void disk_changed(server *s, resp_bytes key);
 void disk_cleared(server *s);

@@ -439,6 +439,26 @@ brisk_err keyspace_put(keyspace *keys, resp_bytes key, resp_bytes value, uint64_
     return err;
 }
 
+brisk_err keyspace_put_value(keyspace *keys, resp_bytes key, brisk_value *value,
+                             const keyspace_extra *extra)
+{
+    brisk_key stored = keyspace_stored(keys, key);
+    brisk_entry_opts opts = {
+        .expires_at_ns = extra->expires_at_ns, .tags = extra->tags, .tag_count = extra->tag_count};
+    brisk_sealed sealed;
+    note_use(keys, &stored);
+    keys->may_be_outdated = keys->may_be_outdated || extra->tag_count != 0;
+    if (!keys->may_be_outdated) {
+        return keys->tier->ops->put(keys->tier, &stored, value, &opts);
+    }
+    if (!brisk_cache_seal(keys->cache, &stored, &opts, &sealed)) {
+        return BRISK_ERR_INVALID;
+    }
+    brisk_err err = keys->tier->ops->put(keys->tier, &stored, value, &sealed.opts);
+    tell_dependents(keys, &stored);
+    return err;
+}
+
 brisk_err keyspace_restore(keyspace *keys, const brisk_key *stored, const brisk_hit *hit)
 {
     brisk_entry_mark mark = {

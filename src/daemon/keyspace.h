@@ -115,6 +115,16 @@ bool keyspace_write(keyspace *keys, resp_bytes key, resp_writer *out);
 /* Store.  Errors: FULL, DECLINED (too large for the memory there is), NOMEM; the key is gone then. */
 BRISK_NODISCARD brisk_err keyspace_put(keyspace *keys, resp_bytes key, resp_bytes value,
                                        uint64_t expires_at_ns);
+/* What an entry has beside its value. */
+typedef struct keyspace_extra {
+    uint64_t expires_at_ns; /* 0: none */
+    const brisk_tag *tags;
+    uint32_t tag_count;
+} keyspace_extra;
+
+/* Store a value that is whole already; the caller keeps its reference.  Errors as for put, INVALID (a tag). */
+BRISK_NODISCARD brisk_err keyspace_put_value(keyspace *keys, resp_bytes key, brisk_value *value,
+                                             const keyspace_extra *extra);
 /* Change in place, see brisk_memory_update. */
 BRISK_NODISCARD brisk_err keyspace_update(keyspace *keys, resp_bytes key,
                                           brisk_err (*edit)(void *ctx, brisk_memory_edit *edit),

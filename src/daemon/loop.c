@@ -117,6 +117,11 @@ static void run_tasks(loop *self)
     }
 }
 
+void loop_drain(loop *self)
+{
+    run_tasks(self);
+}
+
 /* Milliseconds until the next tick. */
 static int until_tick(const loop *self, uint64_t now)
 {

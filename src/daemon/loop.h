@@ -58,6 +58,8 @@ void loop_unwatch(loop *self, int fd);
 /* Until loop_stop. */
 void loop_run(loop *self);
 void loop_post(loop *self, loop_task *task);
+/* Run what is posted; when the loop does not run any more. */
+void loop_drain(loop *self);
 /* End the present wait, so that `round` is called. */
 void loop_wake(loop *self);
 void loop_stop(loop *self);

@@ -221,6 +221,9 @@ static void deinit_worker(worker *w)
         conn_kill(w->conns);
     }
     conn_bury(w);
+    if (w->loop.epoll_fd >= 0) {
+        loop_drain(&w->loop); /* posted after it had stopped: its memory is to be given back */
+    }
     http_worker_destroy(w->http);
     resp_writer_deinit(&w->out);
     if (w->in != NULL) {

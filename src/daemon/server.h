@@ -267,9 +267,11 @@ enum notify_class {
 void changed(client *c, resp_bytes key, uint32_t class, const char *event);
 /* Likewise without an event. */
 void changed_quietly(client *c, resp_bytes key);
+/* Likewise of a change that no client of the Redis protocol made; `event` NULL: without one. */
+void changed_by_nobody(server *s, resp_bytes key, uint32_t class, const char *event);
 void notify(server *s, uint32_t class, const char *event, resp_bytes key);
 /* It was read, so a tracking client wants to know of its next change. */
-void changes_of_all(client *c); /* FLUSHALL */
+void changes_of_all(server *s); /* FLUSHALL */
 /* What left by itself since the last call. */
 void tell_drops(server *s);
 /* Keys leave until `maxmemory` is kept, as Redis's volatile policies do.  False: out of memory. */
