@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 
 #include "base/assert.h"
+#include "daemon/api/api.h"
 #include "daemon/disk.h"
 #include "daemon/loads.h"
 
@@ -294,6 +295,9 @@ static void copy_all(server *s)
     copy_loads(s);
     copy_errors(s);
     copy_commands(s);
+    if (s->api != NULL) {
+        http_observe_copy(s->api->observer);
+    }
 }
 
 /* --- life --------------------------------------------------------------------------------- */

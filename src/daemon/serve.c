@@ -17,6 +17,7 @@
 
 #include <brisk/file.h>
 
+#include "daemon/api/api.h"
 #include "daemon/server.h"
 
 #define MIB UINT64_C(1048576)
@@ -155,6 +156,19 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .min = 1,
      .max = 65535,
      .def = 511},
+    {.name = "serve.token_file",
+     .summary = "file of bearer tokens for HTTP, a line each: TOKEN [read|change [NAME]]; empty: one token "
+                "is made, in a file of this user's",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.hosts",
+     .summary = "more names of this node, under which this machine's users may ask without a token",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.local_needs_token",
+     .summary = "reading over HTTP needs a token from this machine, too",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1},
 };
 
 enum {
@@ -211,6 +225,8 @@ typedef struct setup {
     char password_path[4096];
     char password[PASSWORD_MAX];
     char tls[3][4096]; /* certificate, key, authority */
+    char token_file[4096];
+    char hosts[4096];
     sockets sockets;
     server_opts opts;
 } setup;
@@ -316,6 +332,8 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     brisk_knobs_text(knobs, "serve.tls_cert", set->tls[0], sizeof set->tls[0]);
     brisk_knobs_text(knobs, "serve.tls_key", set->tls[1], sizeof set->tls[1]);
     brisk_knobs_text(knobs, "serve.tls_ca", set->tls[2], sizeof set->tls[2]);
+    brisk_knobs_text(knobs, "serve.token_file", set->token_file, sizeof set->token_file);
+    brisk_knobs_text(knobs, "serve.hosts", set->hosts, sizeof set->hosts);
     uint64_t memory;
     uint64_t threads;
     if (!choose_number(in, OPTION_MEMORY, knobs, "serve.memory", &memory) ||
@@ -326,6 +344,9 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .tls_cert = set->tls[0],
         .tls_key = set->tls[1],
         .tls_ca = set->tls[2],
+        .token_file = set->token_file,
+        .hosts = set->hosts,
+        .local_needs_token = brisk_knobs_u64(knobs, "serve.local_needs_token") != 0,
         .sockets = &set->sockets,
         .policy = set->policy[0] != '\0' ? set->policy : NULL,
         .disk_path = set->disk_path,
@@ -464,9 +485,10 @@ static void announce(const brisk_invocation *in, const server *s, uint64_t memor
             (void)fprintf(in->err, " %.*s:%u", (int)(colon - l->text), l->text, l->port);
         }
     }
-    (void)fprintf(in->err, " (%u loop%s, %" PRIu64 " MiB, disk %s)\n", s->worker_count,
+    const char *token = http_auth_token_file(s->api->auth);
+    (void)fprintf(in->err, " (%u loop%s, %" PRIu64 " MiB, disk %s, %s%s)\n", s->worker_count,
                   s->worker_count == 1 ? "" : "s", memory_bytes / MIB,
-                  s->disk != NULL ? "on" : "off");
+                  s->disk != NULL ? "on" : "off", token[0] != '\0' ? "token " : "no token", token);
     (void)fflush(in->err);
 }
 

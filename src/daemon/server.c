@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "daemon/api/api.h"
 #include "daemon/config.h"
 #include "daemon/disk.h"
 #include "daemon/engine.h"
@@ -182,6 +183,10 @@ static void tick(void *ctx)
     if (++w->ticks % TICKS_A_SECOND == 0) {
         uint64_t now_ns = brisk_clock_now_ns(s->clock);
         conn_close_lingering(w, now_ns);
+        api_tick_worker(w);
+        if (w->index == 0) {
+            api_tick(s);
+        }
         if (s->limits.idle_ns != 0) {
             conn_close_idle(w, now_ns, s->limits.idle_ns);
         }
@@ -254,6 +259,16 @@ static void name_run(server *s)
 static brisk_err create_routes(server *s)
 {
     return http_routes_create(s->alloc, &s->http_routes);
+}
+
+static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *info)
+{
+    api_opts how = {.token_file = opts->token_file,
+                    .hosts = opts->hosts,
+                    .local_needs_token = opts->local_needs_token,
+                    .certificates = opts->tls_ca != NULL && opts->tls_ca[0] != '\0'};
+    brisk_err err = api_create(s, &how, info);
+    return err == BRISK_OK ? api_add_routes(s) : err;
 }
 
 static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo *info)
@@ -411,6 +426,9 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
         err = create_workers(s, opts);
     }
     if (err == BRISK_OK) {
+        err = create_api(s, opts, &why);
+    }
+    if (err == BRISK_OK) {
         err = listen_start(s, opts->sockets, &why);
     }
     if (err != BRISK_OK) {
@@ -482,6 +500,7 @@ void server_destroy(server *s)
     }
     server_engine_end(s);
     http_routes_destroy(s->http_routes);
+    api_destroy(s);
     server_metrics_destroy(s->metrics);
     record_destroy(s->recording);
     loads_destroy(s->own);

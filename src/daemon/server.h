@@ -80,6 +80,9 @@ typedef struct server_opts {
     const char *tls_key;
     const char *tls_ca; /* clients must have a certificate of this authority */
     server_limits limits;
+    const char *token_file; /* of HTTP; NULL or "": one is made */
+    const char *hosts;      /* more names of this node; NULL or "": none */
+    bool local_needs_token;
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     const brisk_alloc *alloc;
     const brisk_clock *clock;
@@ -153,7 +156,9 @@ struct server {
     wire_tls_context *tls;           /* NULL: plain only */
     struct server_engine_of *engine; /* engine.c */
     http_routes *http_routes;
-    http_right (*http_right_of)(exchange *x); /* http/auth.c; NULL: as `unprotected` says */
+    struct api *api;
+    bool (*http_admit)(exchange *x);          /* api/api.c; sets x->right; false: it was answered */
+    http_right (*http_right_of)(exchange *x); /* without that; NULL: as `unprotected` says */
 
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;

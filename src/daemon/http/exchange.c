@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "daemon/api/api.h"
 #include "daemon/http/carrier.h"
 #include "daemon/http/routes.h"
 #include "daemon/server.h"
@@ -182,6 +183,10 @@ void exchange_close(exchange *x)
     const brisk_alloc *alloc = alloc_of(x);
     http_worker *http = x->worker->http;
     x->state = EXCHANGE_DONE;
+    if (x->worker->server->api != NULL) {
+        http_observe_over(x->worker->server->api->observer, x->worker->index, x,
+                          brisk_clock_now_ns(x->worker->server->clock));
+    }
     if (b->begun && x->route->gone != NULL) {
         x->route->gone(x);
     }
@@ -297,6 +302,9 @@ static bool check_right(exchange *x)
     http_right wanted = changes_something(x->method) ? x->route->right_change : x->route->right;
     if (wanted == HTTP_RIGHT_NONE) {
         return true;
+    }
+    if (s->http_admit != NULL) {
+        return s->http_admit(x);
     }
     x->right = s->http_right_of != NULL ? s->http_right_of(x)
                : s->unprotected         ? HTTP_RIGHT_CHANGE

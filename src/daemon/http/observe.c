@@ -147,22 +147,17 @@ void http_observe_over(http_observer *o, uint32_t index, const exchange *x, uint
     add(&f->classes[class < OBSERVE_CLASSES ? class : 0], 1);
     add(&f->bytes_in, x->body_read);
     add(&f->bytes_out, x->body_sent);
-    if (f->times != NULL) {
+    if (f->times != NULL && x->begun_ns != 0) { /* 0: its head was none */
         brisk_histogram_record(f->times, now_ns > x->begun_ns ? now_ns - x->begun_ns : 0);
     }
 }
 
-void http_observe_connection(http_observer *o, uint32_t index, observe_protocol from,
-                             observe_protocol to)
+void http_observe_connections(http_observer *o, uint32_t index,
+                              const uint64_t counts[OBSERVE_PROTOCOLS])
 {
     BRISK_ASSERT(index < o->part_count);
-    part *p = &o->parts[index];
-    if (from < OBSERVE_PROTOCOLS) {
-        BRISK_ASSERT(read_sum(&p->connections[from]) > 0);
-        add(&p->connections[from], (uint64_t)-1);
-    }
-    if (to < OBSERVE_PROTOCOLS) {
-        add(&p->connections[to], 1);
+    for (uint32_t i = 0; i < OBSERVE_PROTOCOLS; i++) {
+        atomic_store_explicit(&o->parts[index].connections[i], counts[i], memory_order_relaxed);
     }
 }
 

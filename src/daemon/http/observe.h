@@ -4,13 +4,13 @@
  *     serve.http.time{route}             how long, from the head to the end of the answer
  *     serve.http.responses{route, class} "2xx" ...
  *     serve.http.in / .out{route}        bytes of bodies
- *     serve.http.connections{protocol}   open now
+ *     serve.http.connections{protocol}   open, as each worker counts once a second
  *
  * An exchange costs its worker a look-up in a table of its own, one histogram record and three plain
  * adds: nothing is locked and nothing is shared with another worker.  Whoever takes a snapshot copies
  * the sums.
  *
- * Threads: over and connection by the worker with that index; the rest by any.
+ * Threads: over and connections by the worker with that index; the rest by any.
  */
 #ifndef BRISK_SRC_DAEMON_HTTP_OBSERVE_H
 #define BRISK_SRC_DAEMON_HTTP_OBSERVE_H
@@ -45,10 +45,9 @@ void http_observe_destroy(http_observer *observer);
 
 /* `x` is over (its answer is sent, or given up); once for each. */
 void http_observe_over(http_observer *observer, uint32_t index, const exchange *x, uint64_t now_ns);
-/* A connection of that worker now speaks `to`, and spoke `from`; a new one comes from OBSERVE_PROTOCOLS, one that is
- * closed goes there. */
-void http_observe_connection(http_observer *observer, uint32_t index, observe_protocol from,
-                             observe_protocol to);
+/* So many connections of that worker speak each protocol now. */
+void http_observe_connections(http_observer *observer, uint32_t index,
+                              const uint64_t counts[OBSERVE_PROTOCOLS]);
 
 /* Copy the sums into the registry: before snapshots and ticks. */
 void http_observe_copy(http_observer *observer);

@@ -1,0 +1,46 @@
+/*
+ * api.h -- everything under /v1 and beside it, as the server sees it: made, ticked, ended.
+ *
+ * Threads: create, add_routes and destroy by whoever creates the server, while no worker runs; ticks by workers.
+ */
+#ifndef BRISK_SRC_DAEMON_API_API_H
+#define BRISK_SRC_DAEMON_API_API_H
+
+#include <stdbool.h>
+
+#include <brisk/err.h>
+
+#include "daemon/api/events.h"
+#include "daemon/http/auth.h"
+#include "daemon/http/observe.h"
+
+typedef struct server server;
+typedef struct worker worker;
+
+/* What is configured; texts are borrowed until create returns. */
+typedef struct api_opts {
+    const char *token_file; /* NULL or "": one is made */
+    const char *hosts;      /* NULL or "": none */
+    bool local_needs_token;
+    bool certificates; /* clients over TLS have shown one */
+} api_opts;
+
+typedef struct api {
+    server *server;
+    http_auth *auth;
+    http_observer *observer;
+    events_hub *events;
+} api;
+
+/* After workers and metrics.  Errors, with `info`: those of http_auth_create, NOMEM. */
+BRISK_NODISCARD brisk_err api_create(server *s, const api_opts *opts, brisk_errinfo *info);
+/* NULL parts are accepted; after the workers. */
+void api_destroy(server *s);
+/* Into s->http_routes. */
+BRISK_NODISCARD brisk_err api_add_routes(server *s);
+/* Once a second, by each worker. */
+void api_tick_worker(worker *w);
+/* Once a second, by worker 0, without the server's lock. */
+void api_tick(server *s);
+
+#endif /* BRISK_SRC_DAEMON_API_API_H */
