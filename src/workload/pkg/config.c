@@ -113,15 +113,15 @@ static brisk_err read_sources(config_reader *c, const char *folder)
 {
     char *user = NULL;
     char *global = NULL;
-    char *project = brisk_arena_printf(c->arena, "%s/.npmrc", folder);
-    if (project == NULL) {
+    char *project = folder != NULL ? brisk_arena_printf(c->arena, "%s/.npmrc", folder) : NULL;
+    if (folder != NULL && project == NULL) {
         return config_no_memory(c);
     }
     brisk_err err =
         npmrc_from_environment(c->environment, c->arena, &c->sources[CONFIG_ENVIRONMENT], c->info);
     err = err != BRISK_OK ? err : user_path(c, &user);
     err = err != BRISK_OK ? err : global_path(c, &global);
-    if (err == BRISK_OK && strcmp(project, user) != 0) {
+    if (err == BRISK_OK && project != NULL && strcmp(project, user) != 0) {
         err = read_source(c, project, false, &c->sources[CONFIG_PROJECT]);
     }
     if (err == BRISK_OK && *user != '\0') {
@@ -352,10 +352,10 @@ brisk_err pkg_config_read_with(const char *folder, char *const *environment, bri
                          .fetch_timeout_ms = FETCH_TIMEOUT_MS,
                          .max_sockets = MAX_SOCKETS};
     char real[PATH_MAX];
-    if (realpath(folder, real) == NULL) {
+    if (folder != NULL && realpath(folder, real) == NULL) {
         return brisk_errinfo_set_errno(info, errno, "%s", folder);
     }
-    brisk_err err = read_sources(&c, strcmp(real, "/") == 0 ? "" : real);
+    brisk_err err = read_sources(&c, folder == NULL ? NULL : strcmp(real, "/") == 0 ? "" : real);
     err = err != BRISK_OK ? err : config_values(&c, &config);
     err = err != BRISK_OK ? err : config_registries(&c, &config);
     if (err == BRISK_OK) {

@@ -33,15 +33,25 @@ static bool reads_folders(const pkg_manifest *m)
     return false;
 }
 
+/* package.json of `folder`, "" for the project's own.  False: it cannot be read. */
+static bool manifest_text(const pkg_inputs *in, pkg_text folder, pkg_text *ret)
+{
+    const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
+    brisk_errinfo info;
+    if (in->project.text.data != NULL) {
+        *ret = in->project.text;
+        return folder.size == 0;
+    }
+    char *path = brisk_arena_printf(in->arena, "%s%s%.*s/package.json", in->project.folder.data,
+                                    folder.size > 0 ? "/" : "", (int)folder.size, folder.data);
+    return path != NULL && pkg_file_read(path, &opts, in->arena, ret, &info) == BRISK_OK;
+}
+
 /* What is looked at to see that a lock needs nothing.  False: it is not only files that were read. */
 static bool hash_file(const pkg_inputs *in, pkg_text folder, brisk_hasher *hasher)
 {
-    const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
     pkg_text text;
-    brisk_errinfo info;
-    char *path = brisk_arena_printf(in->arena, "%s%s%.*s/package.json", in->project.folder.data,
-                                    folder.size > 0 ? "/" : "", (int)folder.size, folder.data);
-    if (path == NULL || pkg_file_read(path, &opts, in->arena, &text, &info) != BRISK_OK) {
+    if (!manifest_text(in, folder, &text)) {
         return false;
     }
     uint64_t sizes[2] = {folder.size, text.size};
@@ -96,13 +106,33 @@ static void take_format(pkg_inputs *in, pkg_text text)
 /* A new lock is indented as package.json is. */
 static void take_format_of_manifest(pkg_inputs *in)
 {
-    const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
-    brisk_errinfo info;
     pkg_text text;
-    const char *path = brisk_arena_printf(in->arena, "%s/package.json", in->project.folder.data);
-    if (path != NULL && pkg_file_read(path, &opts, in->arena, &text, &info) == BRISK_OK) {
+    if (manifest_text(in, PKG_TEXT(""), &text)) {
         take_format(in, text);
     }
+}
+
+/* Of in->lock_text. */
+static brisk_err take_lock(pkg_inputs *in, const pkg_inputs_opts *how, brisk_errinfo *info)
+{
+    if (how->anew) {
+        take_format(in, in->lock_text);
+        return BRISK_OK;
+    }
+    /* with other rules for peers the lock is looked at anew */
+    if (!how->whole && !in->config.strict_peer_deps && !in->config.legacy_peer_deps) {
+        in->hash = hash_with(in->manifests, in->lock_text);
+        in->resolved = in->has_hash && pkg_stamp_get(in->hash, &in->packages);
+        if (in->resolved) {
+            return BRISK_OK;
+        }
+    }
+    brisk_errinfo why = {0};
+    brisk_err err = pkg_lock_read(in->lock_text, in->arena, &in->lock, &in->format, &why);
+    return err == BRISK_OK
+               ? err
+               : brisk_errinfo_set(info, err, "%s: %s; repair it, or resolve anew with --update",
+                                   in->lock_path, why.text);
 }
 
 static brisk_err read_lock(pkg_inputs *in, const pkg_inputs_opts *how, brisk_errinfo *info)
@@ -122,24 +152,7 @@ static brisk_err read_lock(pkg_inputs *in, const pkg_inputs_opts *how, brisk_err
         take_format_of_manifest(in);
         return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
     }
-    if (how->anew) {
-        take_format(in, in->lock_text);
-        return BRISK_OK;
-    }
-    /* with other rules for peers the lock is looked at anew */
-    if (!how->whole && !in->config.strict_peer_deps && !in->config.legacy_peer_deps) {
-        in->hash = hash_with(in->manifests, in->lock_text);
-        in->resolved = in->has_hash && pkg_stamp_get(in->hash, &in->packages);
-        if (in->resolved) {
-            return BRISK_OK;
-        }
-    }
-    brisk_errinfo why = {0};
-    err = pkg_lock_read(in->lock_text, in->arena, &in->lock, &in->format, &why);
-    return err == BRISK_OK
-               ? err
-               : brisk_errinfo_set(info, err, "%s: %s; repair it, or resolve anew with --update",
-                                   in->lock_path, why.text);
+    return take_lock(in, how, info);
 }
 
 brisk_err pkg_inputs_read(const char *folder, const pkg_inputs_opts *opts, pkg_inputs *ret,
@@ -155,6 +168,31 @@ brisk_err pkg_inputs_read(const char *folder, const pkg_inputs_opts *opts, pkg_i
         err == BRISK_OK ? pkg_config_read(in.project.folder.data, in.arena, &in.config, info) : err;
     in.has_hash = err == BRISK_OK && hash_manifests(&in, &in.manifests);
     err = err == BRISK_OK ? read_lock(&in, opts, info) : err;
+    if (err != BRISK_OK) {
+        brisk_arena_destroy(in.arena);
+        return err;
+    }
+    *ret = in;
+    return BRISK_OK;
+}
+
+brisk_err pkg_inputs_read_texts(pkg_text manifest, pkg_text lock, const pkg_inputs_opts *opts,
+                                pkg_inputs *ret, brisk_errinfo *info)
+{
+    pkg_inputs in = {.lock_path = "package-lock.json", .lock_text = lock};
+    brisk_err err = brisk_arena_create(NULL, &in.arena);
+    if (err != BRISK_OK) {
+        return brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
+    }
+    err = pkg_project_read_text(manifest, in.arena, &in.project, info);
+    err = err == BRISK_OK ? pkg_config_read(NULL, in.arena, &in.config, info) : err;
+    if (err == BRISK_OK && lock.data == NULL) {
+        take_format_of_manifest(&in);
+    } else if (err == BRISK_OK) {
+        err = lock.size <= PKG_LOCK_BYTES_MAX
+                  ? take_lock(&in, &(pkg_inputs_opts){.anew = opts->anew, .whole = true}, info)
+                  : brisk_errinfo_set(info, BRISK_ERR_LIMIT, "package-lock.json: too large");
+    }
     if (err != BRISK_OK) {
         brisk_arena_destroy(in.arena);
         return err;
@@ -346,15 +384,8 @@ void pkg_inputs_remember(pkg_inputs *in, const pkg_tree *tree, pkg_text text)
 
 static brisk_err key_file(const pkg_inputs *in, pkg_text folder, brisk_key_builder *builder)
 {
-    const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
     pkg_text text;
-    brisk_errinfo info;
-    char *path = brisk_arena_printf(in->arena, "%s%s%.*s/package.json", in->project.folder.data,
-                                    folder.size > 0 ? "/" : "", (int)folder.size, folder.data);
-    if (path == NULL) {
-        return BRISK_ERR_NOMEM;
-    }
-    if (pkg_file_read(path, &opts, in->arena, &text, &info) != BRISK_OK) {
+    if (!manifest_text(in, folder, &text)) {
         return BRISK_ERR_DECLINED;
     }
     brisk_key_bytes(builder, "folder", folder.data, folder.size);

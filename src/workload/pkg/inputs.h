@@ -38,6 +38,12 @@ typedef struct pkg_inputs_opts {
  */
 brisk_err pkg_inputs_read(const char *folder, const pkg_inputs_opts *opts, pkg_inputs *ret,
                           brisk_errinfo *info);
+/*
+ * Of texts that come from a stranger: package.json, and a lock to begin with (data NULL: none).  No
+ * folder is looked into; registries are those of the user, the environment and this machine.
+ */
+brisk_err pkg_inputs_read_texts(pkg_text manifest, pkg_text lock, const pkg_inputs_opts *opts,
+                                pkg_inputs *ret, brisk_errinfo *info);
 /* A zeroed one is accepted. */
 void pkg_inputs_release(pkg_inputs *inputs);
 /*

@@ -192,4 +192,5 @@ const brisk_workload pkg_workload = {
     .answer = answer,
     .accept = accept,
     .key_after = key_after,
+    .form = &pkg_form,
 };

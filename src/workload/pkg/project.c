@@ -42,3 +42,29 @@ brisk_err pkg_project_read(const char *folder, brisk_arena *arena, pkg_project *
     *ret = project;
     return BRISK_OK;
 }
+
+brisk_err pkg_project_read_text(pkg_text text, brisk_arena *arena, pkg_project *ret,
+                                brisk_errinfo *info)
+{
+    static const char file[] = "package.json";
+    pkg_project project = {.folder = PKG_TEXT("/project"), .text = text};
+    const pkg_json *root;
+    pkg_manifest *manifest;
+    if (text.size > PROJECT_FILE_BYTES_MAX) {
+        return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: more than %d bytes", file,
+                                 PROJECT_FILE_BYTES_MAX);
+    }
+    brisk_err err = project_parse(text, file, arena, &root, info);
+    err = err != BRISK_OK ? err : project_manifest(root, file, arena, &manifest, info);
+    err = err != BRISK_OK ? err : project_overrides(root, file, arena, &project, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    if (manifest->workspaces.size > 0) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID,
+                                 "%s: \"workspaces\" are folders, and there are none here", file);
+    }
+    project.manifest = manifest;
+    *ret = project;
+    return BRISK_OK;
+}

@@ -32,11 +32,18 @@ typedef struct pkg_project {
     uint32_t workspace_count;
     const pkg_override *overrides;
     uint32_t override_count;
+    pkg_text text; /* package.json that came without a folder; data NULL: it has one */
 } pkg_project;
 
 /* Errors with `info` (file, line): NOT_FOUND, CORRUPT, INVALID (a field), IO, PERMISSION, LIMIT. */
 brisk_err pkg_project_read(const char *folder, brisk_arena *arena, pkg_project *ret,
                            brisk_errinfo *info);
+/*
+ * Of a package.json that comes from a stranger, without a folder: nothing else is read, and what
+ * lies in folders of its own (workspaces) is refused.  `text` is borrowed.  Errors likewise.
+ */
+brisk_err pkg_project_read_text(pkg_text text, brisk_arena *arena, pkg_project *ret,
+                                brisk_errinfo *info);
 /* One package.json; `file` is for messages. */
 brisk_err pkg_manifest_read(pkg_text text, const char *file, brisk_arena *arena,
                             const pkg_manifest **ret, brisk_errinfo *info);
@@ -113,6 +120,7 @@ typedef struct pkg_config {
  * Project's, user's and global .npmrc and npm_config_* of the environment, ${VAR} expanded: the
  * environment counts most, then the project.  Errors with `info` (file, line; never a secret):
  * CORRUPT (a value), INVALID (no regular file), IO, PERMISSION, LIMIT, CONFLICT, NOMEM.
+ * `folder` NULL: there is no project's.
  */
 brisk_err pkg_config_read(const char *folder, brisk_arena *arena, pkg_config *ret,
                           brisk_errinfo *info);

@@ -125,6 +125,10 @@ static brisk_err read_folder(void *ctx, pkg_text path, const pkg_manifest **ret,
     pkg_resolve_job *job = ctx;
     const pkg_file_opts opts = {.size_max = 16 << 20, .follow_links = true};
     pkg_text folder = job->inputs->project.folder;
+    if (job->inputs->project.text.data != NULL) {
+        return brisk_errinfo_set(info, BRISK_ERR_PERMISSION,
+                                 "package.json names a folder, and there are none here");
+    }
     bool absolute = path.size > 0 && path.data[0] == '/';
     char *file =
         brisk_arena_printf(job->arena, "%s%s%.*s/package.json", absolute ? "" : folder.data,
@@ -407,8 +411,8 @@ brisk_err resolve_stage_write(brisk_stage_ctx *ctx, void *state)
     enter(job, "lock_writing");
     job->unchanged =
         job->inputs->lock_text.data != NULL && pkg_text_equal(job->inputs->lock_text, job->text);
-    if (job->unchanged || job->request->dry_run) {
-        return BRISK_OK;
+    if (job->unchanged || job->request->dry_run || job->inputs->project.text.data != NULL) {
+        return BRISK_OK; /* without a folder the text is the result */
     }
     const pkg_resolve_request *r = job->request;
     if (brisk_stage_cancelled(ctx)) {

@@ -97,6 +97,7 @@ typedef struct pkg_resolve_job {
 } pkg_resolve_job;
 
 extern const brisk_workload pkg_workload;
+extern const struct brisk_form pkg_form;
 
 brisk_err resolve_stage_read(brisk_stage_ctx *ctx, void *state);
 brisk_err resolve_stage_fetch(brisk_stage_ctx *ctx, void *state);

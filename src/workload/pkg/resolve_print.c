@@ -150,31 +150,41 @@ static void json_advice(brisk_json *json, const pkg_advice *advice)
     brisk_json_object_end(json);
 }
 
+void resolve_json_result(brisk_json *json, const pkg_resolve_job *state, brisk_err err)
+{
+    if (err == BRISK_ERR_CONFLICT) {
+        json_advice(json, &state->advice);
+    }
+    brisk_json_u64(json, "packages", state->facts.packages);
+    brisk_json_u64(json, "groups", state->facts.groups);
+    brisk_json_u64(json, "critical_path", state->facts.critical);
+    brisk_json_bool(json, "unchanged", state->unchanged);
+}
+
+void resolve_json_fetched(brisk_json *json, const pkg_resolve_job *state)
+{
+    pkg_fetch_stats stats = stats_of(state);
+    json_stats(json, &stats);
+    json_skipped(json, state);
+}
+
 static brisk_exit print_json(const resolve_told *told, brisk_job *job, brisk_err err)
 {
     const pkg_resolve_job *state = brisk_job_state(job);
     brisk_json json;
-    pkg_fetch_stats stats = stats_of(state);
     pkg_json_begin(&json, told->in, state->inputs != NULL ? state->inputs->lock_path : "");
     brisk_json_bool(&json, "ok", err == BRISK_OK);
     if (err != BRISK_OK) {
         brisk_json_str(&json, "error", brisk_err_name(err));
         brisk_json_str(&json, "message", brisk_job_error_text(job));
     }
-    if (err == BRISK_ERR_CONFLICT) {
-        json_advice(&json, &state->advice);
-    }
-    brisk_json_u64(&json, "packages", state->facts.packages);
-    brisk_json_u64(&json, "groups", state->facts.groups);
-    brisk_json_u64(&json, "critical_path", state->facts.critical);
-    brisk_json_bool(&json, "unchanged", state->unchanged);
+    resolve_json_result(&json, state, err);
     brisk_json_bool(&json, "written", state->written);
     brisk_json_u64(&json, "elapsed_ns", brisk_job_elapsed_ns(job));
     if (brisk_job_answered_by(job) != NULL) {
         brisk_json_str(&json, "answered_by", brisk_job_answered_by(job));
     }
-    json_stats(&json, &stats);
-    json_skipped(&json, state);
+    resolve_json_fetched(&json, state);
     if (told->profile) {
         brisk_job_write_report_json(job, &json);
     }

@@ -23,4 +23,8 @@ brisk_exit resolve_print_resolved(const resolve_told *told, const pkg_inputs *in
 /* brisk_job_run; on `out` a line that is renewed, with counts, when it takes longer than a second. */
 brisk_err resolve_run_with_progress(brisk_job *job, FILE *out);
 
+/* Members of the object that is open: what was found, or why not; and what was fetched for it. */
+void resolve_json_result(brisk_json *json, const pkg_resolve_job *state, brisk_err err);
+void resolve_json_fetched(brisk_json *json, const pkg_resolve_job *state);
+
 #endif /* BRISK_SRC_WORKLOAD_PKG_RESOLVE_PRINT_H */

@@ -51,6 +51,11 @@ typedef enum rom_fix_mode {
 
 /* What the user asked for; outlives the job. */
 typedef struct rom_request {
+    /* When not NULL, all names below and those in mod files are looked up here and nothing is opened;
+     * no two have the same name. */
+    const rom_bytes *supplied;
+    uint32_t supplied_count;
+    bool in_memory; /* the result is not written to a file, but kept for rom_result_value */
     const char *rom_path;
     const char *const *mod_paths;
     uint32_t mod_count;
@@ -112,7 +117,7 @@ typedef struct rom_job {
     bool fixes;        /* checksums are made right at the end */
 
     brisk_file_replace *output;
-    int memory_fd;      /* of a dry run, otherwise -1 */
+    int memory_fd;      /* of a dry run or a result in memory, otherwise -1 */
     bool output_used;   /* something was written to it */
     bool names_checked; /* neither output nor trace is an input */
 
@@ -138,6 +143,18 @@ typedef struct rom_job {
     uint32_t fix_count;
 } rom_job;
 
+/* Does the result go into memory? */
+static inline bool rom_job_is_in_memory(const rom_job *job)
+{
+    return job->request->dry_run || job->request->in_memory;
+}
+
+/* The file that the result is written to, or is in. */
+static inline int rom_job_fd(const rom_job *job)
+{
+    return rom_job_is_in_memory(job) ? job->memory_fd : brisk_file_replace_fd(job->output);
+}
+
 /* The brief way to ask whether a unit or a mod is the first of those with the same file. */
 static inline bool rom_unit_is_first(const rom_job *job, const rom_unit *unit)
 {
@@ -150,6 +167,7 @@ static inline bool rom_mod_is_first(const rom_job *job, const rom_mod *mod)
 }
 
 extern const brisk_workload rom_workload;
+extern const struct brisk_form rom_form;
 extern const brisk_command rom_cmd_info;
 extern const brisk_command rom_cmd_apply;
 
@@ -165,6 +183,9 @@ brisk_err rom_stage_write(brisk_stage_ctx *ctx, void *state);
 /* answer() and accept() of the workload. */
 brisk_err rom_answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret);
 brisk_err rom_accept(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit);
+
+/* The result of a job in memory that succeeded.  Errors: NOT_FOUND, NOMEM. */
+BRISK_NODISCARD brisk_err rom_result_value(const rom_job *job, brisk_value **ret);
 
 /* brisk_stage_fail with the text of `info`. */
 brisk_err rom_fail(brisk_stage_ctx *ctx, const brisk_errinfo *info, brisk_err code);

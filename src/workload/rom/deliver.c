@@ -57,6 +57,16 @@ static bool is_as_hashed(const rom_input *input)
     return now.lo == input->hash.lo && now.hi == input->hash.hi;
 }
 
+brisk_err rom_result_value(const rom_job *job, brisk_value **ret)
+{
+    if (!job->request->in_memory || !job->has_result) {
+        return BRISK_ERR_NOT_FOUND;
+    }
+    uint64_t size = job->result.size;
+    return size > BRISK_VALUE_LARGE_BYTES ? value_of_file(job->memory_fd, size, ret)
+                                          : value_in_memory(job->memory_fd, size, ret);
+}
+
 /*
  * A view shows what others write into the file meanwhile.  What was computed from bytes that the
  * key does not stand for would be a wrong answer for ever, so all inputs are hashed once more.
@@ -79,7 +89,7 @@ brisk_err rom_answer(brisk_stage_ctx *ctx, void *state, brisk_answer *ret)
     if (brisk_stage_no_cache(ctx) || job->request->dry_run || !inputs_are_as_hashed(job)) {
         return BRISK_ERR_DECLINED;
     }
-    int fd = brisk_file_replace_fd(job->output);
+    int fd = rom_job_fd(job);
     uint64_t size = job->result.size;
     brisk_value *value = NULL;
     brisk_err err = size > BRISK_VALUE_LARGE_BYTES ? value_of_file(fd, size, &value)
@@ -103,8 +113,7 @@ brisk_err rom_accept(brisk_stage_ctx *ctx, void *state, const brisk_hit *hit)
         return brisk_stage_fail(ctx, BRISK_ERR_CORRUPT, "entry of another form");
     }
     job->compute_ns = hit->cost_ns;
-    bool slower =
-        rom_place_is_slower(hit, brisk_file_replace_fd(job->output), &job->place_expected_ns);
+    bool slower = rom_place_is_slower(hit, rom_job_fd(job), &job->place_expected_ns);
     (void)snprintf(job->declined_by, sizeof job->declined_by, "%s", hit->tier_name);
     if (slower) {
         return BRISK_ERR_DECLINED;
@@ -137,7 +146,8 @@ static brisk_err place(brisk_stage_ctx *ctx, rom_job *job)
         return brisk_stage_fail(ctx, err, "the stored ROM is damaged");
     }
     if (err != BRISK_OK) {
-        return brisk_stage_fail(ctx, err, "%s: %s", job->request->out_path,
+        return brisk_stage_fail(ctx, err, "%s: %s",
+                                job->request->in_memory ? "result" : job->request->out_path,
                                 too_large ? "file too large (limit of the process or file system)"
                                           : brisk_err_message(err));
     }
@@ -164,6 +174,9 @@ brisk_err rom_stage_write(brisk_stage_ctx *ctx, void *state)
         if (err != BRISK_OK) {
             return err;
         }
+    }
+    if (job->request->in_memory) {
+        return BRISK_OK;
     }
     if (brisk_stage_cancelled(ctx)) {
         return BRISK_ERR_CANCELLED;

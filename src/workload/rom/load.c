@@ -35,9 +35,37 @@ static void take_input(brisk_stage_ctx *ctx, const rom_job *job, rom_input *inpu
     brisk_stage_add_bytes(ctx, input->view.size);
 }
 
+/* Bytes that came with the request; they belong to nobody's file. */
+static brisk_err find_supplied(brisk_stage_ctx *ctx, const rom_job *job, uint64_t size_max,
+                               rom_input *input)
+{
+    static const unsigned char nothing;
+    const rom_request *request = job->request;
+    uint32_t i = 0;
+    while (i < request->supplied_count && strcmp(request->supplied[i].name, input->path) != 0) {
+        i++;
+    }
+    if (i == request->supplied_count) {
+        return brisk_stage_fail(ctx, BRISK_ERR_NOT_FOUND, "%s: did not come with the request",
+                                input->path);
+    }
+    const rom_bytes *bytes = &request->supplied[i];
+    if (bytes->size > size_max) {
+        return brisk_stage_fail(ctx, BRISK_ERR_LIMIT, "%s: larger than %llu bytes", input->path,
+                                (unsigned long long)size_max);
+    }
+    input->view =
+        (brisk_file_view){.data = bytes->size > 0 ? bytes->data : &nothing, .size = bytes->size};
+    take_input(ctx, job, input);
+    return BRISK_OK;
+}
+
 static brisk_err open_input(brisk_stage_ctx *ctx, const rom_job *job, uint64_t size_max,
                             rom_input *input)
 {
+    if (job->request->supplied != NULL) {
+        return find_supplied(ctx, job, size_max, input);
+    }
     brisk_errinfo info = {0};
     brisk_err err = brisk_file_view_open(input->path, size_max, &input->view, &info);
     if (err != BRISK_OK) {
@@ -51,6 +79,9 @@ static brisk_err open_input(brisk_stage_ctx *ctx, const rom_job *job, uint64_t s
 static brisk_err open_named_patch(brisk_stage_ctx *ctx, const rom_job *job, const char *mod_path,
                                   rom_input *input)
 {
+    if (job->request->supplied != NULL) {
+        return find_supplied(ctx, job, ROM_PATCH_BYTES_MAX, input);
+    }
     const char *slash = strrchr(mod_path, '/');
     size_t folder_size = slash != NULL ? (size_t)(slash - mod_path) + 1 : 0;
     brisk_errinfo info = {0};
@@ -342,12 +373,15 @@ static brisk_err check_is_no_input(brisk_stage_ctx *ctx, const rom_job *job, con
 
 static brisk_err open_output(brisk_stage_ctx *ctx, rom_job *job)
 {
-    if (job->request->dry_run) {
-        job->memory_fd = memfd_create("brisk-dry-run", MFD_CLOEXEC);
+    if (rom_job_is_in_memory(job)) {
+        if (job->memory_fd >= 0) {
+            (void)close(job->memory_fd);
+        }
+        job->memory_fd = memfd_create("brisk-rom", MFD_CLOEXEC);
         return job->memory_fd >= 0
                    ? BRISK_OK
-                   : brisk_stage_fail(ctx, brisk_err_from_errno(errno),
-                                      "dry run: no file in memory: %s", strerrorname_np(errno));
+                   : brisk_stage_fail(ctx, brisk_err_from_errno(errno), "no file in memory: %s",
+                                      strerrorname_np(errno));
     }
     brisk_errinfo info = {0};
     brisk_err err = brisk_file_replace_open(job->request->out_path, NULL, &job->output, &info);
@@ -365,7 +399,7 @@ brisk_err rom_output_fd(brisk_stage_ctx *ctx, rom_job *job, int *ret)
         }
     }
     job->output_used = true;
-    *ret = job->request->dry_run ? job->memory_fd : brisk_file_replace_fd(job->output);
+    *ret = rom_job_fd(job);
     return BRISK_OK;
 }
 

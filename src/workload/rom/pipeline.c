@@ -47,7 +47,7 @@ static void release(void *state)
     brisk_file_view_close(&job->rom.view);
     brisk_file_replace_abort(job->output);
     brisk_value_unref(job->cached);
-    if (job->request != NULL && job->memory_fd >= 0) {
+    if (job->request != NULL && job->memory_fd >= 0) { /* the state is zeroed before init */
         (void)close(job->memory_fd);
     }
 }
@@ -101,4 +101,5 @@ const brisk_workload rom_workload = {
     .key = key,
     .answer = rom_answer,
     .accept = rom_accept,
+    .form = &rom_form,
 };

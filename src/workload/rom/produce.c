@@ -19,7 +19,9 @@ enum { PIECE_BYTES = 4 << 20 /* between two looks at the cancel flag */ };
 
 static const char *output_name(const rom_job *job)
 {
-    return job->request->dry_run ? "dry run" : job->request->out_path;
+    return job->request->dry_run     ? "dry run"
+           : job->request->in_memory ? "result"
+                                     : job->request->out_path;
 }
 
 /* [from, to) of the result where nobody writes: the ROM, and zeros behind its end. */
@@ -157,7 +159,7 @@ brisk_err rom_stage_validate(brisk_stage_ctx *ctx, void *state)
 {
     rom_job *job = state;
     job->stage = "validation";
-    int fd = job->request->dry_run ? job->memory_fd : brisk_file_replace_fd(job->output);
+    int fd = rom_job_fd(job);
     struct stat st;
     if (fstat(fd, &st) != 0 || st.st_size < 0 || (uint64_t)st.st_size != job->size ||
         job->result.size != job->size) {
