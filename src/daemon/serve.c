@@ -157,7 +157,8 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .max = 65535,
      .def = 511},
     {.name = "serve.token_file",
-     .summary = "file of bearer tokens for HTTP, a line each: TOKEN [read|change [NAME]]; empty: one token "
+     .summary = "file of bearer tokens for HTTP, a line each: TOKEN [read|change [NAME]]; empty: "
+                "one token "
                 "is made, in a file of this user's",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},

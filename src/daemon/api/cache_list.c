@@ -313,7 +313,8 @@ static brisk_err each(order *o, const char *member, brisk_err (*drop)(order *o, 
         return BRISK_ERR_INVALID;
     }
     brisk_err err = BRISK_OK;
-    for (const brisk_json_node *node = list->child; node != NULL && err == BRISK_OK; node = node->next) {
+    for (const brisk_json_node *node = list->child; node != NULL && err == BRISK_OK;
+         node = node->next) {
         resp_bytes name;
         if (!name_of(o, node, &name)) {
             o->wrong = "a name is a text of 1 to 65535 bytes, in the encoding that is said";
@@ -347,8 +348,8 @@ static brisk_err read_order(order *o)
     err = err == BRISK_OK ? each(o, "prefixes", NULL) : err;
     o->hex = false; /* the tree is decoded now */
     o->base64 = false;
-    if (err == BRISK_OK && brisk_json_get(o->root, "keys") == NULL && brisk_json_get(o->root, "tags") == NULL &&
-        brisk_json_get(o->root, "prefixes") == NULL) {
+    if (err == BRISK_OK && brisk_json_get(o->root, "keys") == NULL &&
+        brisk_json_get(o->root, "tags") == NULL && brisk_json_get(o->root, "prefixes") == NULL) {
         o->wrong = "say keys, tags or prefixes";
         err = BRISK_ERR_INVALID;
     }

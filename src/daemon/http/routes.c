@@ -109,7 +109,7 @@ brisk_err http_routes_add(http_routes *routes, const char *host, const char *pre
 {
     size_t host_size = strlen(host);
     size_t prefix_size = strlen(prefix);
-    if (prefix_size == 0 || prefix[0] != '/') {
+    if (prefix_size == 0 || prefix[0] != '/' || route->name == NULL) {
         return BRISK_ERR_INVALID;
     }
     prefix_size -= prefix[prefix_size - 1] == '/' ? 1 : 0;

@@ -22,7 +22,7 @@ typedef struct http_routes http_routes;
 
 BRISK_NODISCARD brisk_err http_routes_create(const brisk_alloc *alloc, http_routes **ret);
 void http_routes_destroy(http_routes *routes); /* NULL is accepted */
-/* `host` "" for any; `route` is borrowed.  Errors: INVALID (a prefix without '/'), CONFLICT, NOMEM. */
+/* `host` "" for any; `route` is borrowed.  Errors: INVALID (a prefix without '/', a route without a name), CONFLICT, NOMEM. */
 BRISK_NODISCARD brisk_err http_routes_add(http_routes *routes, const char *host, const char *prefix,
                                           const http_route *route);
 /* The route of x->authority and x->path, or NULL; sets x->rest. */
