@@ -380,7 +380,7 @@ static const struct {
     {"/v1/secret",
      {.name = "test",
       .methods = HTTP_GET,
-      .right = HTTP_RIGHT_READ,
+      .right = HTTP_RIGHT_CHANGE,
       .begin = hello_begin,
       .gone = count_gone}},
 };

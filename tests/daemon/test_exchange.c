@@ -51,7 +51,7 @@ static const http_route route = {.name = "test",
                                  .end = end,
                                  .gone = over};
 static const http_route other = {
-    .name = "test", .name = "other", .methods = HTTP_GET, .begin = begin, .gone = over};
+    .name = "other", .methods = HTTP_GET, .begin = begin, .gone = over};
 static const http_route closed = {.name = "closed",
                                   .methods = HTTP_GET | HTTP_POST,
                                   .right = HTTP_RIGHT_READ,
