@@ -76,6 +76,7 @@ typedef struct api_set {
 #define API_BOOLEAN     "{\"type\": \"boolean\"}"
 
 /* Each file's own. */
+extern const api_set api_cache_set;
 extern const api_set api_events_set;
 
 /* All sets, NULL behind the last. */
