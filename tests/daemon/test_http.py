@@ -94,8 +94,8 @@ class Connection:
             body = self.rest()
         return Answer(status, fields, body)
 
-    def ask(self, method, target, body=None, fields=()):
-        lines = [f"{method} {target} HTTP/1.1", "Host: test", *fields]
+    def ask(self, method, target, body=None, fields=(), host="test"):
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
@@ -294,7 +294,7 @@ def routes():
         answer = c.ask("GET", "/v1/nothing")
         check(answer.status == 404 and answer["content-type"] == "application/json")
         check(b'"code": "not_found"' in answer.body)
-        answer = c.ask("GET", "/v1/secret")
+        answer = c.ask("GET", "/v1/secret", host="localhost")
         check(answer.status == 401 and answer["www-authenticate"].startswith("Bearer"))
 
 
