@@ -257,11 +257,9 @@ static http1_status read_absolute(http1_head *head)
 static http1_status read_target(http1_head *head)
 {
     http_text target = head->target;
-    for (size_t i = 0; i < target.size; i++) {
-        unsigned char c = (unsigned char)target.data[i];
-        if (c <= 0x20 || c >= 0x7f || c == '#') {
-            return bad(head, "the target has a character that none may have");
-        }
+    if (http1_find_no_target(head->path, (const unsigned char *)target.data, target.size) !=
+        target.size) {
+        return bad(head, "the target has a character that none may have");
     }
     if (is_text(head->method, HTTP_TEXT("CONNECT"))) {
         return is_authority(target) ? HTTP1_DONE : bad(head, "CONNECT is to HOST:PORT");
@@ -453,6 +451,7 @@ void http1_head_start(http1_head *head)
     http1_head fresh = {.answer = head->answer,
                         .fields = head->fields,
                         .limits = head->limits,
+                        .path = head->path,
                         .content_length = HTTP1_UNKNOWN};
     if (fresh.limits.fields_max == 0) {
         fresh.limits.fields_max = HTTP1_FIELDS_MAX;
@@ -466,13 +465,10 @@ void http1_head_start(http1_head *head)
     *head = fresh;
 }
 
-static size_t find_control(const unsigned char *data, size_t from, size_t size)
+static size_t find_control(const http1_head *head, const unsigned char *data, size_t from,
+                           size_t size)
 {
-    size_t i = from;
-    while (i < size && !is_control(data[i])) {
-        i++;
-    }
-    return i;
+    return from + http1_find_control(head->path, data + from, size - from);
 }
 
 /* What is said of too much. */
@@ -486,7 +482,7 @@ static http1_status too_long(http1_head *head, bool first)
 static http1_status read_line(http1_head *head, unsigned char *data, size_t size, size_t at,
                               line *ret)
 {
-    size_t end = find_control(data, at, size);
+    size_t end = find_control(head, data, at, size);
     bool first = at < 3; /* an empty line may stand before it */
     if (end - at > head->limits.line_max) {
         return too_long(head, first);
@@ -576,7 +572,7 @@ static http1_status read_whole(http1_head *head, unsigned char *data, size_t siz
 static bool is_unfinished(http1_head *head, const unsigned char *data, size_t size)
 {
     for (;;) {
-        size_t at = find_control(data, head->resume, size);
+        size_t at = find_control(head, data, head->resume, size);
         head->resume = at;
         if (at >= head->limits.head_max || at - head->line > head->limits.line_max) {
             return false;

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/http1_scan.h"
+
 /* Borrowed bytes; not terminated. */
 typedef struct http_text {
     const char *data;
@@ -68,6 +70,7 @@ typedef struct http1_head {
     bool answer;        /* a head of an answer, not of a request */
     http_field *fields; /* limits.fields_max of them */
     http1_limits limits;
+    http1_path path; /* HTTP1_BEST, but in tests */
 
     /* With DONE. */
     size_t used; /* bytes of the head, with the empty line at its end */
@@ -99,7 +102,7 @@ typedef struct http1_head {
     size_t line;   /* where the last line of them begins */
 } http1_head;
 
-/* Begin with another message; `fields` and `limits` stay. */
+/* Begin with another message; `answer`, `fields`, `limits` and `path` stay. */
 void http1_head_start(http1_head *head);
 /* Read the head that begins at `data`.  Once BAD, always BAD. */
 http1_status http1_head_read(http1_head *head, unsigned char *data, size_t size);

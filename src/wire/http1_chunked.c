@@ -2,7 +2,7 @@
  * http1_chunked.c -- bodies in chunks, one byte of their frame at a time, their data in pieces.
  *
  *     SIZE ─digits─► CR ─► LF ─► DATA ─► CR ─► LF ─► SIZE ...     1a;name="value" CR LF data CR LF
- *       └─';'─► EXTENSION ─► LF                                   0 CR LF trailers CR LF
+ *       └─';'─► name ['=' value] ─► CR ...                        0 CR LF trailers CR LF
  *     size 0: LF ─► TRAILER (lines, until an empty one) ─► done
  *
  * What a size may be is a common way to smuggle: hexadecimal digits alone, HTTP1_CHUNK_DIGITS_MAX of them, no sign, no
@@ -16,7 +16,13 @@
 
 enum state {
     SIZE,
-    EXTENSION,
+    EXTENSION, /* behind ';' */
+    EXTENSION_NAME,
+    EXTENSION_EQUALS, /* behind '=' */
+    EXTENSION_VALUE,
+    EXTENSION_QUOTED,
+    EXTENSION_ESCAPED, /* behind a backslash */
+    EXTENSION_END,     /* behind the quotes */
     SIZE_LF,
     DATA,
     DATA_CR,
@@ -68,15 +74,34 @@ static bool read_size(http1_chunked *chunked, unsigned char c)
     return true;
 }
 
+/* The state behind `c`; -1: it must not be there. */
+static int after_extension(const http1_chunked *chunked, unsigned char c)
+{
+    char byte = (char)c;
+    bool token = http1_is_token((http_text){.data = &byte, .size = 1});
+    int next = c == '\r' ? SIZE_LF : c == ';' ? EXTENSION : -1;
+    switch (chunked->state) {
+    case EXTENSION: return token ? EXTENSION_NAME : -1;
+    case EXTENSION_NAME: return token ? EXTENSION_NAME : c == '=' ? EXTENSION_EQUALS : next;
+    case EXTENSION_EQUALS: return token ? EXTENSION_VALUE : c == '"' ? EXTENSION_QUOTED : -1;
+    case EXTENSION_VALUE: return token ? EXTENSION_VALUE : next;
+    case EXTENSION_QUOTED:
+        return is_control(c) ? -1
+               : c == '"'    ? EXTENSION_END
+               : c == '\\'   ? EXTENSION_ESCAPED
+                             : EXTENSION_QUOTED;
+    case EXTENSION_ESCAPED: return is_control(c) ? -1 : EXTENSION_QUOTED;
+    default: return next;
+    }
+}
+
 static bool read_extension(http1_chunked *chunked, unsigned char c)
 {
-    if (c == '\r') {
-        chunked->state = SIZE_LF;
-        return true;
+    int next = after_extension(chunked, c);
+    if (next < 0) {
+        return fail(chunked, "the extension of a chunk is wrong");
     }
-    if (is_control(c)) {
-        return fail(chunked, "there is a control character in a chunk's extension");
-    }
+    chunked->state = (uint8_t)next;
     chunked->extension++;
     chunked->extensions++;
     if (chunked->extension > HTTP1_EXTENSION_MAX || chunked->extensions > HTTP1_EXTENSIONS_MAX) {
@@ -130,7 +155,13 @@ static bool read_frame(http1_chunked *chunked, unsigned char c)
 {
     switch (chunked->state) {
     case SIZE: return read_size(chunked, c);
-    case EXTENSION: return read_extension(chunked, c);
+    case EXTENSION:
+    case EXTENSION_NAME:
+    case EXTENSION_EQUALS:
+    case EXTENSION_VALUE:
+    case EXTENSION_QUOTED:
+    case EXTENSION_ESCAPED:
+    case EXTENSION_END: return read_extension(chunked, c);
     case TRAILER:
     case NAME:
     case VALUE: return read_trailer(chunked, c);

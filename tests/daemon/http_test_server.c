@@ -325,6 +325,15 @@ static void tunnel_body(exchange *x, const void *data, size_t size)
 
 /* --- all ---------------------------------------------------------------------------------- */
 
+static void any_end(exchange *x)
+{
+    answer_bytes(x, 200, "any\n", 4);
+}
+
+/* Of the host "localhost": everything, with any method, once its body is read. */
+static const http_route any_route = {
+    .methods = 1023, .body_max = 1048576, .begin = count_begin, .end = any_end, .gone = count_gone};
+
 static const struct {
     const char *prefix;
     http_route route;
@@ -453,6 +462,9 @@ int main(int argc, char **argv)
         if (http_routes_add(s->http_routes, "", routes[i].prefix, &routes[i].route) != BRISK_OK) {
             return fail("a route cannot be added");
         }
+    }
+    if (http_routes_add(s->http_routes, "localhost", "/", &any_route) != BRISK_OK) {
+        return fail("a route cannot be added");
     }
     if (server_start(s, &info) != BRISK_OK) {
         return fail(info.text);

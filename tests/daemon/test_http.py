@@ -5,6 +5,8 @@
 Every case starts a server of its own; times are waited for, never asserted.
 """
 import contextlib
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -447,6 +449,137 @@ def gone_once_for_each():
             c.ask("GET", "/hello")
             c.ask("GET", "/later")
         check(c.ask("GET", "/gone").body == b"20 20\n")
+
+
+SMUGGLED = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = "POST /later HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + "Transfer-Encoding: chunked\r\n\r\n"
+PAYLOADS = {
+    "two lengths that differ": POST + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "two equal lengths": POST + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    "a list of lengths": POST + "Content-Length: 5, 5\r\n\r\nhello",
+    "a signed length": POST + "Content-Length: +5\r\n\r\nhello",
+    "length and chunks": POST + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks and length": POST + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "xchunked": POST + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunked is not last": POST + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a vertical tab before chunked": POST + "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "a space before the colon": POST + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded line": POST + "X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a bare CR": POST + "X: a\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a bare LF": POST + "X: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "LF alone": "GET /hello HTTP/1.1\nHost: x\n\n",
+    "NUL in a field": POST + "X: a\0b\r\n\r\n",
+    "a name that is none": POST + "X(a): b\r\n\r\n",
+    "no name": POST + ": b\r\n\r\n",
+    "no colon": POST + "abc\r\n\r\n",
+    "no Host": "GET /hello HTTP/1.1\r\n\r\n",
+    "two Hosts": "GET /hello HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "a wrong Host": "GET /hello HTTP/1.1\r\nHost: x/y@z\r\n\r\n",
+    "another host in the target": "GET http://y/hello HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a chunk of 0x": CHUNKED + "0x5\r\nhello\r\n0\r\n\r\n",
+    "a chunk of -1": CHUNKED + "-1\r\nhello\r\n0\r\n\r\n",
+    "a chunk of +5": CHUNKED + "+5\r\nhello\r\n0\r\n\r\n",
+    "a chunk with a blank": CHUNKED + "5 \r\nhello\r\n0\r\n\r\n",
+    "a chunk too great": CHUNKED + "10000000000000005\r\nhello\r\n0\r\n\r\n",
+    "a chunk with LF": CHUNKED + "5\nhello\r\n0\r\n\r\n",
+    "a chunk longer than said": CHUNKED + "5\r\nhello!\r\n0\r\n\r\n",
+    "an extension with LF": CHUNKED + "5;\n\r\nhello\r\n0\r\n\r\n",
+    "a trailer that is none": CHUNKED + "0\r\nX : a\r\n\r\n",
+    "chunks in HTTP/1.0": "POST /later HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two spaces": "GET  /hello HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a space in the target": "GET /hel lo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a control character in the target": "GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a star for GET": "GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@case
+def smuggling_is_refused():
+    """400, the connection closed, and what follows is never taken for a request."""
+    with Serving() as server:
+        for name, payload in PAYLOADS.items():
+            for before in ("", SMUGGLED):
+                c = server.connect()
+                c.send(before + payload + SMUGGLED)
+                if before:
+                    check(c.read().body == b"hello\n", name)
+                answer = c.read()
+                check(answer.status == 400 and answer["connection"] == "close",
+                      f"{name}: {answer.status}")
+                check(c.is_closed(), f"{name}: something follows")
+                c.close()
+
+
+@case
+def what_a_head_may_be():
+    with Serving("fields_max=5", "head_max=300", "line_max=100") as server:
+        for request, status in (
+                ("GET /" + "a" * 100 + " HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+                ("GET / HTTP/1.1\r\nHost: x\r\nA: " + "a" * 100 + "\r\n\r\n", 431),
+                ("GET / HTTP/1.1\r\nHost: x\r\n" + ("A: " + "a" * 90 + "\r\n") * 4 + "\r\n", 431),
+                ("GET / HTTP/1.1\r\nHost: x\r\n" + "A: a\r\n" * 5 + "\r\n", 431),
+                ("GET /hello HTTP/1.1\r\nHost: x\r\n" + "A: a\r\n" * 4 + "\r\n", 200),
+                ("GET / HTTP/1.3\r\nHost: x\r\n\r\n", 505)):
+            c = server.connect()
+            c.send(request)
+            answer = c.read()
+            check(answer.status == status, f"{answer.status}: {request[:40]}")
+            check(status == 200 or c.is_closed())
+
+
+def llhttp_cases(folder):
+    """Title, message and whether llhttp, by its default rules, finds an error in it."""
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = file.read()
+        pattern = r"<!-- meta=(\{.*?\}) -->\s*```http\n(.*?)```\s*```log\n(.*?)```"
+        for meta, message, log in re.findall(pattern, text, re.S):
+            if '"type": "request"' not in meta or "pause" in meta or "pause" in log:
+                continue
+            message = message.removesuffix("\n")
+            message = message.replace("\\\n", "").replace("\n", "\r\n")
+            for escape, char in (("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t"), ("\\f", "\f")):
+                message = message.replace(escape, char)
+            message = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m.group(1), 16)), message)
+            codes = set(re.findall(r"error code=(\d+)", log)) - {"5", "6", "8", "22", "23"}  # not of syntax
+            yield name, message, bool(codes)
+
+
+@case
+def what_llhttp_refuses():
+    """Its cases, when they are there: what it refuses, by its rules of today, is refused here."""
+    folder = os.path.join(os.environ.get("BRISK_CORPUS", "/nonexistent"), "net", "llhttp-http1", "request")
+    if not os.path.isdir(folder):
+        print("skipped: no cases of llhttp")
+        return
+    refused = taken = 0
+    with Serving() as server:
+        for name, message, wrong in llhttp_cases(folder):
+            message = re.sub(r"(?i)\r\nhost: *[a-z0-9.:]+(?=\r\n)", "\r\nHost: localhost", message)
+            first, found, rest = message.partition("\r\n")
+            if "\r\nhost:" not in message.lower():
+                message = first + "\r\nHost: localhost" + found + rest
+            if not is_http(first):
+                continue  # the Redis protocol's
+            c = server.connect()
+            with contextlib.suppress(BrokenPipeError):
+                c.send(message.encode("utf-8", "surrogateescape"))
+                c.socket.shutdown(socket.SHUT_WR)
+            data = c.rest()
+            c.close()
+            statuses = [int(s) for s in re.findall(rb"HTTP/1.1 (\d+)", data)]
+            bad = not statuses or statuses[-1] in (400, 414, 417, 431, 501, 505)
+            check(bad or not wrong, f"{name}: taken: {message!r} {statuses}")
+            refused += wrong
+            taken += not wrong and not bad
+    check(refused > 20 and taken > 20, f"{refused} {taken}")
+
+
+def is_http(line):
+    words = line.split(" ")
+    return len(words) >= 3 and words[-1].startswith("HTTP/")
 
 
 def main():
