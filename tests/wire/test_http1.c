@@ -470,8 +470,8 @@ static void test_limits_of_chunks(void **state)
     at += HTTP1_EXTENSION_MAX - 1; /* and the CR */
     memcpy(message + at, "\r\nx\r\n0\r\n\r\n", 10);
     CHECK(read_body(message, at + 10, at + 10, &used, &size) == HTTP1_DONE && size == 1);
-    message[at] = 'a';
-    CHECK(read_body(message, at + 1, at + 1, &used, &size) == HTTP1_BAD);
+    message[at] = message[at + 1] = 'a';
+    CHECK(read_body(message, at + 2, at + 2, &used, &size) == HTTP1_BAD);
     at = 0;
     while (at < HTTP1_EXTENSIONS_MAX / 2 * 3 / 200 * 210) { /* many of 200 */
         memcpy(message + at, "1;", 2);
