@@ -330,7 +330,7 @@ static void any_end(exchange *x)
     answer_bytes(x, 200, "any\n", 4);
 }
 
-/* Of the host "localhost": everything, with any method, once its body is read. */
+/* Of the host "any.test": everything, with any method, once its body is read. */
 static const http_route any_route = {
     .methods = 1023, .body_max = 1048576, .begin = count_begin, .end = any_end, .gone = count_gone};
 
@@ -338,17 +338,17 @@ static const struct {
     const char *prefix;
     http_route route;
 } routes[] = {
-    {"/hello", {.name = "test", .methods = HTTP_GET, .begin = hello_begin, .gone = count_gone}},
+    {"/hello", {.name = "/hello", .methods = HTTP_GET, .begin = hello_begin, .gone = count_gone}},
     {"/show",
-     {.name = "test",
+     {.name = "/show",
       .methods = HTTP_GET | HTTP_POST | HTTP_OPTIONS,
       .body_max = 100,
       .begin = show_begin,
       .gone = count_gone}},
-    {"/gone", {.name = "test", .methods = HTTP_GET, .begin = gone_begin}},
-    {"/hints", {.name = "test", .methods = HTTP_GET, .begin = hints_begin, .gone = count_gone}},
+    {"/gone", {.name = "/gone", .methods = HTTP_GET, .begin = gone_begin}},
+    {"/hints", {.name = "/hints", .methods = HTTP_GET, .begin = hints_begin, .gone = count_gone}},
     {"/echo",
-     {.name = "test",
+     {.name = "/echo",
       .methods = HTTP_POST | HTTP_PUT,
       .body_max = 64 * 1048576,
       .begin = echo_begin,
@@ -357,22 +357,22 @@ static const struct {
       .writable = echo_writable,
       .gone = count_gone}},
     {"/later",
-     {.name = "test",
+     {.name = "/later",
       .methods = HTTP_GET | HTTP_POST,
       .body_max = 1000,
       .begin = count_begin,
       .end = later_end,
       .gone = count_gone}},
     {"/stream",
-     {.name = "test",
+     {.name = "/stream",
       .methods = HTTP_GET,
       .begin = stream_begin,
       .writable = stream_on,
       .gone = count_gone}},
-    {"/file", {.name = "test", .methods = HTTP_GET, .begin = file_begin, .gone = count_gone}},
-    {"/value", {.name = "test", .methods = HTTP_GET, .begin = value_begin, .gone = count_gone}},
+    {"/file", {.name = "/file", .methods = HTTP_GET, .begin = file_begin, .gone = count_gone}},
+    {"/value", {.name = "/value", .methods = HTTP_GET, .begin = value_begin, .gone = count_gone}},
     {"/slow",
-     {.name = "test",
+     {.name = "/slow",
       .methods = HTTP_POST,
       .body_max = 1048576,
       .begin = count_begin,
@@ -380,14 +380,14 @@ static const struct {
       .end = slow_end,
       .gone = count_gone}},
     {"/tunnel",
-     {.name = "test",
+     {.name = "/tunnel",
       .methods = HTTP_GET,
       .begin = tunnel_begin,
       .body = tunnel_body,
       .gone = count_gone}},
-    {"/never", {.name = "test", .methods = HTTP_GET, .begin = count_begin, .gone = count_gone}},
+    {"/never", {.name = "/never", .methods = HTTP_GET, .begin = count_begin, .gone = count_gone}},
     {"/v1/secret",
-     {.name = "test",
+     {.name = "/v1/secret",
       .methods = HTTP_GET,
       .right = HTTP_RIGHT_CHANGE,
       .begin = hello_begin,
@@ -463,7 +463,7 @@ int main(int argc, char **argv)
             return fail("a route cannot be added");
         }
     }
-    if (http_routes_add(s->http_routes, "localhost", "/", &any_route) != BRISK_OK) {
+    if (http_routes_add(s->http_routes, "any.test", "/", &any_route) != BRISK_OK) {
         return fail("a route cannot be added");
     }
     if (server_start(s, &info) != BRISK_OK) {
