@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/http/bandwidth.h"
 #include "daemon/loop.h"
 #include "wire/resp.h"
 #include "wire/tls.h"
@@ -94,6 +95,7 @@ struct conn {
     conn *next_again;
     bool again;   /* on the worker's list */
     bool working; /* its protocol is at work: worker->out is its own */
+    bandwidth band;
 };
 
 /* Take over `fd`.  Closes it when there is no memory or the protocol refuses. */

@@ -396,6 +396,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     s->alloc = alloc;
     s->clock = opts->clock != NULL ? opts->clock : brisk_clock_system();
     s->limits = opts->limits;
+    s->bandwidth = opts->bandwidth;
     s->unprotected = opts->unprotected;
     s->track_use = opts->track_use;
     s->pid = getpid();

@@ -84,6 +84,7 @@ typedef struct server_opts {
     const char *hosts;      /* more names of this node; NULL or "": none */
     bool local_needs_token;
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
+    bandwidth_limits bandwidth;
     const brisk_alloc *alloc;
     const brisk_clock *clock;
 } server_opts;
