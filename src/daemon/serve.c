@@ -170,6 +170,58 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "reading over HTTP needs a token from this machine, too",
      .type = BRISK_KNOB_BOOL,
      .max = 1},
+    /* Static files, compression, bandwidth. */
+    {.name = "serve.static",
+     .summary = "static files: a list of {at: /, root: /srv/www, ...}",
+     .type = BRISK_KNOB_YAML},
+    {.name = "serve.files.memory",
+     .summary = "most bytes of small files that are kept in memory",
+     .type = BRISK_KNOB_BYTES,
+     .max = UINT64_C(1) << 40,
+     .def = 64 * MIB},
+    {.name = "serve.files.small",
+     .summary = "a file up to this size is kept in memory; larger ones are sent from the disk's cache",
+     .type = BRISK_KNOB_BYTES,
+     .max = 16 * MIB,
+     .def = MIB},
+    {.name = "serve.files.entries",
+     .summary = "most paths of files that are remembered, missing ones too",
+     .min = 64,
+     .max = 1 << 24,
+     .def = 16384},
+    {.name = "serve.files.descriptors",
+     .summary = "most large files that are kept open",
+     .min = 16,
+     .max = 1 << 20,
+     .def = 1024},
+    {.name = "serve.encode.enabled",
+     .summary = "compress answers when that is faster for the client",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1,
+     .def = 1},
+    {.name = "serve.encode.memory",
+     .summary = "most bytes of compressed answers that are kept to be sent again",
+     .type = BRISK_KNOB_BYTES,
+     .max = UINT64_C(1) << 40,
+     .def = 64 * MIB},
+    {.name = "serve.encode.dictionaries",
+     .summary = "most bytes of answers that are kept as dictionaries for later ones (RFC 9842)",
+     .type = BRISK_KNOB_BYTES,
+     .max = UINT64_C(1) << 36,
+     .def = 16 * MIB},
+    {.name = "serve.bandwidth.fixed",
+     .summary = "bits a second to every client; 0: measured (behind a proxy that cannot be)",
+     .max = UINT64_C(1) << 50},
+    {.name = "serve.bandwidth.medium",
+     .summary = "bits a second: a connection with more is of the high class",
+     .min = 1000,
+     .max = UINT64_C(1) << 50,
+     .def = 10000000},
+    {.name = "serve.bandwidth.low",
+     .summary = "bits a second: a connection with less is of the low class",
+     .min = 100,
+     .max = UINT64_C(1) << 50,
+     .def = 1000000},
 };
 
 enum {
@@ -229,6 +281,7 @@ typedef struct setup {
     char token_file[4096];
     char hosts[4096];
     sockets sockets;
+    brisk_yaml_doc *mounts;
     server_opts opts;
 } setup;
 
@@ -322,6 +375,32 @@ static void read_limits(const brisk_knobs *knobs, server_limits *limits)
     };
 }
 
+/* The mounts stay in `set` until the server was made; false: they are wrong, and that was said. */
+static bool read_files(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
+{
+    brisk_errinfo info = {0};
+    if (brisk_knobs_yaml(knobs, "serve.static", NULL, &set->mounts, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return false;
+    }
+    set->opts.files = (files_settings){
+        .mounts = set->mounts,
+        .memory_bytes = brisk_knobs_u64(knobs, "serve.files.memory"),
+        .small_bytes = brisk_knobs_u64(knobs, "serve.files.small"),
+        .entries = (uint32_t)brisk_knobs_u64(knobs, "serve.files.entries"),
+        .descriptors = (uint32_t)brisk_knobs_u64(knobs, "serve.files.descriptors"),
+        .variants_bytes = brisk_knobs_u64(knobs, "serve.encode.memory"),
+        .dictionary_bytes = brisk_knobs_u64(knobs, "serve.encode.dictionaries"),
+        .encode_off = brisk_knobs_u64(knobs, "serve.encode.enabled") == 0,
+    };
+    set->opts.bandwidth = (bandwidth_limits){
+        .fixed_bps = brisk_knobs_u64(knobs, "serve.bandwidth.fixed"),
+        .medium_bps = brisk_knobs_u64(knobs, "serve.bandwidth.medium"),
+        .low_bps = brisk_knobs_u64(knobs, "serve.bandwidth.low"),
+    };
+    return true;
+}
+
 static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
     choose_text(in, OPTION_UNIX, knobs, "serve.unix", set->unix_path, sizeof set->unix_path);
@@ -362,7 +441,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .target_rate = (uint32_t)brisk_knobs_u64(knobs, "serve.target_hit_rate"),
     };
     read_limits(knobs, &set->opts.limits);
-    return read_size_mode(in, knobs, set) && read_password(in, set);
+    return read_size_mode(in, knobs, set) && read_password(in, set) && read_files(in, knobs, set);
 }
 
 /* --- where to listen ---------------------------------------------------------------------- */
@@ -508,6 +587,7 @@ static brisk_exit serve(const brisk_invocation *in, const setup *set)
         return BRISK_EXIT_FAILED;
     }
     brisk_err err = server_create(&set->opts, &s, &info);
+    brisk_yaml_destroy(set->mounts); /* it was read */
     if (err == BRISK_OK) {
         s->on_stop = tell_main;
         s->on_stop_ctx = &stop;

@@ -14,6 +14,7 @@
 #include "daemon/api/api.h"
 #include "daemon/config.h"
 #include "daemon/disk.h"
+#include "daemon/encode/encode.h"
 #include "daemon/engine.h"
 #include "daemon/introspect.h"
 #include "daemon/loads.h"
@@ -256,9 +257,21 @@ static void name_run(server *s)
 }
 
 /* Which handler answers which path: each owner adds its own, the first wins among equals. */
-static brisk_err create_routes(server *s)
+static brisk_err create_routes(server *s, const server_opts *opts, brisk_errinfo *info)
 {
-    return http_routes_create(s->alloc, &s->http_routes);
+    encode_opts encoding = {.server = s,
+                          .alloc = s->alloc,
+                          .variants_bytes = opts->files.variants_bytes,
+                          .dictionary_bytes = opts->files.dictionary_bytes,
+                          .off = opts->files.encode_off};
+    brisk_err err = http_routes_create(s->alloc, &s->http_routes);
+    if (err == BRISK_OK) {
+        err = encode_create(&encoding, &s->encode);
+    }
+    if (err == BRISK_OK) {
+        err = files_create(s, &opts->files, &s->files, info);
+    }
+    return err;
 }
 
 static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *info)
@@ -329,7 +342,7 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
         err = server_engine_begin(s, opts->engine);
     }
     if (err == BRISK_OK) {
-        err = create_routes(s);
+        err = create_routes(s, opts, info);
     }
     return err;
 }
@@ -491,10 +504,14 @@ void server_destroy(server *s)
         return;
     }
     server_stop(s);
+    encode_wait(s->encode); /* what is still at work comes home before the loops go */
+    files_wait(s->files);
     listen_stop(s);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         deinit_worker(&s->workers[i]);
     }
+    encode_destroy(s->encode);
+    files_destroy(s->files);
     disk_stop(s->disk);
     if (s->workers != NULL) {
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);

@@ -31,6 +31,7 @@
 #include "daemon/client.h"
 #include "daemon/command.h"
 #include "daemon/conn.h"
+#include "daemon/files/files.h"
 #include "daemon/http/carrier.h"
 #include "daemon/http/protocols.h"
 #include "daemon/http/routes.h"
@@ -85,6 +86,7 @@ typedef struct server_opts {
     bool local_needs_token;
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     bandwidth_limits bandwidth;
+    files_settings files;
     const brisk_alloc *alloc;
     const brisk_clock *clock;
 } server_opts;
@@ -160,6 +162,9 @@ struct server {
     struct api *api;
     bool (*http_admit)(exchange *x);          /* api/api.c; sets x->right; false: it was answered */
     http_right (*http_right_of)(exchange *x); /* without that; NULL: as `unprotected` says */
+    struct encode *encode;
+    struct files *files; /* NULL: no mounts */
+    bandwidth_limits bandwidth;
 
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;

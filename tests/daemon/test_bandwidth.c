@@ -24,8 +24,8 @@ static void test_first_rate_decides(void **state)
         uint64_t bps;
         bandwidth_level level;
     } cases[] = {
-        {500000, BANDWIDTH_LOW},         {MBIT, BANDWIDTH_MEDIUM},     {9 * MBIT, BANDWIDTH_MEDIUM},
-        {10 * MBIT, BANDWIDTH_HIGH},     {1000 * MBIT, BANDWIDTH_HIGH},
+        {500000, BANDWIDTH_LOW},     {MBIT, BANDWIDTH_MEDIUM},      {9 * MBIT, BANDWIDTH_MEDIUM},
+        {10 * MBIT, BANDWIDTH_HIGH}, {1000 * MBIT, BANDWIDTH_HIGH},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bandwidth band = {.bps = 0};
@@ -131,9 +131,12 @@ static void test_huge_rates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_rate_decides),  cmocka_unit_test(test_nothing_known_is_high),
-        cmocka_unit_test(test_bounds_only_raise),   cmocka_unit_test(test_follows_a_change),
-        cmocka_unit_test(test_near_a_limit_it_stays), cmocka_unit_test(test_hints_only_lower),
+        cmocka_unit_test(test_first_rate_decides),
+        cmocka_unit_test(test_nothing_known_is_high),
+        cmocka_unit_test(test_bounds_only_raise),
+        cmocka_unit_test(test_follows_a_change),
+        cmocka_unit_test(test_near_a_limit_it_stays),
+        cmocka_unit_test(test_hints_only_lower),
         cmocka_unit_test(test_huge_rates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

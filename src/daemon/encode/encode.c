@@ -12,8 +12,8 @@
 #include "daemon/server.h"
 
 enum {
-    SIZE_MIN = 256, /* with its head it is one packet either way */
-    SIZE_MAX = 64 << 20,
+    BODY_MIN = 256, /* with its head it is one packet either way */
+    BODY_MAX = 64 << 20,
     INLINE_NS = 150000, /* longer than this is not done in a loop */
     INLINE_BYTES = 65536,
     LATER_USES_MIN = 4,
@@ -205,12 +205,20 @@ static bool begins(http_text text, const char *with)
 
 bool encode_is_packed(http_text type)
 {
-    static const char *const packed[] = {
-        "image/",           "video/",          "audio/",
-        "font/woff",        "application/zip", "application/gzip",
-        "application/zstd", "application/pdf", "application/x-7z",
-        "application/x-xz", "application/java-archive", "application/x-bzip",
-        "application/vnd.openxml", "multipart/"};
+    static const char *const packed[] = {"image/",
+                                         "video/",
+                                         "audio/",
+                                         "font/woff",
+                                         "application/zip",
+                                         "application/gzip",
+                                         "application/zstd",
+                                         "application/pdf",
+                                         "application/x-7z",
+                                         "application/x-xz",
+                                         "application/java-archive",
+                                         "application/x-bzip",
+                                         "application/vnd.openxml",
+                                         "multipart/"};
     static const char *const plain_images[] = {"image/svg", "image/bmp", "image/x-icon",
                                                "image/vnd.microsoft.icon"};
     for (size_t i = 0; i < sizeof plain_images / sizeof plain_images[0]; i++) {
@@ -318,8 +326,8 @@ static bool set_tag(exchange *x, http_field *field, http_text coding)
 
 bool encode_fields(exchange *x, const http_answer *from, encode_coding coding, http_answer *ret)
 {
-    static const http_text vary = HTTP_TEXT("accept-encoding");
-    static const http_text vary_more = HTTP_TEXT("accept-encoding, available-dictionary");
+    http_text vary = HTTP_TEXT("accept-encoding");
+    http_text vary_more = HTTP_TEXT("accept-encoding, available-dictionary");
     encode *self = x->worker->server->encode;
     http_field *fields =
         exchange_alloc(x, (from->field_count + (size_t)FIELDS_MORE) * sizeof *fields);
@@ -343,8 +351,7 @@ bool encode_fields(exchange *x, const http_answer *from, encode_coding coding, h
     if (coding != ENCODE_IDENTITY) {
         fields[count++] = (http_field){HTTP_TEXT("content-encoding"), encode_coding_name(coding)};
     }
-    bool dictionaries = encode_has_dictionaries(self);
-    fields[count++] = (http_field){HTTP_TEXT("vary"), dictionaries ? vary_more : vary};
+    fields[count++] = (http_field){HTTP_TEXT("vary"), encode_has_dictionaries(self) ? vary_more : vary};
     *ret = *from;
     ret->fields = fields;
     ret->field_count = count;
@@ -425,8 +432,7 @@ static void improve(encode *self, exchange *x, const http_body *body, const enco
                     const variants_known *known)
 {
     uint32_t uses = known->uses;
-    bool turn = uses >= LATER_USES_MIN && (uses & (uses - 1)) == 0 &&
-                __builtin_ctz(uses) % 2 == 0;
+    bool turn = uses >= LATER_USES_MIN && (uses & (uses - 1)) == 0 && __builtin_ctz(uses) % 2 == 0;
     if (!turn) {
         return;
     }
@@ -557,8 +563,8 @@ void encode_answer(exchange *x, const http_answer *answer, const encode_identity
         return;
     }
     bool plain = (codings & 1u << ENCODE_IDENTITY) != 0;
-    if (codings == 1u << ENCODE_IDENTITY || (plain && body->size < SIZE_MIN) ||
-        body->size > SIZE_MAX || body->size == 0) {
+    if (codings == 1u << ENCODE_IDENTITY || (plain && body->size < BODY_MIN) ||
+        body->size > BODY_MAX || body->size == 0) {
         answer_plain(x, answer);
         return;
     }

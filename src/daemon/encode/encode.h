@@ -59,8 +59,10 @@ typedef struct encode_stats {
 } encode_stats;
 
 BRISK_NODISCARD brisk_err encode_create(const encode_opts *opts, encode **ret);
-/* Workers are gone, loops are still there.  Waits for the executor.  NULL is accepted. */
-void encode_destroy(encode *self);
+/* Until the executor has nothing of it; the loops have stopped, and are still there. */
+void encode_wait(encode *self); /* NULL is accepted */
+/* After encode_wait, and after the connections. */
+void encode_destroy(encode *self); /* NULL is accepted */
 
 /* `identity` NULL: the body is not kept.  Takes the body over as exchange_answer does. */
 void encode_answer(exchange *x, const http_answer *answer, const encode_identity *identity);
@@ -70,6 +72,8 @@ bool encode_is_packed(http_text type);
 const http_text *encode_joined(exchange *x, const char *name);
 /* Keep these bytes as a dictionary, until others are used more. */
 void encode_offer_dictionary(encode *self, brisk_value *value);
+/* Likewise on the executor: hashing takes milliseconds for a megabyte. */
+void encode_offer_dictionary_later(encode *self, brisk_value *value);
 void encode_read_stats(encode *self, encode_stats *ret, variants_stats *variants);
 
 /* --- answers without a known length: stream.c ------------------------------------------------ */

@@ -31,8 +31,8 @@ struct encode {
 
     pthread_mutex_t lock; /* of what follows; nothing else is locked under it */
     pthread_cond_t idle;
-    uint32_t running;     /* jobs that the executor has not done */
-    encode_job *jobs;     /* all of them */
+    uint32_t running; /* jobs that the executor has not done */
+    encode_job *jobs; /* all of them */
     encode_bench *benches;
     encode_dictionary *dictionaries[ENCODE_DICTIONARIES_MAX]; /* last used first */
     uint64_t dictionary_bytes;

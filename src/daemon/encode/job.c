@@ -41,6 +41,7 @@ struct encode_job {
     int fd;             /* the body from `offset` on */
     bool own_fd;
     bool calibrate;
+    bool offer; /* the value is a dictionary */
     bool begun; /* variants_begin was called */
     uint64_t offset;
     size_t size;
@@ -113,17 +114,26 @@ static void end_run(encode_job *job, bool forget)
     (void)pthread_mutex_unlock(&self->lock);
 }
 
-void encode_jobs_end(encode *self)
+void encode_wait(encode *self)
 {
+    if (self == NULL) {
+        return;
+    }
     (void)pthread_mutex_lock(&self->lock);
     while (self->running > 0) {
         (void)pthread_cond_wait(&self->idle, &self->lock);
     }
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+void encode_jobs_end(encode *self)
+{
+    encode_wait(self);
     encode_job *job = self->jobs;
     self->jobs = NULL;
-    (void)pthread_mutex_unlock(&self->lock);
     while (job != NULL) { /* their loops do not run any more */
         encode_job *next = job->next;
+        encode_drop_body(&job->answer.body);
         job_free(job);
         job = next;
     }
@@ -137,12 +147,10 @@ brisk_value *encode_make(encode *self, codec_bytes body, const encode_plan *plan
     brisk_value *value = NULL;
     encode_bench *bench = encode_take_bench(self);
     bool plain = (plan->question.codings & 1u << ENCODE_IDENTITY) != 0;
-    encode_task task = {.method = plan->method,
-                        .body = body,
-                        .dictionary = plan->dictionary,
-                        .forced = !plain};
-    brisk_err err = bench != NULL ? encode_squeeze(bench, &task, &measure, &value)
-                                  : BRISK_ERR_NOMEM;
+    encode_task task = {
+        .method = plan->method, .body = body, .dictionary = plan->dictionary, .forced = !plain};
+    brisk_err err =
+        bench != NULL ? encode_squeeze(bench, &task, &measure, &value) : BRISK_ERR_NOMEM;
     if (bench != NULL) {
         encode_give_bench(self, bench);
     }
@@ -232,7 +240,9 @@ static void run_job(brisk_task *task)
     encode *self = job->self;
     void *read;
     const void *body = body_of(job, &read);
-    if (body != NULL && job->calibrate) {
+    if (job->offer) {
+        encode_offer_dictionary(self, job->value);
+    } else if (body != NULL && job->calibrate) {
         calibrate(self, job, body);
         atomic_store_explicit(&self->calibrating, false, memory_order_release);
     } else if (body != NULL) {
@@ -286,6 +296,17 @@ static void start_calibration(encode *self, const encode_job *job, const void *b
     other->size = size;
     other->plan = (encode_plan){.question = job->plan.question};
     submit(other);
+}
+
+void encode_offer_dictionary_later(encode *self, brisk_value *value)
+{
+    encode_job *job = job_create(self);
+    if (job != NULL) {
+        job->value = brisk_value_ref(value);
+        job->size = brisk_value_size(value);
+        job->offer = true;
+        submit(job);
+    }
 }
 
 /* --- in the loop ------------------------------------------------------------------------------ */
@@ -346,8 +367,7 @@ static bool take_body(encode_job *job)
         if (brisk_value_copy(body->data, body->size, job->self->alloc, &copy) != BRISK_OK) {
             return false;
         }
-        *body =
-            (http_body){.kind = HTTP_BODY_VALUE, .value = copy, .fd = -1, .size = body->size};
+        *body = (http_body){.kind = HTTP_BODY_VALUE, .value = copy, .fd = -1, .size = body->size};
     }
     if (body->kind == HTTP_BODY_VALUE) {
         job->value = brisk_value_ref(body->value);
@@ -360,8 +380,7 @@ static bool take_body(encode_job *job)
     return true;
 }
 
-bool encode_job_start(encode *self, exchange *x, const http_answer *answer,
-                      const encode_plan *plan)
+bool encode_job_start(encode *self, exchange *x, const http_answer *answer, const encode_plan *plan)
 {
     encode_job *job = job_create(self);
     if (job == NULL) {

@@ -109,9 +109,12 @@ static bool open_zstd(encode_stream *stream, int level)
         ZSTD_cParameter name;
         unsigned int value;
     } settings[] = {
-        {ZSTD_c_windowLog, params.windowLog},       {ZSTD_c_chainLog, params.chainLog},
-        {ZSTD_c_hashLog, params.hashLog},           {ZSTD_c_searchLog, params.searchLog},
-        {ZSTD_c_minMatch, params.minMatch},         {ZSTD_c_targetLength, params.targetLength},
+        {ZSTD_c_windowLog, params.windowLog},
+        {ZSTD_c_chainLog, params.chainLog},
+        {ZSTD_c_hashLog, params.hashLog},
+        {ZSTD_c_searchLog, params.searchLog},
+        {ZSTD_c_minMatch, params.minMatch},
+        {ZSTD_c_targetLength, params.targetLength},
         {ZSTD_c_strategy, (unsigned)params.strategy},
     };
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
@@ -147,8 +150,8 @@ void encode_stream_destroy(encode_stream *stream)
 /* For text of TYPICAL_BYTES, among what keeps up. */
 static encode_method choose(encode *self, exchange *x, uint32_t codings)
 {
-    static const encode_method ways[] = {ENCODE_PLAIN,  ENCODE_GZIP_1,   ENCODE_GZIP_6,
-                                         ENCODE_ZSTD_1, ENCODE_ZSTD_3,   ENCODE_BROTLI_1,
+    static const encode_method ways[] = {ENCODE_PLAIN,   ENCODE_GZIP_1, ENCODE_GZIP_6,
+                                         ENCODE_ZSTD_1,  ENCODE_ZSTD_3, ENCODE_BROTLI_1,
                                          ENCODE_BROTLI_5};
     encode_question q = {.size = TYPICAL_BYTES,
                          .probe = {.permille = TYPICAL_PERMILLE, .text = true},
@@ -230,9 +233,7 @@ static bool run_gzip(exchange *x, encode_stream *stream, const void *data, size_
                      stream_end how)
 {
     bool room = true;
-    int flush = how == STREAM_END     ? Z_FINISH
-                : how == STREAM_FLUSH ? Z_SYNC_FLUSH
-                                      : Z_NO_FLUSH;
+    int flush = how == STREAM_END ? Z_FINISH : how == STREAM_FLUSH ? Z_SYNC_FLUSH : Z_NO_FLUSH;
     const unsigned char *from = data;
     do {
         unsigned int part = size < (1u << 30) ? (unsigned int)size : 1u << 30;
@@ -266,8 +267,8 @@ static bool run_brotli(exchange *x, encode_stream *stream, const void *data, siz
     do {
         uint8_t *to = stream->out;
         size_t left = OUT_BYTES;
-        BROTLI_BOOL fine = BrotliEncoderCompressStream(stream->brotli, operation, &size, &from,
-                                                       &left, &to, NULL);
+        BROTLI_BOOL fine =
+            BrotliEncoderCompressStream(stream->brotli, operation, &size, &from, &left, &to, NULL);
         BRISK_ASSERT(fine);
         room &= give(x, stream, OUT_BYTES - left);
     } while (size > 0 || BrotliEncoderHasMoreOutput(stream->brotli));

@@ -81,8 +81,7 @@ file_entry *file_entry_ref(file_entry *entry)
 void file_entry_unref(file_entry *entry)
 {
     /* Both: our reads are over before the last owner frees; it sees those of all others so. */
-    if (entry == NULL ||
-        atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel) != 1) {
+    if (entry == NULL || atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     file_private *p = entry->private_;
@@ -100,8 +99,7 @@ static file_entry *entry_create(const open_cache *cache, const file_place *place
     const brisk_alloc *alloc = cache->opts.alloc;
     size_t path_size = strlen(path);
     file_entry *entry = alloc->acquire(alloc->ctx, sizeof *entry, _Alignof(file_entry));
-    file_private *p =
-        alloc->acquire(alloc->ctx, sizeof *p + path_size + 1, _Alignof(file_private));
+    file_private *p = alloc->acquire(alloc->ctx, sizeof *p + path_size + 1, _Alignof(file_private));
     if (entry == NULL || p == NULL) {
         if (entry != NULL) {
             alloc->release(alloc->ctx, entry, sizeof *entry, _Alignof(file_entry));
@@ -128,8 +126,7 @@ static file_entry *entry_create(const open_cache *cache, const file_place *place
 
 static uint64_t memory_of(const file_entry *entry)
 {
-    return ENTRY_OVERHEAD + entry->private_->path_size +
-           (entry->value != NULL ? entry->size : 0);
+    return ENTRY_OVERHEAD + entry->private_->path_size + (entry->value != NULL ? entry->size : 0);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -143,8 +140,8 @@ int file_open_beneath(const file_place *place, const char *path, int flags, bool
                    (cached_only ? (uint64_t)RESOLVE_CACHED : 0u),
     };
     for (int tries = 0;; tries++) {
-        long fd = syscall(SYS_openat2, place->root_fd, path[0] != '\0' ? path : ".", &how,
-                          sizeof how);
+        long fd =
+            syscall(SYS_openat2, place->root_fd, path[0] != '\0' ? path : ".", &how, sizeof how);
         /* EAGAIN without CACHED: something was moved meanwhile. */
         bool again = fd < 0 && (errno == EINTR || (errno == EAGAIN && !cached_only));
         if (!again || tries == OPEN_TRIES) {
@@ -281,10 +278,9 @@ static file_private **find_link(shard *s, const open_cache *cache, const file_pl
 {
     uint64_t hash = brisk_hash64(path, path_size, cache->seed + place->root);
     file_private **link = &s->slots[hash / SHARDS % SLOTS];
-    while (*link != NULL &&
-           ((*link)->hash != hash || (*link)->root != place->root ||
-            (*link)->links != place->links || (*link)->path_size != path_size ||
-            memcmp((*link)->path, path, path_size) != 0)) {
+    while (*link != NULL && ((*link)->hash != hash || (*link)->root != place->root ||
+                             (*link)->links != place->links || (*link)->path_size != path_size ||
+                             memcmp((*link)->path, path, path_size) != 0)) {
         link = &(*link)->chain;
     }
     return link;
@@ -328,11 +324,12 @@ static void drop(shard *s, file_private *p)
 static void keep_limits(const open_cache *cache, shard *s)
 {
     const open_cache_opts *opts = &cache->opts;
-    while (s->oldest != NULL && (s->entries > opts->entries_max / SHARDS ||
-                                 s->memory > opts->memory_max / SHARDS)) {
+    while (s->oldest != NULL &&
+           (s->entries > opts->entries_max / SHARDS || s->memory > opts->memory_max / SHARDS)) {
         drop(s, s->oldest);
     }
-    for (file_private *p = s->oldest; p != NULL && s->descriptors > opts->descriptors_max / SHARDS;) {
+    for (file_private *p = s->oldest;
+         p != NULL && s->descriptors > opts->descriptors_max / SHARDS;) {
         file_private *newer = p->newer;
         if (p->entry->fd >= 0) {
             drop(s, p);
@@ -401,9 +398,9 @@ static file_found load(open_cache *cache, const file_place *place, const char *p
         return FILE_FAILED;
     }
     if (fd < 0 && !kind_of_errno(why, &kind)) {
-        return why == EAGAIN && !wait                                  ? FILE_WOULD_WAIT
+        return why == EAGAIN && !wait                            ? FILE_WOULD_WAIT
                : why == EMFILE || why == ENFILE || why == ENOMEM ? FILE_NO_ROOM
-                                                                       : FILE_FAILED;
+                                                                 : FILE_FAILED;
     }
     bool same = old != NULL && (fd < 0 ? old->kind == kind
                                        : old->kind != FILE_MISSING && old->kind != FILE_DENIED &&

@@ -34,8 +34,7 @@ static bandwidth_level level_of(uint64_t bps, bandwidth_level now, const bandwid
     return bps < low ? BANDWIDTH_LOW : bps < medium ? BANDWIDTH_MEDIUM : BANDWIDTH_HIGH;
 }
 
-void bandwidth_take(bandwidth *band, const bandwidth_limits *limits,
-                    const bandwidth_sample *sample)
+void bandwidth_take(bandwidth *band, const bandwidth_limits *limits, const bandwidth_sample *sample)
 {
     if (sample->min_rtt_us > 0 && (band->rtt_us == 0 || sample->min_rtt_us < band->rtt_us)) {
         band->rtt_us = sample->min_rtt_us;
@@ -104,8 +103,8 @@ static const bandwidth *look_when_due(exchange *x)
     const bandwidth_limits *limits = &x->worker->server->bandwidth;
     uint64_t now_ns = x->worker->now_ns;
     bool first = band->looked_ns == 0;
-    if (band->local || (!first && (band->sent < LOOK_AFTER_BYTES ||
-                                   now_ns - band->looked_ns < LOOK_EVERY_NS))) {
+    if (band->local ||
+        (!first && (band->sent < LOOK_AFTER_BYTES || now_ns - band->looked_ns < LOOK_EVERY_NS))) {
         return band;
     }
     /* The first look finds a unix socket and a round trip; the next comes when something was sent. */

@@ -187,6 +187,9 @@ void exchange_close(exchange *x)
         http_observe_over(x->worker->server->api->observer, x->worker->index, x,
                           brisk_clock_now_ns(x->worker->server->clock));
     }
+    if (x->undo != NULL) {
+        x->undo(x);
+    }
     if (b->begun && x->route->gone != NULL) {
         x->route->gone(x);
     }

@@ -149,6 +149,9 @@ struct exchange {
     conn *conn;
     worker *worker;
     void *handler; /* the handler's own */
+    /* Who works for the handler elsewhere (encode/job.c) is told before `gone`; NULL: nobody does. */
+    void (*undo)(exchange *x);
+    void *undone;  /* theirs */
     void *carried; /* the carrier's own */
 
     http_method method;
