@@ -180,7 +180,8 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .max = UINT64_C(1) << 40,
      .def = 64 * MIB},
     {.name = "serve.files.small",
-     .summary = "a file up to this size is kept in memory; larger ones are sent from the disk's cache",
+     .summary =
+         "a file up to this size is kept in memory; larger ones are sent from the disk's cache",
      .type = BRISK_KNOB_BYTES,
      .max = 16 * MIB,
      .def = MIB},

@@ -260,10 +260,10 @@ static void name_run(server *s)
 static brisk_err create_routes(server *s, const server_opts *opts, brisk_errinfo *info)
 {
     encode_opts encoding = {.server = s,
-                          .alloc = s->alloc,
-                          .variants_bytes = opts->files.variants_bytes,
-                          .dictionary_bytes = opts->files.dictionary_bytes,
-                          .off = opts->files.encode_off};
+                            .alloc = s->alloc,
+                            .variants_bytes = opts->files.variants_bytes,
+                            .dictionary_bytes = opts->files.dictionary_bytes,
+                            .off = opts->files.encode_off};
     brisk_err err = http_routes_create(s->alloc, &s->http_routes);
     if (err == BRISK_OK) {
         err = encode_create(&encoding, &s->encode);

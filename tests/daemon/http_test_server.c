@@ -331,8 +331,12 @@ static void any_end(exchange *x)
 }
 
 /* Of the host "any.test": everything, with any method, once its body is read. */
-static const http_route any_route = {
-    .methods = 1023, .body_max = 1048576, .begin = count_begin, .end = any_end, .gone = count_gone};
+static const http_route any_route = {.name = "any",
+                                     .methods = 1023,
+                                     .body_max = 1048576,
+                                     .begin = count_begin,
+                                     .end = any_end,
+                                     .gone = count_gone};
 
 static const struct {
     const char *prefix;

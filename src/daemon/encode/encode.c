@@ -351,7 +351,8 @@ bool encode_fields(exchange *x, const http_answer *from, encode_coding coding, h
     if (coding != ENCODE_IDENTITY) {
         fields[count++] = (http_field){HTTP_TEXT("content-encoding"), encode_coding_name(coding)};
     }
-    fields[count++] = (http_field){HTTP_TEXT("vary"), encode_has_dictionaries(self) ? vary_more : vary};
+    fields[count++] =
+        (http_field){HTTP_TEXT("vary"), encode_has_dictionaries(self) ? vary_more : vary};
     *ret = *from;
     ret->fields = fields;
     ret->field_count = count;

@@ -11,7 +11,10 @@ typedef struct mime_row {
     http_text type;
 } mime_row;
 
-#define TEXT(literal) {"" literal, sizeof(literal) - 1}
+#define TEXT(literal)                                                                              \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
 #define UTF8 "; charset=utf-8"
 
 static const mime_row rows[] = {
