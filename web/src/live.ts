@@ -1,0 +1,184 @@
+// What the node tells by itself: one stream of events, read with fetch so that a token can go with
+// it, opened again with growing pauses when it breaks; and the last fifteen minutes of figures.
+import { useEffect, useState } from "preact/hooks";
+import { type Alert, type Figure, type Stats, get, headers } from "./api";
+
+const POINTS_MAX = 900;
+const PAUSE_FIRST_MS = 500;
+const PAUSE_MAX_MS = 15000;
+const SILENCE_MAX_MS = 40000; // a heartbeat comes every 15 s
+
+export type Link = "connecting" | "live" | "lost" | "refused";
+
+export interface JobEvent {
+  id: string;
+  workload: string;
+  class: string;
+  state: string;
+  stage: string | null;
+  progress: Figure;
+  elapsed_s: Figure;
+}
+
+/** Everything that is live; one for the page. */
+export class Live {
+  link: Link = "connecting";
+  times: number[] = [];
+  series = new Map<string, Figure[]>();
+  alerts: Alert[] = [];
+  jobs = new Map<string, JobEvent>();
+  version = 0;
+  private readonly readers = new Set<() => void>();
+  private stopped = false;
+  private abort = new AbortController();
+  private pending = false;
+
+  /** Call `reader` after changes, at most once a frame; returns how to stop that. */
+  watch(reader: () => void): () => void {
+    this.readers.add(reader);
+    return () => this.readers.delete(reader);
+  }
+
+  last(name: string): Figure {
+    const values = this.series.get(name);
+    return values?.[values.length - 1] ?? null;
+  }
+
+  async run(): Promise<void> {
+    let pause = PAUSE_FIRST_MS;
+    while (!this.stopped) {
+      this.abort = new AbortController();
+      const began = performance.now();
+      try {
+        await this.fill();
+        await this.read();
+      } catch {
+        /* said by `link` */
+      }
+      if (this.stopped) return;
+      if (this.link !== "refused") this.setLink("lost");
+      pause = performance.now() - began > 5000 ? PAUSE_FIRST_MS : Math.min(pause * 2, PAUSE_MAX_MS);
+      await new Promise((done) => setTimeout(done, pause * (0.75 + Math.random() / 2)));
+    }
+  }
+
+  /** Open the stream anew: a token was given. */
+  restart(): void {
+    this.abort.abort();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.abort.abort();
+  }
+
+  private changed(): void {
+    this.version++;
+    if (this.pending) return;
+    this.pending = true;
+    const tell = (): void => {
+      this.pending = false;
+      for (const reader of this.readers) reader();
+    };
+    if (document.hidden) setTimeout(tell, 1000);
+    else requestAnimationFrame(tell);
+  }
+
+  private setLink(link: Link): void {
+    if (this.link !== link) {
+      this.link = link;
+      this.changed();
+    }
+  }
+
+  /** What happened before the page was opened, or while it was away. */
+  private async fill(): Promise<void> {
+    try {
+      const stats = await get<Stats>("/v1/stats?range=15m", this.abort.signal);
+      this.times = stats.t.slice(-POINTS_MAX);
+      this.series = new Map(Object.entries(stats.series).map(([name, values]) => [name, values.slice(-POINTS_MAX)]));
+      this.changed();
+    } catch (why) {
+      if ((why as { status?: number }).status === 401 || (why as { status?: number }).status === 403) this.setLink("refused");
+      throw why;
+    }
+  }
+
+  private async read(): Promise<void> {
+    const answer = await fetch("/v1/events?topics=metrics,jobs,alerts", {
+      headers: headers({ accept: "text/event-stream" }),
+      cache: "no-store",
+      signal: this.abort.signal,
+    });
+    if (!answer.ok || answer.body === null) {
+      this.setLink(answer.status === 401 || answer.status === 403 ? "refused" : "lost");
+      throw new Error(`events: ${answer.status}`);
+    }
+    this.setLink("live");
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const timer = setTimeout(() => this.abort.abort(), SILENCE_MAX_MS);
+      const { done, value } = await reader.read().finally(() => clearTimeout(timer));
+      if (done) return;
+      const blocks = (rest + value.replaceAll("\r\n", "\n")).split("\n\n");
+      rest = blocks.pop() ?? "";
+      for (const block of blocks) this.take(block);
+    }
+  }
+
+  private take(block: string): void {
+    let name = "message";
+    const data: string[] = [];
+    for (const line of block.split("\n")) {
+      if (line.startsWith("event:")) name = line.slice(6).trim();
+      else if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
+    }
+    if (data.length === 0) return;
+    let content: unknown;
+    try {
+      content = JSON.parse(data.join("\n"));
+    } catch {
+      return;
+    }
+    if (name === "metrics") this.addMetrics(content as Record<string, Figure>);
+    else if (name === "job") this.addJob(content as JobEvent);
+    else if (name === "alert") this.addAlert(content as Alert);
+    this.changed();
+  }
+
+  private addMetrics(figures: Record<string, Figure>): void {
+    const { t, ...rest } = figures;
+    if (typeof t !== "number" || (this.times.length > 0 && t <= this.times[this.times.length - 1]!)) return;
+    const length = this.times.length;
+    this.times.push(t);
+    for (const [name, value] of Object.entries(rest)) {
+      if (value !== null && typeof value !== "number") continue;
+      const values = this.series.get(name) ?? new Array<Figure>(length).fill(null);
+      values.push(value);
+      this.series.set(name, values);
+    }
+    for (const values of this.series.values()) if (values.length <= length) values.push(null);
+    if (this.times.length > POINTS_MAX) {
+      this.times.shift();
+      for (const values of this.series.values()) values.shift();
+    }
+  }
+
+  private addJob(job: JobEvent): void {
+    this.jobs.delete(job.id);
+    this.jobs.set(job.id, job);
+    while (this.jobs.size > 200) this.jobs.delete(this.jobs.keys().next().value as string);
+  }
+
+  private addAlert(alert: Alert): void {
+    this.alerts = [alert, ...this.alerts].slice(0, 100);
+  }
+}
+
+/** Render again whenever something came. */
+export function useLive(live: Live): number {
+  const [version, setVersion] = useState(live.version);
+  useEffect(() => live.watch(() => setVersion(live.version)), [live]);
+  return version;
+}
