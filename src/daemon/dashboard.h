@@ -14,8 +14,8 @@
 #include "daemon/http/routes.h"
 
 typedef struct dashboard_page {
-    const char *name; /* "app.js" */
-    const char *type; /* of its content */
+    const char *name;          /* "app.js" */
+    const char *type;          /* of its content */
     const unsigned char *data; /* gzip */
     size_t size;
 } dashboard_page;

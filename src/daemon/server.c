@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "daemon/api/api.h"
 #include "daemon/config.h"
+#include "daemon/dashboard.h"
 #include "daemon/disk.h"
 #include "daemon/encode/encode.h"
 #include "daemon/engine.h"
@@ -281,7 +282,10 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
                     .local_needs_token = opts->local_needs_token,
                     .certificates = opts->tls_ca != NULL && opts->tls_ca[0] != '\0'};
     brisk_err err = api_create(s, &how, info);
-    return err == BRISK_OK ? api_add_routes(s) : err;
+    if (err == BRISK_OK) {
+        err = api_add_routes(s);
+    }
+    return err == BRISK_OK ? dashboard_add_routes(s->http_routes) : err;
 }
 
 static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo *info)
