@@ -3,9 +3,12 @@
  *
  * Contract: fetch.h.  Requests: fetch_ask.c.  Guesses: fetch_guess.c.
  *
- * Answers and hungry entries wait in two lists.  Whoever has nothing else to do takes from them: the
- * workers, which are started with the first request, and the builder while `get` waits.  Without a
- * request there is no thread and no guess: what is in the store is there as fast as it is guessed.
+ * Hungry entries, answers, and documents that are to be kept wait in three lists.  Whoever has nothing
+ * else to do takes from them, in this order: the workers, which are started with the first request, and
+ * the builder while `get` waits.  What tells the next requests comes first, as a registry far away takes
+ * longer than all of it; of answers the smallest, so that fewer wait for a large one; what is to be kept
+ * is written while nothing else can be done.  Without a request there is no thread and no guess: what is
+ * in the store is there as fast as it is guessed.
  *
  * Invariant: an entry is FLYING exactly as long as a request for it is on its way, its answer lies in
  * `arrived`, or a worker has that.
@@ -146,20 +149,30 @@ void fetch_failed(pkg_fetch *f, fetch_entry *entry, brisk_err err, const char *f
 
 /* --- threads ---------------------------------------------------------------------------------- */
 
+static bool keep_one(pkg_fetch *f)
+{
+    fetch_entry *entry = f->first_unkept;
+    if (entry == NULL) {
+        return false;
+    }
+    f->first_unkept = entry->next_unkept;
+    f->last_unkept = f->first_unkept != NULL ? f->last_unkept : NULL;
+    f->keeping++;
+    (void)pthread_mutex_unlock(&f->lock);
+    fetch_keep(f, entry);
+    (void)pthread_mutex_lock(&f->lock);
+    f->keeping--;
+    if (f->keeping == 0) {
+        (void)pthread_cond_broadcast(&f->changed); /* pkg_fetch_settle */
+    }
+    return true;
+}
+
 /* Do one thing that waits to be done; the lock is held before and after.  False: there is none. */
 static bool work(fetch_worker *w)
 {
     pkg_fetch *f = w->fetch;
-    fetch_entry *entry = f->first_arrived;
-    if (entry != NULL) {
-        f->first_arrived = entry->next_arrived;
-        f->last_arrived = f->first_arrived != NULL ? f->last_arrived : NULL;
-        (void)pthread_mutex_unlock(&f->lock);
-        fetch_take_answer(w, entry);
-        (void)pthread_mutex_lock(&f->lock);
-        return true;
-    }
-    entry = f->first_hungry;
+    fetch_entry *entry = f->first_hungry;
     if (entry != NULL) {
         f->first_hungry = entry->next_hungry;
         f->last_hungry = f->first_hungry != NULL ? f->last_hungry : NULL;
@@ -168,7 +181,15 @@ static bool work(fetch_worker *w)
         (void)pthread_mutex_lock(&f->lock);
         return true;
     }
-    return false;
+    entry = f->first_arrived;
+    if (entry != NULL) {
+        f->first_arrived = entry->next_arrived;
+        (void)pthread_mutex_unlock(&f->lock);
+        fetch_take_answer(w, entry);
+        (void)pthread_mutex_lock(&f->lock);
+        return true;
+    }
+    return keep_one(f);
 }
 
 static void *run_worker(void *arg)
@@ -505,6 +526,7 @@ static void stop(pkg_fetch *f)
         }
     }
     brisk_http_client_destroy(f->client); /* the rest arrives, cancelled */
+    pkg_fetch_settle(f);
 }
 
 void pkg_fetch_destroy(pkg_fetch *f)
@@ -534,6 +556,17 @@ void pkg_fetch_destroy(pkg_fetch *f)
     (void)pthread_cond_destroy(&f->changed);
     (void)pthread_mutex_destroy(&f->lock);
     f->alloc->release(f->alloc->ctx, f, sizeof *f, _Alignof(pkg_fetch));
+}
+
+void pkg_fetch_settle(pkg_fetch *f)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    while (keep_one(f)) {
+    }
+    while (f->keeping > 0) {
+        (void)pthread_cond_wait(&f->changed, &f->lock);
+    }
+    (void)pthread_mutex_unlock(&f->lock);
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */

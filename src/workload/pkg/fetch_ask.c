@@ -124,6 +124,8 @@ brisk_err fetch_client_create(pkg_fetch *f, brisk_errinfo *info)
         .retries = config->fetch_retries > 0 ? config->fetch_retries : BRISK_HTTP_NONE,
         .first_byte_timeout_ns = (uint64_t)config->fetch_timeout_ms * 1000000,
         .connections_max = config->max_sockets,
+        .host_start = PKG_FETCH_AT_ONCE,
+        .in_flight_max = PKG_FETCH_AT_ONCE,
         .body_bytes_max = PKG_PACKUMENT_BYTES_MAX,
         .expanded_bytes_max = PKG_PACKUMENT_BYTES_MAX,
         .alloc = f->alloc,
@@ -198,9 +200,12 @@ static void on_answer(void *ctx, brisk_http_response *response)
     pkg_fetch *f = t->fetch;
     (void)pthread_mutex_lock(&f->lock);
     t->entry->response = response;
-    t->entry->next_arrived = NULL;
-    *(f->last_arrived != NULL ? &f->last_arrived->next_arrived : &f->first_arrived) = t->entry;
-    f->last_arrived = t->entry;
+    fetch_entry **at = &f->first_arrived; /* the smallest first: some hundreds at most */
+    while (*at != NULL && (*at)->response->body_size <= response->body_size) {
+        at = &(*at)->next_arrived;
+    }
+    t->entry->next_arrived = *at;
+    *at = t->entry;
     (void)pthread_cond_signal(&f->changed);
     (void)pthread_mutex_unlock(&f->lock);
 }
@@ -253,16 +258,16 @@ static const pkg_package *copy_package(pkg_fetch *f, const pkg_package *package)
 
 /* A store that cannot be written costs time at the next resolution, nothing else. */
 static void keep(pkg_fetch *f, const fetch_entry *entry, const pkg_package *package,
-                 const brisk_http_response *response, int64_t until_ms)
+                 const brisk_http_caching *caching, int64_t until_ms)
 {
-    if (f->opts.store == NULL || response->caching.no_store) {
+    if (f->opts.store == NULL || caching->no_store) {
         return;
     }
     brisk_errinfo info;
-    pkg_stored stored = {
+    const pkg_stored stored = {
         .package = package,
-        .etag = pkg_text_of(response->caching.etag),
-        .last_modified = pkg_text_of(response->caching.last_modified),
+        .etag = pkg_text_of(caching->etag),
+        .last_modified = pkg_text_of(caching->last_modified),
         .registry = fetch_registry_key(entry->registry, f->opts.full),
         .fetched_ms = fetch_now_ms(f),
         .fresh_until_ms = until_ms,
@@ -272,6 +277,27 @@ static void keep(pkg_fetch *f, const fetch_entry *entry, const pkg_package *pack
         f->stats.kept++;
         (void)pthread_mutex_unlock(&f->lock);
     }
+}
+
+void fetch_keep(pkg_fetch *f, const fetch_entry *entry)
+{
+    keep(f, entry, entry->package, entry->caching, entry->fresh_until_ms);
+}
+
+/* It is kept when there is nothing better to do.  Under the lock; the entry has its package. */
+static void keep_later(pkg_fetch *f, fetch_entry *entry, const brisk_http_caching *caching)
+{
+    if (f->opts.store == NULL || caching->no_store) {
+        return;
+    }
+    entry->caching = brisk_arena_alloc(f->arena, sizeof *entry->caching);
+    if (entry->caching == NULL) {
+        return;
+    }
+    *entry->caching = *caching;
+    entry->next_unkept = NULL;
+    *(f->last_unkept != NULL ? &f->last_unkept->next_unkept : &f->first_unkept) = entry;
+    f->last_unkept = entry;
 }
 
 static brisk_err parse(fetch_worker *w, pkg_text name, pkg_text json, const pkg_package **ret,
@@ -307,10 +333,10 @@ static void take_document(fetch_worker *w, fetch_entry *entry, const brisk_http_
         return;
     }
     int64_t until = fresh_until(f, response);
-    keep(f, entry, package, response, until);
     (void)pthread_mutex_lock(&f->lock);
     entry->owned = pkg_package_bytes(package);
     entry->fresh_until_ms = until;
+    keep_later(f, entry, &response->caching);
     f->bytes += entry->owned;
     f->stats.bytes_wire += response->wire_size;
     fetch_ready(f, entry, package);
@@ -349,7 +375,7 @@ static void take_absence(fetch_worker *w, fetch_entry *entry, const brisk_http_r
     if (size < (int)sizeof json &&
         parse(w, entry->name, (pkg_text){.data = json, .size = (size_t)size}, &none, &info) ==
             BRISK_OK) {
-        keep(f, entry, none, response, fetch_now_ms(f) + PKG_FETCH_ABSENT_MS);
+        keep(f, entry, none, &response->caching, fetch_now_ms(f) + PKG_FETCH_ABSENT_MS);
     }
     (void)pthread_mutex_lock(&f->lock);
     fetch_failed(f, entry, BRISK_ERR_NOT_FOUND,

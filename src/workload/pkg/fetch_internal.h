@@ -53,6 +53,8 @@ struct fetch_entry {
     const char *why;
     brisk_http_response *response; /* in `arrived`; then the worker's */
     fetch_entry *next_arrived;
+    brisk_http_caching *caching; /* in `unkept`: of its answer */
+    fetch_entry *next_unkept;
     fetch_entry *next_hungry;
     fetch_want *wants;
     uint32_t want_count;
@@ -89,10 +91,12 @@ struct pkg_fetch {
     fetch_entry **slots;
     uint32_t slot_count; /* a power of two */
     uint32_t count;
-    fetch_entry *first_arrived;
-    fetch_entry *last_arrived;
+    fetch_entry *first_arrived; /* the smallest answer first */
     fetch_entry *first_hungry;
     fetch_entry *last_hungry;
+    fetch_entry *first_unkept;
+    fetch_entry *last_unkept;
+    uint32_t keeping;          /* entries that somebody is putting into the store */
     brisk_http_client *client; /* with the first request */
     uint32_t round;            /* of the packages that `get` gave so far */
     fetch_entry **missing;
@@ -124,6 +128,8 @@ void fetch_ask(pkg_fetch *f, fetch_entry *entry, brisk_http_priority priority);
 /* The answer that arrived for it.  Not under the lock. */
 void fetch_take_answer(fetch_worker *worker, fetch_entry *entry);
 brisk_err fetch_client_create(pkg_fetch *f, brisk_errinfo *info);
+/* Put it into the store, which is there.  Not under the lock; the entry was in `unkept`. */
+void fetch_keep(pkg_fetch *f, const fetch_entry *entry);
 /* Under which registry the store keeps it; differs for whole documents. */
 uint64_t fetch_registry_key(const pkg_registry *registry, bool whole);
 /* Until when an answer of now need not be asked for again. */

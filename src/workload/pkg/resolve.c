@@ -276,6 +276,7 @@ brisk_err resolve_stage_build(brisk_stage_ctx *ctx, void *state)
     enter(job, "graph_building");
     job->running = ctx;
     brisk_err err = build(job, &info);
+    pkg_fetch_settle(job->fetch);
     job->running = NULL;
     note_fetched(ctx, job);
     if (pkg_fetch_missing_count(job->fetch) > 0 && err != BRISK_ERR_CANCELLED) {
