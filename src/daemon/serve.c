@@ -170,6 +170,10 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "reading over HTTP needs a token from this machine, too",
      .type = BRISK_KNOB_BOOL,
      .max = 1},
+    {.name = "serve.proxy",
+     .summary = "caching reverse proxy: a list of {at, host, upstreams, cache, ...}",
+     .type = BRISK_KNOB_YAML,
+     .def_text = ""},
     /* Static files, compression, bandwidth. */
     {.name = "serve.static",
      .summary = "static files: a list of {at: /, root: /srv/www, ...}",
@@ -630,7 +634,17 @@ static brisk_exit run(const brisk_invocation *in)
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
-    return serve(in, &set);
+    brisk_yaml_doc *mounts = NULL;
+    if (brisk_knobs_yaml(brisk_engine_knobs(engine), "serve.proxy", NULL, &mounts, &info) !=
+        BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        sockets_close(&set.sockets, false);
+        return BRISK_EXIT_FAILED;
+    }
+    set.opts.proxy = mounts;
+    brisk_exit ended = serve(in, &set);
+    brisk_yaml_destroy(mounts);
+    return ended;
 }
 
 const brisk_command serve_command = {

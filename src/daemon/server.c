@@ -20,6 +20,7 @@
 #include "daemon/introspect.h"
 #include "daemon/loads.h"
 #include "daemon/metrics.h"
+#include "daemon/proxy/proxy.h"
 #include "daemon/pubsub.h"
 #include "daemon/record.h"
 #include "daemon/ticks.h"
@@ -351,6 +352,13 @@ static brisk_err create_parts(server *s, const server_opts *opts, brisk_errinfo 
     return err;
 }
 
+static brisk_err create_proxy(server *s, const server_opts *opts, brisk_errinfo *info)
+{
+    brisk_err err = proxy_create(s, opts->proxy, &s->proxy, info);
+    return err == BRISK_OK && s->proxy != NULL ? proxy_add_routes(s->proxy, s->http_routes, info)
+                                               : err;
+}
+
 static const char *text_or_null(const char *text)
 {
     return text != NULL && text[0] != '\0' ? text : NULL;
@@ -447,6 +455,9 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
         err = create_api(s, opts, &why);
     }
     if (err == BRISK_OK) {
+        err = create_proxy(s, opts, &why);
+    }
+    if (err == BRISK_OK) {
         err = listen_start(s, opts->sockets, &why);
     }
     if (err != BRISK_OK) {
@@ -511,6 +522,7 @@ void server_destroy(server *s)
     encode_wait(s->encode); /* what is still at work comes home before the loops go */
     files_wait(s->files);
     listen_stop(s);
+    proxy_settle(s->proxy);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         deinit_worker(&s->workers[i]);
     }
@@ -520,6 +532,7 @@ void server_destroy(server *s)
     if (s->workers != NULL) {
         s->alloc->release(s->alloc->ctx, s->workers, s->worker_count * sizeof *s->workers, 64);
     }
+    proxy_destroy(s->proxy);
     server_engine_end(s);
     http_routes_destroy(s->http_routes);
     api_destroy(s);

@@ -26,6 +26,7 @@
 #include <brisk/knob.h>
 #include <brisk/rng.h>
 #include <brisk/sizing.h>
+#include <brisk/yaml.h>
 
 #include "base/thread.h"
 #include "daemon/client.h"
@@ -85,6 +86,7 @@ typedef struct server_opts {
     const char *hosts;      /* more names of this node; NULL or "": none */
     bool local_needs_token;
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
+    const brisk_yaml_doc *proxy; /* serve.proxy, until the server is made; NULL: none */
     bandwidth_limits bandwidth;
     files_settings files;
     const brisk_alloc *alloc;
@@ -158,6 +160,7 @@ struct server {
     bool track_use;
     wire_tls_context *tls;           /* NULL: plain only */
     struct server_engine_of *engine; /* engine.c */
+    struct proxy *proxy;             /* NULL: there are no mounts */
     http_routes *http_routes;
     struct api *api;
     bool (*http_admit)(exchange *x);          /* api/api.c; sets x->right; false: it was answered */

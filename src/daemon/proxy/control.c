@@ -16,22 +16,22 @@ typedef struct directive {
 #define NUMBER(field) offsetof(proxy_control, field)
 
 static const directive directives[] = {
-    {PROXY_WORD("no-store"), CONTROL_NO_STORE, 0, 0, 0},
-    {PROXY_WORD("no-cache"), CONTROL_NO_CACHE, 0, 0, CONTROL_NO_CACHE_FIELDS},
-    {PROXY_WORD("private"), CONTROL_PRIVATE, 0, 0, CONTROL_PRIVATE_FIELDS},
-    {PROXY_WORD("public"), CONTROL_PUBLIC, 0, 0, 0},
-    {PROXY_WORD("must-revalidate"), CONTROL_MUST_REVALIDATE, 0, 0, 0},
-    {PROXY_WORD("proxy-revalidate"), CONTROL_PROXY_REVALIDATE, 0, 0, 0},
-    {PROXY_WORD("must-understand"), CONTROL_MUST_UNDERSTAND, 0, 0, 0},
-    {PROXY_WORD("no-transform"), CONTROL_NO_TRANSFORM, 0, 0, 0},
-    {PROXY_WORD("only-if-cached"), CONTROL_ONLY_IF_CACHED, 0, 0, 0},
-    {PROXY_WORD("immutable"), CONTROL_IMMUTABLE, 0, 0, 0},
-    {PROXY_WORD("max-age"), CONTROL_MAX_AGE, NUMBER(max_age), 0, 0},
-    {PROXY_WORD("s-maxage"), CONTROL_S_MAXAGE, NUMBER(s_maxage), 0, 0},
-    {PROXY_WORD("stale-while-revalidate"), CONTROL_STALE_WHILE, NUMBER(stale_while), 0, 0},
-    {PROXY_WORD("stale-if-error"), CONTROL_STALE_ERROR, NUMBER(stale_error), 0, 0},
-    {PROXY_WORD("max-stale"), CONTROL_MAX_STALE, NUMBER(max_stale), PROXY_SECONDS_MAX, 0},
-    {PROXY_WORD("min-fresh"), CONTROL_MIN_FRESH, NUMBER(min_fresh), PROXY_SECONDS_MAX, 0},
+    {HTTP_TEXT_INIT("no-store"), CONTROL_NO_STORE, 0, 0, 0},
+    {HTTP_TEXT_INIT("no-cache"), CONTROL_NO_CACHE, 0, 0, CONTROL_NO_CACHE_FIELDS},
+    {HTTP_TEXT_INIT("private"), CONTROL_PRIVATE, 0, 0, CONTROL_PRIVATE_FIELDS},
+    {HTTP_TEXT_INIT("public"), CONTROL_PUBLIC, 0, 0, 0},
+    {HTTP_TEXT_INIT("must-revalidate"), CONTROL_MUST_REVALIDATE, 0, 0, 0},
+    {HTTP_TEXT_INIT("proxy-revalidate"), CONTROL_PROXY_REVALIDATE, 0, 0, 0},
+    {HTTP_TEXT_INIT("must-understand"), CONTROL_MUST_UNDERSTAND, 0, 0, 0},
+    {HTTP_TEXT_INIT("no-transform"), CONTROL_NO_TRANSFORM, 0, 0, 0},
+    {HTTP_TEXT_INIT("only-if-cached"), CONTROL_ONLY_IF_CACHED, 0, 0, 0},
+    {HTTP_TEXT_INIT("immutable"), CONTROL_IMMUTABLE, 0, 0, 0},
+    {HTTP_TEXT_INIT("max-age"), CONTROL_MAX_AGE, NUMBER(max_age), 0, 0},
+    {HTTP_TEXT_INIT("s-maxage"), CONTROL_S_MAXAGE, NUMBER(s_maxage), 0, 0},
+    {HTTP_TEXT_INIT("stale-while-revalidate"), CONTROL_STALE_WHILE, NUMBER(stale_while), 0, 0},
+    {HTTP_TEXT_INIT("stale-if-error"), CONTROL_STALE_ERROR, NUMBER(stale_error), 0, 0},
+    {HTTP_TEXT_INIT("max-stale"), CONTROL_MAX_STALE, NUMBER(max_stale), PROXY_SECONDS_MAX, 0},
+    {HTTP_TEXT_INIT("min-fresh"), CONTROL_MIN_FRESH, NUMBER(min_fresh), PROXY_SECONDS_MAX, 0},
 };
 
 static const directive *find(http_text name)

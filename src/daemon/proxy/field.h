@@ -25,12 +25,6 @@ typedef struct proxy_fields {
     uint32_t count;
 } proxy_fields;
 
-/* HTTP_TEXT for static tables, where C wants constants. */
-#define PROXY_WORD(literal)                                                                        \
-    {                                                                                              \
-        "" literal, sizeof(literal) - 1                                                            \
-    }
-
 /* Greater numbers are this one (RFC 9111 1.2.2). */
 enum { PROXY_SECONDS_MAX = INT32_MAX };
 

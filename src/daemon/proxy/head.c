@@ -23,17 +23,17 @@ static bool is_one_of(http_text name, const http_text *list, size_t count)
 bool proxy_is_hop_field(http_text name)
 {
     static const http_text list[] = {
-        PROXY_WORD("connection"),
-        PROXY_WORD("keep-alive"),
-        PROXY_WORD("proxy-authenticate"),
-        PROXY_WORD("proxy-authorization"),
-        PROXY_WORD("proxy-authentication-info"),
-        PROXY_WORD("proxy-connection"),
-        PROXY_WORD("te"),
-        PROXY_WORD("trailer"),
-        PROXY_WORD("transfer-encoding"),
-        PROXY_WORD("upgrade"),
-        PROXY_WORD("http2-settings"),
+        HTTP_TEXT_INIT("connection"),
+        HTTP_TEXT_INIT("keep-alive"),
+        HTTP_TEXT_INIT("proxy-authenticate"),
+        HTTP_TEXT_INIT("proxy-authorization"),
+        HTTP_TEXT_INIT("proxy-authentication-info"),
+        HTTP_TEXT_INIT("proxy-connection"),
+        HTTP_TEXT_INIT("te"),
+        HTTP_TEXT_INIT("trailer"),
+        HTTP_TEXT_INIT("transfer-encoding"),
+        HTTP_TEXT_INIT("upgrade"),
+        HTTP_TEXT_INIT("http2-settings"),
     };
     return IS_ONE_OF(name, list);
 }
@@ -46,7 +46,8 @@ bool proxy_is_hop_field_of(proxy_fields head, http_text name)
 /* What caches say to each other, and this one does not hand on. */
 static bool is_for_caches(http_text name)
 {
-    static const http_text list[] = {PROXY_WORD("surrogate-key"), PROXY_WORD("surrogate-control")};
+    static const http_text list[] = {HTTP_TEXT_INIT("surrogate-key"),
+                                     HTTP_TEXT_INIT("surrogate-control")};
     return IS_ONE_OF(name, list);
 }
 
@@ -112,12 +113,17 @@ void proxy_head_keep(proxy_head *head, proxy_fields response)
     }
 }
 
+bool proxy_head_is_left_out(proxy_fields response, http_text name)
+{
+    return proxy_is_hop_field_of(response, name) || is_for_caches(name) ||
+           proxy_same(name, HTTP_TEXT("content-length"));
+}
+
 void proxy_head_pass(proxy_head *head, proxy_fields response)
 {
     for (uint32_t i = 0; i < response.count; i++) {
         const http_field *f = &response.items[i];
-        if (!proxy_is_hop_field_of(response, f->name) && !is_for_caches(f->name) &&
-            !proxy_same(f->name, HTTP_TEXT("content-length"))) {
+        if (!proxy_head_is_left_out(response, f->name)) {
             proxy_head_add(head, f->name, f->value);
         }
     }
@@ -127,9 +133,9 @@ void proxy_head_pass(proxy_head *head, proxy_fields response)
 static bool is_of_the_bytes(http_text name)
 {
     static const http_text list[] = {
-        PROXY_WORD("content-encoding"),
-        PROXY_WORD("content-length"),
-        PROXY_WORD("content-range"),
+        HTTP_TEXT_INIT("content-encoding"),
+        HTTP_TEXT_INIT("content-length"),
+        HTTP_TEXT_INIT("content-range"),
     };
     return IS_ONE_OF(name, list);
 }

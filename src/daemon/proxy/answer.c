@@ -1,0 +1,249 @@
+/*
+ * answer.c -- answers to clients: as they came from an upstream, and as they lie in the cache.
+ *
+ * Source: RFC 9110 14 (ranges), 15.4.5 (what a 304 carries); RFC 9111 4; RFC 9211.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/proxy/transit.h"
+
+enum { ADDED_MAX = 4 };
+
+typedef struct answer_fields {
+    http_field items[PROXY_HEAD_FIELDS_MAX + ADDED_MAX];
+    uint32_t count;
+} answer_fields;
+
+static void add(answer_fields *fields, http_text name, http_text value)
+{
+    fields->items[fields->count++] = (http_field){name, value};
+}
+
+/* A text that stays as long as the exchange; empty when there is no memory for it. */
+static http_text keep(exchange *x, const char *text, size_t size)
+{
+    char *copy = exchange_alloc(x, size);
+    if (copy == NULL) {
+        return (http_text){0};
+    }
+    memcpy(copy, text, size);
+    return (http_text){copy, size};
+}
+
+static void add_status(transit *t, answer_fields *fields)
+{
+    char text[PROXY_STATUS_SIZE];
+    size_t size = proxy_status_write(&t->status, text);
+    add(fields, HTTP_TEXT("cache-status"), keep(t->x, text, size));
+}
+
+void transit_fail(transit *t, uint16_t status, const char *why)
+{
+    if (t->x == NULL || t->answered) {
+        return;
+    }
+    t->answered = true;
+    exchange_fail(t->x, status, "%s", why);
+}
+
+void transit_answer_failure(transit *t, fetch_error why)
+{
+    if (t->x == NULL || t->answered) {
+        return;
+    }
+    if (t->started) {
+        t->answered = true;
+        exchange_abort(t->x); /* what came is not all: the client must see that */
+        return;
+    }
+    transit_fail(t,
+                 why == FETCH_SLOW        ? 504
+                 : why == FETCH_NO_MEMORY ? 503
+                                          : 502,
+                 fetch_error_text(why));
+}
+
+/* The fields of a reply that are a client's. */
+static void pass_fields(answer_fields *to, proxy_fields from)
+{
+    bool named = proxy_field(from, "connection") != NULL;
+    for (uint32_t i = 0; i < from.count; i++) {
+        const http_field *f = &from.items[i];
+        char first = f->name.data[0];
+        /* Those that are left out begin with one of these letters. */
+        if (named || (first != 'd' && first != 'e' && first != 'l' && first != 'x')) {
+            if (proxy_head_is_left_out(from, f->name)) {
+                continue;
+            }
+        }
+        add(to, f->name, f->value);
+    }
+}
+
+void transit_answer_reply(transit *t, const fetch_reply *reply)
+{
+    exchange *x = t->x;
+    answer_fields fields = {.count = 0};
+    if (x == NULL || t->answered) {
+        return;
+    }
+    pass_fields(&fields, reply->fields);
+    add(&fields, HTTP_TEXT("via"), HTTP_TEXT("1.1 brisk"));
+    if (t->mount->cache) {
+        add_status(t, &fields);
+    }
+    http_answer answer = {.status = reply->status,
+                          .fields = fields.items,
+                          .field_count = fields.count,
+                          .length = reply->content_length};
+    if (!reply->whole) {
+        t->started = true;
+        exchange_start(x, &answer);
+        return;
+    }
+    t->answered = true;
+    if (reply->has_body) {
+        answer.body = (http_body){
+            .kind = HTTP_BODY_BYTES, .data = reply->body.data, .size = reply->body.size};
+    }
+    exchange_answer(x, &answer);
+}
+
+/* --- what is stored ------------------------------------------------------------------------ */
+
+/* What a 304 carries of the fields (RFC 9110 15.4.5), and what clients' caches want besides. */
+static bool is_of_304(http_text name)
+{
+    static const http_text list[] = {HTTP_TEXT_INIT("cache-control"),
+                                     HTTP_TEXT_INIT("content-location"),
+                                     HTTP_TEXT_INIT("date"),
+                                     HTTP_TEXT_INIT("etag"),
+                                     HTTP_TEXT_INIT("expires"),
+                                     HTTP_TEXT_INIT("vary"),
+                                     HTTP_TEXT_INIT("last-modified"),
+                                     HTTP_TEXT_INIT("via"),
+                                     HTTP_TEXT_INIT("cdn-cache-control")};
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        if (proxy_same(name, list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_age(transit *t, const entry *e, answer_fields *fields)
+{
+    char digits[12];
+    size_t at = sizeof digits;
+    uint32_t age = proxy_age_s(&e->head->life, proxy_wall_ms(proxy_of(t)));
+    do {
+        digits[--at] = (char)('0' + age % 10);
+        age /= 10;
+    } while (age > 0);
+    add(fields, HTTP_TEXT("age"), keep(t->x, digits + at, sizeof digits - at));
+}
+
+static void answer_not_modified(transit *t, const answer_fields *all)
+{
+    answer_fields fields = {.count = 0};
+    for (uint32_t i = 0; i < all->count; i++) {
+        http_text name = all->items[i].name;
+        if (is_of_304(name) || proxy_same(name, HTTP_TEXT("age")) ||
+            proxy_same(name, HTTP_TEXT("cache-status"))) {
+            add(&fields, name, all->items[i].value);
+        }
+    }
+    http_answer answer = {.status = 304,
+                          .fields = fields.items,
+                          .field_count = fields.count,
+                          .length = HTTP_LENGTH_UNKNOWN};
+    exchange_answer(t->x, &answer);
+}
+
+static void answer_unsatisfied(transit *t, const entry *e, answer_fields *fields)
+{
+    char text[48];
+    int size = snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)e->head->total);
+    fields->count = 0;
+    add(fields, HTTP_TEXT("content-range"), keep(t->x, text, (size_t)size));
+    add_status(t, fields);
+    http_answer answer = {.status = 416, .fields = fields->items, .field_count = fields->count};
+    exchange_answer(t->x, &answer);
+}
+
+/* The body of `e` from `first` on, as a reference. */
+static http_body body_of(const entry *e, uint64_t first, uint64_t size)
+{
+    uint64_t before = sizeof(entry_head) + e->head->block_size;
+    return (http_body){.kind = size > 0 ? HTTP_BODY_VALUE : HTTP_BODY_NONE,
+                       .value = size > 0 ? brisk_value_ref(e->value) : NULL,
+                       .offset = before + first,
+                       .size = size};
+}
+
+static void answer_part(transit *t, const entry *e, answer_fields *fields, proxy_range range)
+{
+    char text[80];
+    int size = snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)range.first,
+                        (unsigned long long)(range.first + range.size - 1),
+                        (unsigned long long)e->head->total);
+    add(fields, HTTP_TEXT("content-range"), keep(t->x, text, (size_t)size));
+    http_answer answer = {.status = 206,
+                          .fields = fields->items,
+                          .field_count = fields->count,
+                          .body = body_of(e, range.first - e->head->first, range.size),
+                          .length = (int64_t)range.size};
+    exchange_answer(t->x, &answer);
+}
+
+static void answer_all(transit *t, const entry *e, const answer_fields *fields)
+{
+    bool has_body = t->method != HTTP_HEAD && e->head->status != 204;
+    http_answer answer = {.status = e->head->status,
+                          .fields = fields->items,
+                          .field_count = fields->count,
+                          .length = (int64_t)e->head->body_size};
+    if (has_body) {
+        answer.body = body_of(e, 0, e->head->body_size);
+    }
+    exchange_answer(t->x, &answer);
+}
+
+void transit_answer_entry(transit *t, const entry *e)
+{
+    exchange *x = t->x;
+    answer_fields fields = {.count = 0};
+    proxy_fields stored;
+    if (x == NULL || t->answered) {
+        return;
+    }
+    if (!entry_fields(e, fields.items, &stored)) {
+        transit_fail(t, 502, "what was stored is damaged");
+        return;
+    }
+    t->answered = true;
+    fields.count = stored.count;
+    add_age(t, e, &fields);
+    t->status.has_ttl = true;
+    t->status.ttl_s = proxy_left_s(&e->head->life, proxy_wall_ms(proxy_of(t)));
+    add_status(t, &fields);
+    proxy_fields request = {x->fields, x->field_count};
+    proxy_validators v = proxy_validators_of(stored, e->head->date_s);
+    bool is_part = (e->head->flags & ENTRY_PART) != 0;
+    if ((e->head->status == 200 || is_part) && proxy_condition_holds(request, &v)) {
+        answer_not_modified(t, &fields);
+        return;
+    }
+    proxy_range range;
+    proxy_part part = t->method == HTTP_GET && (e->head->status == 200 || is_part)
+                          ? proxy_part_of(request, &v, e->head->total, &range)
+                          : PROXY_PART_ALL;
+    if (part == PROXY_PART_NONE) {
+        answer_unsatisfied(t, e, &fields);
+    } else if (part == PROXY_PART_ONE) {
+        answer_part(t, e, &fields, range);
+    } else {
+        answer_all(t, e, &fields);
+    }
+}

@@ -1,0 +1,268 @@
+/*
+ * cached.c -- what a request gets from the cache, and what it must ask for.
+ *
+ *     near tier ─┬─ fresh ───────────────► answer
+ *                ├─ stale, may be used ──► answer, and renew behind it
+ *                ├─ stale ───────────────► flight, with conditions
+ *                └─ nothing ─► other tiers (executor) ─► the same again
+ *                                   └─ nothing ─► flight
+ *
+ * Not for the cache: methods but GET and HEAD, ranges of what is not stored, conditions that only the
+ * origin decides, and keys that were found not to be shared a moment ago (they would only wait for
+ * each other).  A HEAD is answered from what a GET stored, and asked for by itself otherwise.
+ *
+ * Source: RFC 9111 4, 5.2.1.
+ */
+#include <string.h>
+
+#include "daemon/proxy/transit.h"
+
+/* --- keys that are not shared -------------------------------------------------------------- */
+
+/* The upper half of the hash, and the second until which it holds. */
+static uint64_t pass_mark(const transit *t, uint64_t until_s)
+{
+    return (t->url_hash.hi & ~UINT64_C(0xffffffff)) | (until_s & UINT64_C(0xffffffff));
+}
+
+static uint64_t now_s(const proxy *p)
+{
+    return brisk_clock_now_ns(p->clock) / UINT64_C(1000000000);
+}
+
+bool cached_is_passed(transit *t)
+{
+    proxy *p = proxy_of(t);
+    uint64_t mark = atomic_load_explicit(&p->passes[t->url_hash.lo % PASSES], memory_order_relaxed);
+    return pass_mark(t, mark) == mark && (mark & UINT64_C(0xffffffff)) > now_s(p);
+}
+
+void cached_pass(transit *t)
+{
+    proxy *p = proxy_of(t);
+    atomic_store_explicit(&p->passes[t->url_hash.lo % PASSES],
+                          pass_mark(t, now_s(p) + PASS_SECONDS), memory_order_relaxed);
+}
+
+/* --- finding ------------------------------------------------------------------------------- */
+
+static bool set_url_key(transit *t)
+{
+    const exchange *x = t->x;
+    if (!BRISK_VEC_RESERVE(&t->key, ENTRY_KEY_MAX) ||
+        !entry_key(t->key.items, x->secure, x->authority, x->target, &t->url_key_size)) {
+        return false;
+    }
+    t->key_size = t->url_key_size;
+    t->key.count = t->key_size;
+    t->url_hash = brisk_hash128_of(t->key.items, t->url_key_size, 0);
+    return true;
+}
+
+static bool get(transit *t, uint32_t tiers, entry *e)
+{
+    brisk_hit hit;
+    brisk_key key = {t->key.items, t->key_size, t->url_hash};
+    if (t->key_size != t->url_key_size) {
+        key = brisk_key_of(t->key.items, t->key_size);
+    }
+    if (!brisk_cache_get(proxy_of(t)->cache, &key, tiers, &hit)) {
+        return false;
+    }
+    if (!entry_open(hit.value, e)) {
+        brisk_value_unref(hit.value);
+        return false;
+    }
+    return true;
+}
+
+bool cached_find(transit *t, uint32_t tiers, entry *e)
+{
+    t->key_size = t->url_key_size;
+    if (!get(t, tiers, e)) {
+        return false;
+    }
+    if ((e->head->flags & ENTRY_SPEC) == 0) {
+        return true;
+    }
+    char spec[PROXY_VARY_SPEC_MAX];
+    size_t size = e->head->block_size;
+    bool good = size > 0 && size <= sizeof spec && e->block[size - 1] == '\0';
+    memcpy(spec, e->block, good ? size : 0);
+    brisk_value_unref(e->value);
+    http_field table[PROXY_HEAD_FIELDS_MAX];
+    brisk_hash128 hash;
+    if (!good || !proxy_vary_hash(spec, transit_fields(t, table), &hash)) {
+        return false;
+    }
+    t->key_size = entry_variant_key(t->key.items, t->url_key_size, hash);
+    t->key.count = t->key_size;
+    if (!get(t, tiers, e)) {
+        return false;
+    }
+    if ((e->head->flags & ENTRY_SPEC) != 0) {
+        brisk_value_unref(e->value);
+        return false;
+    }
+    return true;
+}
+
+/* --- deciding ------------------------------------------------------------------------------ */
+
+void cached_miss(transit *t)
+{
+    t->conditional = t->stale != NULL;
+    t->whole_wanted = true;
+    if (t->status.forward == NULL) {
+        t->status.forward = t->key_size != t->url_key_size ? "vary-miss" : "uri-miss";
+    }
+    if ((t->control.flags & CONTROL_ONLY_IF_CACHED) != 0) {
+        transit_fail(t, 504, "only what is stored was wanted, and it is not");
+        return;
+    }
+    flight_join(t);
+}
+
+/* May a miss be stored at all?  If not, it goes through as it is. */
+static bool is_for_flight(transit *t)
+{
+    proxy_fields request = {t->x->fields, t->x->field_count};
+    if (t->method == HTTP_HEAD) {
+        t->status.forward = "method";
+        return false;
+    }
+    if (proxy_field(request, "range") != NULL) {
+        t->status.detail = "range";
+        return false;
+    }
+    if (cached_is_passed(t)) {
+        t->status.detail = "not-shared";
+        return false;
+    }
+    return true;
+}
+
+static void miss(transit *t)
+{
+    if ((t->control.flags & CONTROL_ONLY_IF_CACHED) != 0) {
+        transit_fail(t, 504, "only what is stored was wanted, and it is not");
+        return;
+    }
+    if (!is_for_flight(t)) {
+        if (t->status.forward == NULL) {
+            t->status.forward = "uri-miss";
+        }
+        direct_start(t);
+        return;
+    }
+    cached_miss(t);
+}
+
+/* A transit of its own, without a client, fetches what `t` was answered with. */
+void cached_renew(transit *t, brisk_value *stale)
+{
+    transit *r = transit_new(t->side, t->mount, NULL);
+    if (r == NULL) {
+        return;
+    }
+    t->stale = brisk_value_ref(stale);
+    t->conditional = true;
+    t->whole_wanted = true;
+    if (!BRISK_VEC_RESERVE(&r->key, ENTRY_KEY_MAX) || !transit_write_request(t)) {
+        transit_let_go(r);
+        return;
+    }
+    /* The request is written with the client's fields; then it changes hands. */
+    r->fetch.request = t->fetch.request;
+    memcpy(&r->text, &t->text, sizeof r->text);
+    t->text.items = NULL;
+    t->text.count = 0;
+    t->text.capacity = 0;
+    memcpy(r->key.items, t->key.items, t->key.count);
+    r->key.count = t->key.count;
+    r->key_size = t->key_size;
+    r->url_key_size = t->url_key_size;
+    r->url_hash = t->url_hash;
+    r->method = HTTP_GET;
+    r->stale = t->stale;
+    t->stale = NULL;
+    r->conditional = true;
+    r->whole_wanted = true;
+    flight_join(r);
+    if (r->waits) {
+        flight_leave(r); /* somebody is at it */
+    }
+    transit_let_go(r);
+}
+
+/* What is stored, whose reference is taken over. */
+static void decide(transit *t, entry *e)
+{
+    proxy_control none = {0};
+    const proxy_control *control = t->mount->policy.deaf ? &none : &t->control;
+    proxy_verdict verdict = proxy_judge(&e->head->life, control, proxy_wall_ms(proxy_of(t)));
+    if (verdict == PROXY_VALIDATE && (t->control.flags & CONTROL_ONLY_IF_CACHED) == 0) {
+        brisk_value_unref(t->stale);
+        t->stale = e->value;
+        t->status.forward = (t->control.flags & CONTROL_NO_CACHE) != 0 ? "request" : "stale";
+        if (t->method == HTTP_HEAD) {
+            direct_start(t);
+        } else {
+            cached_miss(t);
+        }
+        return;
+    }
+    if (verdict == PROXY_VALIDATE) {
+        brisk_value_unref(e->value);
+        transit_fail(t, 504, "only what is stored was wanted, and it is too old");
+        return;
+    }
+    transit_answer_entry(t, e);
+    if (verdict == PROXY_USE_AND_RENEW) {
+        cached_renew(t, e->value);
+    }
+    brisk_value_unref(e->value);
+}
+
+/* In the executor: look behind the near tier, which gets a copy of what is there. */
+static void look_deep(transit *t)
+{
+    entry e;
+    t->value = cached_find(t, 0, &e) ? e.value : NULL;
+}
+
+static void looked_deep(transit *t)
+{
+    entry e;
+    brisk_value *value = t->value;
+    t->value = NULL;
+    if (t->x == NULL) {
+        brisk_value_unref(value);
+    } else if (value != NULL && entry_open(value, &e)) {
+        decide(t, &e);
+    } else {
+        miss(t);
+    }
+    transit_let_go(t);
+}
+
+void cached_start(transit *t)
+{
+    proxy *p = proxy_of(t);
+    proxy_fields request = {t->x->fields, t->x->field_count};
+    entry e;
+    t->control = proxy_control_of_request(request);
+    if (p->cache == NULL || proxy_condition_is_origins(request) || !set_url_key(t) ||
+        ((t->control.flags & CONTROL_NO_STORE) != 0 && !t->mount->policy.deaf)) {
+        t->status.forward = "bypass";
+        direct_start(t);
+        return;
+    }
+    if (p->near != 0 && cached_find(t, p->near, &e)) {
+        decide(t, &e);
+    } else if (p->deep) {
+        transit_leave(t, look_deep, looked_deep);
+    } else {
+        miss(t);
+    }
+}

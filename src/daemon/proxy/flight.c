@@ -1,0 +1,481 @@
+/*
+ * flight.c -- one question a key, whoever else asks meanwhile.
+ *
+ * The first transit that misses a key leads: it fetches, stores, and gives its own client the bytes as
+ * they come.  Those who miss the same key meanwhile wait, in whichever worker, and get
+ *
+ *     an entry      it was stored, renewed, or a stale one stands in
+ *     nothing       it is not to be shared: each asks for itself
+ *     a failure     the same as the leader's
+ *
+ * The leader's client may be slow or gone; what is stored does not wait for it: the client is given
+ * bytes out of what is stored, from `sent` on, as it takes them.
+ *
+ * Locks: proxy.lock for the table, for who waits, and for flags of transits that wait.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "daemon/proxy/transit.h"
+
+enum { PIECE = 262144 };
+
+struct flight {
+    flight *next; /* of its bucket */
+    brisk_hash128 key;
+    brisk_hash128 url;
+    transit *waiters;
+    bool spoiled; /* what it brings is outdated */
+};
+
+static bool same(brisk_hash128 a, brisk_hash128 b)
+{
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+static flight **bucket_of(proxy *p, brisk_hash128 url)
+{
+    return &p->flights[url.lo % FLIGHT_BUCKETS];
+}
+
+static void lock(proxy *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+}
+
+static void unlock(proxy *p)
+{
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* --- what waiters get ---------------------------------------------------------------------- */
+
+static void waiter_ready(transit *t)
+{
+    entry e;
+    t->waits = false;
+    t->status.collapsed = true;
+    if (t->x != NULL && t->value != NULL && entry_open(t->value, &e)) {
+        transit_answer_entry(t, &e);
+    }
+    brisk_value_unref(t->value);
+    t->value = NULL;
+    transit_let_go(t);
+}
+
+static void waiter_alone(transit *t)
+{
+    t->waits = false;
+    if (t->x != NULL) {
+        direct_start(t);
+    }
+    transit_let_go(t);
+}
+
+static void waiter_again(transit *t)
+{
+    t->waits = false;
+    if (t->x != NULL) {
+        cached_miss(t);
+    }
+    transit_let_go(t);
+}
+
+static void waiter_failed(transit *t)
+{
+    t->waits = false;
+    transit_fail(t, 502, "the upstream did not answer");
+    transit_let_go(t);
+}
+
+/* The flight is over for all who wait; `value` is borrowed. */
+static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
+{
+    proxy *p = proxy_of(t);
+    flight *f = t->flight;
+    if (f == NULL) {
+        return;
+    }
+    lock(p);
+    flight **at = bucket_of(p, f->url);
+    while (*at != f) {
+        at = &(*at)->next;
+    }
+    *at = f->next;
+    while (f->waiters != NULL) {
+        transit *w = f->waiters;
+        f->waiters = w->next_waiter;
+        w->next_waiter = NULL;
+        w->flight = NULL;
+        w->value = value != NULL ? brisk_value_ref(value) : NULL;
+        transit_post(w, home);
+    }
+    unlock(p);
+    t->flight = NULL;
+    t->leads = false;
+    p->alloc->release(p->alloc->ctx, f, sizeof *f, _Alignof(flight));
+}
+
+void flight_discard(transit *t)
+{
+    proxy *p = proxy_of(t);
+    flight *f = t->flight;
+    flight **at = bucket_of(p, f->url);
+    while (*at != f) {
+        at = &(*at)->next;
+    }
+    *at = f->next;
+    for (transit *w = f->waiters; w != NULL; w = w->next_waiter) {
+        w->flight = NULL;
+        w->waits = false;
+    }
+    t->flight = NULL;
+    p->alloc->release(p->alloc->ctx, f, sizeof *f, _Alignof(flight));
+}
+
+void flight_leave(transit *t)
+{
+    proxy *p = proxy_of(t);
+    lock(p);
+    if (t->flight != NULL && !t->leads) {
+        transit **at = &t->flight->waiters;
+        while (*at != t) {
+            at = &(*at)->next_waiter;
+        }
+        *at = t->next_waiter;
+        t->flight = NULL;
+        t->waits = false;
+    }
+    unlock(p);
+}
+
+void flight_spoil(proxy *p, brisk_hash128 url_hash)
+{
+    lock(p);
+    for (flight *f = *bucket_of(p, url_hash); f != NULL; f = f->next) {
+        f->spoiled = f->spoiled || same(f->url, url_hash);
+    }
+    unlock(p);
+}
+
+static bool is_spoiled(transit *t)
+{
+    proxy *p = proxy_of(t);
+    lock(p);
+    bool spoiled = t->flight != NULL && t->flight->spoiled;
+    unlock(p);
+    return spoiled;
+}
+
+/* --- the leader's client ------------------------------------------------------------------- */
+
+static const unsigned char *stored_bytes(const transit *t)
+{
+    return t->store.value != NULL ? t->store.body : t->store.bytes.items;
+}
+
+/* Bytes that are stored and that the client does not have yet. */
+static void stream_on(transit *t)
+{
+    while (t->streams && t->x != NULL && !t->answered && t->sent < t->store.filled) {
+        uint64_t left = t->store.filled - t->sent;
+        size_t size = left < PIECE ? (size_t)left : PIECE;
+        const unsigned char *from = stored_bytes(t) + t->sent;
+        t->sent += size;
+        if (!exchange_write(t->x, from, size)) {
+            break;
+        }
+    }
+    if (t->streams && t->x != NULL && !t->answered && !t->fetching && t->sent == t->store.filled) {
+        t->answered = true;
+        exchange_finish(t->x);
+    }
+}
+
+void flight_writable(transit *t)
+{
+    if (t->streams) {
+        stream_on(t);
+        transit_let_go(t);
+    } else if (t->fetching) {
+        fetch_pause(&t->fetch, false);
+    }
+}
+
+/* --- what the leader is told --------------------------------------------------------------- */
+
+/* `value` is the answer for all; the reference is taken over. */
+static void finish_with(transit *t, brisk_value *value)
+{
+    entry e;
+    end_flight(t, value, waiter_ready);
+    if (t->x != NULL && !t->started && entry_open(value, &e)) {
+        transit_answer_entry(t, &e);
+    }
+    brisk_value_unref(value);
+}
+
+/* What is stale stands in; false: it may not, or there is none. */
+static bool use_stale(transit *t, proxy_failure failure)
+{
+    entry e;
+    proxy *p = proxy_of(t);
+    if (t->stale == NULL || t->started || !entry_open(t->stale, &e) ||
+        !proxy_use_on_failure(&e.head->life, &t->mount->policy, failure, proxy_wall_ms(p))) {
+        return false;
+    }
+    t->status.detail = "stale-if-error";
+    finish_with(t, brisk_value_ref(t->stale));
+    return true;
+}
+
+static void restart(transit *t)
+{
+    t->conditional = false;
+    brisk_value_unref(t->stale);
+    t->stale = NULL;
+    if (t->x == NULL || ++t->restarts > RESTARTS_MAX) {
+        end_flight(t, NULL, waiter_failed);
+        transit_fail(t, 502, "the upstream's answer speaks of something else");
+    } else if (transit_write_request(t)) {
+        transit_fetch(t, &flight_events);
+    } else {
+        end_flight(t, NULL, waiter_failed);
+    }
+}
+
+/* A 304 to our own conditions. */
+static void take_not_modified(transit *t, const fetch_reply *reply)
+{
+    entry old;
+    http_field table[PROXY_HEAD_FIELDS_MAX];
+    proxy_fields stored;
+    if (entry_open(t->stale, &old) && entry_fields(&old, table, &stored)) {
+        proxy_validators v = proxy_validators_of(stored, old.head->date_s);
+        brisk_value *fresh = NULL;
+        if (proxy_confirms(reply->fields, &v)) {
+            fresh = store_renew(t, &old, reply);
+        }
+        if (fresh != NULL) {
+            if (!is_spoiled(t)) {
+                store_put(t, fresh);
+            }
+            t->status.stored = true;
+            finish_with(t, fresh);
+            return;
+        }
+    }
+    restart(t);
+}
+
+static void finish_stored(transit *t)
+{
+    brisk_value *value = store_end(t);
+    if (value == NULL) {
+        end_flight(t, NULL, waiter_again);
+        if (!t->started) {
+            transit_fail(t, 503, "out of memory");
+        }
+        return;
+    }
+    if (!is_spoiled(t)) {
+        store_put(t, value);
+        t->status.stored = true;
+    }
+    finish_with(t, value);
+}
+
+/* It is not kept: each for himself, the leader with what comes. */
+static void go_alone(transit *t, const fetch_reply *reply)
+{
+    store_drop(t);
+    if (reply->status < 500) {
+        cached_pass(t);
+    }
+    end_flight(t, NULL, waiter_alone);
+    if (t->x == NULL && t->fetching) {
+        fetch_cancel(&t->fetch);
+        t->fetching = false;
+        return;
+    }
+    t->fetch.events = &direct_events;
+    transit_answer_reply(t, reply);
+}
+
+/* Does the client want what comes just as it comes? */
+static bool wants_all(const transit *t)
+{
+    proxy_fields request = {t->x->fields, t->x->field_count};
+    return proxy_field(request, "range") == NULL && proxy_field(request, "if-none-match") == NULL &&
+           proxy_field(request, "if-modified-since") == NULL;
+}
+
+static bool is_failure(uint16_t status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+static void on_head(fetch *f, const fetch_reply *reply)
+{
+    transit *t = transit_of(f);
+    t->fetching = !reply->whole;
+    t->status.forward_status = reply->status;
+    if (t->conditional && reply->status == 304) {
+        take_not_modified(t, reply);
+    } else if (is_failure(reply->status) && use_stale(t, PROXY_FAILED_STATUS)) {
+        if (t->fetching) {
+            fetch_cancel(&t->fetch);
+            t->fetching = false;
+        }
+    } else if (!store_begin(t, reply)) {
+        go_alone(t, reply);
+    } else if (reply->whole) {
+        if (store_body(t, reply->body.data, reply->body.size)) {
+            finish_stored(t);
+        } else {
+            go_alone(t, reply);
+        }
+    } else if (t->x != NULL && wants_all(t)) {
+        t->streams = true;
+        t->status.stored = true;
+        transit_answer_reply(t, reply);
+    }
+    transit_let_go(t);
+}
+
+/* All that the client does not have yet; there will be no store to take it from. */
+static void stream_rest(transit *t)
+{
+    if (t->sent < t->store.filled) {
+        (void)!exchange_write(t->x, stored_bytes(t) + t->sent, t->store.filled - t->sent);
+    }
+    t->streams = false;
+    store_drop(t);
+}
+
+/* It became too large to be kept: the client's copy goes on alone, at its own pace. */
+static void stop_storing(transit *t, const void *data, size_t size)
+{
+    end_flight(t, NULL, waiter_alone);
+    cached_pass(t);
+    if (t->x == NULL || !t->streams) {
+        fetch_cancel(&t->fetch);
+        t->fetching = false;
+        if (t->x != NULL) {
+            direct_start(t); /* nothing was given yet */
+        }
+        transit_let_go(t);
+        return;
+    }
+    stream_rest(t);
+    t->fetch.events = &direct_events;
+    direct_body(t, data, size);
+}
+
+static void on_body(fetch *f, const void *data, size_t size)
+{
+    transit *t = transit_of(f);
+    if (!store_body(t, data, size)) {
+        stop_storing(t, data, size);
+        return;
+    }
+    if (t->sent + size == t->store.filled) { /* it keeps up */
+        stream_on(t);
+    }
+}
+
+static void on_end(fetch *f)
+{
+    transit *t = transit_of(f);
+    t->fetching = false;
+    finish_stored(t);
+    stream_on(t);
+    transit_let_go(t);
+}
+
+static void on_fail(fetch *f, fetch_error why)
+{
+    transit *t = transit_of(f);
+    t->fetching = false;
+    if (t->store.on) { /* in the middle */
+        store_drop(t);
+        end_flight(t, NULL, waiter_again);
+        if (!t->started && t->x != NULL && ++t->restarts <= RESTARTS_MAX) {
+            cached_miss(t);
+        } else {
+            transit_answer_failure(t, why);
+        }
+    } else if (!use_stale(t, PROXY_FAILED_REACH)) {
+        end_flight(t, NULL, waiter_failed);
+        transit_answer_failure(t, why);
+    }
+    transit_let_go(t);
+}
+
+static void on_inform(fetch *f, uint16_t status, proxy_fields fields)
+{
+    transit *t = transit_of(f);
+    if (t->x != NULL && status == 103 && !t->started && t->x->version >= 11) {
+        exchange_inform(t->x, status, fields.items, fields.count);
+    }
+}
+
+const fetch_events flight_events = {
+    .inform = on_inform,
+    .head = on_head,
+    .body = on_body,
+    .end = on_end,
+    .fail = on_fail,
+};
+
+/* --- joining ------------------------------------------------------------------------------- */
+
+/* Wait for the flight of this key, or become its leader; false: no memory. */
+static bool board(transit *t)
+{
+    proxy *p = proxy_of(t);
+    brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
+    bool good = true;
+    lock(p);
+    flight *f = *bucket_of(p, t->url_hash);
+    while (f != NULL && (!same(f->key, key) || !same(f->url, t->url_hash) || f->spoiled)) {
+        f = f->next;
+    }
+    if (f != NULL) {
+        t->leads = false;
+        t->waits = true;
+        t->flight = f;
+        t->next_waiter = f->waiters;
+        f->waiters = t;
+    } else {
+        f = p->alloc->acquire(p->alloc->ctx, sizeof *f, _Alignof(flight));
+        good = f != NULL;
+        if (good) {
+            *f = (flight){.next = *bucket_of(p, t->url_hash), .key = key, .url = t->url_hash};
+            *bucket_of(p, t->url_hash) = f;
+            t->flight = f;
+            t->leads = true;
+        }
+    }
+    unlock(p);
+    return good;
+}
+
+void flight_join(transit *t)
+{
+    if (!board(t)) {
+        transit_fail(t, 503, "out of memory");
+        return;
+    }
+    if (!t->leads) {
+        return;
+    }
+    t->store.epoch = brisk_cache_epoch(proxy_of(t)->cache);
+    if (t->x == NULL) { /* a renewal: its request is written already */
+        transit_fetch(t, &flight_events);
+    } else if (transit_write_request(t)) {
+        transit_fetch(t, &flight_events);
+    } else {
+        end_flight(t, NULL, waiter_failed);
+    }
+}

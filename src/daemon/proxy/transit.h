@@ -1,0 +1,208 @@
+/*
+ * transit.h -- a request on its way through the proxy, and what the parts of the proxy share.
+ *
+ * A transit is made with its exchange and may outlive it: what is being stored is stored to its end
+ * when the client has gone.  It is freed when no exchange, no fetch, no flight and no task names it.
+ *
+ * Its text is the request as upstreams get it (fetch.h); its key is the cache's (entry.h).
+ *
+ * Threads: its worker's.  `task` comes home from others.
+ */
+#ifndef BRISK_SRC_DAEMON_PROXY_TRANSIT_H
+#define BRISK_SRC_DAEMON_PROXY_TRANSIT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <brisk/cache.h>
+#include <brisk/executor.h>
+
+#include "base/vec.h"
+#include "daemon/proxy/config.h"
+#include "daemon/proxy/entry.h"
+#include "daemon/proxy/fetch.h"
+#include "daemon/proxy/proxy.h"
+#include "daemon/server.h"
+
+enum { FLIGHT_BUCKETS = 256, PASSES = 1024, PASS_SECONDS = 10, RESTARTS_MAX = 3 };
+
+typedef struct transit transit;
+typedef struct flight flight;
+
+/* A worker's part. */
+typedef struct proxy_side {
+    proxy *owner;
+    uint32_t index;
+    loop *loop;
+    proxy_worker *worker; /* NULL: not yet needed */
+    proxy_pool **pools;   /* one a mount */
+    transit *free;
+    uint32_t free_count;
+    transit *all; /* that are in use */
+} proxy_side;
+
+struct proxy {
+    server *server;
+    const brisk_alloc *alloc;
+    const brisk_clock *clock;
+    proxy_mounts mounts;
+    proxy_side sides[WORKERS_MAX];
+    brisk_cache *cache;       /* NULL: there is none */
+    brisk_executor *executor; /* for tiers that may wait */
+    uint32_t near;            /* the tier that does not: bit 0, or none */
+    bool deep;                /* there are others */
+    pthread_mutex_t lock;     /* flights, tasks */
+    flight *flights[FLIGHT_BUCKETS];
+    _Atomic uint64_t passes[PASSES]; /* keys that were found not to be shared lately */
+    pthread_cond_t idle;
+    uint32_t tasks; /* in the executor; under `lock` */
+};
+
+/* What a response looks like while it is being stored. */
+typedef struct transit_store {
+    bool on;
+    entry_head head;
+    proxy_head block;
+    brisk_value *value; /* of known size */
+    unsigned char *body;
+    BRISK_VEC(unsigned char) bytes; /* of unknown size */
+    uint64_t filled;
+    char spec[PROXY_VARY_SPEC_MAX];
+    BRISK_VEC(char) tags; /* Surrogate-Key, as it came */
+    uint64_t epoch;
+} transit_store;
+
+struct transit {
+    fetch fetch; /* first */
+    transit *next;
+    transit *previous;
+    proxy_side *side;
+    proxy_mount *mount;
+    exchange *x; /* NULL: nobody waits */
+    BRISK_VEC(char) text;
+    BRISK_VEC(char) key; /* of the URL, with room for a variant's */
+    size_t url_key_size;
+    size_t key_size;
+    brisk_hash128 url_hash;
+    proxy_control control; /* of the request */
+    proxy_status status;
+    http_method method;
+    int64_t request_ms;
+    uint8_t restarts;
+    bool fetching;
+    bool started;      /* the answer's head is given */
+    bool answered;     /* all of it */
+    bool conditional;  /* our own conditions are in the request */
+    bool whole_wanted; /* the client's conditions and ranges are not: for the cache */
+    bool posted;       /* `task` is on its way */
+    bool leads;        /* its flight */
+    bool waits;        /* for another one's: `flight` and `posted` are under the lock */
+    bool streams;      /* the client gets what is being stored, from `sent` on */
+    uint64_t sent;
+    flight *flight;
+    transit *next_waiter;
+    brisk_value *stale; /* what is being validated, or may stand in; NULL: nothing */
+    transit_store store;
+    /* Home from the executor, or from a flight's leader. */
+    loop_task task;
+    brisk_task job;
+    void (*home)(transit *t);
+    brisk_value *value; /* what came with it; owned */
+};
+
+static inline transit *transit_of(fetch *f)
+{
+    return (transit *)f;
+}
+
+static inline proxy *proxy_of(const transit *t)
+{
+    return t->side->owner;
+}
+
+static inline int64_t proxy_wall_ms(const proxy *p)
+{
+    return (int64_t)(brisk_clock_wall_ns(p->clock) / 1000000);
+}
+
+/* --- transit.c ----------------------------------------------------------------------------- */
+
+transit *transit_new(proxy_side *side, proxy_mount *mount, exchange *x);
+/* Free it when nothing names it any more. */
+void transit_let_go(transit *t);
+void transit_destroy(transit *t);
+/* The request as upstreams get it; false: there is no memory, or it cannot be asked (answered). */
+bool transit_write_request(transit *t);
+/* Ask the mount's upstreams; `events` are the fetch's. */
+/* The request's fields: the client's, or what is left of them when it has gone. */
+proxy_fields transit_fields(const transit *t, http_field table[PROXY_HEAD_FIELDS_MAX]);
+void transit_fetch(transit *t, const fetch_events *events);
+/* Run `work` in the executor, then `home` in the worker. */
+void transit_leave(transit *t, void (*work)(transit *t), void (*home)(transit *t));
+void transit_post(transit *t, void (*home)(transit *t));
+
+/* --- answer.c ------------------------------------------------------------------------------ */
+
+/* Begin or give the answer as it came. */
+void transit_answer_reply(transit *t, const fetch_reply *reply);
+/* Give what is stored: all, a part, 304, or 416. */
+void transit_answer_entry(transit *t, const entry *e);
+void transit_answer_failure(transit *t, fetch_error why);
+void transit_fail(transit *t, uint16_t status, const char *why);
+
+/* --- direct.c ------------------------------------------------------------------------------ */
+
+/* Without the cache. */
+void direct_start(transit *t);
+/* Go on without the cache in the middle of an answer that turned out not to be kept. */
+extern const fetch_events direct_events;
+void direct_body(transit *t, const void *data, size_t size);
+void direct_end(transit *t);
+void direct_fail(transit *t, fetch_error why);
+
+/* --- cached.c, flight.c -------------------------------------------------------------------- */
+
+void cached_start(transit *t);
+void cached_miss(transit *t);
+/* The entry for this request in `tiers`, with a reference in e->value; sets the variant's key. */
+bool cached_find(transit *t, uint32_t tiers, entry *e);
+bool cached_is_passed(transit *t);
+void cached_pass(transit *t);
+void cached_renew(transit *t, brisk_value *stale);
+
+extern const fetch_events flight_events;
+/* Wait for, or lead, the flight of t->key. */
+void flight_join(transit *t);
+/* The client takes more. */
+void flight_writable(transit *t);
+/* Mark flights of a URL: what they bring is outdated. */
+void flight_spoil(proxy *p, brisk_hash128 url_hash);
+void flight_leave(transit *t);
+/* At the end: without telling anybody. */
+void flight_discard(transit *t);
+
+/* --- store.c ------------------------------------------------------------------------------- */
+
+/* Begin to keep the response, if it may be kept; sets status.detail when not. */
+bool store_begin(transit *t, const fetch_reply *reply);
+bool store_body(transit *t, const void *data, size_t size);
+/* The value; NULL: it could not be kept.  The caller owns a reference. */
+brisk_value *store_end(transit *t);
+void store_drop(transit *t);
+/* The stored response as a 304 changes it. */
+brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply);
+/* Put `value` under the request's key, in the worker or in the executor. */
+void store_put(transit *t, brisk_value *value);
+
+/* --- purge.c ------------------------------------------------------------------------------- */
+
+void purge_start(transit *t);
+/* After an unsafe method that was no error. */
+void purge_after(transit *t, const fetch_reply *reply);
+
+/* --- health.c ------------------------------------------------------------------------------ */
+
+BRISK_NODISCARD brisk_err health_start(proxy_side *side);
+void health_stop(proxy_side *side);
+
+#endif /* BRISK_SRC_DAEMON_PROXY_TRANSIT_H */
