@@ -111,8 +111,12 @@ struct worker {
     accepting accepting;
     uint64_t now_ns; /* monotonic, of this round */
     uint32_t ticks;
-    client *mail;          /* clients with pushes; the server's lock */
-    _Atomic bool has_mail; /* so that no lock is taken for nothing */
+    client *mail;            /* clients with pushes; the server's lock */
+    _Atomic bool has_mail;   /* so that no lock is taken for nothing */
+    struct sse *streams;     /* api/sse.c */
+    struct sse *next_stream; /* while they are walked */
+    loop_task poke;
+    _Atomic bool poked;
 };
 
 struct tracking;

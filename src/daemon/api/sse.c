@@ -1,0 +1,227 @@
+/*
+ * sse.c -- streams of events: pulled from their sources, written as the client keeps up.
+ *
+ * The streams of a worker hang in a list that ticks and pokes walk.  A source may finish its stream
+ * while it is asked, and an exchange that is finished may be gone before exchange_finish returns;
+ * therefore a walk keeps the next stream in the worker, where sse_gone can move it on.
+ *
+ * Invariant: a stream is in its worker's list from sse_open to sse_gone.
+ */
+#include "daemon/api/sse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "daemon/server.h"
+
+enum { HEARTBEAT_NS_S = 15, HEAD_MAX = 128 };
+
+struct sse {
+    exchange *x;
+    const sse_source *source;
+    void *ctx;
+    sse *next;
+    sse *previous;
+    uint64_t sent_ns; /* when something was */
+    bool choked;      /* until `writable` */
+    bool polling;
+    bool over; /* finished or broken off */
+};
+
+static void unlink_stream(sse *stream)
+{
+    worker *w = stream->x->worker;
+    if (w->next_stream == stream) {
+        w->next_stream = stream->next;
+    }
+    if (stream->previous != NULL) {
+        stream->previous->next = stream->next;
+    } else {
+        w->streams = stream->next;
+    }
+    if (stream->next != NULL) {
+        stream->next->previous = stream->previous;
+    }
+}
+
+static void poll_stream(sse *stream)
+{
+    if (!stream->over && !stream->choked && !stream->polling) {
+        stream->polling = true;
+        stream->source->poll(stream, stream->ctx);
+    }
+}
+
+/* sse_gone may be called inside, so whoever calls this does not use the stream afterwards unless it
+ * is still in the list. */
+static void ask(sse *stream)
+{
+    exchange *x = stream->x;
+    worker *w = x->worker;
+    poll_stream(stream);
+    for (sse *at = w->streams; at != NULL; at = at->next) {
+        if (at == stream) {
+            at->polling = false;
+            return;
+        }
+    }
+}
+
+void sse_open(exchange *x, const sse_source *source, void *ctx)
+{
+    static const http_field fields[] = {
+        {HTTP_TEXT("content-type"), HTTP_TEXT("text/event-stream")},
+        {HTTP_TEXT("cache-control"), HTTP_TEXT("no-store")},
+        {HTTP_TEXT("x-accel-buffering"), HTTP_TEXT("no")},
+    };
+    worker *w = x->worker;
+    sse *stream = exchange_alloc(x, sizeof *stream);
+    if (stream == NULL) {
+        x->handler = NULL;
+        source->gone(ctx);
+        exchange_fail(x, 503, "out of memory");
+        return;
+    }
+    *stream = (sse){.x = x, .source = source, .ctx = ctx, .next = w->streams, .sent_ns = w->now_ns};
+    if (w->streams != NULL) {
+        w->streams->previous = stream;
+    }
+    w->streams = stream;
+    x->handler = stream;
+    http_answer answer = {.status = 200,
+                          .fields = fields,
+                          .field_count = sizeof fields / sizeof fields[0],
+                          .length = HTTP_LENGTH_UNKNOWN};
+    exchange_start(x, &answer);
+    if (x->method == HTTP_HEAD) {
+        sse_finish(stream);
+        return;
+    }
+    ask(stream);
+}
+
+static bool put(sse *stream, const char *data, size_t size)
+{
+    if (!exchange_write(stream->x, data, size)) {
+        stream->choked = true;
+    }
+    return !stream->choked;
+}
+
+bool sse_send(sse *stream, const char *event, uint64_t id, const char *data, size_t size)
+{
+    if (stream->over) {
+        return false;
+    }
+    char head[HEAD_MAX];
+    int used = 0;
+    if (id != 0) {
+        used = snprintf(head, sizeof head, "id: %llu\n", (unsigned long long)id);
+    }
+    if (event != NULL) {
+        BRISK_ASSERT(strlen(event) < HEAD_MAX / 2); /* ours */
+        used += snprintf(head + used, sizeof head - (size_t)used, "event: %s\n", event);
+    }
+    stream->sent_ns = stream->x->worker->now_ns;
+    (void)put(stream, head, (size_t)used);
+    const char *end = data + size;
+    do { /* a line break of any kind inside would end the field */
+        const char *line = data;
+        while (data < end && *data != '\n' && *data != '\r') {
+            data++;
+        }
+        (void)put(stream, "data: ", 6);
+        (void)put(stream, line, (size_t)(data - line));
+        (void)put(stream, "\n", 1);
+        data += data < end ? 1 : 0;
+    } while (data < end);
+    (void)put(stream, "\n", 1);
+    return !stream->choked;
+}
+
+void sse_finish(sse *stream)
+{
+    if (!stream->over) {
+        stream->over = true;
+        exchange_finish(stream->x);
+    }
+}
+
+uint64_t sse_last_id(const exchange *x)
+{
+    const http_text *text = exchange_field(x, "last-event-id");
+    uint64_t id = 0;
+    for (size_t i = 0; text != NULL && i < text->size; i++) {
+        char c = text->data[i];
+        if (c < '0' || c > '9' || __builtin_mul_overflow(id, 10, &id) ||
+            __builtin_add_overflow(id, (uint64_t)(c - '0'), &id)) {
+            return 0;
+        }
+    }
+    return id;
+}
+
+void sse_writable(exchange *x)
+{
+    sse *stream = x->handler;
+    if (stream != NULL) {
+        stream->choked = false;
+        ask(stream);
+    }
+}
+
+void sse_gone(exchange *x)
+{
+    sse *stream = x->handler;
+    if (stream != NULL) {
+        x->handler = NULL;
+        stream->over = true;
+        unlink_stream(stream);
+        stream->source->gone(stream->ctx);
+    }
+}
+
+/* --- of the worker ------------------------------------------------------------------------ */
+
+static void walk(worker *w, uint64_t now_ns, bool stopping)
+{
+    for (sse *stream = w->streams; stream != NULL; stream = w->next_stream) {
+        w->next_stream = stream->next;
+        if (stopping) {
+            sse_finish(stream);
+            continue;
+        }
+        if (!stream->over && !stream->choked && now_ns > stream->sent_ns &&
+            now_ns - stream->sent_ns >= HEARTBEAT_NS_S * UINT64_C(1000000000)) {
+            stream->sent_ns = now_ns;
+            (void)put(stream, ": alive\n\n", 9);
+        }
+        ask(stream);
+    }
+    w->next_stream = NULL;
+}
+
+static void poked(loop_task *task)
+{
+    worker *w = (worker *)((char *)task - offsetof(worker, poke));
+    /* Before the walk: what is poked for later is seen by the next one. */
+    atomic_store_explicit(&w->poked, false, memory_order_release);
+    walk(w, w->now_ns, false);
+}
+
+void sse_poke(worker *w)
+{
+    /* Acquire and release: what was changed before the poke is seen by the walk. */
+    if (!atomic_exchange_explicit(&w->poked, true, memory_order_acq_rel)) {
+        w->poke.run = poked;
+        loop_post(&w->loop, &w->poke);
+    }
+}
+
+void sse_tick(worker *w, uint64_t now_ns, bool stopping)
+{
+    if (w->streams != NULL) {
+        walk(w, now_ns, stopping);
+    }
+}
