@@ -32,7 +32,7 @@ typedef struct machine {
     job jobs[ITEMS_MAX];
     job *running[SLOTS_MAX];
     uint32_t slots;
-    uint64_t served_ns[4];               /* by workload */
+    uint64_t served_ns[4]; /* by workload */
     uint64_t class_ns[QUEUE_CLASSES];
     uint64_t wait_max_ns[QUEUE_CLASSES];
     uint64_t client_done[4];
@@ -311,10 +311,8 @@ static void test_quotas_and_limits(void **unused)
     CHECK_U64(f.running + f.waiting, ==, 0);
     CHECK_U64(f.clients, ==, 0);
     queue_destroy(m.q);
-    queue_opts opts = {.running_max = 1,
-                       .waiting_max = 100,
-                       .client_waiting_max = 1,
-                       .alloc = brisk_alloc_libc()};
+    queue_opts opts = {
+        .running_max = 1, .waiting_max = 100, .client_waiting_max = 1, .alloc = brisk_alloc_libc()};
     CHECK_OK(queue_create(&opts, &m.q));
     (void)add("w", 1, 0);
     queue_item a = {.client = 1};
@@ -375,7 +373,8 @@ static void test_every_allocation_may_fail(void **unused)
         err = queue_create(&(queue_opts){.running_max = 1, .waiting_max = 1, .alloc = &fault.base},
                            &q);
         if (err == BRISK_OK) {
-            CHECK_OK(queue_add_workload(q, &(queue_workload_opts){.name = "w", .weight = 1}, &index));
+            CHECK_OK(
+                queue_add_workload(q, &(queue_workload_opts){.name = "w", .weight = 1}, &index));
             err = queue_push(q, &item, 0);
             CHECK((queue_pop(q, 0) != NULL) == (err == BRISK_OK));
         }

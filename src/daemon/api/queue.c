@@ -357,8 +357,8 @@ static void begin(queue *q, queue_item *item, uint64_t now_ns, const double star
     c->finish = starts[0] + item->charged / class_weights[item->class];
     c->virtual_time = starts[1];
     l->finish = starts[1] + item->charged / w->opts.weight;
-    l->virtual_time = larger(l->virtual_time,
-                             item->tag - w->mean_ns * PRIORITY_JOBS * item->priority);
+    l->virtual_time =
+        larger(l->virtual_time, item->tag - w->mean_ns * PRIORITY_JOBS * item->priority);
     take_out(q, item);
     item->state = QUEUE_RUNNING;
     item->started_ns = now_ns;
@@ -405,7 +405,8 @@ void queue_done(queue *q, queue_item *item, uint64_t now_ns)
     double more = (double)ns - item->charged;
     c->finish += more / class_weights[item->class];
     l->finish += more / w->opts.weight;
-    w->mean_ns = w->done == 0 ? (double)ns : w->mean_ns + ((double)ns - w->mean_ns) * service_memory;
+    w->mean_ns =
+        w->done == 0 ? (double)ns : w->mean_ns + ((double)ns - w->mean_ns) * service_memory;
     w->done++;
     c->done++;
     w->service_ns += ns;

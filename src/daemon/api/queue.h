@@ -78,9 +78,9 @@ void queue_destroy(queue *q);
 
 /* What is configured of a workload; quota 0: none. */
 typedef struct queue_workload_opts {
-    const char *name; /* borrowed */
-    uint32_t weight;  /* 1 .. QUEUE_WEIGHT_MAX */
-    uint32_t quota;   /* running at a time */
+    const char *name;  /* borrowed */
+    uint32_t weight;   /* 1 .. QUEUE_WEIGHT_MAX */
+    uint32_t quota;    /* running at a time */
     queue_class class; /* of jobs that do not say */
 } queue_workload_opts;
 
@@ -119,9 +119,9 @@ typedef struct queue_workload_figures {
     uint32_t running;
     uint64_t done;
     uint64_t refused;
-    uint64_t service_ns; /* in all */
-    double service_mean_ns; /* of late */
-    double share;           /* of all service */
+    uint64_t service_ns;     /* in all */
+    double service_mean_ns;  /* of late */
+    double share;            /* of all service */
     double share_configured; /* by weight, among workloads that were served */
 } queue_workload_figures;
 

@@ -71,9 +71,9 @@ static void ask(sse *stream)
 void sse_open(exchange *x, const sse_source *source, void *ctx)
 {
     static const http_field fields[] = {
-        {HTTP_TEXT("content-type"), HTTP_TEXT("text/event-stream")},
-        {HTTP_TEXT("cache-control"), HTTP_TEXT("no-store")},
-        {HTTP_TEXT("x-accel-buffering"), HTTP_TEXT("no")},
+        {{"content-type", 12}, {"text/event-stream", 17}},
+        {{"cache-control", 13}, {"no-store", 8}},
+        {{"x-accel-buffering", 17}, {"no", 2}}, /* nginx in front must not keep events back */
     };
     worker *w = x->worker;
     sse *stream = exchange_alloc(x, sizeof *stream);
