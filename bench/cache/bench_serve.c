@@ -599,6 +599,7 @@ int main(int argc, char **argv)
                                 "--set",
                                 track,
                                 "serve",
+                                "--foreground",
                                 "--listen",
                                 address,
                                 "--threads",

@@ -125,7 +125,7 @@ def stall(process, work):
 
 def serve():
     port = free_port()
-    server = start([BRISK, "serve", "--listen", f"127.0.0.1:{port}"], port)
+    server = start([BRISK, "serve", "--foreground", "--listen", f"127.0.0.1:{port}"], port)
     address = f"resp://127.0.0.1:{port}"
     run([BRISK, "bench", "load", address, "--rate", "50000", "-d", "2s", "-P", "16", "--command", "SET key:{n} {v}", "--json"])
     found = {}

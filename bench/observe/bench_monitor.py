@@ -44,7 +44,7 @@ def main():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    server = subprocess.Popen([BRISK, "serve", "--listen", f"127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([BRISK, "serve", "--foreground", "--listen", f"127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
     time.sleep(0.5)
     shown = {"brisk monitor": start([BRISK, "monitor", "--server", f"127.0.0.1:{port}"], env)}
     if shutil.which("btop"):

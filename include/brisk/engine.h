@@ -81,6 +81,17 @@ BRISK_API void brisk_engine_on_job(brisk_engine *engine,
                                    void (*done)(void *ctx, const brisk_job *job), void *ctx);
 BRISK_API brisk_executor *brisk_engine_executor(brisk_engine *engine);
 BRISK_API brisk_knobs *brisk_engine_knobs(brisk_engine *engine);
+/**
+ * Read the configuration files again, all or nothing: what they say now is in force but where a
+ * flag or brisk_knobs_set with BRISK_KNOB_FLAG has spoken; what they no longer say has its default.
+ * `changed` (may be NULL) is called for each knob with another value than before; whether that has
+ * an effect on what runs is its owner's business.  Errors: those of brisk_engine_create, and
+ * nothing has changed.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_engine_reload(brisk_engine *engine,
+                                                        void (*changed)(void *ctx,
+                                                                        const brisk_knob *knob),
+                                                        void *ctx, brisk_errinfo *info);
 /** Where the disk tier is or would be: cache.disk.path, else $XDG_CACHE_HOME/brisk, else
  *  $HOME/.cache/brisk.  Static for the engine's life; "" when there is nowhere. */
 BRISK_API const char *brisk_engine_cache_path(const brisk_engine *engine);

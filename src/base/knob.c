@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "base/knob_node.h"
+#include "base/knob_reload.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "base/yaml_text.h"
@@ -38,6 +39,7 @@ struct brisk_knobs {
     pthread_mutex_t mutex;
     entry *entries;
     size_t count;
+    bool quiet; /* nobody is told of changes */
 };
 
 /* A value on its way into an entry: as written, and under which label errors mention it ... */
@@ -410,9 +412,9 @@ static bool is_old(const brisk_knobs *knobs, const entry *e)
     return old != NULL && old->knob == e->knob;
 }
 
-static void call_changed(const entry *e)
+static void call_changed(const brisk_knobs *knobs, const entry *e)
 {
-    if (e->knob->changed != NULL) {
+    if (!knobs->quiet && e->knob->changed != NULL) {
         e->knob->changed(e->knob, e->value, text_of(e));
     }
 }
@@ -456,7 +458,7 @@ static brisk_err register_locked(brisk_knobs *knobs, const brisk_knob *array, si
     BRISK_ASSERT(staged == room);
     for (size_t i = 0; i < staged; i++) {
         if (entries[i].source == BRISK_KNOB_ENVIRONMENT && !is_old(knobs, &entries[i])) {
-            call_changed(&entries[i]);
+            call_changed(knobs, &entries[i]);
         }
     }
     free_entries(knobs, knobs->entries, knobs->count);
@@ -601,7 +603,7 @@ static brisk_err set_given(brisk_knobs *knobs, const char *name, given in, brisk
         free_text(knobs, value.text); /* understood, but a stronger source has spoken */
         free_text(knobs, value.origin);
     } else if (err == BRISK_OK && take_value(knobs, e, value, source)) {
-        call_changed(e);
+        call_changed(knobs, e);
     }
     unlock(knobs);
     return err;
@@ -618,4 +620,55 @@ brisk_err knobs_set_node(brisk_knobs *knobs, const char *name, const knob_node *
 {
     given in = {.label = name, .text = "", .doc = node->doc, .node = node->node};
     return set_given(knobs, name, in, source, info);
+}
+
+/* --- read again --------------------------------------------------------------------------- */
+
+brisk_err knobs_create_quiet(const brisk_alloc *alloc, brisk_knobs **ret)
+{
+    brisk_err err = brisk_knobs_create(alloc, ret);
+    if (err == BRISK_OK) {
+        (*ret)->quiet = true;
+    }
+    return err;
+}
+
+brisk_err knobs_join(brisk_knobs *to, const brisk_knobs *from, brisk_errinfo *info)
+{
+    const brisk_knob *knob;
+    brisk_err err = BRISK_OK;
+    for (size_t i = 0; err == BRISK_OK && (knob = brisk_knobs_at(from, i)) != NULL; i++) {
+        err = brisk_knobs_register(to, knob, 1, info);
+    }
+    return err;
+}
+
+/* Move what `fresh` has into `e`; says whether it is another value. */
+static bool adopt(entry *e, entry *fresh)
+{
+    bool same =
+        is_text(e->knob) ? strcmp(text_of(e), text_of(fresh)) == 0 : e->value == fresh->value;
+    entry old = *e;
+    *e = *fresh;
+    *fresh = old; /* freed with its registry */
+    return !same;
+}
+
+void knobs_adopt(brisk_knobs *knobs, brisk_knobs *fresh,
+                 void (*tell)(void *ctx, const brisk_knob *knob), void *ctx)
+{
+    BRISK_ASSERT(knobs->alloc == fresh->alloc);
+    for (size_t i = 0; i < fresh->count; i++) {
+        lock(knobs);
+        entry *e = find_in(knobs->entries, knobs->count, fresh->entries[i].knob->name);
+        bool changed = e != NULL && e->source != BRISK_KNOB_FLAG && adopt(e, &fresh->entries[i]);
+        const brisk_knob *knob = changed ? e->knob : NULL;
+        if (changed) {
+            call_changed(knobs, e);
+        }
+        unlock(knobs);
+        if (changed && tell != NULL) {
+            tell(ctx, knob);
+        }
+    }
 }

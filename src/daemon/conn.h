@@ -60,6 +60,9 @@ typedef struct protocol {
     bool (*may_end)(conn *c);
     /* The connection is going away. */
     void (*close)(conn *c);
+    /* The server ends; asked ten times a second: say so to the peer (once), end what never ends by
+     * itself, and is nothing under way, so that it may be closed?  NULL: is_idle says that. */
+    bool (*drain)(conn *c);
 } protocol;
 
 struct conn {

@@ -293,10 +293,17 @@ static void close_client(conn *connection)
     connection->session = NULL;
 }
 
+/* Who subscribes or waits for others' commands does so elsewhere from now on. */
+static bool drain(conn *connection)
+{
+    return connection->in_size == 0 || connection->waiting;
+}
+
 const protocol protocol_resp = {
     .name = "resp",
     .open = open_client,
     .take = take,
     .is_idle = is_idle,
     .close = close_client,
+    .drain = drain,
 };

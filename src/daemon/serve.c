@@ -1,28 +1,43 @@
 /*
- * serve.c -- `brisk serve`: options and knobs, one line when it is ready, signals, an orderly end.
+ * serve.c -- `brisk serve`: options and knobs, sockets, and which process this is.
  *
- * The thread that runs the command waits for signals; workers have threads of their own.  SIGTERM
- * and SIGINT end the server (a second one at once), SIGHUP is ignored.
+ *     brisk serve ──► supervisor (supervise.c) ──► worker process (life.c)
+ *     brisk serve --foreground ──────────────────► the same process
  */
 #include "daemon/serve.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <brisk/file.h>
 
 #include "daemon/api/api.h"
+#include "daemon/handover.h"
+#include "daemon/life.h"
 #include "daemon/server.h"
+#include "daemon/supervise.h"
 
 #define MIB UINT64_C(1048576)
 
 const brisk_knob serve_knobs[SERVE_KNOBS] = {
+    {.name = "serve.supervisor",
+     .summary =
+         "a process that keeps the sockets and starts the one that serves again when it dies",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1,
+     .def = 1},
+    {.name = "serve.drain_timeout",
+     .summary =
+         "how long those who are connected have at the end, or when another process takes over",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(86400000000000),
+     .def = UINT64_C(10000000000)},
+    {.name = "serve.hang_timeout",
+     .summary = "a serving process whose loops stand still for so long is started again; 0: never",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(86400000000000),
+     .def = UINT64_C(60000000000)},
     {.name = "serve.listen",
      .summary = "where to answer: HOST:PORT or unix:PATH, or a list of them",
      .type = BRISK_KNOB_YAML,
@@ -237,6 +252,7 @@ enum {
     OPTION_POLICY,
     OPTION_PASSWORD_FILE,
     OPTION_THREADS,
+    OPTION_FOREGROUND,
 };
 
 static const brisk_option options[] = {
@@ -272,6 +288,9 @@ static const brisk_option options[] = {
                         .type = BRISK_OPTION_U64,
                         .metavar = "N",
                         .summary = "event loops; 0: one for each processor"},
+    [OPTION_FOREGROUND] = {.name = "foreground",
+                           .letter = 'f',
+                           .summary = "one process, without a supervisor"},
 };
 
 /* Everything that is configured, as text that lives as long as the server. */
@@ -287,6 +306,7 @@ typedef struct setup {
     char hosts[4096];
     sockets sockets;
     brisk_yaml_doc *mounts;
+    brisk_yaml_doc *proxies; /* likewise of serve.proxy */
     server_opts opts;
 } setup;
 
@@ -384,10 +404,12 @@ static void read_limits(const brisk_knobs *knobs, server_limits *limits)
 static bool read_files(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
     brisk_errinfo info = {0};
-    if (brisk_knobs_yaml(knobs, "serve.static", NULL, &set->mounts, &info) != BRISK_OK) {
+    if (brisk_knobs_yaml(knobs, "serve.static", NULL, &set->mounts, &info) != BRISK_OK ||
+        brisk_knobs_yaml(knobs, "serve.proxy", NULL, &set->proxies, &info) != BRISK_OK) {
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return false;
     }
+    set->opts.proxy = set->proxies;
     set->opts.files = (files_settings){
         .mounts = set->mounts,
         .memory_bytes = brisk_knobs_u64(knobs, "serve.files.memory"),
@@ -476,9 +498,9 @@ static brisk_err open_sockets(const brisk_invocation *in, const brisk_knobs *kno
                               brisk_errinfo *info)
 {
     sockets *to = &set->sockets;
-    *to = (sockets){.backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog")};
     const brisk_option_list *given = &in->lists[OPTION_LISTEN];
-    brisk_err err = given->count == 0 ? open_knob(knobs, to, info) : BRISK_OK;
+    bool by_knob = given->count == 0 && to->count == 0; /* systemd's take its place */
+    brisk_err err = by_knob ? open_knob(knobs, to, info) : BRISK_OK;
     for (uint32_t i = 0; i < given->count && err == BRISK_OK; i++) {
         err = given->texts[i][0] != '\0' ? sockets_open(to, given->texts[i], info) : BRISK_OK;
     }
@@ -489,9 +511,6 @@ static brisk_err open_sockets(const brisk_invocation *in, const brisk_knobs *kno
     }
     if (err == BRISK_OK && to->count == 0) {
         err = brisk_errinfo_set(info, BRISK_ERR_INVALID, "nothing to listen at");
-    }
-    if (err != BRISK_OK) {
-        sockets_close(to, false);
     }
     return err;
 }
@@ -507,109 +526,53 @@ static void raise_descriptors(uint32_t clients_max)
     }
 }
 
-/* --- signals ------------------------------------------------------------------------------ */
-
-typedef struct stop_pipe {
-    int fds[2];
-} stop_pipe;
-
-/* SHUTDOWN, in a worker's thread. */
-static void tell_main(void *ctx)
+/* Sockets of a supervisor, of systemd, or of our own; *ret_fd: see handover_take. */
+static brisk_err find_sockets(const brisk_invocation *in, const brisk_knobs *knobs, setup *set,
+                              int *ret_fd, brisk_errinfo *info)
 {
-    stop_pipe *pipe_of = ctx;
-    (void)!write(pipe_of->fds[1], "x", 1);
-}
-
-static void block_signals(sigset_t *set, sigset_t *before)
-{
-    (void)sigemptyset(set);
-    (void)sigaddset(set, SIGTERM);
-    (void)sigaddset(set, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, set, before);
-}
-
-/* Until somebody wants the server to end. */
-static void wait_for_end(int signal_fd, int stop_fd)
-{
-    for (;;) {
-        fd_set fds;
-        FD_ZERO(&fds);
-        FD_SET(signal_fd, &fds);
-        FD_SET(stop_fd, &fds);
-        int highest = signal_fd > stop_fd ? signal_fd : stop_fd;
-        if (select(highest + 1, &fds, NULL, NULL, NULL) < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return;
-        }
-        struct signalfd_siginfo info;
-        if (FD_ISSET(stop_fd, &fds)) {
-            return;
-        }
-        if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-            return;
+    set->sockets = (sockets){.backlog = (uint32_t)brisk_knobs_u64(knobs, "serve.backlog")};
+    brisk_err err = handover_take(&set->sockets, ret_fd, info);
+    if (err == BRISK_OK && *ret_fd < 0) {
+        err = sockets_from_systemd(&set->sockets, info);
+        if (err == BRISK_OK) {
+            err = open_sockets(in, knobs, set, info);
         }
     }
+    if (err != BRISK_OK) {
+        sockets_close(&set->sockets, false);
+    }
+    return err;
 }
 
-static void announce(const brisk_invocation *in, const server *s, uint64_t memory_bytes)
+static void destroy_lists(setup *set)
 {
-    if (in->quiet) {
-        return;
-    }
-    (void)fputs("brisk: ready at", in->err);
-    for (uint32_t i = 0; i < s->listener_count; i++) {
-        const listen_socket *l = &s->listeners[i].socket;
-        const char *colon = strrchr(l->text, ':');
-        if (l->is_unix) {
-            (void)fprintf(in->err, " unix:%s", l->text);
-        } else if (colon == NULL) {
-            (void)fprintf(in->err, " 127.0.0.1:%u", l->port);
-        } else {
-            (void)fprintf(in->err, " %.*s:%u", (int)(colon - l->text), l->text, l->port);
-        }
-    }
-    const char *token = http_auth_token_file(s->api->auth);
-    (void)fprintf(in->err, " (%u loop%s, %" PRIu64 " MiB, disk %s, %s%s)\n", s->worker_count,
-                  s->worker_count == 1 ? "" : "s", memory_bytes / MIB,
-                  s->disk != NULL ? "on" : "off", token[0] != '\0' ? "token " : "no token", token);
-    (void)fflush(in->err);
+    brisk_yaml_destroy(set->mounts);
+    brisk_yaml_destroy(set->proxies);
 }
 
-static brisk_exit serve(const brisk_invocation *in, const setup *set)
+static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
-    server *s = NULL;
-    brisk_errinfo info = {0};
-    stop_pipe stop = {{-1, -1}};
-    sigset_t signals;
-    sigset_t before;
-    (void)signal(SIGHUP, SIG_IGN);    /* a terminal that goes takes no server with it */
-    block_signals(&signals, &before); /* before the workers start, so that they inherit it */
-    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-    if (signal_fd < 0 || pipe2(stop.fds, O_CLOEXEC) != 0) {
-        (void)fprintf(in->err, "brisk: %s\n", strerror(errno));
+    brisk_errinfo info = {.text = ""};
+    int supervisor_fd = -1;
+    if (find_sockets(in, knobs, set, &supervisor_fd, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
-    brisk_err err = server_create(&set->opts, &s, &info);
-    brisk_yaml_destroy(set->mounts); /* it was read */
-    if (err == BRISK_OK) {
-        s->on_stop = tell_main;
-        s->on_stop_ctx = &stop;
-        err = server_start(s, &info);
+    uint64_t drain_ns = brisk_knobs_u64(knobs, "serve.drain_timeout");
+    if (supervisor_fd < 0 && !in->values[OPTION_FOREGROUND].set &&
+        brisk_knobs_u64(knobs, "serve.supervisor") != 0) {
+        supervise_opts opts = {.sockets = &set->sockets,
+                               .err = in->err,
+                               .drain_ns = drain_ns,
+                               .hang_ns = brisk_knobs_u64(knobs, "serve.hang_timeout")};
+        destroy_lists(set);
+        return supervise(&opts);
     }
-    if (err == BRISK_OK) {
-        announce(in, s, set->opts.memory_bytes);
-        wait_for_end(signal_fd, stop.fds[0]);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* a second signal ends it at once */
-    } else {
-        (void)fprintf(in->err, "brisk: %s\n", info.text);
-    }
-    server_destroy(s);
-    (void)close(signal_fd);
-    (void)close(stop.fds[0]);
-    (void)close(stop.fds[1]);
-    return err == BRISK_OK ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+    life_opts opts = {
+        .in = in, .server = &set->opts, .supervisor_fd = supervisor_fd, .drain_ns = drain_ns};
+    brisk_exit result = life_run(&opts);
+    destroy_lists(set);
+    return result;
 }
 
 static brisk_exit run(const brisk_invocation *in)
@@ -630,21 +593,7 @@ static brisk_exit run(const brisk_invocation *in)
     }
     set.opts.engine = engine;
     raise_descriptors(set.opts.limits.clients_max);
-    if (open_sockets(in, brisk_engine_knobs(engine), &set, &info) != BRISK_OK) {
-        (void)fprintf(in->err, "brisk: %s\n", info.text);
-        return BRISK_EXIT_FAILED;
-    }
-    brisk_yaml_doc *mounts = NULL;
-    if (brisk_knobs_yaml(brisk_engine_knobs(engine), "serve.proxy", NULL, &mounts, &info) !=
-        BRISK_OK) {
-        (void)fprintf(in->err, "brisk: %s\n", info.text);
-        sockets_close(&set.sockets, false);
-        return BRISK_EXIT_FAILED;
-    }
-    set.opts.proxy = mounts;
-    brisk_exit ended = serve(in, &set);
-    brisk_yaml_destroy(mounts);
-    return ended;
+    return serve(in, brisk_engine_knobs(engine), &set);
 }
 
 const brisk_command serve_command = {

@@ -7,7 +7,13 @@
 #include <brisk/command.h>
 #include <brisk/knob.h>
 
-enum { SERVE_KNOBS = 43 };
+<<<<<<< HEAD
+=======
+>>>>>>> 1ed8134 (daemon: a supervisor keeps the sockets)
+
+    enum {
+        SERVE_KNOBS = 46
+    };
 
 extern const brisk_command serve_command;
 extern const brisk_knob serve_knobs[SERVE_KNOBS];

@@ -15,6 +15,7 @@
 #include "daemon/config.h"
 #include "daemon/dashboard.h"
 #include "daemon/disk.h"
+#include "daemon/drain.h"
 #include "daemon/encode/encode.h"
 #include "daemon/engine.h"
 #include "daemon/introspect.h"
@@ -183,7 +184,10 @@ static void tick(void *ctx)
     if (w->index == 0) {
         tick_server(s);
     }
-    if (++w->ticks % TICKS_A_SECOND == 0) {
+    drain_tick(w);
+    uint32_t ticks = atomic_load_explicit(&w->ticks, memory_order_relaxed) + 1;
+    atomic_store_explicit(&w->ticks, ticks, memory_order_relaxed);
+    if (ticks % TICKS_A_SECOND == 0) {
         uint64_t now_ns = brisk_clock_now_ns(s->clock);
         conn_close_lingering(w, now_ns);
         api_tick_worker(w);

@@ -109,8 +109,8 @@ struct worker {
     uint64_t busy_ns;            /* in commands of the connection that is worked on */
     _Atomic uint32_t conn_count; /* with those that are on their way to it */
     accepting accepting;
-    uint64_t now_ns; /* monotonic, of this round */
-    uint32_t ticks;
+    uint64_t now_ns;         /* monotonic, of this round */
+    _Atomic uint32_t ticks;  /* written by the worker alone; that they go on shows that it lives */
     client *mail;            /* clients with pushes; the server's lock */
     _Atomic bool has_mail;   /* so that no lock is taken for nothing */
     struct sse *streams;     /* api/sse.c */
@@ -182,6 +182,8 @@ struct server {
     _Atomic uint64_t idle_kills;
     _Atomic uint64_t accept_failures; /* no descriptor for a connection */
     _Atomic bool stopping;
+    _Atomic uint64_t draining_ns; /* since when; 0: not */
+    _Atomic bool drain_gently;
     void (*on_stop)(void *ctx); /* SHUTDOWN: tell whoever waits for the server */
     void *on_stop_ctx;
 

@@ -4,12 +4,13 @@
  * A unix socket that nobody answers at is left over from a process that died, and is replaced; one
  * that is answered at stays, and so does whatever else stands in its place.
  *
- * Source:  unix(7), ip(7), ipv6(7); RFC 3986, 3.2.2 (brackets).
+ * Source:  unix(7), ip(7), ipv6(7), sd_listen_fds(3); RFC 3986, 3.2.2 (brackets).
  */
 #include "daemon/sockets.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { HOST_MAX = 256, PORT_MAX = 16 };
+#include "base/text.h"
+
+enum { HOST_MAX = 256, PORT_MAX = 16, SYSTEMD_FIRST = 3 };
 
 typedef struct address {
     char host[HOST_MAX];
@@ -82,20 +85,44 @@ static int open_tcp(const struct addrinfo *at, uint32_t backlog)
     return fd;
 }
 
-static brisk_err add(sockets *self, int fd, bool is_unix, const char *text)
+static bool is_loopback(const struct sockaddr_storage *at)
+{
+    if (at->ss_family == AF_INET) {
+        uint32_t ip = ntohl(((const struct sockaddr_in *)(const void *)at)->sin_addr.s_addr);
+        return ip >> 24 == 127;
+    }
+    return at->ss_family == AF_UNIX ||
+           (at->ss_family == AF_INET6 &&
+            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)at)->sin6_addr));
+}
+
+/* What the system says of `fd`: its port, and who can reach it. */
+static void look_at(listen_socket *s, struct sockaddr_storage *at)
+{
+    socklen_t length = sizeof *at;
+    *at = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+    if (getsockname(s->fd, (struct sockaddr *)at, &length) != 0) {
+        return;
+    }
+    s->is_unix = at->ss_family == AF_UNIX;
+    s->is_local = is_loopback(at);
+    if (at->ss_family == AF_INET6) {
+        s->port = ntohs(((struct sockaddr_in6 *)(void *)at)->sin6_port);
+    } else if (at->ss_family == AF_INET) {
+        s->port = ntohs(((struct sockaddr_in *)(void *)at)->sin_port);
+    }
+}
+
+static brisk_err add(sockets *self, int fd, const char *text)
 {
     if (self->count == SOCKETS_MAX) {
         return BRISK_ERR_LIMIT;
     }
     listen_socket *s = &self->list[self->count++];
-    *s = (listen_socket){.fd = fd, .is_unix = is_unix};
+    struct sockaddr_storage at;
+    *s = (listen_socket){.fd = fd};
     (void)snprintf(s->text, sizeof s->text, "%s", text);
-    struct sockaddr_storage at = {.ss_family = AF_UNSPEC};
-    socklen_t length = sizeof at;
-    if (!is_unix && getsockname(fd, (struct sockaddr *)&at, &length) == 0) {
-        s->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&at)->sin6_port
-                                                 : ((struct sockaddr_in *)(void *)&at)->sin_port);
-    }
+    look_at(s, &at);
     return BRISK_OK;
 }
 
@@ -125,7 +152,7 @@ static brisk_err listen_tcp(sockets *self, const char *text, brisk_errinfo *info
             err = brisk_errinfo_set_errno(info, errno, "cannot listen at %s", text);
             continue;
         }
-        err = add(self, fd, false, text);
+        err = add(self, fd, text);
         if (err != BRISK_OK) {
             (void)close(fd);
             err = refuse_more(text, info);
@@ -189,7 +216,7 @@ static brisk_err listen_unix(sockets *self, const char *path, brisk_errinfo *inf
     if (fd < 0) {
         return brisk_errinfo_set_errno(info, errno, "cannot listen at %s", path);
     }
-    brisk_err err = add(self, fd, true, path);
+    brisk_err err = add(self, fd, path);
     self->list[self->count - 1].is_ours = true;
     return err;
 }
@@ -198,6 +225,83 @@ brisk_err sockets_open(sockets *self, const char *text, brisk_errinfo *info)
 {
     return strncmp(text, "unix:", 5) == 0 ? listen_unix(self, text + 5, info)
                                           : listen_tcp(self, text, info);
+}
+
+/* --- from others -------------------------------------------------------------------------- */
+
+static void name_socket(listen_socket *s, const struct sockaddr_storage *at)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (at->ss_family == AF_UNIX) {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)at;
+        (void)snprintf(s->text, sizeof s->text, "%.*s", (int)sizeof un->sun_path, un->sun_path);
+    } else if (at->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)at;
+        (void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        (void)snprintf(s->text, sizeof s->text, "[%s]:%u", host, s->port);
+    } else {
+        const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)at;
+        (void)inet_ntop(AF_INET, &in4->sin_addr, host, sizeof host);
+        (void)snprintf(s->text, sizeof s->text, "%s:%u", host, s->port);
+    }
+}
+
+brisk_err sockets_adopt(sockets *self, int fd, const char *text, brisk_errinfo *info)
+{
+    int listens = 0;
+    int type = 0;
+    socklen_t size = sizeof listens;
+    socklen_t type_size = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || listens == 0 ||
+        type != SOCK_STREAM) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID,
+                                 "descriptor %d is no socket that is listened at", fd);
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+        return brisk_errinfo_set_errno(info, errno, "descriptor %d", fd);
+    }
+    if (add(self, fd, text != NULL ? text : "") != BRISK_OK) {
+        return refuse_more("descriptors", info);
+    }
+    listen_socket *s = &self->list[self->count - 1];
+    struct sockaddr_storage at;
+    look_at(s, &at);
+    if (text == NULL) {
+        name_socket(s, &at);
+    }
+    return BRISK_OK;
+}
+
+/* A number of `variable`; false: it is not set, or not one. */
+static bool number_of(const char *variable, uint64_t *ret)
+{
+    const char *text = secure_getenv(variable);
+    return text != NULL && brisk_text_u64(text, ret) == BRISK_OK;
+}
+
+brisk_err sockets_from_systemd(sockets *self, brisk_errinfo *info)
+{
+    uint64_t pid = 0;
+    uint64_t count = 0;
+    bool ours = number_of("LISTEN_PID", &pid) && pid == (uint64_t)getpid() &&
+                number_of("LISTEN_FDS", &count);
+    (void)unsetenv("LISTEN_PID");
+    (void)unsetenv("LISTEN_FDS");
+    (void)unsetenv("LISTEN_FDNAMES");
+    if (!ours) {
+        return BRISK_OK;
+    }
+    if (count > SOCKETS_MAX) {
+        return refuse_more("LISTEN_FDS", info);
+    }
+    brisk_err err = BRISK_OK;
+    for (int i = 0; i < (int)count && err == BRISK_OK; i++) {
+        err = sockets_adopt(self, SYSTEMD_FIRST + i, NULL, info);
+    }
+    return err;
 }
 
 void sockets_close(sockets *self, bool forget)

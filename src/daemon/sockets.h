@@ -19,7 +19,8 @@ enum { SOCKETS_MAX = 16, SOCKET_TEXT_MAX = 128 };
 typedef struct listen_socket {
     int fd;
     bool is_unix;
-    bool is_ours; /* a path that is removed with it */
+    bool is_ours;  /* a path that is removed with it */
+    bool is_local; /* only this machine can reach it */
     uint16_t port;
     char text[SOCKET_TEXT_MAX]; /* the address as given; a unix socket's path */
 } listen_socket;
@@ -32,6 +33,12 @@ typedef struct sockets {
 
 /* Listen at `address`.  Errors: INVALID, LIMIT, and what the system says; nothing is added then. */
 BRISK_NODISCARD brisk_err sockets_open(sockets *self, const char *address, brisk_errinfo *info);
+/* Take over `fd`, which somebody else listens at already; `text` NULL: its address.  Errors: INVALID
+ * (it is no such socket; it stays open), LIMIT. */
+BRISK_NODISCARD brisk_err sockets_adopt(sockets *self, int fd, const char *text,
+                                        brisk_errinfo *info);
+/* Those that systemd gave this process (LISTEN_FDS), which it does not give twice. */
+BRISK_NODISCARD brisk_err sockets_from_systemd(sockets *self, brisk_errinfo *info);
 /* Close all; `forget` leaves the paths of unix sockets to somebody else who has the sockets, too. */
 void sockets_close(sockets *self, bool forget);
 

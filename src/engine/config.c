@@ -20,6 +20,7 @@
 #include <brisk/log.h>
 
 #include "base/assert.h"
+#include "base/knob_reload.h"
 #include "engine/module.h"
 
 struct engine_declared {
@@ -488,38 +489,72 @@ static bool xdg_folder(const char *variable, const char *fallback, char path[ENG
     return length > 0 && length < ENGINE_PATH_MAX;
 }
 
-static brisk_err load_file(engine_config *config, const char *path, brisk_knob_source source,
+/* Files on their way into a registry: the engine's own, or one that it takes over from later. */
+typedef struct loading {
+    engine_config *config;
+    brisk_knobs *to;
+} loading;
+
+static brisk_err resolve_for(void *ctx, const char *section)
+{
+    const loading *l = ctx;
+    brisk_err err = resolve(l->config, section);
+    return err == BRISK_OK && l->to != l->config->knobs ? knobs_join(l->to, l->config->knobs, NULL)
+                                                        : err;
+}
+
+static brisk_err load_file(loading *l, const char *path, brisk_knob_source source,
                            brisk_errinfo *info)
 {
-    return brisk_config_load(config->knobs, path, source, resolve, config, info);
+    return brisk_config_load(l->to, path, source, resolve_for, l, info);
 }
 
 /* A file that need not exist. */
-static brisk_err load_optional(engine_config *config, const char *path, brisk_knob_source source,
+static brisk_err load_optional(loading *l, const char *path, brisk_knob_source source,
                                brisk_errinfo *info)
 {
-    brisk_err err = load_file(config, path, source, info);
+    brisk_err err = load_file(l, path, source, info);
     return err == BRISK_ERR_NOT_FOUND ? BRISK_OK : err;
 }
 
-static brisk_err load_files(engine_config *config, const brisk_engine_opts *opts,
-                            brisk_errinfo *info)
+static brisk_err load_files(loading *l, brisk_errinfo *info)
 {
-    brisk_err err = load_optional(config, "/etc/brisk/brisk.yaml", BRISK_KNOB_SYSTEM_FILE, info);
+    brisk_err err = load_optional(l, "/etc/brisk/brisk.yaml", BRISK_KNOB_SYSTEM_FILE, info);
     char folder[ENGINE_PATH_MAX];
     char path[ENGINE_PATH_MAX];
     if (err == BRISK_OK && xdg_folder("XDG_CONFIG_HOME", ".config", folder)) {
         int length = snprintf(path, sizeof path, "%s/brisk.yaml", folder);
         if (length > 0 && (size_t)length < sizeof path) {
-            err = load_optional(config, path, BRISK_KNOB_USER_FILE, info);
+            err = load_optional(l, path, BRISK_KNOB_USER_FILE, info);
         }
     }
     if (err != BRISK_OK) {
         return err;
     }
-    return opts->config_path != NULL
-               ? load_file(config, opts->config_path, BRISK_KNOB_PROJECT_FILE, info)
-               : load_optional(config, "brisk.yaml", BRISK_KNOB_PROJECT_FILE, info);
+    return l->config->config_path != NULL
+               ? load_file(l, l->config->config_path, BRISK_KNOB_PROJECT_FILE, info)
+               : load_optional(l, "brisk.yaml", BRISK_KNOB_PROJECT_FILE, info);
+}
+
+/* All files, once more.  Errors leave everything as it is. */
+brisk_err engine_config_reload(engine_config *config,
+                               void (*tell)(void *ctx, const brisk_knob *knob), void *ctx,
+                               brisk_errinfo *info)
+{
+    loading l = {.config = config};
+    brisk_err err = knobs_create_quiet(config->alloc, &l.to);
+    if (err != BRISK_OK) {
+        return brisk_errinfo_set(info, err, "out of memory");
+    }
+    err = knobs_join(l.to, config->knobs, info);
+    if (err == BRISK_OK && !config->no_files) {
+        err = load_files(&l, info);
+    }
+    if (err == BRISK_OK) {
+        knobs_adopt(config->knobs, l.to, tell, ctx);
+    }
+    brisk_knobs_destroy(l.to);
+    return err;
 }
 
 static brisk_err set_flag(engine_config *config, const char *setting, brisk_errinfo *info)
@@ -544,10 +579,17 @@ static brisk_err set_flag(engine_config *config, const char *setting, brisk_erri
     return brisk_knobs_set(config->knobs, name, setting + length + 1, BRISK_KNOB_FLAG, info);
 }
 
+static char *copy_path(const brisk_alloc *alloc, const char *path)
+{
+    size_t size = strlen(path) + 1;
+    char *copy = alloc->acquire(alloc->ctx, size, 1);
+    return copy != NULL ? memcpy(copy, path, size) : NULL;
+}
+
 brisk_err engine_config_init(engine_config *config, const brisk_engine_opts *opts,
                              const brisk_alloc *alloc, brisk_errinfo *info)
 {
-    *config = (engine_config){.alloc = alloc};
+    *config = (engine_config){.alloc = alloc, .no_files = opts->no_files};
     brisk_err err = brisk_knobs_create(alloc, &config->knobs);
     if (err == BRISK_OK) {
         err = brisk_knobs_register(config->knobs, engine_knobs,
@@ -556,8 +598,12 @@ brisk_err engine_config_init(engine_config *config, const brisk_engine_opts *opt
     if (err == BRISK_OK) {
         err = brisk_knobs_register(config->knobs, brisk_grade_knobs, BRISK_GRADE_KNOBS, info);
     }
+    if (err == BRISK_OK && opts->config_path != NULL) {
+        config->config_path = copy_path(alloc, opts->config_path);
+        err = config->config_path != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
+    }
     if (err == BRISK_OK && !opts->no_files) {
-        err = load_files(config, opts, info);
+        err = load_files(&(loading){config, config->knobs}, info);
     }
     for (uint32_t i = 0; i < opts->setting_count && err == BRISK_OK; i++) {
         err = set_flag(config, opts->settings[i], info);
@@ -573,6 +619,10 @@ void engine_config_deinit(engine_config *config)
     brisk_knobs_destroy(config->knobs);
     brisk_manifests_destroy(config->manifests);
     brisk_arena_destroy(config->arena); /* after the registry, which borrows from it */
+    if (config->config_path != NULL) {
+        config->alloc->release(config->alloc->ctx, config->config_path,
+                               strlen(config->config_path) + 1, 1);
+    }
     *config = (engine_config){.alloc = config->alloc};
 }
 

@@ -142,6 +142,16 @@ brisk_knobs *brisk_engine_knobs(brisk_engine *engine)
     return engine->config.knobs;
 }
 
+brisk_err brisk_engine_reload(brisk_engine *engine,
+                              void (*changed)(void *ctx, const brisk_knob *knob), void *ctx,
+                              brisk_errinfo *info)
+{
+    (void)pthread_mutex_lock(&engine->registry);
+    brisk_err err = engine_config_reload(&engine->config, changed, ctx, info);
+    (void)pthread_mutex_unlock(&engine->registry);
+    return err;
+}
+
 const char *brisk_engine_cache_path(const brisk_engine *engine)
 {
     return engine->cache_path;

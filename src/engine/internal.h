@@ -98,6 +98,8 @@ typedef struct engine_config {
     brisk_manifests *manifests; /* NULL before the first question */
     struct engine_declared *declared;
     const brisk_alloc *alloc;
+    char *config_path; /* of the project's file; NULL: ./brisk.yaml */
+    bool no_files;
 } engine_config;
 
 BRISK_NODISCARD brisk_err engine_config_init(engine_config *config, const brisk_engine_opts *opts,
@@ -107,6 +109,9 @@ void engine_config_deinit(engine_config *config);
 BRISK_NODISCARD brisk_err engine_config_module(engine_config *config, const brisk_module *module,
                                                brisk_errinfo *info);
 /* Where the disk tier belongs, or "". */
+BRISK_NODISCARD brisk_err engine_config_reload(engine_config *config,
+                                               void (*tell)(void *ctx, const brisk_knob *knob),
+                                               void *ctx, brisk_errinfo *info);
 void engine_config_cache_path(const engine_config *config, char path[ENGINE_PATH_MAX]);
 
 /* --- flight.c ----------------------------------------------------------------------------- */

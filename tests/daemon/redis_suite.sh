@@ -37,7 +37,7 @@ for unit in "$@"; do
     # that then takes pushes for replies, and no longer waits for its SET before another's GET.
     threads=0
     [ "$unit" != unit/tracking ] || threads=1
-    "$brisk" serve --listen "127.0.0.1:$port" --memory 256MiB --threads $threads \
+    "$brisk" serve --foreground --listen "127.0.0.1:$port" --memory 256MiB --threads $threads \
         2>"$work/server" &
     server=$!
     tries=0

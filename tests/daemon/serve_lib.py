@@ -119,7 +119,7 @@ class Server:
         command = [*wrapper, brisk]
         for setting in settings:
             command += ["--set", setting]
-        command += ["serve", "--listen", f"127.0.0.1:{self.port}", *args]
+        command += ["serve", "--foreground", "--listen", f"127.0.0.1:{self.port}", *args]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         line = self.process.stderr.readline().decode()
         if "ready at" not in line:

@@ -10,7 +10,7 @@ brisk="$1"
 hiredis="${2-}"
 work="$(mktemp -d)"
 port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
-"$brisk" serve --listen "127.0.0.1:$port" --memory 64MiB --unix "$work/socket" 2>"$work/server" &
+"$brisk" serve --foreground --listen "127.0.0.1:$port" --memory 64MiB --unix "$work/socket" 2>"$work/server" &
 server=$!
 # shellcheck disable=SC2317 # called by trap
 clean_up() {

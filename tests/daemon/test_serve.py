@@ -53,8 +53,6 @@ def starts_and_ends_in_order():
         check(f"ready at 127.0.0.1:{server.port}" in server.announced, server.announced)
         client = server.client()
         check(client.ok("PING") == "PONG")
-        server.process.send_signal(signal.SIGHUP)
-        check(client.ok("PING") == "PONG", "SIGHUP is harmless")
         client.send("SHUTDOWN")
         check(server.process.wait(30) == 0)
 
@@ -87,7 +85,7 @@ def listens_at_several_addresses():
         config = os.path.join(folder, "brisk.yaml")
         with open(config, "w", encoding="ascii") as file:
             file.write(f"serve:\n  listen:\n    - 127.0.0.1:{other}\n    - unix:{path}\n")
-        with subprocess.Popen([BRISK, "--config", config, "serve"],
+        with subprocess.Popen([BRISK, "--config", config, "serve", "-f"],
                               stderr=subprocess.PIPE) as process:
             check(b"ready at" in process.stderr.readline())
             check(Client(("127.0.0.1", other)).ok("PING") == "PONG")
@@ -100,6 +98,42 @@ def listens_at_several_addresses():
             done = subprocess.run([BRISK, "--set", f"serve.listen={value}", "serve"], timeout=30,
                                   capture_output=True, check=False)
             check(done.returncode == 1 and words in done.stderr.decode(), done.stderr)
+
+
+@case
+def reads_its_settings_again():
+    with tempfile.TemporaryDirectory() as folder:
+        config = os.path.join(folder, "brisk.yaml")
+
+        def write(text):
+            with open(config, "w", encoding="ascii") as file:
+                file.write(text)
+
+        write("serve:\n  idle_timeout: 77s\n  clients_max: 500\n")
+        with subprocess.Popen([BRISK, "--config", config, "serve", "--foreground", "--listen",
+                               "127.0.0.1:0"], stderr=subprocess.PIPE) as process:
+            line = process.stderr.readline().decode()
+            client = Client(("127.0.0.1", int(line.split("127.0.0.1:")[1].split(" ")[0])))
+
+            def again(words, many=1):
+                process.send_signal(signal.SIGHUP)
+                for _ in range(many):
+                    line = process.stderr.readline().decode()
+                check(words in line, line)
+
+            check(client.ok("CONFIG", "GET", "timeout") == [b"timeout", b"77"])
+            write("serve:\n  idle_timeout: 88s\n  clients_max: 500\n")
+            again("settings are read again")
+            check(client.ok("CONFIG", "GET", "timeout") == [b"timeout", b"88"])
+            write("serve:\n  idle_timeout: 99s\n  clients_max: many\n")
+            again("settings stay as they were: " + config + ":3: serve.clients_max: 'many'")
+            check(client.ok("CONFIG", "GET", "timeout") == [b"timeout", b"88"])
+            write("serve: {backlog: 7}\n")
+            again("settings are read again", many=2)
+            check(client.ok("CONFIG", "GET", "timeout") == [b"timeout", b"0"], "the default")
+            check(client.ok("CONFIG", "GET", "maxclients") == [b"maxclients", b"10000"])
+            process.terminate()
+            check(process.wait(30) == 0)
 
 
 @case

@@ -1,0 +1,60 @@
+/*
+ * drain.c -- who may leave, looked at ten times a second.
+ */
+#include "daemon/drain.h"
+
+#include <stdatomic.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+
+enum {
+    QUIET_MS = 250, /* since its last request, when somebody takes over */
+    BUSY_MS = 1000, /* after that a connection that is never quiet leaves between two requests */
+};
+
+void drain_begin(server *s, bool taken_over)
+{
+    atomic_store_explicit(&s->drain_gently, taken_over, memory_order_relaxed);
+    /* Release: a worker that sees `draining` sees how. */
+    atomic_store_explicit(&s->draining_ns, brisk_clock_now_ns(s->clock), memory_order_release);
+    atomic_store_explicit(&s->stopping, true, memory_order_relaxed);
+    listen_stop(s);
+}
+
+uint32_t drain_left(const server *s)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        count += atomic_load_explicit(&s->workers[i].conn_count, memory_order_relaxed);
+    }
+    return count;
+}
+
+/* Nothing of it is unread, unsent, or waited for. */
+static bool is_done(conn *c)
+{
+    bool done = c->protocol->drain != NULL
+                    ? c->protocol->drain(c)
+                    : !c->waiting && c->in_size == 0 && c->protocol->is_idle(c);
+    return done && conn_unsent(c) == 0;
+}
+
+void drain_tick(worker *w)
+{
+    server *s = w->server;
+    uint64_t begun = atomic_load_explicit(&s->draining_ns, memory_order_acquire);
+    if (begun == 0) {
+        return;
+    }
+    uint64_t now = brisk_clock_now_ns(s->clock);
+    bool gently = atomic_load_explicit(&s->drain_gently, memory_order_relaxed) &&
+                  now - begun < BUSY_MS * NS_PER_MS;
+    for (conn *c = w->conns; c != NULL;) {
+        conn *next = c->next;
+        bool quiet = now >= c->active_ns + QUIET_MS * NS_PER_MS;
+        if (!c->dead && !c->closing && is_done(c) && (quiet || !gently)) {
+            conn_finish(c);
+        }
+        c = next;
+    }
+}
