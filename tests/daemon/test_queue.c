@@ -177,7 +177,7 @@ static void test_shares_with_random_sizes(void **unused)
     uint64_t all = 0;
     for (int round = 0; round < 4000; round++) {
         for (int k = 0; k < 3; k++) {
-            (void)submit(QUEUE_INTERACTIVE, a, 1, (1 + check_random(&seed) % 40) * MS);
+            (void)submit(QUEUE_INTERACTIVE, a, 1, (1 + check_random(&seed) % 80) * MS);
             (void)submit(QUEUE_INTERACTIVE, b, 2, (1 + check_random(&seed) % 120) * MS);
         }
         run_until(m.now_ns + 60 * MS); /* less than comes: both always wait */

@@ -52,14 +52,14 @@ typedef struct line {
     double finish;       /* in its class */
 } line;
 
-typedef struct workload {
+typedef struct workload_state {
     queue_workload_opts opts;
     uint32_t running;
     uint64_t done;
     uint64_t refused;
     uint64_t service_ns;
     double mean_ns;
-} workload;
+} workload_state;
 
 typedef struct class_state {
     double virtual_time; /* of its workloads */
@@ -85,7 +85,7 @@ struct queue {
     uint64_t refused_client;
     uint64_t expired;
     class_state classes[QUEUE_CLASSES];
-    workload workloads[QUEUE_WORKLOADS_MAX];
+    workload_state workloads[QUEUE_WORKLOADS_MAX];
     queue_client *buckets[CLIENT_BUCKETS];
 };
 
@@ -158,7 +158,7 @@ brisk_err queue_add_workload(queue *q, const queue_workload_opts *opts, uint32_t
     if (q->workload_count == QUEUE_WORKLOADS_MAX) {
         return BRISK_ERR_LIMIT;
     }
-    q->workloads[q->workload_count] = (workload){.opts = *opts, .mean_ns = service_guess_ns};
+    q->workloads[q->workload_count] = (workload_state){.opts = *opts, .mean_ns = service_guess_ns};
     *ret = q->workload_count++;
     return BRISK_OK;
 }
@@ -254,7 +254,7 @@ brisk_err queue_push(queue *q, queue_item *item, uint64_t now_ns)
 {
     BRISK_ASSERT(item->state == QUEUE_OUT && item->workload < q->workload_count);
     BRISK_ASSERT(item->class < QUEUE_CLASSES && item->priority <= QUEUE_PRIORITY_MAX);
-    workload *w = &q->workloads[item->workload];
+    workload_state *w = &q->workloads[item->workload];
     if (q->waiting >= q->opts.waiting_max) {
         q->refused_full++;
         w->refused++;
@@ -274,7 +274,9 @@ brisk_err queue_push(queue *q, queue_item *item, uint64_t now_ns)
     double *finish = &client->finish[item->class][item->workload];
     double start = larger(*finish, l->virtual_time);
     *finish = start + w->mean_ns;
-    item->tag = start + w->mean_ns * PRIORITY_JOBS * item->priority;
+    item->start = start;
+    item->tag =
+        start + w->mean_ns * PRIORITY_JOBS * ((double)item->priority - QUEUE_PRIORITY_DEFAULT);
     item->of = client;
     item->state = QUEUE_WAITING;
     item->entered_ns = now_ns;
@@ -307,7 +309,7 @@ static bool client_may_run(const queue *q, const queue_client *client)
 }
 
 /* The first of a line that may run; NULL: none may. */
-static queue_item *first_of(const queue *q, const line *l, const workload *w)
+static queue_item *first_of(const queue *q, const line *l, const workload_state *w)
 {
     if (w->opts.quota != 0 && w->running >= w->opts.quota) {
         return NULL;
@@ -351,14 +353,13 @@ static void begin(queue *q, queue_item *item, uint64_t now_ns, const double star
 {
     class_state *c = &q->classes[item->class];
     line *l = line_of(q, item);
-    workload *w = &q->workloads[item->workload];
+    workload_state *w = &q->workloads[item->workload];
     item->charged = w->mean_ns;
     q->virtual_time = starts[0];
     c->finish = starts[0] + item->charged / class_weights[item->class];
     c->virtual_time = starts[1];
     l->finish = starts[1] + item->charged / w->opts.weight;
-    l->virtual_time =
-        larger(l->virtual_time, item->tag - w->mean_ns * PRIORITY_JOBS * item->priority);
+    l->virtual_time = larger(l->virtual_time, item->start);
     take_out(q, item);
     item->state = QUEUE_RUNNING;
     item->started_ns = now_ns;
@@ -400,7 +401,7 @@ void queue_done(queue *q, queue_item *item, uint64_t now_ns)
     BRISK_ASSERT(item->state == QUEUE_RUNNING);
     class_state *c = &q->classes[item->class];
     line *l = line_of(q, item);
-    workload *w = &q->workloads[item->workload];
+    workload_state *w = &q->workloads[item->workload];
     uint64_t ns = now_ns > item->started_ns ? now_ns - item->started_ns : 0;
     double more = (double)ns - item->charged;
     c->finish += more / class_weights[item->class];
@@ -554,7 +555,7 @@ void queue_read(const queue *q, uint64_t now_ns, queue_figures *ret)
 void queue_read_workload(const queue *q, uint32_t index, queue_workload_figures *ret)
 {
     BRISK_ASSERT(index < q->workload_count);
-    const workload *w = &q->workloads[index];
+    const workload_state *w = &q->workloads[index];
     uint32_t weights = 0;
     for (uint32_t i = 0; i < q->workload_count; i++) {
         weights += q->workloads[i].done > 0 ? q->workloads[i].opts.weight : 0;

@@ -60,7 +60,8 @@ typedef struct queue_item {
     struct queue_client *of;
     uint64_t entered_ns;
     uint64_t started_ns;
-    double tag;
+    double start;   /* its client's start tag ... */
+    double tag;     /* ... and what priority makes of it: its place in the line */
     double charged; /* what was charged at the start */
 } queue_item;
 
