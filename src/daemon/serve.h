@@ -7,13 +7,9 @@
 #include <brisk/command.h>
 #include <brisk/knob.h>
 
-<<<<<<< HEAD
-=======
->>>>>>> 1ed8134 (daemon: a supervisor keeps the sockets)
+enum { SERVE_KNOBS = 46 };
 
-    enum {
-        SERVE_KNOBS = 46
-    };
+enum { SERVE_KNOBS = 46 };
 
 extern const brisk_command serve_command;
 extern const brisk_knob serve_knobs[SERVE_KNOBS];
