@@ -9,8 +9,6 @@
 
 enum { SERVE_KNOBS = 46 };
 
-enum { SERVE_KNOBS = 46 };
-
 extern const brisk_command serve_command;
 extern const brisk_knob serve_knobs[SERVE_KNOBS];
 
