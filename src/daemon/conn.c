@@ -153,6 +153,17 @@ void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns)
     }
 }
 
+void conn_tick(worker *w, uint64_t now_ns)
+{
+    for (conn *c = w->conns; c != NULL;) {
+        conn *next = c->next;
+        if (c->protocol->tick != NULL) {
+            c->protocol->tick(c, now_ns);
+        }
+        c = next;
+    }
+}
+
 void conn_close_lingering(worker *w, uint64_t now_ns)
 {
     for (conn *c = w->conns; c != NULL;) {

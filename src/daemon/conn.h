@@ -58,6 +58,8 @@ typedef struct protocol {
     bool (*is_idle)(const conn *c);
     /* The peer will send nothing more, but may still read: does the connection stay?  NULL: no. */
     bool (*may_end)(conn *c);
+    /* About once a second; it may end this connection, and no other.  NULL: nothing to do. */
+    void (*tick)(conn *c, uint64_t now_ns);
     /* The connection is going away. */
     void (*close)(conn *c);
     /* The server ends; asked ten times a second: say so to the peer (once), end what never ends by
@@ -124,6 +126,8 @@ void conn_go_on(worker *w);
 void conn_bury(worker *w);
 /* Close those that were idle for `idle_ns`. */
 void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns);
+/* Let their protocols see that time passes. */
+void conn_tick(worker *w, uint64_t now_ns);
 /* Close those that lingered long enough. */
 void conn_close_lingering(worker *w, uint64_t now_ns);
 /* Bytes to be sent. */

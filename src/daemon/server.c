@@ -190,6 +190,7 @@ static void tick(void *ctx)
     if (ticks % TICKS_A_SECOND == 0) {
         uint64_t now_ns = brisk_clock_now_ns(s->clock);
         conn_close_lingering(w, now_ns);
+        conn_tick(w, now_ns);
         api_tick_worker(w);
         if (w->index == 0) {
             api_tick(s);
@@ -374,6 +375,7 @@ static brisk_err create_tls(server *s, const server_opts *opts, brisk_errinfo *i
                          .ca_file = text_or_null(opts->tls_ca),
                          .cert_file = text_or_null(opts->tls_cert),
                          .key_file = text_or_null(opts->tls_key),
+                         .alpn = "h2,http/1.1",
                          .alloc = s->alloc};
     return tls.cert_file != NULL ? wire_tls_context_create(&tls, &s->tls, info) : BRISK_OK;
 }

@@ -166,6 +166,7 @@ struct server {
     struct server_engine_of *engine; /* engine.c */
     struct proxy *proxy;             /* NULL: there are no mounts */
     http_routes *http_routes;
+    struct http_priorities *http_priorities; /* rules of serve.priorities; NULL: none */
     struct api *api;
     bool (*http_admit)(exchange *x);          /* api/api.c; sets x->right; false: it was answered */
     http_right (*http_right_of)(exchange *x); /* without that; NULL: as `unprotected` says */

@@ -4,10 +4,12 @@
  *     "*"                                     the Redis protocol: requests are arrays
  *     "PRI * HTTP/2.0"                        HTTP/2
  *     a line that ends in HTTP/ and a version HTTP/1.1
- *     anything else                           inline commands of the Redis protocol ("PING")
+ *     a command that there is                 inline commands of the Redis protocol ("PING")
+ *     anything else                           nothing that is spoken here: closed
  *
  * "GET key" is Redis's and "GET /key HTTP/1.1" is not, so it is the whole first line that decides.  One that is not
- * whole after LINE_MAX bytes is HTTP's when it begins as a request does.  TLS was taken off before (conn.c).
+ * whole after LINE_MAX bytes is HTTP's when it begins as a request does.  TLS was taken off before (conn.c); what was
+ * agreed on with it (ALPN) holds whatever the bytes are.
  *
  * From then on the connection is the other protocol's alone: nothing of this costs anything later.
  */
@@ -17,8 +19,6 @@
 #include "daemon/server.h"
 
 enum { LINE_MAX = 16384, PREFACE_SIZE = 14, STRANGERS_MAX = 64 };
-
-const protocol *const protocol_http2 = NULL;
 
 static const char preface[] = "PRI * HTTP/2.0";
 
@@ -43,6 +43,30 @@ static bool begins_as_request(const unsigned char *line, size_t size)
     return space != NULL && space > line && (size_t)(space - line) + 1 < size && space[1] == '/';
 }
 
+/* What was agreed on while TLS was set up; NULL: nothing. */
+static const protocol *agreed(const conn *c)
+{
+    char name[256] = "";
+    if (c->tls != NULL) {
+        wire_tls_alpn(c->tls, name);
+    }
+    return strcmp(name, "h2") == 0         ? &protocol_http2
+           : strcmp(name, "http/1.1") == 0 ? &protocol_http1
+                                           : NULL;
+}
+
+/* Who does not begin with a command that there is speaks something else. */
+static bool is_command(const conn *c, const unsigned char *data, size_t size)
+{
+    size_t word = 0;
+    while (word < size && data[word] > ' ') {
+        word++;
+    }
+    return data[0] == '*' || data[0] == '"' || data[0] == '\'' ||
+           command_find(c->worker->server->commands, (resp_bytes){.data = data, .size = word}) !=
+               NULL;
+}
+
 /* NULL: not yet known. */
 static const protocol *choose(const unsigned char *data, size_t size)
 {
@@ -50,8 +74,8 @@ static const protocol *choose(const unsigned char *data, size_t size)
         return &protocol_resp;
     }
     size_t same = size < PREFACE_SIZE ? size : PREFACE_SIZE;
-    if (protocol_http2 != NULL && memcmp(data, preface, same) == 0) {
-        return same == PREFACE_SIZE ? protocol_http2 : NULL;
+    if (memcmp(data, preface, same) == 0) {
+        return same == PREFACE_SIZE ? &protocol_http2 : NULL;
     }
     const unsigned char *end = memchr(data, '\n', size < LINE_MAX ? size : LINE_MAX);
     if (end != NULL) {
@@ -74,9 +98,13 @@ static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *use
     if (skip == size || (size - skip == 1 && data[skip] == '\r')) {
         return PROTOCOL_MORE;
     }
-    const protocol *chosen = choose(data + skip, size - skip);
+    const protocol *chosen = agreed(c);
+    chosen = chosen != NULL ? chosen : choose(data + skip, size - skip);
     if (chosen == NULL) {
         return c->ended ? PROTOCOL_CLOSE : PROTOCOL_MORE;
+    }
+    if (chosen == &protocol_resp && !is_command(c, data + skip, size - skip)) {
+        return PROTOCOL_CLOSE;
     }
     c->protocol = chosen;
     if (!chosen->open(c)) {

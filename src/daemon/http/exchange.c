@@ -21,6 +21,7 @@
 #include "base/assert.h"
 #include "daemon/api/api.h"
 #include "daemon/http/carrier.h"
+#include "daemon/http/priority.h"
 #include "daemon/http/routes.h"
 #include "daemon/server.h"
 
@@ -342,7 +343,7 @@ void exchange_begin(exchange *x)
         exchange_fail(x, 404, "there is nothing here");
         return;
     }
-    x->priority = x->route->priority;
+    http_priority_choose(x, x->worker->server->http_priorities);
     uint32_t methods = x->route->methods;
     methods |= (methods & HTTP_GET) != 0 ? (uint32_t)HTTP_HEAD : 0U;
     if ((methods & x->method) == 0) {

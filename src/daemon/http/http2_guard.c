@@ -11,8 +11,10 @@ enum {
     FRAME_HEADERS = 1,
     FRAME_PRIORITY = 2,
     FRAME_CONTINUATION = 9,
+    FRAME_PRIORITY_UPDATE = 16,
     FLAG_END_STREAM = 1,
     PRIORITY_BYTES = 5,
+    STREAM_BYTES = 4,
     CODE_PROTOCOL = 1,
     CODE_FRAME_SIZE = 6,
     CODE_CALM = 11, /* ENHANCE_YOUR_CALM */
@@ -79,7 +81,14 @@ static bool is_chatter(const frame_head *head)
     }
 }
 
-/* 0, or what is wrong with it.  `data` has the payload of PRIORITY, too. */
+/* Does its payload begin with the number of a stream that is to be looked at? */
+static bool names_stream(const frame_head *head)
+{
+    return (head->type == FRAME_PRIORITY || head->type == FRAME_PRIORITY_UPDATE) &&
+           head->length >= STREAM_BYTES;
+}
+
+/* 0, or what is wrong with it.  `data` has the first bytes of the payload when names_stream. */
 static uint32_t judge(http2_guard *guard, const frame_head *head, const unsigned char *data)
 {
     if (head->type == FRAME_PRIORITY) {
@@ -92,6 +101,10 @@ static uint32_t judge(http2_guard *guard, const frame_head *head, const unsigned
         if (read_u31(data + HTTP2_HEAD_BYTES) == head->stream) {
             return CODE_PROTOCOL; /* depends on itself */
         }
+    }
+    if (head->type == FRAME_PRIORITY_UPDATE && names_stream(head) &&
+        read_u31(data + HTTP2_HEAD_BYTES) == 0) {
+        return CODE_PROTOCOL; /* RFC 9218, 7.1 */
     }
     if (is_chatter(head)) {
         if (guard->chatter == 0) {
@@ -134,8 +147,7 @@ http2_scan http2_guard_scan(http2_guard *guard, const unsigned char *data, size_
             break;
         }
         frame_head head = read_head(data + at);
-        if (head.type == FRAME_PRIORITY && head.length == PRIORITY_BYTES &&
-            left < HTTP2_HEAD_BYTES + PRIORITY_BYTES) {
+        if (names_stream(&head) && left < HTTP2_HEAD_BYTES + STREAM_BYTES) {
             result = HTTP2_SCAN_MORE;
             break;
         }

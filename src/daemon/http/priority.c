@@ -464,3 +464,13 @@ bool http_priorities_find(const http_priorities *rules, const exchange *x, http_
     }
     return false;
 }
+
+void http_priority_choose(exchange *x, const http_priorities *rules)
+{
+    x->priority = x->route->priority;
+    const http_text *field = exchange_field(x, "priority");
+    if (field != NULL) {
+        (void)http_priority_read(*field, &x->priority);
+    }
+    (void)http_priorities_find(rules, x, &x->priority);
+}

@@ -34,6 +34,8 @@ BRISK_NODISCARD brisk_err http_priorities_create(const char *text, const char *w
                                                  const brisk_alloc *alloc, http_priorities **ret,
                                                  brisk_errinfo *info);
 void http_priorities_destroy(http_priorities *rules); /* NULL is accepted */
+/* Set x->priority from its route, its field and the rules, which may be NULL. */
+void http_priority_choose(exchange *x, const http_priorities *rules);
 /* What the first rule that fits says; false: none does.  `rules` may be NULL. */
 bool http_priorities_find(const http_priorities *rules, const exchange *x, http_priority *ret);
 

@@ -9,6 +9,6 @@
 extern const protocol protocol_detect; /* what every connection speaks first */
 extern const protocol protocol_resp;
 extern const protocol protocol_http1;
-extern const protocol *const protocol_http2; /* NULL: not spoken */
+extern const protocol protocol_http2;
 
 #endif /* BRISK_SRC_DAEMON_HTTP_PROTOCOLS_H */

@@ -1,0 +1,400 @@
+/*
+ * http2.c -- sessions: bytes to nghttp2 and from it, and what ends a connection.
+ *
+ * See http2.h.  Little is kept in the socket's queue (HTTP2_UNSENT_HIGH): what waits here can still
+ * be overtaken by what is more urgent.
+ */
+#include "daemon/http/http2.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "daemon/server.h"
+
+enum { GOAWAY_BYTES = 17, GOAWAY_TYPE = 7 };
+
+/* --- nghttp2's memory --------------------------------------------------------------------- */
+
+/* Before each block, since nghttp2 does not say how large a block is that it gives back. */
+typedef struct block_head {
+    _Alignas(16) size_t size;
+} block_head;
+
+static void *mem_malloc(size_t size, void *ctx)
+{
+    const brisk_alloc *alloc = ctx;
+    if (size > SIZE_MAX - sizeof(block_head)) {
+        return NULL;
+    }
+    block_head *head = alloc->acquire(alloc->ctx, sizeof *head + size, _Alignof(block_head));
+    if (head == NULL) {
+        return NULL;
+    }
+    head->size = size;
+    return head + 1;
+}
+
+static void mem_free(void *at, void *ctx)
+{
+    const brisk_alloc *alloc = ctx;
+    if (at != NULL) {
+        block_head *head = (block_head *)at - 1;
+        alloc->release(alloc->ctx, head, sizeof *head + head->size, _Alignof(block_head));
+    }
+}
+
+static void *mem_calloc(size_t count, size_t size, void *ctx)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        return NULL;
+    }
+    void *at = mem_malloc(bytes, ctx);
+    if (at != NULL) {
+        memset(at, 0, bytes);
+    }
+    return at;
+}
+
+static void *mem_realloc(void *at, size_t size, void *ctx)
+{
+    void *to = mem_malloc(size, ctx);
+    if (to != NULL && at != NULL) {
+        size_t before = ((block_head *)at - 1)->size;
+        memcpy(to, at, before < size ? before : size);
+        mem_free(at, ctx);
+    }
+    return to;
+}
+
+/* --- resets ------------------------------------------------------------------------------- */
+
+void http2_remember_reset(http2_session *s, uint32_t id)
+{
+    uint32_t *place = &s->resets[s->reset_count++ % HTTP2_RESETS_KEPT];
+    s->forgotten = *place > s->forgotten ? *place : s->forgotten;
+    *place = id;
+}
+
+/* May late frames of this stream, which is over, still come? */
+static bool was_reset(const http2_session *s, uint32_t id)
+{
+    if (id <= s->forgotten) {
+        return true;
+    }
+    for (uint32_t i = 0; i < HTTP2_RESETS_KEPT; i++) {
+        if (s->resets[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int on_invalid(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *ctx)
+{
+    (void)ng;
+    (void)error;
+    http2_session *s = ctx;
+    if (!s->doomed && frame->hd.stream_id > 0) {
+        http2_remember_reset(s, (uint32_t)frame->hd.stream_id);
+    }
+    return 0;
+}
+
+/* A field that nghttp2 would drop: the request is malformed (RFC 9113, 8.2.1). */
+/* NOLINTNEXTLINE(readability-function-size): nghttp2's callback */
+static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                             size_t name_size, const uint8_t *value, size_t value_size,
+                             uint8_t flags, void *ctx)
+{
+    (void)ng;
+    (void)frame;
+    (void)name;
+    (void)name_size;
+    (void)value;
+    (void)value_size;
+    (void)flags;
+    (void)ctx;
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+static nghttp2_session_callbacks *make_callbacks(void)
+{
+    nghttp2_session_callbacks *calls = NULL;
+    if (nghttp2_session_callbacks_new(&calls) != 0) {
+        return NULL;
+    }
+    nghttp2_session_callbacks_set_on_begin_headers_callback(calls, http2_on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(calls, http2_on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(calls, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(calls, http2_on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(calls, on_invalid);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, http2_on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(calls, http2_on_close);
+    nghttp2_session_callbacks_set_send_data_callback(calls, http2_on_send_data);
+    nghttp2_session_callbacks_set_on_frame_send_callback(calls, http2_on_sent);
+    return calls;
+}
+
+static nghttp2_option *make_options(void)
+{
+    nghttp2_option *option = NULL;
+    if (nghttp2_option_new(&option) != 0) {
+        return NULL;
+    }
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_max_outbound_ack(option, HTTP2_ACKS_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(option, HTTP2_RESET_BURST, HTTP2_RESET_RATE);
+    nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
+    return option;
+}
+
+static bool say_settings(http2_session *s)
+{
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2_STREAMS_MAX},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP2_HEAD_MAX},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    return nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, settings,
+                                   sizeof settings / sizeof settings[0]) == 0 &&
+           nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, HTTP2_WINDOW) == 0;
+}
+
+static void free_session(http2_session *s)
+{
+    const brisk_alloc *alloc = s->worker->server->alloc;
+    nghttp2_session_del(s->ng);
+    alloc->release(alloc->ctx, s, sizeof *s, _Alignof(http2_session));
+}
+
+static bool create(http2_session *s)
+{
+    const brisk_alloc *alloc = s->worker->server->alloc;
+    nghttp2_mem mem = {.mem_user_data = (void *)(uintptr_t)alloc,
+                       .malloc = mem_malloc,
+                       .free = mem_free,
+                       .calloc = mem_calloc,
+                       .realloc = mem_realloc};
+    nghttp2_session_callbacks *calls = make_callbacks();
+    nghttp2_option *option = make_options();
+    bool good = calls != NULL && option != NULL &&
+                nghttp2_session_server_new3(&s->ng, calls, s, option, &mem) == 0;
+    nghttp2_session_callbacks_del(calls);
+    nghttp2_option_del(option);
+    return good && say_settings(s);
+}
+
+static bool open_session(conn *c)
+{
+    worker *w = c->worker;
+    const brisk_alloc *alloc = w->server->alloc;
+    http2_session *s = alloc->acquire(alloc->ctx, sizeof *s, _Alignof(http2_session));
+    if (s == NULL) {
+        return false;
+    }
+    *s = (http2_session){.conn = c, .worker = w, .heard_ns = w->now_ns, .sent_ns = w->now_ns};
+    http2_guard_init(&s->guard, w->now_ns);
+    if (!create(s)) {
+        free_session(s);
+        return false;
+    }
+    c->session = s;
+    return true;
+}
+
+static void close_session(conn *c)
+{
+    http2_session *s = c->session;
+    c->session = NULL;
+    if (s == NULL) {
+        return;
+    }
+    bool inside = s->inside;
+    s->inside = true; /* handlers that are told may speak once more */
+    s->doomed = true;
+    while (s->streams != NULL) {
+        http2_end_stream(s->streams);
+    }
+    if (!inside) {
+        free_session(s);
+    }
+}
+
+static bool is_idle(const conn *c)
+{
+    const http2_session *s = c->session;
+    return s == NULL || s->stream_count == 0;
+}
+
+/* --- receiving ---------------------------------------------------------------------------- */
+
+/* nghttp2 cannot go on: say goodbye without it. */
+static void put_goaway(http2_session *s, int error)
+{
+    uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(s->ng);
+    uint32_t code = error == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
+                    : error == NGHTTP2_ERR_NOMEM || error == NGHTTP2_ERR_CALLBACK_FAILURE
+                        ? NGHTTP2_INTERNAL_ERROR
+                        : NGHTTP2_PROTOCOL_ERROR;
+    unsigned char frame[GOAWAY_BYTES] = {0,
+                                         0,
+                                         GOAWAY_BYTES - HTTP2_HEAD_BYTES,
+                                         GOAWAY_TYPE,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         (unsigned char)(last >> 24),
+                                         (unsigned char)(last >> 16),
+                                         (unsigned char)(last >> 8),
+                                         (unsigned char)last,
+                                         0,
+                                         0,
+                                         0,
+                                         (unsigned char)code};
+    resp_put_raw(&s->worker->out, frame, sizeof frame);
+}
+
+/* False: nothing can be received any more. */
+static bool give(http2_session *s, const unsigned char *data, size_t size)
+{
+    if (size == 0) {
+        return true;
+    }
+    ssize_t n = nghttp2_session_mem_recv(s->ng, data, size);
+    if (n < 0 && !s->doomed) {
+        put_goaway(s, (int)n);
+    }
+    return n >= 0 && !s->doomed;
+}
+
+/* Is the stream, for which there is a frame, there, or was it here until lately? */
+static bool is_known(const http2_session *s, uint32_t id)
+{
+    return nghttp2_session_find_stream(s->ng, (int32_t)id) != NULL || was_reset(s, id) ||
+           (s->drained && id > (uint32_t)nghttp2_session_get_last_proc_stream_id(s->ng));
+}
+
+/* Bytes that are done with; false: the connection is to end. */
+static bool feed(http2_session *s, const unsigned char *data, size_t size, size_t *used)
+{
+    http2_scan scan = HTTP2_SCAN_CHECK;
+    *used = 0;
+    while (scan == HTTP2_SCAN_CHECK) {
+        size_t pass;
+        scan = http2_guard_scan(&s->guard, data + *used, size - *used, &pass);
+        if (!give(s, data + *used, pass)) {
+            *used = size;
+            return false;
+        }
+        *used += pass;
+        if (scan == HTTP2_SCAN_CHECK && !is_known(s, s->guard.stream)) {
+            s->guard.code = NGHTTP2_STREAM_CLOSED;
+            scan = HTTP2_SCAN_BAD;
+        } else if (scan == HTTP2_SCAN_CHECK) {
+            http2_guard_allow(&s->guard);
+        }
+    }
+    if (scan == HTTP2_SCAN_BAD) {
+        *used = size;
+        (void)nghttp2_session_terminate_session(s->ng, s->guard.code);
+    }
+    return true;
+}
+
+/* --- sending ------------------------------------------------------------------------------ */
+
+void http2_touch(http2_session *s)
+{
+    if (!s->inside) {
+        conn_soon(s->conn);
+    }
+}
+
+/* As much as there is and the socket takes; false: nghttp2 cannot go on, or the connection died. */
+static bool pump(http2_session *s)
+{
+    resp_writer *out = &s->worker->out;
+    while (conn_unsent(s->conn) < HTTP2_UNSENT_HIGH) {
+        const uint8_t *data;
+        ssize_t n = nghttp2_session_mem_send(s->ng, &data);
+        if (n < 0 || s->doomed) {
+            return false;
+        }
+        resp_put_raw(out, data, (size_t)n);
+        bool full = out->size >= HTTP2_BATCH_BYTES;
+        if (n > 0 && !full) {
+            continue;
+        }
+        if (out->size > 0) {
+            s->sent_ns = s->worker->now_ns;
+        }
+        if (full) {
+            (void)conn_send(s->conn);
+        }
+        if (!s->doomed) {
+            http2_tell_writables(s);
+        }
+        if (s->doomed) {
+            return false;
+        }
+        if (!full && !nghttp2_session_want_write(s->ng)) {
+            break;
+        }
+    }
+    if (nghttp2_session_want_write(s->ng)) {
+        s->conn->tell_room = true;
+    }
+    return true;
+}
+
+static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *used)
+{
+    http2_session *s = c->session;
+    BRISK_ASSERT(!s->inside);
+    s->inside = true;
+    http2_guard_fill(&s->guard, s->worker->now_ns);
+    bool good = feed(s, data, size, used);
+    good = !s->doomed && pump(s) && good;
+    s->inside = false;
+    if (s->doomed) {
+        free_session(s);
+        *used = size;
+        return PROTOCOL_CLOSE;
+    }
+    if (!good) {
+        return PROTOCOL_CLOSE;
+    }
+    bool over = !nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng);
+    return over ? PROTOCOL_CLOSE : PROTOCOL_MORE;
+}
+
+static void tick(conn *c, uint64_t now_ns)
+{
+    http2_session *s = c->session;
+    (void)now_ns;
+    if (s == NULL) {
+        return;
+    }
+    for (http2_stream *stream = s->streams; stream != NULL; stream = stream->next) {
+        if (stream->waited) {
+            http2_release_answer(stream);
+        }
+        stream->waited = stream->waits;
+    }
+}
+
+const protocol protocol_http2 = {
+    .name = "h2",
+    .open = open_session,
+    .take = take,
+    .is_idle = is_idle,
+    .tick = tick,
+    .close = close_session,
+};

@@ -1,0 +1,164 @@
+/*
+ * http2.h -- HTTP/2 on a connection: a protocol of conn.c and a carrier of exchanges.
+ *
+ *     conn.take ─► guard ─► nghttp2 ─► http2_request.c ─► exchange ─► handler
+ *                                                                        │ http_carrier
+ *     conn.out ◄─ pump ◄── nghttp2 ◄── http2_answer.c ◄──────────────────┘
+ *
+ * nghttp2 does frames, HPACK, flow control and the order of streams.  It must not be called to send
+ * from inside its own callbacks, and handlers may be: so what a handler says is only noted (a
+ * submit), and the pump runs when nghttp2 has returned, or before the round ends (http2_touch).
+ *
+ * A session is what stands between; a stream is an exchange's `carried`, in the exchange's memory.
+ *
+ * Invariant: while `inside`, nobody but the function that set it calls nghttp2 to receive or to send,
+ * and the session is not freed: a connection that dies meanwhile is `doomed`.
+ *
+ * Threads: the worker's.
+ * Sources: RFC 9113 (HTTP/2), RFC 9218 (priorities), nghttp2 1.52 (library).
+ */
+#ifndef BRISK_SRC_DAEMON_HTTP_HTTP2_H
+#define BRISK_SRC_DAEMON_HTTP_HTTP2_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "daemon/conn.h"
+#include "daemon/http/carrier.h"
+#include "daemon/http/http2_guard.h"
+#include "daemon/http/protocols.h"
+
+extern const http_carrier http2_carrier;
+
+enum {
+    HTTP2_STREAMS_MAX = 256,               /* at once, of a connection */
+    HTTP2_HEAD_MAX = 65536,                /* bytes of a head, as RFC 9113 counts them (6.5.2) */
+    HTTP2_FIELD_BYTES = 32,                /* of each field beside its name and value */
+    HTTP2_HEAD_WASTE = 4 * HTTP2_HEAD_MAX, /* read of a head that is too large, before the reset */
+    HTTP2_STREAM_WINDOW = 262144,
+    HTTP2_WINDOW = 1048576,
+    HTTP2_BATCH_BYTES = 262144,  /* written between two looks at the socket */
+    HTTP2_UNSENT_HIGH = 262144,  /* in the socket's queue: beyond, order is kept here */
+    HTTP2_QUEUED_HIGH = 4194304, /* written by handlers and unsent: all of them wait beyond */
+    HTTP2_REST_MAX = 65536,      /* of a request whose answer waits for its end */
+    HTTP2_RESETS_KEPT = 64,
+    HTTP2_ACKS_MAX = 256,     /* PING and SETTINGS whose answers are unsent */
+    HTTP2_RESET_BURST = 1000, /* streams that a client may reset at once ... */
+    HTTP2_RESET_RATE = 100,   /* ... and a second */
+};
+
+typedef struct http2_session http2_session;
+
+/* A piece of what a handler wrote. */
+typedef struct http2_chunk {
+    struct http2_chunk *next;
+    size_t size;
+    size_t taken; /* bytes of it that are sent, or delivered */
+    unsigned char data[];
+} http2_chunk;
+
+typedef struct http2_queue {
+    http2_chunk *first;
+    http2_chunk *last;
+    size_t size; /* bytes not taken */
+} http2_queue;
+
+typedef struct http2_stream {
+    exchange *x;
+    http2_session *session;
+    struct http2_stream *next; /* of the session's */
+    struct http2_stream *previous;
+    int32_t id;
+    /* The head, while it is read. */
+    http_field *fields; /* x->fields, to be written */
+    uint32_t field_room;
+    uint32_t cookies;
+    uint32_t head_bytes;
+    uint16_t refusal; /* 400, 431, 500; 0: none */
+    http_text host;
+    /* The body, coming. */
+    http2_queue held; /* while paused */
+    uint32_t
+        unconsumed; /* bytes in `held`, or with the handler, that the window does not have back */
+    bool paused;
+    bool delivering;
+    bool ended;      /* the other side has ... */
+    bool ended_told; /* ... and the handler knows */
+    bool reset;      /* the other side gave up */
+    /* The answer. */
+    bool waits;    /* for the end of the request: it is in `kept` and `body` */
+    bool waited;   /* for a second at least */
+    uint32_t rest; /* bytes that came meanwhile */
+    http_answer kept;
+    bool queued;   /* the body comes from `queue`, not from `body` */
+    bool finished; /* nothing is added to `queue` */
+    bool deferred; /* nghttp2 waits for more */
+    bool choked;   /* exchange_write said so: `writable` is due */
+    bool no_body;  /* HEAD, 304: what is written is dropped */
+    http2_queue queue;
+    http_body body;
+    int64_t left; /* of content-length, or HTTP_LENGTH_UNKNOWN */
+} http2_stream;
+
+struct http2_session {
+    conn *conn;
+    worker *worker;
+    nghttp2_session *ng;
+    http2_stream *streams;
+    http2_guard guard;
+    uint32_t stream_count;
+    uint32_t resets[HTTP2_RESETS_KEPT]; /* streams that we ended early: late frames are ignored */
+    uint32_t reset_count;
+    uint32_t forgotten; /* the highest stream that is no longer there */
+    uint32_t verdict;   /* an error code with which the connection ends; 0: none */
+    size_t queued;      /* bytes in the queues of all streams */
+    uint64_t heard_ns;  /* monotonic: a frame that asks for something came */
+    uint64_t sent_ns;   /* something was sent */
+    uint64_t draining_ns;
+    bool relieved; /* less is queued: somebody may write again */
+    bool draining; /* the other side was told to go */
+    bool drained;  /* ... and until which stream it is served */
+    bool inside;
+    bool doomed;
+};
+
+/* --- http2.c ------------------------------------------------------------------------------ */
+
+/* There may be something to send: before the round ends. */
+void http2_touch(http2_session *s);
+/* Late frames of this stream are no error. */
+void http2_remember_reset(http2_session *s, uint32_t id);
+
+/* --- http2_request.c: nghttp2's callbacks for what comes -------------------------------------- */
+
+int http2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx);
+int http2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                    size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                    void *ctx);
+int http2_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx);
+int http2_on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t size,
+                  void *ctx);
+int http2_on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *ctx);
+void http2_pause(exchange *x, bool paused);
+/* The stream is over: tell the handler, forget it. */
+void http2_end_stream(http2_stream *stream);
+
+/* --- http2_answer.c ----------------------------------------------------------------------- */
+
+int http2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t size,
+                       nghttp2_data_source *source, void *ctx);
+int http2_on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx);
+/* The answer that waits for the end of the request waits no longer. */
+void http2_release_answer(http2_stream *stream);
+/* 100 (Continue). */
+void http2_continue(http2_stream *stream);
+/* Give back what is unsent of its body. */
+void http2_drop_answer(http2_stream *stream);
+/* Tell those who may write again. */
+void http2_tell_writables(http2_session *s);
+
+/* Chunks: false is no memory. */
+bool http2_queue_put(http2_session *s, http2_queue *queue, const void *data, size_t size);
+void http2_queue_take(http2_session *s, http2_queue *queue, size_t size);
+void http2_queue_drop(http2_session *s, http2_queue *queue);
+
+#endif /* BRISK_SRC_DAEMON_HTTP_HTTP2_H */
