@@ -286,6 +286,49 @@ def case_conflict(project):
         assert done.returncode == (1 if args else 0), (args, done.stdout, done.stderr)
 
 
+def case_missing_is_proved(project):
+    """The way to what is not there, over nothing optional; each step as the packages declare it."""
+    r = Registry([
+        document("top", version("top", "1.0.0", {"middle": "^1.0.0"},
+                                optionalDependencies={"opt": "1"})),
+        document("opt", version("opt", "1.0.0", {"gone": "1"})),
+        document("middle", version("middle", "1.0.0", {"gone": "^2.0.0", "old": "^1.0.0"}),
+                 version("middle", "1.1.0", {"gone": "^2.0.0"})),
+        document("old", version("old", "0.9.0"))])
+    project.manifest({"top": "1"})
+    told = json.loads(project.run("--json", registry=r, status=1).stdout)
+    assert told["proof"] == [
+        'Because the project depends on top "1", top 1.0.0 is what npm takes.',
+        'Because top 1.0.0 depends on middle "^1.0.0", middle 1.1.0 is what npm takes.',
+        'Because middle 1.1.0 depends on gone "^2.0.0", and the registry has no such package: '
+        'there is no answer.'], told
+    r.documents["gone"] = document("gone", version("gone", "1.0.0"))
+    project.forget(store=True)
+    words = project.run(registry=r, status=1).stderr
+    assert "has no version of it that fits: there is no answer" in words, words
+    project.manifest({"top": "1"}, overrides={"gone": "1"})
+    project.run(registry=r)
+    project.forget(store=True)
+    del r.documents["gone"]
+    project.manifest({"opt": "1"}, dependencies={}, optionalDependencies={"opt": "1"})
+    assert "proof" not in project.resolve(registry=r)  # what is optional may be missing
+
+
+def case_choices_are_proved(project):
+    """Single versions could get along, but npm takes the latest peer and looks for no other."""
+    r = Registry([
+        document("a", version("a", "1.0.0", peerDependencies={"dom": "*", "core": "^1.0.0"})),
+        document("dom", version("dom", "1.0.0", peerDependencies={"core": "^1.0.0"}),
+                 version("dom", "2.0.0", peerDependencies={"core": "^2.0.0"})),
+        document("core", version("core", "1.0.0"), version("core", "2.0.0"))])
+    project.manifest({"a": "1.0.0"})
+    told = json.loads(project.run("--json", registry=r, status=1).stdout)
+    proof = " ".join(told["proof"])
+    assert "by npm's choice, dom" in proof and "there is no answer" in proof, told
+    project.manifest({"a": "1.0.0", "dom": "1.0.0"})
+    project.run(registry=r)
+
+
 def case_flat(project):
     r = Registry([document("a", version("a", "1.0.0", {"c": "^1"}), version("a", "1.1.0", {"c": "^2"})),
                   document("b", version("b", "1.0.0", {"c": "^1"})),

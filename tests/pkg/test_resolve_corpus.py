@@ -143,6 +143,24 @@ def check_trial(bench, url):
     assert passes[0]["guessed"] == 0 and passes[3]["hit_rate"] == 1, passes
 
 
+def check_success(bench, url):
+    """Each package of each project alone, each project, each way to fail: solved, or proved impossible."""
+    good = count = 0
+    for name in PROJECTS:
+        done = subprocess.run([bench.brisk, "pkg", "test-resolution", str(bench.folder / name),
+                               "--packages", "100000", "--json", "--registry", url],
+                              env=bench.env, capture_output=True, text=True, check=False,
+                              timeout=250)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)["passes"][-1]
+        print(f"  {name} one by one: {told['solved']} solved, {told['proved']} proved, "
+              f"{told['failed']} failed; first: {told.get('first_failure')}")
+        good += told["solved"] + told["proved"] + 1  # and the project itself
+        count += told["solved"] + told["proved"] + told["failed"] + 1
+    print(f"success {good / count:.4f} of {count}")
+    assert good / count >= 0.998
+
+
 def main():
     corpus = pathlib.Path(os.environ.get("BRISK_CORPUS") or sys.argv[3])
     snapshot = corpus / "pkg/registry-snapshot.tar.zst"
@@ -154,6 +172,7 @@ def main():
         with Server(sys.argv[2], snapshot, "--level", "1") as server:
             locks = {name: check_project(bench, name, server.url) for name in PROJECTS}
             check_trial(bench, server.url)
+            check_success(bench, server.url)
             told, _, words = bench.resolve("express-conflict", server.url, status=1)
             assert not told["ok"] and "mongoose-unique-validator" in words, words
             assert told["proof"] and told["fix"]["to"] == "2.0.0", told

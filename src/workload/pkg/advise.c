@@ -449,6 +449,86 @@ static brisk_err advise_override(adviser *a)
     return advice->text != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
 }
 
+/* --- npm's choices ------------------------------------------------------------------------- */
+
+enum { CHOICES_MAX = 3 };
+
+/* `node` is in the version it has: npm looks for no other.  *ret_new: that was not said before. */
+static brisk_err add_choice(const adviser *a, const pkg_node *node, pkg_manifest *m, pkg_dep *deps,
+                            bool *ret_new)
+{
+    *ret_new = false;
+    pkg_text version = node != NULL ? real(node)->manifest->version : PKG_TEXT("");
+    if (node == NULL || real(node)->index == 0 || version.size == 0) {
+        return BRISK_OK;
+    }
+    pkg_dep dep = {.name = real(node)->name, .spec = version, .kind = PKG_DEP_PROD};
+    dep.name_hash = pkg_text_hash(dep.name);
+    brisk_err err = semver_range_parse(a->problem.arena, dep.spec, SEMVER_LOOSE, &dep.range);
+    if (err != BRISK_OK) {
+        return err == BRISK_ERR_INVALID ? BRISK_OK : err;
+    }
+    const pkg_dep *there = find_dep(m, dep.name);
+    if (there != NULL) {
+        pkg_dep *own = deps + (there - m->deps);
+        *ret_new = own->range != NULL && !pkg_text_equal(own->spec, version);
+        own->spec = *ret_new ? version : own->spec;
+        own->range = *ret_new ? dep.range : own->range;
+        return BRISK_OK;
+    }
+    uint32_t at = m->dep_count++;
+    while (at > 0 && pkg_text_compare(deps[at - 1].name, dep.name) > 0) {
+        deps[at] = deps[at - 1];
+        at--;
+    }
+    deps[at] = dep;
+    *ret_new = true;
+    return BRISK_OK;
+}
+
+/*
+ * Single versions could get along, but npm takes others.  With its choices, as few as are needed, said
+ * to be such, there is a proof.
+ */
+static brisk_err prove_choices(adviser *a, const pkg_manifest *level, bool is_project)
+{
+    const pkg_conflict *c = a->conflict;
+    const pkg_edge *peer = c->peer != NULL ? c->peer : c->edge;
+    const pkg_node *choices[CHOICES_MAX] = {c->current_edge != NULL ? c->current_edge->from : NULL,
+                                            peer->from, c->current};
+    pkg_problem p = a->problem;
+    pkg_manifest m = *level;
+    pkg_dep *deps =
+        brisk_arena_alloc(p.arena, (level->dep_count + (size_t)CHOICES_MAX) * sizeof *deps);
+    if (deps == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    if (m.dep_count > 0) {
+        memcpy(deps, m.deps, m.dep_count * sizeof *deps);
+    }
+    m.deps = deps;
+    brisk_err err = BRISK_OK;
+    for (int i = 0; i < CHOICES_MAX && err == BRISK_OK && a->advice->proof.count == 0; i++) {
+        bool is_new = false;
+        solve_result result = {0};
+        err = add_choice(a, choices[i], &m, deps, &is_new);
+        if (err != BRISK_OK || !is_new) {
+            continue;
+        }
+        p.variables = (pkg_array){0};
+        p.buckets = NULL;
+        p.bucket_count = 0;
+        err = pkg_problem_init(&p, &m, false);
+        p.declared = level;
+        p.is_project = is_project;
+        err = err == BRISK_OK ? pkg_problem_solve(&p, &result) : err;
+        if (err == BRISK_OK && !result.solved) {
+            err = pkg_problem_tell(&p, result.proof, &a->advice->proof);
+        }
+    }
+    return err;
+}
+
 static brisk_err advise(adviser *a)
 {
     pkg_problem *p = &a->problem;
@@ -459,6 +539,9 @@ static brisk_err advise(adviser *a)
     }
     if (err == BRISK_OK && !result.solved) {
         err = pkg_problem_tell(p, result.proof, &a->advice->proof);
+    }
+    if (err == BRISK_OK && result.solved) {
+        err = prove_choices(a, p->root, p->is_project);
     }
     bool found = false;
     if (err == BRISK_OK) {

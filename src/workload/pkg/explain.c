@@ -18,8 +18,8 @@ static pkg_node *real(pkg_node *node)
     return node;
 }
 
-/* The shortest way from the root to `node`, or less when there is none. */
-static brisk_err chain_to(builder *b, pkg_node *node, pkg_conflict *conflict)
+/* The shortest way from the root to `node` (`hard`: over nothing optional), or less when there is none. */
+static brisk_err chain_to(builder *b, pkg_node *node, bool hard, pkg_conflict *conflict)
 {
     enum { CHAIN_NODES_MAX = 100000 };
     node_list list = {0};
@@ -36,7 +36,8 @@ static brisk_err chain_to(builder *b, pkg_node *node, pkg_conflict *conflict)
         for (pkg_edge *edge = list.items[at]->in; edge != NULL && err == BRISK_OK;
              edge = edge->next_in) {
             pkg_node *from = real(edge->from);
-            if (from->mark != mark && list.count < CHAIN_NODES_MAX) {
+            bool goes = !hard || !pkg_edge_is_optional(edge);
+            if (goes && from->mark != mark && list.count < CHAIN_NODES_MAX) {
                 from->mark = mark;
                 steps[list.count] = (step){edge, at};
                 err = node_list_add(b, &list, from);
@@ -75,10 +76,21 @@ static const char *who(const builder *b, const pkg_node *node)
     return text != NULL ? text : "something";
 }
 
+brisk_err explain_missing(builder *b, pkg_node *node)
+{
+    pkg_conflict found = {0};
+    brisk_err err = chain_to(b, node, true, &found);
+    if (err == BRISK_OK && found.chain_count > 0 && b->conflict != NULL) {
+        found.edge = found.chain[found.chain_count - 1];
+        *b->conflict = found;
+    }
+    return err;
+}
+
 brisk_err peers_fail(builder *b, const pkg_conflict *conflict)
 {
     pkg_conflict found = *conflict;
-    brisk_err err = chain_to(b, found.edge->from, &found);
+    brisk_err err = chain_to(b, found.edge->from, false, &found);
     if (err != BRISK_OK) {
         return err;
     }

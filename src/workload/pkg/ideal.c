@@ -408,6 +408,11 @@ static brisk_err settle_failures(builder *b)
         }
         if ((node->flags & PKG_NODE_OPTIONAL) == 0) {
             const pkg_failure *failure = node->extra;
+            brisk_err err =
+                failure->code == BRISK_ERR_NOT_FOUND ? explain_missing(b, node) : BRISK_OK;
+            if (err != BRISK_OK) {
+                return err;
+            }
             const pkg_node *from = node->in != NULL ? node->in->from : b->tree.root;
             return ideal_fail(b, failure->code, "%s (needed by %.*s)", failure->text,
                               from->index == 0 ? 11 : (int)from->path.size,

@@ -55,7 +55,10 @@ typedef struct pkg_ideal_opts {
     void *ctx; /* of all five */
 } pkg_ideal_opts;
 
-/* Why there is no tree (ERESOLVE).  Nodes and edges are as they were when it was found. */
+/*
+ * Why there is no tree (ERESOLVE).  Nodes and edges are as they were when it was found.  With NOT_FOUND
+ * the chain leads to the dependency that nothing meets (`edge`, its last); the rest is NULL.
+ */
 typedef struct pkg_conflict {
     const pkg_edge *edge;         /* what cannot be met; edge->from may be a candidate */
     const pkg_node *candidate;    /* what was to be placed for it, or NULL */
@@ -68,7 +71,7 @@ typedef struct pkg_conflict {
 
 /*
  * `lock` is NULL or a tree that was read; it is not changed.  *ret_conflict is written with
- * CONFLICT only.  Errors with `info`: CONFLICT (peers), NOT_FOUND (no such package, or no version
+ * CONFLICT, and with NOT_FOUND where a chain is known.  Errors with `info`: CONFLICT (peers), NOT_FOUND (no such package, or no version
  * that fits), UNSUPPORTED (git, URL), INVALID (spec, override), LIMIT, CANCELLED, NOMEM, and those
  * of the source.
  */

@@ -162,6 +162,11 @@ brisk_err start_tree(builder *b, const pkg_tree *lock);
 /* The folder of the project that `edge` means, or NULL: a workspace, or file: and link:. */
 brisk_err folder_of(builder *b, const pkg_edge *edge, pkg_node **ret);
 
+/* --- explain.c ------------------------------------------------------------------------------ */
+
+/* Who needs what could not be had: the conflict's chain. */
+brisk_err explain_missing(builder *b, pkg_node *node);
+
 /* --- ideal.c -------------------------------------------------------------------------------- */
 
 brisk_err ideal_fail(builder *b, brisk_err err, const char *format, ...) BRISK_PRINTF(3, 4);

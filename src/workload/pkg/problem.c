@@ -408,6 +408,19 @@ static const char *word_versions(void *ctx, uint32_t id, solve_set set, brisk_ar
     return text;
 }
 
+/* Is the root's dependency one that npm chose, not one that is declared? */
+static bool is_choice(const pkg_problem *p, const pkg_dep *dep)
+{
+    const pkg_manifest *m = p->declared;
+    for (uint32_t i = 0; m != NULL && i < m->dep_count; i++) {
+        if (pkg_text_equal(m->deps[i].name, dep->name) &&
+            pkg_text_equal(m->deps[i].spec, dep->spec)) {
+            return false;
+        }
+    }
+    return m != NULL;
+}
+
 static const char *word_need(void *ctx, uint32_t id, uint32_t version, uint32_t need,
                              brisk_arena *arena)
 {
@@ -424,6 +437,7 @@ static const char *word_need(void *ctx, uint32_t id, uint32_t version, uint32_t 
     if (id == 0 && p->changed_to != SOLVE_NONE && pkg_text_equal(p->changed, dep->name)) {
         return NULL; /* what it would be, not what is written */
     }
+    verb = id == 0 && is_choice(p, dep) ? "gets, by npm's choice," : verb;
     return brisk_arena_printf(arena, "%s %.*s \"%.*s\"", verb, (int)dep->name.size, dep->name.data,
                               (int)spec.size, spec.data);
 }

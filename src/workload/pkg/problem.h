@@ -37,7 +37,8 @@ typedef struct pkg_problem {
     const pkg_ideal_opts *opts;
     brisk_arena *arena;
     const pkg_manifest *root;
-    bool is_project; /* the root is: its devDependencies count */
+    const pkg_manifest *declared; /* less than `root`: the rest is npm's choice; NULL: all of it */
+    bool is_project;              /* the root is: its devDependencies count */
     bool flat;
     pkg_text changed;    /* a dependency of the root that is exactly... */
     uint32_t changed_to; /* ... this version; SOLVE_NONE: none is changed */
@@ -72,7 +73,7 @@ typedef enum pkg_change {
 
 typedef struct pkg_advice {
     solve_sentences
-        proof; /* verified; none when single versions could get along, but npm's choice not */
+        proof; /* verified; where single versions could get along, it names npm's choices as such */
     pkg_change change; /* was tried: with it there is a tree */
     pkg_text name;     /* VERSION: of the dependency; OVERRIDE: of the one whose peer it is */
     pkg_text from;     /* VERSION: the spec in package.json; OVERRIDE: the peer's name */
@@ -88,6 +89,17 @@ typedef struct pkg_advice {
 brisk_err pkg_advise(const pkg_project *project, const pkg_source *source,
                      const pkg_ideal_opts *opts, const pkg_conflict *conflict, brisk_arena *arena,
                      pkg_advice *ret, brisk_errinfo *info);
+
+/* --- what is missing (missing.c) ----------------------------------------------------------- */
+
+/*
+ * Of NOT_FOUND: the way from the project to the dependency that no version meets, as sentences; each
+ * step is checked against what the packages say, and the registry is asked again.  None (count 0) where
+ * something does not hold, or it is no registry's package.  Errors with `info`: NOMEM, CANCELLED.
+ */
+brisk_err pkg_missing_prove(const pkg_source *source, const pkg_ideal_opts *opts,
+                            const pkg_conflict *conflict, brisk_arena *arena, solve_sentences *ret,
+                            brisk_errinfo *info);
 
 /* --- one version of each name (flat.c) ---------------------------------------------------- */
 

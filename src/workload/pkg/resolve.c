@@ -282,7 +282,8 @@ brisk_err resolve_stage_build(brisk_stage_ctx *ctx, void *state)
     if (pkg_fetch_missing_count(job->fetch) > 0 && err != BRISK_ERR_CANCELLED) {
         return fail_missing(ctx, job);
     }
-    if (err == BRISK_ERR_CONFLICT) {
+    if (err == BRISK_ERR_CONFLICT ||
+        (err == BRISK_ERR_NOT_FOUND && !job->request->flat && job->conflict.chain_count > 0)) {
         job->conflict_info = info;
         job->conflict_info.code = err;
         return BRISK_OK; /* the next stage's */
@@ -299,8 +300,11 @@ static void advise(brisk_stage_ctx *ctx, pkg_resolve_job *job)
     const pkg_source source = pkg_fetch_source(job->fetch);
     brisk_errinfo info = {0};
     job->running = ctx;
-    brisk_err err = pkg_advise(&job->inputs->project, &source, &opts, &job->conflict, job->arena,
-                               &job->advice, &info);
+    brisk_err err = job->conflict_info.code == BRISK_ERR_NOT_FOUND
+                        ? pkg_missing_prove(&source, &opts, &job->conflict, job->arena,
+                                            &job->advice.proof, &info)
+                        : pkg_advise(&job->inputs->project, &source, &opts, &job->conflict,
+                                     job->arena, &job->advice, &info);
     job->running = NULL;
     if (err != BRISK_OK) {
         brisk_stage_note(ctx, "no advice: %s", info.text);
@@ -314,13 +318,14 @@ brisk_err resolve_stage_conflict(brisk_stage_ctx *ctx, void *state)
 {
     pkg_resolve_job *job = state;
     enter(job, "conflict_resolution");
-    if (job->conflict_info.code != BRISK_ERR_CONFLICT) {
+    brisk_err code = job->conflict_info.code;
+    if (code != BRISK_ERR_CONFLICT && code != BRISK_ERR_NOT_FOUND) {
         return BRISK_OK;
     }
     if (!job->request->flat) {
         advise(ctx, job);
     }
-    return brisk_stage_fail(ctx, BRISK_ERR_CONFLICT, "%s", job->conflict_info.text);
+    return brisk_stage_fail(ctx, code, "%s", job->conflict_info.text);
 }
 
 /* --- order_optimization ----------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ typedef struct pkg_resolve_job {
     pkg_remote *remote; /* with the first package of one */
     pkg_tree tree;      /* root NULL: none was built */
     pkg_conflict conflict;
-    brisk_errinfo conflict_info; /* code CONFLICT when there is one */
+    brisk_errinfo conflict_info; /* code CONFLICT or NOT_FOUND when there is one */
     pkg_advice advice;           /* likewise: the proof, and what would help */
     pkg_skipped *skipped;
     uint32_t skipped_count;

@@ -152,7 +152,7 @@ static void json_advice(brisk_json *json, const pkg_advice *advice)
 
 void resolve_json_result(brisk_json *json, const pkg_resolve_job *state, brisk_err err)
 {
-    if (err == BRISK_ERR_CONFLICT) {
+    if (err == BRISK_ERR_CONFLICT || state->advice.proof.count > 0) {
         json_advice(json, &state->advice);
     }
     brisk_json_u64(json, "packages", state->facts.packages);

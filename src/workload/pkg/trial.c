@@ -47,7 +47,7 @@ static brisk_err resolve(const pkg_trial *trial, pkg_fetch *fetch, const pkg_tri
     pkg_ideal_opts opts = {.pick = trial->fetch.pick,
                            .legacy_peer_deps = trial->fetch.legacy_peer_deps};
     pkg_source source = pkg_fetch_source(fetch);
-    pkg_conflict conflict;
+    pkg_conflict conflict = {0};
     pkg_advice advice = {0};
     pkg_tree tree;
     brisk_err err = semver_range_parse(arena, dep.spec, SEMVER_LOOSE, &dep.range);
@@ -59,6 +59,11 @@ static brisk_err resolve(const pkg_trial *trial, pkg_fetch *fetch, const pkg_tri
         *ret_proved =
             pkg_advise(&project, &source, &opts, &conflict, arena, &advice, &ignored) == BRISK_OK &&
             advice.proof.count > 0;
+    } else if (err == BRISK_ERR_NOT_FOUND) {
+        brisk_errinfo ignored;
+        *ret_proved = pkg_missing_prove(&source, &opts, &conflict, arena, &advice.proof,
+                                        &ignored) == BRISK_OK &&
+                      advice.proof.count > 0;
     }
     return err;
 }
