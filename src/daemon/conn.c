@@ -16,12 +16,24 @@
 #include "base/assert.h"
 #include "daemon/server.h"
 
-enum { IN_FIRST = 1024, OUT_KEPT = 262144, TLS_HANDSHAKE = 0x16 };
+enum {
+    IN_FIRST = 1024,
+    OUT_KEPT = 262144,
+    TLS_HANDSHAKE = 0x16,
+    TLS_PIECE = 16384,   /* of a value or file, encrypted at a time */
+    TLS_ENOUGH = 262144, /* cipher text that waits before more is made of values and files */
+};
 
-size_t conn_unsent(const conn *c)
+/* What is held for the peer: parts are not. */
+static size_t bytes_unsent(const conn *c)
 {
     const void *cipher;
     return c->pending.size - c->sent + (c->tls != NULL ? wire_tls_output(c->tls, &cipher) : 0);
+}
+
+size_t conn_unsent(const conn *c)
+{
+    return bytes_unsent(c) + c->parts.left;
 }
 
 static bool may_work(const conn *c)
@@ -96,6 +108,7 @@ void conn_kill(conn *c)
     c->protocol->close(c);
     wire_tls_destroy(c->tls);
     c->tls = NULL;
+    parts_drop(&c->parts, &w->part_pool, w->server->alloc);
     (void)close(c->fd);
     if (c->previous != NULL) {
         c->previous->next = c->next;
@@ -211,26 +224,63 @@ static bool flush_tls(conn *c)
     return size - sent <= c->worker->server->limits.output_max;
 }
 
-/* With TLS all is taken, and what the kernel does not take is kept as cipher text. */
-static bool send_bytes(conn *c, const unsigned char *data, size_t size, size_t *ret_sent)
+/* With TLS all bytes are taken, and what the kernel does not take is kept as cipher text; of values and files no more
+ * than that is made at a time. */
+static bool send_tls(conn *c, outgoing what, size_t *ret_sent)
 {
-    if (c->tls == NULL) {
+    unsigned char room[TLS_PIECE];
+    brisk_errinfo info;
+    const brisk_alloc *alloc = c->worker->server->alloc;
+    size_t size = what.size;
+    const void *cipher;
+    for (;;) {
+        const void *data;
+        ptrdiff_t next = outgoing_next(&what, room, sizeof room, &data);
+        size_t taken = 0;
+        if (next < 0 ||
+            (next > 0 && wire_tls_write(c->tls, data, (size_t)next, &taken, &info) != BRISK_OK)) {
+            return false;
+        }
+        if (taken == 0) {
+            break;
+        }
+        (void)outgoing_taken(&what, taken, &c->worker->part_pool, alloc);
+        if (wire_tls_output(c->tls, &cipher) > TLS_ENOUGH && what.parts->first != NULL) {
+            if (!flush_tls(c)) {
+                return false;
+            }
+            if (wire_tls_output(c->tls, &cipher) > TLS_ENOUGH) {
+                break;
+            }
+        }
+    }
+    *ret_sent = size - what.size;
+    return flush_tls(c);
+}
+
+/* Bytes, with parts between them: as much as goes. */
+static bool send_all(conn *c, const unsigned char *data, size_t size, conn_parts *between,
+                     size_t *ret_sent)
+{
+    if (c->tls == NULL && between->first == NULL) {
         return send_plain(c, data, size, ret_sent);
     }
-    brisk_errinfo info;
-    size_t taken = 0;
-    if (size > 0 && wire_tls_write(c->tls, data, size, &taken, &info) != BRISK_OK) {
-        return false;
+    outgoing what = {.data = data, .size = size, .parts = between};
+    if (c->tls != NULL) {
+        return send_tls(c, what, ret_sent);
     }
-    *ret_sent = taken;
-    return flush_tls(c);
+    worker *w = c->worker;
+    uint64_t all;
+    bool good = outgoing_send(c->fd, what, &w->part_pool, w->server->alloc, ret_sent, &all);
+    atomic_fetch_add_explicit(&w->server->bytes_out, all, memory_order_relaxed);
+    return good;
 }
 
 /* More than it may hold, alone or with the others. */
 static bool is_choked(const conn *c)
 {
     const server *s = c->worker->server;
-    size_t unsent = conn_unsent(c);
+    size_t unsent = bytes_unsent(c);
     return unsent > s->limits.output_high ||
            (unsent > 0 &&
             atomic_load_explicit(&s->output_bytes, memory_order_relaxed) > s->limits.output_total);
@@ -260,12 +310,35 @@ void conn_push(conn *c, const void *data, size_t size)
 void conn_append(conn *c, const void *data, size_t size)
 {
     size_t before = c->pending.capacity;
-    if (c->sent > 0 && c->sent == c->pending.size) {
-        c->pending.size = 0;
+    if (c->sent > 0 && c->sent >= c->pending.size / 2) { /* what is left moves to the start */
+        c->pending.size -= c->sent;
+        memmove(c->pending.data, c->pending.data + c->sent, c->pending.size);
         c->sent = 0;
     }
     resp_put_raw(&c->pending, data, size);
     count_pending(c, before);
+}
+
+bool conn_put_part(conn *c, const conn_part *what)
+{
+    worker *w = c->worker;
+    conn_part *p = part_take(&w->part_pool, w->server->alloc);
+    if (p == NULL) {
+        if (what->value != NULL) {
+            brisk_value_unref(what->value);
+        } else if (what->release != NULL) {
+            what->release(what->ctx);
+        }
+        return false;
+    }
+    *p = *what;
+    if (c->working) {
+        parts_add(&w->out_parts, p, w->out.size);
+    } else {
+        parts_add(&c->parts, p, c->pending.size - c->sent);
+        conn_soon(c);
+    }
+    return true;
 }
 
 void conn_flush(conn *c)
@@ -275,7 +348,8 @@ void conn_flush(conn *c)
         return;
     }
     if (c->pending.err != BRISK_OK ||
-        !send_bytes(c, c->pending.data + c->sent, c->pending.size - c->sent, &sent)) {
+        !send_all(c, c->pending.data != NULL ? c->pending.data + c->sent : NULL,
+                  c->pending.size - c->sent, &c->parts, &sent)) {
         if (c->pending.err != BRISK_OK) {
             atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
         }
@@ -305,22 +379,35 @@ void conn_flush(conn *c)
     ask_for_events(c);
 }
 
+/* Behind what is pending already. */
+static void keep_unsent(conn *c, const unsigned char *data, size_t size)
+{
+    size_t before = c->pending.size - c->sent;
+    if (size > 0) {
+        conn_append(c, data, size);
+    }
+    parts_move(&c->parts, &c->worker->out_parts, before);
+}
+
 bool conn_send(conn *c)
 {
-    resp_writer *out = &c->worker->out;
+    worker *w = c->worker;
+    resp_writer *out = &w->out;
     if (c->dead || out->err != BRISK_OK) {
         conn_kill(c);
-    } else if (out->size > 0) {
+    } else if (out->size > 0 || w->out_parts.first != NULL) {
         size_t sent = 0;
-        bool direct = c->pending.size == c->sent && (c->tls != NULL || conn_unsent(c) == 0);
-        if (direct && !send_bytes(c, out->data, out->size, &sent)) {
+        bool direct = c->pending.size == c->sent && c->parts.first == NULL &&
+                      (c->tls != NULL || conn_unsent(c) == 0);
+        if (direct && !send_all(c, out->data, out->size, &w->out_parts, &sent)) {
             conn_kill(c);
         } else {
-            if (sent < out->size) {
-                conn_append(c, out->data + sent, out->size - sent);
-            }
-            c->choked = conn_unsent(c) > 0 && is_choked(c);
+            keep_unsent(c, out->data + sent, out->size - sent);
+            c->choked = bytes_unsent(c) > 0 && is_choked(c);
         }
+    }
+    if (w->out_parts.first != NULL) {
+        parts_drop(&w->out_parts, &w->part_pool, w->server->alloc);
     }
     resp_writer_reset(out, OUT_KEPT);
     if (!c->dead && c->pending.err != BRISK_OK) {

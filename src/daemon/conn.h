@@ -27,6 +27,7 @@
 
 #include "daemon/http/bandwidth.h"
 #include "daemon/loop.h"
+#include "daemon/parts.h"
 #include "wire/resp.h"
 #include "wire/tls.h"
 
@@ -80,6 +81,7 @@ struct conn {
     size_t in_size;
     size_t in_capacity;
     resp_writer pending; /* bytes from `sent` on are to be sent */
+    conn_parts parts;    /* between them */
     size_t sent;
     uint64_t active_ns; /* monotonic; when something was read last */
     int fd;
@@ -110,6 +112,8 @@ void conn_open(worker *w, const protocol *p, int fd);
 bool conn_send(conn *c);
 /* Bytes in order behind what is pending; sent by conn_flush. */
 void conn_append(conn *c, const void *data, size_t size);
+/* A part behind what was written so far, whose value or file is the connection's from then on.  False: no memory. */
+bool conn_put_part(conn *c, const conn_part *what);
 /* Likewise from elsewhere (a message): who does not read it must not use up everybody's memory. */
 void conn_push(conn *c, const void *data, size_t size);
 void conn_flush(conn *c);
@@ -130,7 +134,7 @@ void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns);
 void conn_tick(worker *w, uint64_t now_ns);
 /* Close those that lingered long enough. */
 void conn_close_lingering(worker *w, uint64_t now_ns);
-/* Bytes to be sent. */
+/* Bytes to be sent, with those of parts. */
 size_t conn_unsent(const conn *c);
 
 #endif /* BRISK_SRC_DAEMON_CONN_H */

@@ -238,6 +238,7 @@ static void deinit_worker(worker *w)
         loop_drain(&w->loop); /* posted after it had stopped: its memory is to be given back */
     }
     http_worker_destroy(w->http);
+    part_pool_deinit(&w->part_pool, s->alloc);
     resp_writer_deinit(&w->out);
     if (w->in != NULL) {
         s->alloc->release(s->alloc->ctx, w->in, WORKER_IN_BYTES, 64);

@@ -102,6 +102,8 @@ struct worker {
     unsigned char *in;    /* WORKER_IN_BYTES */
     unsigned char *plain; /* likewise, for what TLS decrypts */
     resp_writer out;
+    conn_parts out_parts; /* between its bytes */
+    part_pool part_pool;
     conn *conns;
     conn *graves;
     conn *again; /* have more to do, after the others */

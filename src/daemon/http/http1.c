@@ -270,16 +270,13 @@ static step go_on(h1 *h, const unsigned char *data, size_t size, size_t *used)
         h->full = false;
         exchange_tell_writable(x);
     }
-    if (h->sends_file && !h1_send_file(h)) {
-        h->aborted = true;
-    }
     if (h->tunnel) {
         return go_on_tunnel(h, data, size, used);
     }
     if (h->aborted || (x->state == EXCHANGE_DONE && !h->sends_file && (x->body_over || !h->keep))) {
         return end_exchange(h, size);
     }
-    if (!x->body_over && !(h->sends_file && !h->keep)) {
+    if (!x->body_over) {
         return read_body(h, data, size, used);
     }
     return WAIT;
@@ -298,9 +295,17 @@ static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *use
     h1 *h = c->session;
     *used = 0;
     for (uint32_t steps = 0;; steps++) {
-        step s = h->x != NULL ? go_on(h, data + *used, size - *used, used)
-                              : read_head(h, data + *used, size - *used, used);
-        c->tell_room = h->full || h->sends_file;
+        bool later = h->x == NULL && *used < size && h1_unsent(h) > HTTP_UNSENT_HIGH;
+        if (later && c->worker->out.size + c->worker->out_parts.left > 0) {
+            if (!conn_send(c)) {
+                return PROTOCOL_WAIT;
+            }
+            later = conn_unsent(c) > HTTP_UNSENT_HIGH;
+        }
+        step s = later          ? WAIT /* a client that asks for more than it reads */
+                 : h->x != NULL ? go_on(h, data + *used, size - *used, used)
+                                : read_head(h, data + *used, size - *used, used);
+        c->tell_room = h->full || later;
         if (s != ON) {
             return next_of[s];
         }
@@ -352,7 +357,6 @@ static void close_session(conn *c)
         return;
     }
     c->session = NULL;
-    h1_drop_file(h);
     if (h->x != NULL) {
         exchange_close(h->x);
     }

@@ -15,7 +15,6 @@ typedef struct h1 {
     size_t line;
     uint64_t body_left; /* of the request, with a length */
     http1_chunked chunks;
-    http_body file;      /* of the answer, while it is sent */
     int64_t answer_left; /* of a stream with a length; HTTP_LENGTH_UNKNOWN */
     bool chunked;        /* the request's body */
     bool client_keeps;   /* as far as the client is concerned */
@@ -34,10 +33,6 @@ extern const http_carrier h1_carrier;
 
 /* Bytes to the client, in order. */
 void h1_put(h1 *h, const void *data, size_t size);
-/* Send on from a file; false: it cannot be read, and the connection is to be closed. */
-bool h1_send_file(h1 *h);
-/* The answer will not be sent any more. */
-void h1_drop_file(h1 *h);
 /* An answer without an exchange, to what is no request. */
 void h1_refuse(h1 *h, uint16_t status, const char *words);
 /* Bytes that the client did not take yet. */

@@ -7,17 +7,18 @@
  * How an answer ends is said in its head: by content-length when the size is known, in chunks when it is not, by the
  * connection's end for HTTP/1.0.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "daemon/http/http1.h"
 #include "daemon/server.h"
 
-enum { FILE_PIECE = 65536, REST_MAX = 65536 };
+enum {
+    REST_MAX = 65536,
+    COPIED_MAX = 16384, /* values up to this size are copied: cheaper than one more conn_part */
+};
 
 void h1_put(h1 *h, const void *data, size_t size)
 {
@@ -38,7 +39,8 @@ static void put_text(h1 *h, const char *text)
 size_t h1_unsent(const h1 *h)
 {
     const conn *c = h->conn;
-    return conn_unsent(c) + (c->working ? c->worker->out.size : 0);
+    const worker *w = c->worker;
+    return conn_unsent(c) + (c->working ? w->out.size + w->out_parts.left : 0);
 }
 
 /* --- heads -------------------------------------------------------------------------------- */
@@ -126,64 +128,42 @@ void h1_refuse(h1 *h, uint16_t status, const char *words)
 
 /* --- bodies ------------------------------------------------------------------------------- */
 
-void h1_drop_file(h1 *h)
+static void give_back(const http_body *body)
 {
-    if (!h->sends_file) {
-        return;
+    if (body->kind == HTTP_BODY_VALUE) {
+        brisk_value_unref(body->value);
+    } else if (body->kind == HTTP_BODY_FILE && body->release != NULL) {
+        body->release(body->ctx);
     }
-    h->sends_file = false;
-    if (h->file.kind == HTTP_BODY_VALUE) {
-        brisk_value_unref(h->file.value);
-    } else if (h->file.release != NULL) {
-        h->file.release(h->file.ctx);
-    }
-}
-
-bool h1_send_file(h1 *h)
-{
-    unsigned char piece[FILE_PIECE];
-    int fd = h->file.kind == HTTP_BODY_VALUE ? brisk_value_fd(h->file.value) : h->file.fd;
-    while (h->file.size > 0 && h1_unsent(h) < HTTP_UNSENT_HIGH) {
-        size_t wanted = h->file.size < FILE_PIECE ? (size_t)h->file.size : FILE_PIECE;
-        ssize_t got = pread(fd, piece, wanted, (off_t)h->file.offset);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            h1_drop_file(h);
-            return false; /* it became shorter, or cannot be read */
-        }
-        h1_put(h, piece, (size_t)got);
-        h->file.offset += (uint64_t)got;
-        h->file.size -= (uint64_t)got;
-        h->x->body_sent += (uint64_t)got;
-    }
-    if (h->file.size == 0) {
-        h1_drop_file(h);
-    }
-    return true;
 }
 
 static void put_body(h1 *h, const http_body *body, bool wanted)
 {
-    bool in_memory = body->kind == HTTP_BODY_BYTES ||
-                     (body->kind == HTTP_BODY_VALUE && brisk_value_data(body->value) != NULL);
-    h->file = *body;
-    h->sends_file = body->kind == HTTP_BODY_VALUE || body->kind == HTTP_BODY_FILE;
-    if (!wanted || body->size == 0) {
-        h1_drop_file(h);
+    const char *bytes = body->kind == HTTP_BODY_BYTES   ? body->data
+                        : body->kind == HTTP_BODY_VALUE ? brisk_value_data(body->value)
+                                                        : NULL;
+    if (!wanted || body->size == 0 || body->kind == HTTP_BODY_NONE) {
+        give_back(body);
         return;
     }
-    if (!in_memory) {
-        if (!h1_send_file(h)) {
-            h->aborted = true;
-        }
-        return;
-    }
-    const char *data = body->kind == HTTP_BODY_BYTES ? body->data : brisk_value_data(body->value);
-    h1_put(h, data + body->offset, body->size);
     h->x->body_sent += body->size;
-    h1_drop_file(h);
+    if (body->kind == HTTP_BODY_BYTES || (bytes != NULL && body->size <= COPIED_MAX)) {
+        h1_put(h, bytes + body->offset, body->size);
+        give_back(body);
+        return;
+    }
+    conn_part p = {.left = body->size, .offset = body->offset, .fd = -1};
+    if (body->kind == HTTP_BODY_VALUE) {
+        p.value = body->value;
+        p.fd = bytes != NULL ? -1 : brisk_value_fd(body->value);
+    } else {
+        p.fd = body->fd;
+        p.release = body->release;
+        p.ctx = body->ctx;
+    }
+    if (!conn_put_part(h->conn, &p)) {
+        h->aborted = true;
+    }
 }
 
 /* --- the carrier -------------------------------------------------------------------------- */

@@ -1,0 +1,260 @@
+/*
+ * parts.c -- bytes, values and files in one stream.
+ *
+ * Invariants: `gaps` and `left` are the sums over the list; bytes behind the last part are not in any gap.
+ */
+#include "daemon/parts.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+enum { IOV_MAX_USED = 16, POOL_KEPT = 256, FILE_MAX_AT_ONCE = 1 << 30 };
+
+/* --- lists -------------------------------------------------------------------------------- */
+
+conn_part *part_take(part_pool *pool, const brisk_alloc *alloc)
+{
+    conn_part *p = pool->free;
+    if (p != NULL) {
+        pool->free = p->next;
+        pool->count--;
+    } else {
+        p = alloc->acquire(alloc->ctx, sizeof *p, _Alignof(conn_part));
+    }
+    if (p != NULL) {
+        *p = (conn_part){.fd = -1};
+    }
+    return p;
+}
+
+void part_pool_deinit(part_pool *pool, const brisk_alloc *alloc)
+{
+    while (pool->free != NULL) {
+        conn_part *p = pool->free;
+        pool->free = p->next;
+        alloc->release(alloc->ctx, p, sizeof *p, _Alignof(conn_part));
+    }
+    pool->count = 0;
+}
+
+void parts_add(conn_parts *to, conn_part *p, size_t bytes)
+{
+    BRISK_ASSERT(bytes >= to->gaps);
+    p->gap = bytes - to->gaps;
+    p->next = NULL;
+    if (to->last != NULL) {
+        to->last->next = p;
+    } else {
+        to->first = p;
+    }
+    to->last = p;
+    to->gaps = bytes;
+    to->left += p->left;
+}
+
+void parts_move(conn_parts *to, conn_parts *from, size_t bytes)
+{
+    if (from->first == NULL) {
+        return;
+    }
+    BRISK_ASSERT(bytes >= to->gaps);
+    from->first->gap += bytes - to->gaps;
+    if (to->last != NULL) {
+        to->last->next = from->first;
+    } else {
+        to->first = from->first;
+    }
+    to->last = from->last;
+    to->gaps = bytes + from->gaps;
+    to->left += from->left;
+    *from = (conn_parts){.first = NULL};
+}
+
+/* The first one is done with. */
+static void drop_first(conn_parts *list, part_pool *pool, const brisk_alloc *alloc)
+{
+    conn_part *p = list->first;
+    list->first = p->next;
+    list->last = p->next != NULL ? list->last : NULL;
+    list->gaps -= p->gap;
+    list->left -= p->left;
+    if (p->value != NULL) {
+        brisk_value_unref(p->value);
+    } else if (p->release != NULL) {
+        p->release(p->ctx);
+    }
+    if (pool->count < POOL_KEPT) {
+        p->next = pool->free;
+        pool->free = p;
+        pool->count++;
+    } else {
+        alloc->release(alloc->ctx, p, sizeof *p, _Alignof(conn_part));
+    }
+}
+
+void parts_drop(conn_parts *list, part_pool *pool, const brisk_alloc *alloc)
+{
+    while (list->first != NULL) {
+        drop_first(list, pool, alloc);
+    }
+}
+
+/* `size` bytes of the stream's start are sent; returns how many of them were bytes, not of parts. */
+static size_t advance(conn_parts *list, uint64_t size, part_pool *pool, const brisk_alloc *alloc)
+{
+    size_t bytes = 0;
+    while (list->first != NULL) {
+        conn_part *p = list->first;
+        size_t gap = size < p->gap ? (size_t)size : p->gap;
+        p->gap -= gap;
+        list->gaps -= gap;
+        bytes += gap;
+        size -= gap;
+        uint64_t taken = size < p->left ? size : p->left;
+        p->left -= taken;
+        p->offset += taken;
+        list->left -= taken;
+        size -= taken;
+        if (p->gap > 0 || p->left > 0) {
+            break;
+        }
+        drop_first(list, pool, alloc);
+    }
+    return bytes + (size_t)size;
+}
+
+/* --- plain -------------------------------------------------------------------------------- */
+
+typedef struct gather {
+    struct iovec iov[IOV_MAX_USED];
+    int count;
+    uint64_t size;
+    bool more; /* a file follows */
+} gather;
+
+static void add(gather *g, const void *data, uint64_t size)
+{
+    if (size > 0) {
+        g->iov[g->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+        g->size += size;
+    }
+}
+
+/* Bytes and values from the start to the first file, or as many as go into one call. */
+static void collect(const outgoing *what, size_t sent, gather *g)
+{
+    const unsigned char *at = what->data + sent;
+    size_t rest = what->size - sent;
+    g->count = 0;
+    g->size = 0;
+    g->more = false;
+    const conn_part *p = what->parts->first;
+    for (; p != NULL && g->count < IOV_MAX_USED - 1; p = p->next) {
+        add(g, at, p->gap);
+        at += p->gap;
+        rest -= p->gap;
+        if (p->fd >= 0) {
+            g->more = true;
+            return;
+        }
+        add(g, (const char *)brisk_value_data(p->value) + p->offset, p->left);
+    }
+    if (p == NULL) {
+        add(g, at, rest);
+    }
+}
+
+/* One system call for what was collected; -1: the connection died. */
+static ssize_t send_gathered(int fd, const gather *g)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)g->iov,
+                             .msg_iovlen = (size_t)g->count};
+    int flags = MSG_NOSIGNAL | (g->more ? MSG_MORE : 0);
+    ssize_t n;
+    do {
+        n = g->count == 1 ? send(fd, g->iov[0].iov_base, g->iov[0].iov_len, flags)
+                          : sendmsg(fd, &message, flags);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+/* The first part is a file, and it is its turn; -1: dead, or it is shorter than it was. */
+static ssize_t send_file(int fd, const conn_part *p)
+{
+    off_t offset = (off_t)p->offset;
+    size_t size = p->left < FILE_MAX_AT_ONCE ? (size_t)p->left : FILE_MAX_AT_ONCE;
+    ssize_t n;
+    do {
+        n = sendfile(fd, p->fd, &offset, size);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN) {
+        return 0;
+    }
+    return n == 0 ? -1 : n;
+}
+
+bool outgoing_send(int fd, outgoing what, part_pool *pool, const brisk_alloc *alloc, size_t *bytes,
+                   uint64_t *all)
+{
+    *bytes = 0;
+    *all = 0;
+    while (*bytes < what.size || what.parts->first != NULL) {
+        const conn_part *p = what.parts->first;
+        bool is_file = p != NULL && p->gap == 0 && p->fd >= 0;
+        gather g;
+        ssize_t n;
+        uint64_t wanted;
+        if (is_file) {
+            wanted = p->left;
+            n = send_file(fd, p);
+        } else {
+            collect(&what, *bytes, &g);
+            wanted = g.size;
+            n = send_gathered(fd, &g);
+        }
+        if (n < 0) {
+            return false;
+        }
+        *all += (uint64_t)n;
+        *bytes += advance(what.parts, (uint64_t)n, pool, alloc);
+        if ((uint64_t)n < wanted) {
+            break; /* the kernel is full */
+        }
+    }
+    return true;
+}
+
+/* --- to be encrypted ---------------------------------------------------------------------- */
+
+ptrdiff_t outgoing_next(const outgoing *what, void *room, size_t room_size, const void **ret)
+{
+    const conn_part *p = what->parts->first;
+    if (p == NULL || p->gap > 0) {
+        *ret = what->data;
+        return (ptrdiff_t)(p != NULL ? p->gap : what->size);
+    }
+    if (p->fd < 0) {
+        *ret = (const char *)brisk_value_data(p->value) + p->offset;
+        return (ptrdiff_t)(p->left < room_size ? p->left : room_size);
+    }
+    size_t wanted = p->left < room_size ? (size_t)p->left : room_size;
+    ssize_t got;
+    do {
+        got = pread(p->fd, room, wanted, (off_t)p->offset);
+    } while (got < 0 && errno == EINTR);
+    *ret = room;
+    return got > 0 ? got : -1;
+}
+
+bool outgoing_taken(outgoing *what, size_t size, part_pool *pool, const brisk_alloc *alloc)
+{
+    size_t bytes = advance(what->parts, size, pool, alloc);
+    what->data += bytes;
+    what->size -= bytes;
+    return bytes > 0;
+}
