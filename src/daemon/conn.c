@@ -307,16 +307,41 @@ void conn_push(conn *c, const void *data, size_t size)
     c->pushed = true;
 }
 
-void conn_append(conn *c, const void *data, size_t size)
+/* What is left of what is pending moves to the start, when that is little work. */
+static void compact(conn *c)
 {
-    size_t before = c->pending.capacity;
-    if (c->sent > 0 && c->sent >= c->pending.size / 2) { /* what is left moves to the start */
+    if (c->sent > 0 && c->sent >= c->pending.size / 2) {
         c->pending.size -= c->sent;
         memmove(c->pending.data, c->pending.data + c->sent, c->pending.size);
         c->sent = 0;
     }
+}
+
+void conn_append(conn *c, const void *data, size_t size)
+{
+    size_t before = c->pending.capacity;
+    compact(c);
     resp_put_raw(&c->pending, data, size);
     count_pending(c, before);
+}
+
+unsigned char *conn_room(conn *c, size_t size)
+{
+    if (c->working) {
+        return resp_writer_room(&c->worker->out, size);
+    }
+    size_t before = c->pending.capacity;
+    compact(c);
+    unsigned char *room = resp_writer_room(&c->pending, size);
+    count_pending(c, before);
+    conn_soon(c);
+    return room;
+}
+
+void conn_filled(conn *c, size_t size)
+{
+    resp_writer *to = c->working ? &c->worker->out : &c->pending;
+    to->size += size;
 }
 
 bool conn_put_part(conn *c, const conn_part *what)

@@ -112,6 +112,10 @@ void conn_open(worker *w, const protocol *p, int fd);
 bool conn_send(conn *c);
 /* Bytes in order behind what is pending; sent by conn_flush. */
 void conn_append(conn *c, const void *data, size_t size);
+/* Room for `size` bytes behind what was written so far, of which conn_filled says how many were; NULL: no memory, and
+ * the connection will be closed. */
+unsigned char *conn_room(conn *c, size_t size);
+void conn_filled(conn *c, size_t size);
 /* A part behind what was written so far, whose value or file is the connection's from then on.  False: no memory. */
 bool conn_put_part(conn *c, const conn_part *what);
 /* Likewise from elsewhere (a message): who does not read it must not use up everybody's memory. */

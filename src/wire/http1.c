@@ -148,11 +148,11 @@ static bool is_hex(unsigned char c)
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* unreserved and sub-delims of RFC 3986; and what a reg-name may have besides. */
+/* unreserved and sub-delims of RFC 3986: of tokens all but some, and some more. */
 static bool is_host_character(unsigned char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != '\0' && strchr("-._~!$&'()*+,;=", c) != NULL);
+    return tokens[c] != 0 ? c != '#' && c != '%' && c != '^' && c != '`' && c != '|'
+                          : c == '(' || c == ')' || c == ',' || c == ';' || c == '=';
 }
 
 /* Bytes of "[...]" at the start; 0: it is none. */

@@ -52,6 +52,8 @@ bool exchange_set_path(exchange *x);
 http_method http_method_of(http_text name);
 /* "OK"; "" when there is no such status. */
 const char *http_reason(uint16_t status);
+/* "HTTP/1.1 200 OK\r\n"; "" when there is no such status. */
+http_text http_status_line(uint16_t status);
 /* "not_found", as errors of the API have it. */
 const char *http_error_code(uint16_t status);
 /* May an answer with that status, to that method, have a body? */

@@ -7,7 +7,6 @@
  * How an answer ends is said in its head: by content-length when the size is known, in chunks when it is not, by the
  * connection's end for HTTP/1.0.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,11 +30,6 @@ void h1_put(h1 *h, const void *data, size_t size)
     }
 }
 
-static void put_text(h1 *h, const char *text)
-{
-    h1_put(h, text, strlen(text));
-}
-
 size_t h1_unsent(const h1 *h)
 {
     const conn *c = h->conn;
@@ -45,45 +39,104 @@ size_t h1_unsent(const h1 *h)
 
 /* --- heads -------------------------------------------------------------------------------- */
 
-static void put_status(h1 *h, uint16_t status)
+/* A head is measured, then written into one piece of room. */
+typedef struct head {
+    h1 *h;
+    char *at; /* NULL: no memory, which the writer remembers */
+    char *start;
+} head;
+
+enum {
+    /* A status' line that no table has, a date, a length, what is said of the connection, an end. */
+    HEAD_FIXED = 64 + 40 + 48 + 64 + 8,
+};
+
+static void add(head *to, const char *text, size_t size)
 {
-    char line[96];
-    int size = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\n", status, http_reason(status));
-    h1_put(h, line, (size_t)size);
+    memcpy(to->at, text, size);
+    to->at += size;
 }
 
-static void put_date(h1 *h, const http_answer *answer)
+#define ADD(to, literal) add(to, literal, sizeof(literal) - 1)
+
+static void add_number(head *to, uint64_t number)
 {
-    for (uint32_t i = 0; i < answer->field_count; i++) {
-        http_text name = answer->fields[i].name;
-        if (name.size == 4 && memcmp(name.data, "date", 4) == 0) {
-            return; /* a proxy passes on the origin's */
-        }
-    }
-    put_text(h, "date: ");
-    h1_put(h, http_worker_date(h->conn->worker->http), HTTP_DATE_SIZE);
-    put_text(h, "\r\n");
+    char digits[20];
+    size_t count = 0;
+    do {
+        digits[sizeof digits - ++count] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    add(to, digits + sizeof digits - count, count);
 }
 
-static void put_fields(h1 *h, const http_field *fields, uint32_t count)
+static size_t size_of_fields(const http_field *fields, uint32_t count)
 {
+    size_t size = 0;
     for (uint32_t i = 0; i < count; i++) {
-        BRISK_ASSERT(http1_is_token(fields[i].name));
-        if (!http1_is_value(fields[i].value)) {
+        size += fields[i].name.size + fields[i].value.size + 4;
+    }
+    return size;
+}
+
+/* Room for a head with those fields, and its first line; false: no memory. */
+static bool open_head(head *to, h1 *h, uint16_t status, size_t fields_size)
+{
+    to->h = h;
+    to->start = (char *)conn_room(h->conn, HEAD_FIXED + fields_size);
+    to->at = to->start;
+    if (to->start == NULL) {
+        h->aborted = true;
+        return false;
+    }
+    http_text line = http_status_line(status);
+    add(to, line.data, line.size);
+    if (line.size == 0) {
+        ADD(to, "HTTP/1.1 ");
+        add_number(to, status);
+        ADD(to, " \r\n");
+    }
+    return true;
+}
+
+static void close_head(head *to)
+{
+    ADD(to, "\r\n");
+    conn_filled(to->h->conn, (size_t)(to->at - to->start));
+}
+
+static void add_date(head *to)
+{
+    ADD(to, "date: ");
+    add(to, http_worker_date(to->h->conn->worker->http), HTTP_DATE_SIZE);
+    ADD(to, "\r\n");
+}
+
+/* Is there a date among them?  A proxy passes on the origin's. */
+static bool add_fields(head *to, const http_field *fields, uint32_t count)
+{
+    bool dated = false;
+    for (uint32_t i = 0; i < count; i++) {
+        http_text name = fields[i].name;
+        http_text value = fields[i].value;
+        const unsigned char *bytes = (const unsigned char *)value.data;
+        if (http1_find_control(HTTP1_BEST, bytes, value.size) != value.size) {
             continue; /* it would end the line: a handler passed on what it should have looked at */
         }
-        h1_put(h, fields[i].name.data, fields[i].name.size);
-        h1_put(h, ": ", 2);
-        h1_put(h, fields[i].value.data, fields[i].value.size);
-        h1_put(h, "\r\n", 2);
+        dated = dated || (name.size == 4 && memcmp(name.data, "date", 4) == 0);
+        add(to, name.data, name.size);
+        ADD(to, ": ");
+        add(to, value.data, value.size);
+        ADD(to, "\r\n");
     }
+    return dated;
 }
 
-static void put_length(h1 *h, int64_t length)
+static void add_length(head *to, int64_t length)
 {
-    char line[64];
-    int size = snprintf(line, sizeof line, "content-length: %" PRId64 "\r\n", length);
-    h1_put(h, line, (size_t)size);
+    ADD(to, "content-length: ");
+    add_number(to, (uint64_t)length);
+    ADD(to, "\r\n");
 }
 
 /* Is so little of the request's body left that it is read and dropped? */
@@ -100,30 +153,46 @@ static bool goes_on(const h1 *h)
            !atomic_load_explicit(&s->stopping, memory_order_relaxed);
 }
 
-/* Status, date, fields, and what is said of the connection. */
-static void put_head(h1 *h, const http_answer *answer)
+/* How an answer's head says where it ends. */
+typedef enum ending { BY_NOTHING, BY_LENGTH, BY_CHUNKS } ending;
+
+static void put_head(h1 *h, const http_answer *answer, ending how, int64_t length)
 {
-    const exchange *x = h->x;
-    put_status(h, answer->status);
-    put_date(h, answer);
-    put_fields(h, answer->fields, answer->field_count);
-    if (!h->keep) {
-        put_text(h, "connection: close\r\n");
-    } else if (x->version == 10) {
-        put_text(h, "connection: keep-alive\r\n");
+    head to;
+    if (!open_head(&to, h, answer->status, size_of_fields(answer->fields, answer->field_count))) {
+        return;
     }
+    if (!add_fields(&to, answer->fields, answer->field_count)) {
+        add_date(&to);
+    }
+    if (how == BY_LENGTH) {
+        add_length(&to, length);
+    } else if (how == BY_CHUNKS) {
+        ADD(&to, "transfer-encoding: chunked\r\n");
+    }
+    if (!h->keep) {
+        ADD(&to, "connection: close\r\n");
+    } else if (h->x->version == 10) {
+        ADD(&to, "connection: keep-alive\r\n");
+    }
+    close_head(&to);
 }
 
 void h1_refuse(h1 *h, uint16_t status, const char *words)
 {
-    put_status(h, status);
-    put_text(h, "date: ");
-    h1_put(h, http_worker_date(h->conn->worker->http), HTTP_DATE_SIZE);
-    put_text(h, "\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n");
-    put_length(h, (int64_t)strlen(words) + 1);
-    put_text(h, "\r\n");
-    put_text(h, words);
-    put_text(h, "\n");
+    static const http_field type = {.name = HTTP_TEXT_INIT("content-type"),
+                                    .value = HTTP_TEXT_INIT("text/plain; charset=utf-8")};
+    head to;
+    if (!open_head(&to, h, status, size_of_fields(&type, 1))) {
+        return;
+    }
+    add_date(&to);
+    (void)add_fields(&to, &type, 1);
+    ADD(&to, "connection: close\r\n");
+    add_length(&to, (int64_t)strlen(words) + 1);
+    close_head(&to);
+    h1_put(h, words, strlen(words));
+    h1_put(h, "\n", 1);
 }
 
 /* --- bodies ------------------------------------------------------------------------------- */
@@ -186,11 +255,8 @@ static void answer_all(exchange *x, const http_answer *answer)
         length = answer->length;
     }
     h->keep = goes_on(h) && rest_is_short(h);
-    put_head(h, answer);
-    if (!bodiless || (answer->status == 304 && length > 0)) {
-        put_length(h, length);
-    }
-    put_text(h, "\r\n");
+    bool says_length = !bodiless || (answer->status == 304 && length > 0);
+    put_head(h, answer, says_length ? BY_LENGTH : BY_NOTHING, length);
     put_body(h, &answer->body, http_has_body(x, answer->status));
     awake(h);
 }
@@ -204,13 +270,12 @@ static void start(exchange *x, const http_answer *answer)
     h->chunks_out = has_body && unknown && x->version > 10;
     h->answer_left = has_body && !unknown ? answer->length : HTTP_LENGTH_UNKNOWN;
     h->keep = goes_on(h) && !h->to_the_end;
-    put_head(h, answer);
-    if (!unknown && answer->status != 204) {
-        put_length(h, answer->length);
-    } else if (h->chunks_out) {
-        put_text(h, "transfer-encoding: chunked\r\n");
-    }
-    put_text(h, "\r\n");
+    bool says_length = !unknown && answer->status != 204;
+    put_head(h, answer,
+             says_length     ? BY_LENGTH
+             : h->chunks_out ? BY_CHUNKS
+                             : BY_NOTHING,
+             answer->length);
     awake(h);
 }
 
@@ -238,9 +303,9 @@ static bool write_some(exchange *x, const void *data, size_t size)
         h->answer_left -= (int64_t)size;
     }
     if (h->chunks_out) {
-        char head[24];
-        int head_size = snprintf(head, sizeof head, "%zx\r\n", size);
-        h1_put(h, head, (size_t)head_size);
+        char line[24];
+        int line_size = snprintf(line, sizeof line, "%zx\r\n", size);
+        h1_put(h, line, (size_t)line_size);
     }
     h1_put(h, data, size);
     if (h->chunks_out) {
@@ -262,7 +327,7 @@ static void finish(exchange *x)
         return;
     }
     if (h->chunks_out) {
-        put_text(h, "0\r\n\r\n");
+        h1_put(h, "0\r\n\r\n", 5);
     }
     h->keep = h->keep && rest_is_short(h); /* a handler that began before the body was over */
     awake(h);
@@ -271,9 +336,11 @@ static void finish(exchange *x)
 static void inform(exchange *x, uint16_t status, const http_field *fields, uint32_t count)
 {
     h1 *h = x->conn->session;
-    put_status(h, status);
-    put_fields(h, fields, count);
-    put_text(h, "\r\n");
+    head to;
+    if (open_head(&to, h, status, size_of_fields(fields, count))) {
+        (void)add_fields(&to, fields, count);
+        close_head(&to);
+    }
     awake(h);
 }
 
@@ -291,9 +358,12 @@ static void take_over(exchange *x, const http_answer *answer)
     h1 *h = x->conn->session;
     h->tunnel = true;
     h->keep = false;
-    put_status(h, answer->status);
-    put_fields(h, answer->fields, answer->field_count);
-    put_text(h, "connection: upgrade\r\n\r\n");
+    head to;
+    if (open_head(&to, h, answer->status, size_of_fields(answer->fields, answer->field_count))) {
+        (void)add_fields(&to, answer->fields, answer->field_count);
+        ADD(&to, "connection: upgrade\r\n");
+        close_head(&to);
+    }
     awake(h);
 }
 

@@ -12,61 +12,67 @@ typedef struct status {
     uint16_t number;
     const char *reason;
     const char *code; /* of errors */
+    http_text line;   /* of HTTP/1.1 */
 } status;
+
+#define STATUS(number, reason, code)                                                               \
+    {                                                                                              \
+        number, reason, code, HTTP_TEXT_INIT("HTTP/1.1 " #number " " reason "\r\n")                \
+    }
 
 /* In order. */
 static const status statuses[] = {
-    {100, "Continue", ""},
-    {101, "Switching Protocols", ""},
-    {103, "Early Hints", ""},
-    {200, "OK", ""},
-    {201, "Created", ""},
-    {202, "Accepted", ""},
-    {203, "Non-Authoritative Information", ""},
-    {204, "No Content", ""},
-    {205, "Reset Content", ""},
-    {206, "Partial Content", ""},
-    {207, "Multi-Status", ""},
-    {300, "Multiple Choices", ""},
-    {301, "Moved Permanently", ""},
-    {302, "Found", ""},
-    {303, "See Other", ""},
-    {304, "Not Modified", ""},
-    {307, "Temporary Redirect", ""},
-    {308, "Permanent Redirect", ""},
-    {400, "Bad Request", "bad_request"},
-    {401, "Unauthorized", "unauthorized"},
-    {402, "Payment Required", "payment_required"},
-    {403, "Forbidden", "forbidden"},
-    {404, "Not Found", "not_found"},
-    {405, "Method Not Allowed", "method_not_allowed"},
-    {406, "Not Acceptable", "not_acceptable"},
-    {408, "Request Timeout", "timeout"},
-    {409, "Conflict", "conflict"},
-    {410, "Gone", "gone"},
-    {411, "Length Required", "length_required"},
-    {412, "Precondition Failed", "precondition_failed"},
-    {413, "Content Too Large", "too_large"},
-    {414, "URI Too Long", "target_too_long"},
-    {415, "Unsupported Media Type", "unsupported_media_type"},
-    {416, "Range Not Satisfiable", "range_not_satisfiable"},
-    {417, "Expectation Failed", "expectation_failed"},
-    {421, "Misdirected Request", "misdirected"},
-    {422, "Unprocessable Content", "unprocessable"},
-    {423, "Locked", "locked"},
-    {425, "Too Early", "too_early"},
-    {426, "Upgrade Required", "upgrade_required"},
-    {428, "Precondition Required", "precondition_required"},
-    {429, "Too Many Requests", "too_many_requests"},
-    {431, "Request Header Fields Too Large", "head_too_large"},
-    {451, "Unavailable For Legal Reasons", "unavailable"},
-    {500, "Internal Server Error", "internal"},
-    {501, "Not Implemented", "not_implemented"},
-    {502, "Bad Gateway", "bad_gateway"},
-    {503, "Service Unavailable", "unavailable"},
-    {504, "Gateway Timeout", "gateway_timeout"},
-    {505, "HTTP Version Not Supported", "version"},
-    {507, "Insufficient Storage", "no_storage"},
+    STATUS(100, "Continue", ""),
+    STATUS(101, "Switching Protocols", ""),
+    STATUS(103, "Early Hints", ""),
+    STATUS(200, "OK", ""),
+    STATUS(201, "Created", ""),
+    STATUS(202, "Accepted", ""),
+    STATUS(203, "Non-Authoritative Information", ""),
+    STATUS(204, "No Content", ""),
+    STATUS(205, "Reset Content", ""),
+    STATUS(206, "Partial Content", ""),
+    STATUS(207, "Multi-Status", ""),
+    STATUS(300, "Multiple Choices", ""),
+    STATUS(301, "Moved Permanently", ""),
+    STATUS(302, "Found", ""),
+    STATUS(303, "See Other", ""),
+    STATUS(304, "Not Modified", ""),
+    STATUS(307, "Temporary Redirect", ""),
+    STATUS(308, "Permanent Redirect", ""),
+    STATUS(400, "Bad Request", "bad_request"),
+    STATUS(401, "Unauthorized", "unauthorized"),
+    STATUS(402, "Payment Required", "payment_required"),
+    STATUS(403, "Forbidden", "forbidden"),
+    STATUS(404, "Not Found", "not_found"),
+    STATUS(405, "Method Not Allowed", "method_not_allowed"),
+    STATUS(406, "Not Acceptable", "not_acceptable"),
+    STATUS(408, "Request Timeout", "timeout"),
+    STATUS(409, "Conflict", "conflict"),
+    STATUS(410, "Gone", "gone"),
+    STATUS(411, "Length Required", "length_required"),
+    STATUS(412, "Precondition Failed", "precondition_failed"),
+    STATUS(413, "Content Too Large", "too_large"),
+    STATUS(414, "URI Too Long", "target_too_long"),
+    STATUS(415, "Unsupported Media Type", "unsupported_media_type"),
+    STATUS(416, "Range Not Satisfiable", "range_not_satisfiable"),
+    STATUS(417, "Expectation Failed", "expectation_failed"),
+    STATUS(421, "Misdirected Request", "misdirected"),
+    STATUS(422, "Unprocessable Content", "unprocessable"),
+    STATUS(423, "Locked", "locked"),
+    STATUS(425, "Too Early", "too_early"),
+    STATUS(426, "Upgrade Required", "upgrade_required"),
+    STATUS(428, "Precondition Required", "precondition_required"),
+    STATUS(429, "Too Many Requests", "too_many_requests"),
+    STATUS(431, "Request Header Fields Too Large", "head_too_large"),
+    STATUS(451, "Unavailable For Legal Reasons", "unavailable"),
+    STATUS(500, "Internal Server Error", "internal"),
+    STATUS(501, "Not Implemented", "not_implemented"),
+    STATUS(502, "Bad Gateway", "bad_gateway"),
+    STATUS(503, "Service Unavailable", "unavailable"),
+    STATUS(504, "Gateway Timeout", "gateway_timeout"),
+    STATUS(505, "HTTP Version Not Supported", "version"),
+    STATUS(507, "Insufficient Storage", "no_storage"),
 };
 
 static int compare(const void *key, const void *item)
@@ -84,6 +90,13 @@ const char *http_reason(uint16_t number)
 {
     const status *s = find(number);
     return s != NULL ? s->reason : "";
+}
+
+http_text http_status_line(uint16_t number)
+{
+    static const http_text ok = HTTP_TEXT_INIT("HTTP/1.1 200 OK\r\n");
+    const status *s = number != 200 ? find(number) : NULL;
+    return number == 200 ? ok : s != NULL ? s->line : HTTP_TEXT("");
 }
 
 const char *http_error_code(uint16_t number)
