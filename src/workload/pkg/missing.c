@@ -141,7 +141,7 @@ static brisk_err say_end(prover *p, const pkg_edge *edge)
     const char *text = brisk_arena_printf(
         p->arena, "Because %s %s %.*s \"%.*s\", and the registry has no %s: there is no answer.",
         owner != NULL ? owner : "", verb_of(edge), TEXT_ARGS(edge->dep->name),
-        TEXT_ARGS(edge->spec), exists ? "version of it that fits" : "such package");
+        TEXT_ARGS(edge->spec), exists ? "version of it that fits" : "version of it");
     p->items[p->count++] = text;
     return owner != NULL && text != NULL ? BRISK_OK : BRISK_ERR_NOMEM;
 }

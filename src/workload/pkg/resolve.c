@@ -306,6 +306,10 @@ static void advise(brisk_stage_ctx *ctx, pkg_resolve_job *job)
                         : pkg_advise(&job->inputs->project, &source, &opts, &job->conflict,
                                      job->arena, &job->advice, &info);
     job->running = NULL;
+    if (err == BRISK_OK && job->conflict_info.code == BRISK_ERR_NOT_FOUND &&
+        job->advice.proof.count == 1) {
+        job->advice.proof.count = 0; /* the project's own dependency: the message says as much */
+    }
     if (err != BRISK_OK) {
         brisk_stage_note(ctx, "no advice: %s", info.text);
     } else {
