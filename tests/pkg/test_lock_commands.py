@@ -309,6 +309,10 @@ def test_graph(p: Program) -> None:
     xml.etree.ElementTree.parse(p.folder / "out.svg")
     assert p.run("graph", "--svg").stdout == (p.folder / "out.svg").read_text()
     assert p.run("graph", "--dot").stdout.count(" -> ") == 9
+    graph = json.loads(p.run("graph", "--json").stdout)
+    assert graph["schema"] == 1 and len(graph["lines"]) == 9, graph
+    assert graph["points"][0]["class"] == "project" and graph["points"][0]["parent"] == 0
+    assert all(line["to"] < len(graph["points"]) for line in graph["lines"])
     assert "one of --html" in p.run("graph", "--svg", "--dot", code=2).stderr
     assert "none/out.svg" in p.run("graph", "-o", "none/out.svg", code=1).stderr
 

@@ -9,12 +9,13 @@
 #include "workload/pkg/lockfile.h"
 #include "workload/pkg/report.h"
 
-enum { OPTION_HTML, OPTION_SVG, OPTION_DOT, OPTION_PROD, OPTION_OUTPUT, OPTION_COUNT };
+enum { OPTION_HTML, OPTION_SVG, OPTION_DOT, OPTION_JSON, OPTION_PROD, OPTION_OUTPUT, OPTION_COUNT };
 
 static const brisk_option options[OPTION_COUNT] = {
     [OPTION_HTML] = {.name = "html", .summary = "a page to zoom and search in; the default"},
     [OPTION_SVG] = {.name = "svg", .summary = "a picture for any viewer"},
     [OPTION_DOT] = {.name = "dot", .summary = "text for Graphviz"},
+    [OPTION_JSON] = {.name = "json", .summary = "points and lines as one JSON object"},
     [OPTION_PROD] = {.name = "prod", .summary = "without what only development needs"},
     [OPTION_OUTPUT] = {.name = "output",
                        .letter = 'o',
@@ -32,6 +33,9 @@ static brisk_err write_to(const brisk_invocation *in, const pkg_graph *graph, br
 {
     if (in->values[OPTION_SVG].set) {
         return pkg_graph_write_svg(graph, out);
+    }
+    if (in->values[OPTION_JSON].set) {
+        return pkg_graph_write_json(graph, out);
     }
     return in->values[OPTION_DOT].set ? pkg_graph_write_dot(graph, out)
                                       : pkg_graph_write_html(graph, out);
@@ -69,10 +73,10 @@ static brisk_err draw(const brisk_invocation *in, pkg_lockfile *file, brisk_erri
 
 static brisk_exit run(const brisk_invocation *in)
 {
-    int forms =
-        in->values[OPTION_HTML].set + in->values[OPTION_SVG].set + in->values[OPTION_DOT].set;
+    int forms = in->values[OPTION_HTML].set + in->values[OPTION_SVG].set +
+                in->values[OPTION_DOT].set + in->values[OPTION_JSON].set;
     if (forms > 1) {
-        (void)fputs("brisk: one of --html, --svg and --dot is enough\n", in->err);
+        (void)fputs("brisk: one of --html, --svg, --dot and --json is enough\n", in->err);
         return BRISK_EXIT_USAGE;
     }
     pkg_lockfile file;

@@ -70,6 +70,8 @@ void pkg_graph_place(pkg_graph *graph);
 /* Errors: those of `out`. */
 brisk_err pkg_graph_write_svg(const pkg_graph *graph, brisk_out out);
 brisk_err pkg_graph_write_dot(const pkg_graph *graph, brisk_out out);
+/* Points and lines by number, with "schema": 1. */
+brisk_err pkg_graph_write_json(const pkg_graph *graph, brisk_out out);
 brisk_err pkg_graph_write_html(const pkg_graph *graph, brisk_out out);
 
 #endif /* BRISK_SRC_WORKLOAD_PKG_GRAPH_H */

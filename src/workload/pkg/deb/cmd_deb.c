@@ -1,5 +1,6 @@
 /*
- * cmd_deb.c -- `brisk pkg deb resolve PACKAGE...`: what Debian packages need, out of apt's lists.
+ * cmd_deb.c -- `brisk pkg deb resolve PACKAGE...`: what Debian packages need, out of apt's lists; and
+ * `brisk pkg deb why NAME PACKAGE...`: what NAME is there for.
  *
  * Needs no engine: the index of the lists is its own mapped file.  The answer goes to standard
  * output, one package a line; sums and warnings to standard error.  A request that cannot be met
@@ -51,6 +52,7 @@ typedef struct call {
     deb_answer answer;
     deb_order order;
     brisk_arena *arena;
+    const char *why; /* the package that is asked about; NULL: none */
 } call;
 
 static bool is_set(const call *c, uint32_t option)
@@ -113,6 +115,103 @@ static void print_text(const call *c)
         pkg_put(c->in->err, text);
         (void)fputc('\n', c->in->err);
     }
+}
+
+/* --- why -------------------------------------------------------------------------------------- */
+
+/* The choice of the name, "name" or "name:arch"; SOLVE_NONE: it is not among them. */
+static uint32_t find_choice(const call *c, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    pkg_text name = {.data = text, .size = colon != NULL ? (size_t)(colon - text) : strlen(text)};
+    for (uint32_t i = 0; i < c->answer.choice_count; i++) {
+        const deb_choice *choice = &c->answer.choices[i];
+        pkg_text arch = c->index.archs[c->index.packages[choice->package].arch];
+        if (pkg_text_equal(name_of(c, choice), name) &&
+            (colon == NULL || pkg_text_is(arch, colon + 1) ||
+             pkg_text_is(arch_of(c, choice), colon + 1))) {
+            return i;
+        }
+    }
+    return SOLVE_NONE;
+}
+
+static const char *verb_of(const deb_step *step)
+{
+    return step->kind == DEB_KIND_DEPENDS ? "depends on" : "recommends";
+}
+
+static void print_way(const call *c, uint32_t target, const deb_way *way)
+{
+    for (uint32_t i = 0; i < way->count; i++) {
+        const deb_step *step = &way->steps[i];
+        print_choice(c, &c->answer.choices[step->from], ' ');
+        (void)fprintf(c->in->out, "%s ", verb_of(step));
+        pkg_put(c->in->out, deb_text(&c->index, step->text));
+        (void)fputs(": ", c->in->out);
+        print_choice(c, &c->answer.choices[step->to], '\n');
+    }
+    if (way->count == 0) {
+        print_choice(c, &c->answer.choices[target], ' ');
+        (void)fputs("was asked for\n", c->in->out);
+    }
+}
+
+static void json_choice(const call *c, brisk_json *json, const char *key, const deb_choice *choice)
+{
+    brisk_json_object_begin(json, key);
+    pkg_json_put(json, "name", name_of(c, choice));
+    pkg_json_put(json, "version", deb_text(&c->index, c->index.versions[choice->version].text));
+    pkg_json_put(json, "architecture", arch_of(c, choice));
+    brisk_json_object_end(json);
+}
+
+static brisk_err print_way_json(const call *c, uint32_t target, const deb_way *way)
+{
+    brisk_json json;
+    brisk_json_init(&json, brisk_out_file(c->in->out), 2);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_u64(&json, "schema", SCHEMA);
+    json_choice(c, &json, "package", &c->answer.choices[target]);
+    brisk_json_array_begin(&json, "way");
+    for (uint32_t i = 0; i < way->count; i++) {
+        const deb_step *step = &way->steps[i];
+        brisk_json_object_begin(&json, NULL);
+        json_choice(c, &json, "from", &c->answer.choices[step->from]);
+        brisk_json_str(&json, "kind", step->kind == DEB_KIND_DEPENDS ? "depends" : "recommends");
+        pkg_json_put(&json, "relation", deb_text(&c->index, step->text));
+        json_choice(c, &json, "to", &c->answer.choices[step->to]);
+        brisk_json_object_end(&json);
+    }
+    brisk_json_array_end(&json);
+    brisk_json_object_end(&json);
+    return brisk_json_finish(&json);
+}
+
+/* There is an answer: which way leads to the package? */
+static brisk_err answer_why(const call *c, brisk_errinfo *info)
+{
+    uint32_t target = find_choice(c, c->why);
+    deb_way way = {0};
+    if (target == SOLVE_NONE) {
+        return brisk_errinfo_set(info, BRISK_ERR_NOT_FOUND,
+                                 "%s is not needed by what was asked for", c->why);
+    }
+    brisk_err err =
+        deb_why(&c->index, &c->answer, target, !is_set(c, OPTION_NO_RECOMMENDS), c->arena, &way);
+    if (err == BRISK_ERR_NOT_FOUND) {
+        return brisk_errinfo_set(info, err,
+                                 "%s is there for none of the packages alone: no way "
+                                 "leads to it",
+                                 c->why);
+    }
+    if (err == BRISK_OK && is_set(c, OPTION_JSON)) {
+        return print_way_json(c, target, &way);
+    }
+    if (err == BRISK_OK) {
+        print_way(c, target, &way);
+    }
+    return err;
 }
 
 static void print_proof(const call *c)
@@ -206,8 +305,9 @@ static brisk_err run_call(call *c, brisk_errinfo *info)
         pkg_put(c->in->err, c->index.skip_why);
         (void)fputc('\n', c->in->err);
     }
-    deb_request request = {.packages = (const char *const *)(c->in->argv + 1),
-                           .count = (uint32_t)c->in->argc - 1,
+    int before = c->why != NULL ? 2 : 1;
+    deb_request request = {.packages = (const char *const *)(c->in->argv + before),
+                           .count = (uint32_t)(c->in->argc - before),
                            .recommends = !is_set(c, OPTION_NO_RECOMMENDS),
                            .assume_essential = is_set(c, OPTION_ASSUME_ESSENTIAL)};
     err = deb_resolve(&c->index, &request, c->arena, &c->answer, info);
@@ -221,19 +321,26 @@ static brisk_exit run(const brisk_invocation *in)
 {
     call c = {.in = in};
     brisk_errinfo info = {0};
-    if (strcmp(in->argv[0], "resolve") != 0) {
-        (void)fprintf(in->err,
-                      "brisk: pkg deb: '%s' is not known; try: brisk pkg deb resolve "
-                      "PACKAGE...\n",
-                      in->argv[0]);
+    bool why = strcmp(in->argv[0], "why") == 0;
+    if ((!why && strcmp(in->argv[0], "resolve") != 0) || (why && in->argc < 3)) {
+        (void)fprintf(
+            in->err,
+            "brisk: pkg deb: %s%s%s; try: brisk pkg deb resolve PACKAGE..., or: brisk pkg "
+            "deb why NAME PACKAGE...\n",
+            why ? "why takes a name and what was asked for" : "'", why ? "" : in->argv[0],
+            why ? "" : "' is not known");
         return BRISK_EXIT_USAGE;
     }
+    c.why = why ? in->argv[1] : NULL;
     brisk_err err = brisk_arena_create(NULL, &c.arena);
     if (err == BRISK_OK) {
         err = run_call(&c, &info);
     }
     brisk_exit code = err != BRISK_OK || !c.answer.solved ? BRISK_EXIT_FAILED : BRISK_EXIT_OK;
-    if (err == BRISK_OK && is_set(&c, OPTION_JSON)) {
+    if (err == BRISK_OK && why && c.answer.solved) {
+        err = answer_why(&c, &info);
+        code = err != BRISK_OK ? BRISK_EXIT_FAILED : code;
+    } else if (err == BRISK_OK && is_set(&c, OPTION_JSON)) {
         err = print_json(&c);
         code = err != BRISK_OK ? BRISK_EXIT_FAILED : code;
     } else if (err == BRISK_OK && c.answer.solved) {
@@ -255,18 +362,21 @@ static brisk_exit run(const brisk_invocation *in)
 const brisk_command pkg_cmd_deb = {
     .name = "deb",
     .group = "Packages",
-    .synopsis = "resolve PACKAGE...",
+    .synopsis = "resolve|why [NAME] PACKAGE...",
     .summary = "resolve Debian packages from apt's lists",
     .description =
         "Prints what has to be installed so that every PACKAGE (name, name:arch or name=version) "
         "can be, on an empty system: one version of each package, dependencies, conflicts and "
         "provided names respected, recommended packages where they are possible. When there is no "
         "answer, says why in sentences that were verified, and exits with 1.\n\n"
+        "why NAME PACKAGE... prints the shortest way from a PACKAGE to NAME: who depends on whom, "
+        "by which relation.\n\n"
         "The lists are read once into an index below $XDG_CACHE_HOME/brisk, which is made again "
         "when they change.",
     .examples =
         "brisk pkg deb resolve gnome\tprint everything that gnome needs and recommends\n"
-        "brisk pkg deb resolve --no-recommends --order nginx\tin an order to install it in\n",
+        "brisk pkg deb resolve --no-recommends --order nginx\tin an order to install it in\n"
+        "brisk pkg deb why systemd gnome\twhat brings it in\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .args_min = 2,

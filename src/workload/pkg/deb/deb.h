@@ -250,4 +250,22 @@ typedef struct deb_order {
 brisk_err deb_order_of(const deb_index *index, const deb_answer *answer, brisk_arena *arena,
                        deb_order *ret);
 
+/* --- why (why.c) -------------------------------------------------------------------------- */
+
+typedef struct deb_step {
+    uint32_t from; /* places in choices */
+    uint32_t to;
+    deb_span text; /* the relation as written */
+    deb_kind kind; /* DEPENDS or RECOMMENDS */
+} deb_step;
+
+typedef struct deb_way {
+    const deb_step *steps; /* from a package that was asked for; none: the target was */
+    uint32_t count;
+} deb_way;
+
+/* The shortest way to choice `target`.  Errors: NOT_FOUND (essential, say), NOMEM. */
+brisk_err deb_why(const deb_index *index, const deb_answer *answer, uint32_t target,
+                  bool recommends, brisk_arena *arena, deb_way *ret);
+
 #endif /* BRISK_SRC_WORKLOAD_PKG_DEB_DEB_H */

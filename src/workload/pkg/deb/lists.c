@@ -10,9 +10,11 @@
 #include "workload/pkg/deb/index.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <libdeflate.h>
 #include <lz4frame.h>
+#include <lzma.h>
 #include <sys/stat.h>
 #include <zstd.h>
 
@@ -256,6 +258,58 @@ static brisk_err unpack_zstd(pkg_text in, output *out)
     return err;
 }
 
+typedef struct xz_library {
+    lzma_ret (*begin)(lzma_stream *, uint64_t, uint32_t);
+    lzma_ret (*code)(lzma_stream *, lzma_action);
+    void (*end)(lzma_stream *);
+} xz_library;
+
+/* liblzma is loaded when the first such list is met: every other command would pay for it. */
+static bool load_xz(xz_library *ret)
+{
+    void *so = dlopen("liblzma.so.5", RTLD_NOW | RTLD_LOCAL); /* it stays: it is used again */
+    void *begin = so != NULL ? dlsym(so, "lzma_stream_decoder") : NULL;
+    void *code = so != NULL ? dlsym(so, "lzma_code") : NULL;
+    void *end = so != NULL ? dlsym(so, "lzma_end") : NULL;
+    memcpy(&ret->begin, &begin, sizeof begin);
+    memcpy(&ret->code, &code, sizeof code);
+    memcpy(&ret->end, &end, sizeof end);
+    return begin != NULL && code != NULL && end != NULL;
+}
+
+static brisk_err unpack_xz(pkg_text in, output *out)
+{
+    xz_library xz;
+    lzma_stream s = LZMA_STREAM_INIT;
+    const uint64_t memory = UINT64_C(512) << 20;
+    if (!load_xz(&xz)) {
+        return BRISK_ERR_UNSUPPORTED;
+    }
+    if (xz.begin(&s, memory, LZMA_CONCATENATED) != LZMA_OK) {
+        return BRISK_ERR_NOMEM;
+    }
+    brisk_err err = grow(out, in.size * 6);
+    lzma_ret ret = LZMA_OK;
+    s.next_in = (const uint8_t *)in.data;
+    s.avail_in = in.size;
+    while (err == BRISK_OK && ret == LZMA_OK) {
+        s.next_out = (uint8_t *)out->data + out->size;
+        s.avail_out = out->capacity - out->size;
+        ret = xz.code(&s, LZMA_FINISH);
+        out->size = out->capacity - s.avail_out;
+        if (ret == LZMA_OK && s.avail_out == 0) {
+            err = grow(out, 0);
+        }
+    }
+    xz.end(&s);
+    if (err == BRISK_OK && ret != LZMA_STREAM_END) {
+        err = ret == LZMA_MEM_ERROR        ? BRISK_ERR_NOMEM
+              : ret == LZMA_MEMLIMIT_ERROR ? BRISK_ERR_LIMIT
+                                           : BRISK_ERR_CORRUPT;
+    }
+    return err;
+}
+
 static brisk_err unpack(const deb_list *list, pkg_text in, output *out, brisk_errinfo *info)
 {
     brisk_err err = BRISK_OK;
@@ -266,15 +320,19 @@ static brisk_err unpack(const deb_list *list, pkg_text in, output *out, brisk_er
     } else if (ends_with(list->name, ".zst")) {
         err = unpack_zstd(in, out);
     } else if (ends_with(list->name, ".xz")) {
-        return brisk_errinfo_set(info, BRISK_ERR_UNSUPPORTED,
-                                 "%s: lists packed with xz are not read; unpack it (xz -dk)",
-                                 list->path);
+        err = unpack_xz(in, out);
     } else {
         err = grow(out, in.size);
         if (err == BRISK_OK) {
             memcpy(out->data, in.data, in.size);
             out->size = in.size;
         }
+    }
+    if (err == BRISK_ERR_UNSUPPORTED) {
+        return brisk_errinfo_set(info, err,
+                                 "%s: liblzma is not installed (liblzma5); unpack it "
+                                 "(xz -dk)",
+                                 list->path);
     }
     if (err == BRISK_ERR_CORRUPT) {
         return brisk_errinfo_set(info, err, "%s: damaged, or cut off (run apt update)", list->path);
