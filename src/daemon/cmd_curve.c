@@ -26,7 +26,7 @@ static const double target_default = 0.94;
 static uint64_t limit_of(const server *s)
 {
     bool own = s->evict_volatile || s->evict_never || s->evict_any;
-    return own || s->maxmemory == 0 ? s->keys.bytes_reserve : s->maxmemory;
+    return pressure_left(s, own || s->maxmemory == 0 ? s->keys.bytes_reserve : s->maxmemory);
 }
 
 static double target_of(const server *s)

@@ -46,7 +46,7 @@ static bool limit_tier(server *s)
 {
     bool own = s->evict_volatile || s->evict_never;
     uint64_t bytes = own || s->maxmemory == 0 ? s->keys.bytes_reserve : s->maxmemory;
-    s->evict_any = !keyspace_resize(&s->keys, bytes);
+    s->evict_any = !keyspace_resize(&s->keys, pressure_left(s, bytes));
     return (!s->evict_any || keyspace_resize(&s->keys, s->keys.bytes_reserve)) && sizing_follow(s);
 }
 

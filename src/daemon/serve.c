@@ -46,9 +46,18 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "path of a unix socket; empty: none",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
-    {.name = "serve.threads",
-     .summary = "event loops; 0 means as many as processors may be used",
-     .max = WORKERS_MAX},
+    {.name = "serve.workers",
+     .summary = "event loops: a number, or auto for as many as processors may be used",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = "auto"},
+    {.name = "serve.modules",
+     .summary =
+         "list of modules that are loaded at the start, others at the first job that needs them",
+     .type = BRISK_KNOB_YAML},
+    {.name = "serve.memory_limit",
+     .summary = "memory of the whole process that serve.memory shrinks for; 0: no limit",
+     .type = BRISK_KNOB_BYTES,
+     .max = UINT64_C(1) << 46},
     {.name = "serve.memory",
      .summary = "most bytes of keys and values in memory",
      .type = BRISK_KNOB_BYTES,
@@ -253,6 +262,7 @@ enum {
     OPTION_PASSWORD_FILE,
     OPTION_THREADS,
     OPTION_FOREGROUND,
+    OPTION_CHECK,
 };
 
 static const brisk_option options[] = {
@@ -291,6 +301,7 @@ static const brisk_option options[] = {
     [OPTION_FOREGROUND] = {.name = "foreground",
                            .letter = 'f',
                            .summary = "one process, without a supervisor"},
+    [OPTION_CHECK] = {.name = "check", .summary = "read the settings, say whether they are right"},
 };
 
 /* Everything that is configured, as text that lives as long as the server. */
@@ -340,6 +351,28 @@ static bool choose_number(const brisk_invocation *in, int option, const brisk_kn
                       options[option].name, knob->min, knob->max, *ret);
         return false;
     }
+    return true;
+}
+
+/* "auto" is 0. */
+static bool choose_workers(const brisk_invocation *in, const brisk_knobs *knobs, uint64_t *ret)
+{
+    char text[64];
+    brisk_knobs_text(knobs, "serve.workers", text, sizeof text);
+    uint64_t count = 0;
+    bool good =
+        strcmp(text, "auto") == 0 || brisk_knob_parse(BRISK_KNOB_U64, text, &count) == BRISK_OK;
+    if (in->values[OPTION_THREADS].set) {
+        good = true;
+        count = in->values[OPTION_THREADS].number;
+        (void)snprintf(text, sizeof text, "%" PRIu64, count);
+    }
+    if (!good || count > WORKERS_MAX) {
+        (void)fprintf(in->err, "brisk: serve.workers is auto or from 1 to %d, not %s\n",
+                      WORKERS_MAX, text);
+        return false;
+    }
+    *ret = count;
     return true;
 }
 
@@ -444,7 +477,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     uint64_t memory;
     uint64_t threads;
     if (!choose_number(in, OPTION_MEMORY, knobs, "serve.memory", &memory) ||
-        !choose_number(in, OPTION_THREADS, knobs, "serve.threads", &threads)) {
+        !choose_workers(in, knobs, &threads)) {
         return false;
     }
     set->opts = (server_opts){
@@ -460,6 +493,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .record_dir = set->record_dir,
         .disk_bytes = brisk_knobs_u64(knobs, "serve.disk_bytes"),
         .memory_bytes = memory,
+        .memory_limit = brisk_knobs_u64(knobs, "serve.memory_limit"),
         .workers = (uint32_t)threads,
         .spin_ns = brisk_knobs_u64(knobs, "serve.spin_us") * 1000,
         .track_use = brisk_knobs_u64(knobs, "serve.track_use") != 0,
@@ -575,6 +609,42 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
     return result;
 }
 
+static brisk_err load_listed(brisk_engine *engine, const brisk_yaml_doc *doc, brisk_errinfo *info)
+{
+    const brisk_yaml_node *root = brisk_yaml_root(doc);
+    if (root->kind != BRISK_YAML_SEQUENCE &&
+        (root->kind != BRISK_YAML_MAPPING || root->count > 0)) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s:%u: a list of names of modules",
+                                 brisk_yaml_name(doc), root->line);
+    }
+    brisk_err err = BRISK_OK;
+    for (const brisk_yaml_node *n = root->child; n != NULL && err == BRISK_OK; n = n->next) {
+        const brisk_workload *workload;
+        err = n->text != NULL
+                  ? brisk_engine_load(engine, n->text, &workload, info)
+                  : brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s:%u: a name of a module",
+                                      brisk_yaml_name(doc), n->line);
+    }
+    return err;
+}
+
+/* Modules named in serve.modules; false: one cannot be had, and that was said. */
+static bool load_modules(const brisk_invocation *in, brisk_engine *engine)
+{
+    brisk_yaml_doc *doc = NULL;
+    brisk_errinfo info = {.text = ""};
+    brisk_err err =
+        brisk_knobs_yaml(brisk_engine_knobs(engine), "serve.modules", NULL, &doc, &info);
+    if (err == BRISK_OK) {
+        err = load_listed(engine, doc, &info);
+        brisk_yaml_destroy(doc);
+    }
+    if (err != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+    }
+    return err == BRISK_OK;
+}
+
 static brisk_exit run(const brisk_invocation *in)
 {
     brisk_engine *engine;
@@ -592,6 +662,14 @@ static brisk_exit run(const brisk_invocation *in)
         return BRISK_EXIT_FAILED;
     }
     set.opts.engine = engine;
+    if (!load_modules(in, engine)) {
+        return BRISK_EXIT_FAILED;
+    }
+    if (in->values[OPTION_CHECK].set) {
+        (void)fputs("settings are right\n", in->out);
+        destroy_lists(&set);
+        return BRISK_EXIT_OK;
+    }
     raise_descriptors(set.opts.limits.clients_max);
     return serve(in, brisk_engine_knobs(engine), &set);
 }

@@ -172,6 +172,7 @@ static void tick_server(server *s)
         s->stats.ops_commands = s->stats.commands;
         s->stats.ops_ns = s->now_ns;
         sizing_tick(s);
+        pressure_tick(s);
         server_metrics_tick(s);
     }
     server_unlock(s);
@@ -435,6 +436,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     s->next_client_id = 1;
     s->ns_per_tick = 0.5;
     s->maxmemory = opts->memory_bytes;
+    pressure_open(&s->pressure, opts->memory_limit);
     dict_init(&s->clients_by_id, alloc);
     dict_init(&s->watched, alloc);
     dict_init(&s->errors, alloc);
@@ -555,6 +557,7 @@ void server_destroy(server *s)
     wire_tls_context_destroy(s->tls);
     keyspace_close(&s->keys);
     brisk_sizing_destroy(s->sizing); /* after the tier, whose tap it is */
+    pressure_close(&s->pressure);
     dict_deinit(&s->errors);
     dict_deinit(&s->watched);
     dict_deinit(&s->clients_by_id);

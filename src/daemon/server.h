@@ -39,6 +39,7 @@
 #include "daemon/keyspace.h"
 #include "daemon/listen.h"
 #include "daemon/loop.h"
+#include "daemon/pressure.h"
 
 enum {
     KEPT_OVERHEAD = 192, /* of a name: what keeping it costs beside its bytes */
@@ -71,6 +72,7 @@ typedef struct server_opts {
     const char *record_dir; /* NULL or "": nothing can be recorded */
     uint64_t disk_bytes;
     uint64_t memory_bytes;
+    uint64_t memory_limit; /* of the process; 0: none */
     uint64_t spin_ns;
     uint32_t workers;     /* 0: as many as processors */
     bool unprotected;     /* answer strangers without a password */
@@ -223,8 +225,9 @@ struct server {
     bool pause_all;
     bool evict_volatile; /* policy of Redis that looks at keys with expiry only */
     bool evict_never;
-    bool evict_any;       /* the limit is too small for the tier: the server drops keys at random */
-    uint64_t maxmemory;   /* as shown and set */
+    bool evict_any;     /* the limit is too small for the tier: the server drops keys at random */
+    uint64_t maxmemory; /* as shown and set */
+    pressure pressure;
     brisk_sizing *sizing; /* NULL: nobody watches the tier */
     uint32_t target_rate; /* percent; 0: the tier is as large as it may be */
     bool size_rule;

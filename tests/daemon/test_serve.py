@@ -137,6 +137,56 @@ def reads_its_settings_again():
 
 
 @case
+def the_example_of_settings():
+    """packaging/brisk.yaml is right, whole and with what stands in it as a comment."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "../../packaging/brisk.yaml"), encoding="utf-8") as file:
+        text = file.read()
+    with tempfile.TemporaryDirectory() as folder:
+        text = text.replace("127.0.0.1:6380", "127.0.0.1:0").replace("/run/brisk", folder)
+        path = os.path.join(folder, "brisk.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        for command in (["config", "check"], ["serve", "--check"]):
+            done = subprocess.run([BRISK, "--config", path, *command], capture_output=True,
+                                  timeout=60, check=False)
+            check(done.returncode == 0 and done.stdout == b"settings are right\n", done)
+        with subprocess.Popen([BRISK, "--config", path, "serve", "-f"],
+                              stderr=subprocess.PIPE) as process:
+            line = process.stderr.readline()
+            check(b"ready at" in line, line)
+            check(Client(os.path.join(folder, "socket")).ok("PING") == "PONG")
+            process.terminate()
+            check(process.wait(30) == 0)
+        for wrong, words in (("serve: {modules: [nonsense]}", "nonsense"),
+                             ("serve: {modules: nonsense}", ":1: a list of names"),
+                             ("serve: {workers: 65}", "serve.workers is auto or from 1 to 64"),
+                             ("serve: {static: {at: x}}", ":1: ")):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(wrong + "\n")
+            done = subprocess.run([BRISK, "--config", path, "serve", "--check"],
+                                  capture_output=True, timeout=60, check=False)
+            if done.returncode == 0: # judged when the server is made
+                done = subprocess.run([BRISK, "--config", path, "serve", "-f", "-l",
+                                       "127.0.0.1:0"], capture_output=True, timeout=60, check=False)
+            check(done.returncode == 1 and words in done.stderr.decode(), done)
+
+
+@case
+def memory_of_the_process_has_a_limit():
+    if SANITIZED:
+        return # their own memory would be counted
+    with Serving(memory="256MiB", settings=["serve.memory_limit=128MiB"]) as server:
+        client = server.client()
+        value = b"v" * 65536
+        for i in range(3000): # 188 MiB
+            check(client.ok("SET", f"k{i}", value) == "OK")
+        check(wait_until(lambda: server.rss() < 128 << 20), f"{server.rss()} bytes")
+        kept = sum(client.ok("EXISTS", f"k{i}") for i in range(3000))
+        check(0 < kept < 2000, f"{kept} are kept")
+
+
+@case
 def without_descriptors_peers_are_told():
     server = Server(BRISK, ["--memory", "64MiB", "--threads", "2"],
                     wrapper=["prlimit", "--nofile=64:64"])
