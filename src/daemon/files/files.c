@@ -59,21 +59,20 @@ static void delist(files_wait_task *wait)
 
 static void warm(const files_wait_task *wait)
 {
-    static const char *const beside[] = {"", ".br", ".zst", ".gz"};
     const mount *m = wait->mount;
-    char path[FILE_PATH_MAX];
-    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
-        file_entry *entry;
-        if ((i > 0 && !m->precompressed) ||
-            snprintf(path, sizeof path, "%s%s", wait->path, beside[i]) >= (int)sizeof path) {
-            break;
-        }
-        if (open_cache_find(wait->owner->cache, &m->place, path, true, &entry) == FILE_FOUND) {
-            bool regular = entry->kind == FILE_REGULAR;
+    open_cache *cache = wait->owner->cache;
+    uint32_t wanted = files_near_wanted(m);
+    file_entry *entry;
+    if (open_cache_find(cache, &m->place, wait->path, true, &entry) != FILE_FOUND) {
+        return;
+    }
+    bool regular = entry->kind == FILE_REGULAR;
+    file_entry_unref(entry);
+    for (uint32_t bit = 1; regular && bit <= NEAR_MEDIUM; bit <<= 1) {
+        char path[FILE_PATH_MAX];
+        if ((wanted & bit) != 0 && files_near_path(wait->path, bit, path, sizeof path) &&
+            open_cache_find(cache, &m->place, path, true, &entry) == FILE_FOUND) {
             file_entry_unref(entry);
-            if (!regular && i == 0) {
-                break;
-            }
         }
     }
 }
@@ -110,7 +109,6 @@ static void come_home(loop_task *task)
     if (ask != NULL) {
         ask->waits = NULL;
         if (!wait->listing) {
-            ask->waited = true;
             serve(ask, true);
         } else if (wait->err == BRISK_OK) {
             send_page(ask, brisk_value_ref(wait->page));
@@ -134,7 +132,9 @@ static void start_wait(file_ask *ask, bool listing)
 {
     exchange *x = ask->x;
     files *self = ask->mount->owner;
-    size_t size = sizeof(files_wait_task) + ask->path_size + 1 + x->path.size;
+    const char *path = listing ? ask->path : ask->file;
+    size_t path_size = strlen(path);
+    size_t size = sizeof(files_wait_task) + path_size + 1 + x->path.size;
     files_wait_task *wait = self->alloc->acquire(self->alloc->ctx, size, _Alignof(files_wait_task));
     if (wait == NULL) {
         exchange_fail(x, 503, "no memory is left");
@@ -149,8 +149,8 @@ static void start_wait(file_ask *ask, bool listing)
                               .listing = listing,
                               .size = size,
                               .shown_size = x->path.size};
-    memcpy(wait->path, ask->path, ask->path_size + 1);
-    wait->shown = wait->path + ask->path_size + 1;
+    memcpy(wait->path, path, path_size + 1);
+    wait->shown = wait->path + path_size + 1;
     memcpy(wait->shown, x->path.data, x->path.size);
     ask->waits = wait;
     (void)pthread_mutex_lock(&self->lock);
@@ -181,7 +181,8 @@ static bool take_path(file_ask *ask)
         return false;
     }
     ask->path = exchange_alloc(x, room);
-    if (ask->path == NULL) {
+    ask->file = exchange_alloc(x, room);
+    if (ask->path == NULL || ask->file == NULL) {
         return false;
     }
     ask->folder = true;
@@ -278,32 +279,19 @@ static void fail(file_ask *ask, file_found found, file_kind kind)
     }
 }
 
-/* The entry of the path, or of the folder's index. */
+/* The entry of the path, or of the folder's index: ask->file. */
 static file_found find(file_ask *ask, bool wait, file_entry **ret)
 {
     const mount *m = ask->mount;
+    size_t size = ask->path_size;
+    memcpy(ask->file, ask->path, size + 1);
     if (ask->folder && m->index[0] != '\0') {
-        size_t index_size = strlen(m->index);
-        size_t before = ask->path_size;
-        size_t at = before;
-        if (at > 0) {
-            ask->path[at++] = '/';
+        if (size > 0) {
+            ask->file[size++] = '/';
         }
-        memcpy(ask->path + at, m->index, index_size + 1);
-        ask->path_size = at + index_size;
-        file_found found = open_cache_find(m->owner->cache, &m->place, ask->path, wait, ret);
-        bool none = found == FILE_FOUND && (*ret)->kind == FILE_MISSING;
-        if (none || found == FILE_WOULD_WAIT) {
-            /* Waiting takes the index's path, which is cut afterwards. */
-            if (!none) {
-                start_wait(ask, false);
-            }
-            ask->path[before] = '\0';
-            ask->path_size = before;
-        }
-        return found;
+        memcpy(ask->file + size, m->index, strlen(m->index) + 1);
     }
-    return open_cache_find(m->owner->cache, &m->place, ask->path, wait, ret);
+    return open_cache_find(m->owner->cache, &m->place, ask->file, wait, ret);
 }
 
 static void serve(file_ask *ask, bool wait)
@@ -312,9 +300,7 @@ static void serve(file_ask *ask, bool wait)
     file_entry *entry = NULL;
     file_found found = find(ask, wait, &entry);
     if (found == FILE_WOULD_WAIT) {
-        if (ask->waits == NULL) {
-            start_wait(ask, false);
-        }
+        start_wait(ask, false);
         return;
     }
     file_kind kind = found == FILE_FOUND ? entry->kind : FILE_MISSING;

@@ -43,14 +43,18 @@ typedef struct file_ask {
     mount *mount;
     files_wait_task *waits; /* NULL: not on the executor */
     bool folder;            /* the path ends with '/' */
-    bool waited;            /* what was to be opened was opened: do not go there again */
-    char *path;             /* relative to the root, terminated; room for an index */
+    char *path;             /* relative to the root, terminated */
     size_t path_size;
+    char *file;  /* the path, or its index */
     void *parts; /* of multipart.c */
 } file_ask;
 
 /* --- send.c ----------------------------------------------------------------------------------- */
 
+/* The path of what lies beside; false: it is too long. */
+bool files_near_path(const char *path, uint32_t bit, char *to, size_t room);
+/* What is looked for beside files of the mount. */
+uint32_t files_near_wanted(const mount *m);
 /* Find what lies beside `entry`, unless that is known.  FOUND: entry->near says it. */
 file_found files_look_near(file_ask *ask, file_entry *entry, bool wait);
 /* Answer with the file: takes the reference of `entry`, whose surroundings are known. */

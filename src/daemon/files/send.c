@@ -13,7 +13,6 @@
 
 enum {
     FIELDS_MAX = 12 + 2 * MOUNT_LINKS_MAX,
-    NAME_ROOM = 16, /* of ".medium" and the like */
 };
 
 /* What is sent, and of which file it is a form. */
@@ -41,7 +40,7 @@ static bool insert_name(const char *path, const char *what, char *to, size_t roo
     return size > 0 && (size_t)size < room;
 }
 
-static bool near_path(const char *path, uint32_t bit, char *to, size_t room)
+bool files_near_path(const char *path, uint32_t bit, char *to, size_t room)
 {
     if ((bit & NEAR_BY_CLASS) != 0) {
         return insert_name(path, bit == NEAR_LOW ? ".low" : ".medium", to, room);
@@ -49,6 +48,12 @@ static bool near_path(const char *path, uint32_t bit, char *to, size_t room)
     const char *suffix = bit == NEAR_BROTLI ? ".br" : bit == NEAR_ZSTD ? ".zst" : ".gz";
     int size = snprintf(to, room, "%s%s", path, suffix);
     return size > 0 && (size_t)size < room;
+}
+
+uint32_t files_near_wanted(const mount *m)
+{
+    return (m->precompressed ? (uint32_t)NEAR_STORED : 0u) |
+           (m->variants ? (uint32_t)NEAR_BY_CLASS : 0u);
 }
 
 file_found files_look_near(file_ask *ask, file_entry *entry, bool wait)
@@ -61,13 +66,12 @@ file_found files_look_near(file_ask *ask, file_entry *entry, bool wait)
     if (before != 0 && now_ns - before < fresh_ns) {
         return FILE_FOUND;
     }
-    uint32_t wanted = (m->precompressed ? (uint32_t)NEAR_STORED : 0u) |
-                      (m->variants ? (uint32_t)NEAR_BY_CLASS : 0u);
+    uint32_t wanted = files_near_wanted(m);
     uint32_t found_bits = 0;
     for (uint32_t bit = 1; bit <= NEAR_MEDIUM; bit <<= 1) {
         char path[FILE_PATH_MAX];
         file_entry *beside;
-        if ((wanted & bit) == 0 || !near_path(ask->path, bit, path, sizeof path)) {
+        if ((wanted & bit) == 0 || !files_near_path(ask->file, bit, path, sizeof path)) {
             continue;
         }
         file_found found = open_cache_find(m->owner->cache, &m->place, path, wait, &beside);
@@ -92,7 +96,7 @@ static bool take_near(sending *s, const char *path, uint32_t bit)
     const mount *m = s->ask->mount;
     char name[FILE_PATH_MAX];
     file_entry *beside;
-    if (!near_path(path, bit, name, sizeof name) ||
+    if (!files_near_path(path, bit, name, sizeof name) ||
         open_cache_find(m->owner->cache, &m->place, name, true, &beside) != FILE_FOUND) {
         return false;
     }
@@ -116,7 +120,7 @@ static void choose_by_class(sending *s)
     bool asked = bandwidth_hint(BANDWIDTH_HIGH, exchange_field(x, "save-data"),
                                 exchange_field(x, "ect")) == level;
     uint32_t bit = level == BANDWIDTH_LOW && (s->near & NEAR_LOW) != 0 ? NEAR_LOW : NEAR_MEDIUM;
-    if ((s->near & bit) != 0 && take_near(s, s->ask->path, bit)) {
+    if ((s->near & bit) != 0 && take_near(s, s->ask->file, bit)) {
         s->by_connection = !asked;
         s->near &= ~(uint32_t)NEAR_STORED; /* those are of the other file */
     }
@@ -136,7 +140,7 @@ static void choose_stored(sending *s, uint32_t codings)
         char name[FILE_PATH_MAX];
         file_entry *beside;
         if ((s->near & kinds[i].bit) == 0 || (codings & 1u << kinds[i].coding) == 0 ||
-            !near_path(s->ask->path, kinds[i].bit, name, sizeof name) ||
+            !files_near_path(s->ask->file, kinds[i].bit, name, sizeof name) ||
             open_cache_find(m->owner->cache, &m->place, name, true, &beside) != FILE_FOUND) {
             continue;
         }
@@ -146,7 +150,7 @@ static void choose_stored(sending *s, uint32_t codings)
         }
         file_entry_unref(beside);
     }
-    if (best >= 0 && take_near(s, s->ask->path, kinds[best].bit)) {
+    if (best >= 0 && take_near(s, s->ask->file, kinds[best].bit)) {
         s->coding = encode_coding_name(kinds[best].coding);
     }
 }
@@ -385,7 +389,7 @@ void files_send(file_ask *ask, file_entry *entry)
     sending s = {.ask = ask,
                  .entry = entry,
                  .coding = {.data = "", .size = 0},
-                 .type = mime_of(ask->path),
+                 .type = mime_of(ask->file),
                  .near = atomic_load_explicit(&entry->near, memory_order_relaxed)};
     choose_by_class(&s);
     if ((s.near & NEAR_STORED) != 0 && exchange_field(x, "range") == NULL) {
