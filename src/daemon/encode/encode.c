@@ -442,7 +442,8 @@ static void improve(encode *self, exchange *x, const http_body *body, const enco
     more.question.cheap = false;
     more.method = encode_choose(&self->chooser, &more.question);
     uint32_t bit = 1u << more.method;
-    if (more.method != ENCODE_PLAIN && encode_ways[more.method].coding != ENCODE_DCZ &&
+    if (more.method != ENCODE_PLAIN && more.method != plan->method &&
+        encode_ways[more.method].coding != ENCODE_DCZ &&
         ((known->made | known->making | known->vain) & bit) == 0) {
         more.dictionary = NULL;
         encode_job_later(self, x, body, &more);
@@ -519,14 +520,14 @@ static void decide(encode *self, exchange *x, const http_answer *answer, encode_
     plan->decided = know(self, answer, plan, &known);
     if (plan->decided) {
         plan->method = encode_choose(&self->chooser, &plan->question);
-        if (plan->keep) {
-            improve(self, x, &answer->body, plan, &known);
-        }
         uint32_t bit = 1u << plan->method;
         bool wait = (known.made & bit) == 0 && ((known.making | known.vain) & bit) != 0;
         if (wait || (plan->method != ENCODE_PLAIN && plan->keep && (known.made & bit) == 0 &&
                      !variants_begin(self->variants, plan->identity, plan->method))) {
             plan->method = settle(self, plan);
+        }
+        if (plan->keep) {
+            improve(self, x, &answer->body, plan, &known);
         }
         if (plan->method == ENCODE_PLAIN) {
             encode_dictionary_unref(plan->dictionary);
