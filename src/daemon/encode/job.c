@@ -265,7 +265,8 @@ static void run_job(brisk_task *task)
 
 static void submit(encode_job *job)
 {
-    brisk_engine *engine = server_engine(job->self->server);
+    server *s = job->self->server;
+    brisk_engine *engine = s->engine != NULL ? server_engine(s) : NULL;
     job->task = (brisk_task){.run = run_job, .ctx = job};
     enlist(job);
     if (engine != NULL) {

@@ -161,7 +161,7 @@ static void start_wait(file_ask *ask, bool listing)
     self->waits = wait;
     self->running++;
     (void)pthread_mutex_unlock(&self->lock);
-    brisk_engine *engine = server_engine(self->server);
+    brisk_engine *engine = self->server->engine != NULL ? server_engine(self->server) : NULL;
     if (engine != NULL) {
         brisk_executor_submit(brisk_engine_executor(engine), &wait->task);
     } else {

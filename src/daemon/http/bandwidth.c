@@ -99,6 +99,10 @@ static void look(bandwidth *band, int fd, const bandwidth_limits *limits)
 
 static const bandwidth *look_when_due(exchange *x)
 {
+    static const bandwidth unknown = {.bps = 0};
+    if (x->conn == NULL) { /* part of another exchange */
+        return &unknown;
+    }
     bandwidth *band = &x->conn->band;
     const bandwidth_limits *limits = &x->worker->server->bandwidth;
     uint64_t now_ns = x->worker->now_ns;
@@ -141,6 +145,9 @@ uint32_t bandwidth_rtt_us(exchange *x)
 
 void bandwidth_sent(exchange *x, uint64_t bytes)
 {
+    if (x->conn == NULL) {
+        return;
+    }
     bandwidth *band = &x->conn->band;
     uint64_t sum = band->sent + bytes;
     band->sent = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
