@@ -1,0 +1,245 @@
+// The dashboard in a real browser against a real node: figures flow, views open, clicks do what they say, a
+// connection that is lost comes back, nothing is asked of anybody else, and the console stays empty.
+//
+//   node test_dashboard.mjs BRISK MODULES [FOLDER FOR SCREENSHOTS]
+//
+// MODULES is where playwright-core was installed.  The last line counts the cases.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const [brisk, modules, shots] = process.argv.slice(2);
+const { chromium } = createRequire(resolve(modules, "package.json"))("playwright-core");
+const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const WAIT_MS = 30000; // for what must come; nobody asserts how fast
+
+const cases = [];
+const test = (name, run) => cases.push([name, run]);
+
+function check(condition, text) {
+  if (!condition) throw new Error(text);
+}
+
+/** A node on a free port, or on the one it had. */
+class Node {
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), "brisk-web-"));
+    this.port = 0;
+  }
+
+  async start() {
+    this.process = spawn(brisk, ["serve", "--foreground", "--listen", `127.0.0.1:${this.port}`, "--threads", "1"], {
+      env: { ...process.env, XDG_RUNTIME_DIR: this.folder, XDG_CACHE_HOME: this.folder, XDG_STATE_HOME: this.folder, XDG_CONFIG_HOME: this.folder },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    await new Promise((done, fail) => {
+      this.process.stderr.on("data", (data) => {
+        said += data;
+        const found = /ready at 127\.0\.0\.1:(\d+)/.exec(said);
+        if (found) {
+          this.port = Number(found[1]);
+          done();
+        }
+      });
+      this.process.once("exit", (code) => fail(new Error(`brisk serve ended with ${code}: ${said}`)));
+    });
+    this.origin = `http://127.0.0.1:${this.port}`;
+    const file = /token ([^,)\n]+)/.exec(said);
+    this.token = file ? readFileSync(file[1], "utf8").trim() : "";
+  }
+
+  async stop() {
+    const ended = new Promise((done) => this.process.once("exit", done));
+    this.process.kill("SIGTERM");
+    await ended;
+  }
+
+  /** Commands of Redis, one connection. */
+  async redis(lines) {
+    await new Promise((done, fail) => {
+      const socket = connect(this.port, "127.0.0.1", () => socket.write(lines.map((line) => `${line}\r\n`).join("")));
+      let replies = 0;
+      socket.on("data", (data) => {
+        replies += data.toString("latin1").split("\r\n").length - 1;
+        if (replies >= lines.length) socket.end();
+      });
+      socket.on("close", done);
+      socket.on("error", fail);
+    });
+  }
+
+  async traffic(rounds = 20) {
+    for (let i = 0; i < rounds; i++) {
+      await this.redis([`SET web:${i} ${"x".repeat(100)}`, `SET web:${i} y`, `EXISTS web:${i}`, `EXISTS none:${i}`]);
+      await fetch(`${this.origin}/v1/cache/web:${i}`).then((answer) => answer.arrayBuffer());
+      await fetch(`${this.origin}/health`).then((answer) => answer.arrayBuffer());
+    }
+  }
+}
+
+/** The figure under a label, once it is more than a dash. */
+async function figure(page, label) {
+  const cell = page.locator(".figure", { hasText: label }).locator("dd").first();
+  await page.waitForFunction((element) => element && !/^(–|0\/s)$/.test(element.textContent), await cell.elementHandle(), { timeout: WAIT_MS });
+  return cell.textContent();
+}
+
+async function shot(page, name) {
+  if (shots) {
+    mkdirSync(shots, { recursive: true });
+    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+  }
+}
+
+test("real figures flow", async ({ node, page }) => {
+  await page.goto(node.origin);
+  await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+  await node.traffic();
+  check(/\d/.test(await figure(page, "Requests")), "no rate of requests");
+  check(/\d/.test(await figure(page, "Memory")), "no memory");
+  await page.waitForFunction(() => document.querySelectorAll(".chart canvas").length >= 4, null, { timeout: WAIT_MS });
+  const before = await page.locator("section[aria-label='Throughput'] [role=img]").getAttribute("aria-label");
+  await node.traffic();
+  await page.waitForFunction((old) => document.querySelector("section[aria-label='Throughput'] [role=img]").getAttribute("aria-label") !== old, before, { timeout: WAIT_MS });
+  await shot(page, "overview");
+});
+
+test("every view opens by a click, by the keyboard and by its address", async ({ node, page }) => {
+  await page.goto(node.origin);
+  const names = await page.locator("nav a").allTextContents();
+  check(names.length >= 8, `only ${names.length} views`);
+  for (const name of names) {
+    await page.getByRole("link", { name, exact: true }).click();
+    await page.waitForFunction((title) => document.title.includes(title), name, { timeout: WAIT_MS });
+    check((await page.locator("nav a[aria-current=page]").textContent()) === name, `${name} is not marked`);
+    await page.waitForTimeout(300);
+    await shot(page, `view-${name.toLowerCase()}`);
+  }
+  await page.goto(`${node.origin}/#/cache`);
+  await page.reload();
+  await page.waitForSelector("text=Tiers", { timeout: WAIT_MS });
+  await page.locator("nav a").first().focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.title.includes("Overview"), null, { timeout: WAIT_MS });
+});
+
+test("a node nobody asks says what to do", async ({ page }) => {
+  const fresh = new Node();
+  await fresh.start();
+  try {
+    await page.goto(fresh.origin);
+    await page.waitForSelector(".empty pre", { timeout: WAIT_MS });
+  } finally {
+    await fresh.stop();
+    rmSync(fresh.folder, { recursive: true, force: true });
+  }
+});
+
+test("what is lost comes back", async ({ node, page, expected }) => {
+  await page.goto(node.origin);
+  await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+  expected.failures = true; // the browser says that it cannot connect
+  await node.stop();
+  await page.waitForSelector("p.link.lost", { timeout: WAIT_MS });
+  await shot(page, "lost");
+  await node.start();
+  await page.waitForSelector("p.link.live", { timeout: 2 * WAIT_MS });
+  expected.failures = false;
+  await node.traffic(5);
+  await figure(page, "Memory");
+});
+
+test("dark and light, kept over a reload", async ({ node, page }) => {
+  await page.goto(node.origin);
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await page.getByRole("button", { name: "dark", exact: true }).click();
+  const dark = await ground();
+  check(light !== dark, "nothing changed");
+  await page.reload();
+  await page.waitForSelector("header");
+  check((await ground()) === dark, "not kept");
+  await shot(page, "dark");
+});
+
+test("fits a phone", async ({ node, page }) => {
+  await page.setViewportSize({ width: 375, height: 740 });
+  for (const view of ["overview", "cache", "jobs", "system", "budgets", "tune", "benchmarks", "profile"]) {
+    await page.goto(`${node.origin}/#/${view}`);
+    await page.waitForTimeout(300);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    check(over <= 0, `${view} is ${over} pixels too wide`);
+  }
+  await page.goto(node.origin);
+  await shot(page, "phone");
+});
+
+test("every control has a name", async ({ node, page }) => {
+  await page.goto(node.origin);
+  await page.waitForSelector("nav a");
+  const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a, input, select, [role=img], [role=region], meter, progress")]
+    .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML));
+  check(nameless.length === 0, `without a name: ${nameless.join(" ")}`);
+});
+
+test("it works at /dashboard/, too", async ({ node, page }) => {
+  await page.goto(`${node.origin}/dashboard`);
+  await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+});
+
+async function run([name, body], browser, node) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  const problems = [];
+  const expected = { failures: false };
+  page.on("console", (message) => {
+    if (message.type() === "error" && !expected.failures) problems.push(`console: ${message.text()} ${message.location().url}`);
+  });
+  page.on("pageerror", (error) => problems.push(`page: ${error.message}`));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.hostname !== "127.0.0.1" && url.protocol !== "data:") problems.push(`asked elsewhere: ${url}`);
+  });
+  try {
+    await body({ node, page, expected });
+    check(problems.length === 0, problems.join("\n  "));
+    console.log(`ok ${name}`);
+    return true;
+  } catch (error) {
+    console.log(`FAILED ${name}: ${error.message}${problems.length > 0 ? `\n  ${problems.join("\n  ")}` : ""}`);
+    await shot(page, `failed-${name.replaceAll(/\W+/g, "-")}`);
+    return false;
+  } finally {
+    await context.close();
+  }
+}
+
+async function launch() {
+  let why;
+  for (const executablePath of BROWSERS) {
+    try {
+      return await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
+    } catch (error) {
+      why = error;
+    }
+  }
+  throw why;
+}
+
+const browser = await launch();
+const node = new Node();
+let failed = 0;
+try {
+  await node.start();
+  for (const one of cases) failed += (await run(one, browser, node)) ? 0 : 1;
+} finally {
+  await browser.close();
+  await node.stop().catch(() => {});
+  rmSync(node.folder, { recursive: true, force: true });
+}
+console.log(`${cases.length - failed} passed, ${failed} failed, 0 skipped`);
+process.exit(failed === 0 ? 0 : 1);
