@@ -19,6 +19,9 @@ void drain_begin(server *s, bool taken_over)
     atomic_store_explicit(&s->draining_ns, brisk_clock_now_ns(s->clock), memory_order_release);
     atomic_store_explicit(&s->stopping, true, memory_order_relaxed);
     listen_stop(s);
+    if (!taken_over) { /* otherwise jobs that wait still have time to run */
+        jobs_refuse(s->jobs);
+    }
 }
 
 uint32_t drain_left(const server *s)

@@ -251,6 +251,57 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .min = 100,
      .max = UINT64_C(1) << 50,
      .def = 1000000},
+    /* Jobs. */
+    {.name = "serve.workloads",
+     .summary = "shares of workloads: a list of {name: pkg, weight: 2, quota: 4, class: batch}",
+     .type = BRISK_KNOB_YAML},
+    {.name = "serve.jobs.running",
+     .summary = "jobs at a time; 0: one more than processors",
+     .max = 256},
+    {.name = "serve.jobs.queue",
+     .summary = "most jobs that wait",
+     .min = 1,
+     .max = 100000,
+     .def = 1000},
+    {.name = "serve.jobs.client_running",
+     .summary = "most running jobs of one client (a token, or an address); 0: all",
+     .max = 256},
+    {.name = "serve.jobs.client_queue",
+     .summary = "most waiting jobs of one client; 0: all",
+     .max = 100000},
+    {.name = "serve.jobs.kept",
+     .summary = "most jobs that are remembered when they are over",
+     .min = 1,
+     .max = 1000000,
+     .def = 1000},
+    {.name = "serve.jobs.kept_bytes",
+     .summary = "most bytes of their results and reports",
+     .type = BRISK_KNOB_BYTES,
+     .min = 65536,
+     .max = UINT64_C(1) << 40,
+     .def = 256 * MIB},
+    {.name = "serve.jobs.kept_for",
+     .summary = "how long they are remembered",
+     .type = BRISK_KNOB_DURATION,
+     .min = 1000000,
+     .max = UINT64_C(1) << 60,
+     .def = UINT64_C(3600000000000)},
+    {.name = "serve.jobs.body_max",
+     .summary = "most bytes of a job's request, and of what it reads",
+     .type = BRISK_KNOB_BYTES,
+     .min = 1024,
+     .max = UINT64_C(1) << 32,
+     .def = 64 * MIB},
+    {.name = "serve.jobs.paths",
+     .summary = "folder below which jobs may name files; empty: they may not",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.jobs.drain",
+     .summary = "when the node stops, running jobs are cancelled after",
+     .type = BRISK_KNOB_DURATION,
+     .min = 1,
+     .max = UINT64_C(1) << 60,
+     .def = UINT64_C(5000000000)},
 };
 
 enum {
@@ -318,6 +369,8 @@ typedef struct setup {
     sockets sockets;
     brisk_yaml_doc *mounts;
     brisk_yaml_doc *proxies; /* likewise of serve.proxy */
+    char job_paths[4096];
+    brisk_yaml_doc *workloads;
     server_opts opts;
 } setup;
 
@@ -502,6 +555,12 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .target_rate = (uint32_t)brisk_knobs_u64(knobs, "serve.target_hit_rate"),
     };
     read_limits(knobs, &set->opts.limits);
+    brisk_errinfo info = {.text = ""};
+    if (jobs_read_knobs(knobs, set->job_paths, &set->opts.jobs, &set->workloads, &info) !=
+        BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return false;
+    }
     return read_size_mode(in, knobs, set) && read_password(in, set) && read_files(in, knobs, set);
 }
 
@@ -582,6 +641,7 @@ static void destroy_lists(setup *set)
 {
     brisk_yaml_destroy(set->mounts);
     brisk_yaml_destroy(set->proxies);
+    brisk_yaml_destroy(set->workloads);
 }
 
 static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "daemon/api/api.h"
+#include "daemon/api/sse.h"
 #include "daemon/config.h"
 #include "daemon/dashboard.h"
 #include "daemon/disk.h"
@@ -186,6 +187,9 @@ static void tick(void *ctx)
         tick_server(s);
     }
     drain_tick(w);
+    sse_tick(w, brisk_clock_now_ns(s->clock),
+             atomic_load_explicit(&s->stopping, memory_order_relaxed));
+    jobs_tick(s->jobs, w);
     uint32_t ticks = atomic_load_explicit(&w->ticks, memory_order_relaxed) + 1;
     atomic_store_explicit(&w->ticks, ticks, memory_order_relaxed);
     if (ticks % TICKS_A_SECOND == 0) {
@@ -292,6 +296,12 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
     brisk_err err = api_create(s, &how, info);
     if (err == BRISK_OK) {
         err = api_add_routes(s);
+    }
+    if (err == BRISK_OK) {
+        err = jobs_create(s, &opts->jobs, &s->jobs, info);
+    }
+    if (err == BRISK_OK) {
+        err = jobs_add_routes(s->jobs, s->http_routes);
     }
     return err == BRISK_OK ? dashboard_add_routes(s->http_routes) : err;
 }
@@ -505,6 +515,7 @@ static bool all_sent(const server *s)
 void server_stop(server *s)
 {
     atomic_store_explicit(&s->stopping, true, memory_order_relaxed);
+    jobs_stop(s->jobs); /* while loops can still answer those who wait for one */
     if (s->worker_count > 0 && s->workers[0].started) {
         listen_stop(s);
         for (int ms = 0; ms < DRAIN_MS && !all_sent(s); ms += 10) {
@@ -535,6 +546,7 @@ void server_destroy(server *s)
     for (uint32_t i = 0; i < s->worker_count; i++) {
         deinit_worker(&s->workers[i]);
     }
+    jobs_destroy(s->jobs); /* calls of exchanges that are gone now, jobs of the engine */
     encode_destroy(s->encode);
     files_destroy(s->files);
     disk_stop(s->disk);

@@ -29,6 +29,7 @@
 #include <brisk/yaml.h>
 
 #include "base/thread.h"
+#include "daemon/api/jobs.h"
 #include "daemon/client.h"
 #include "daemon/command.h"
 #include "daemon/conn.h"
@@ -89,6 +90,7 @@ typedef struct server_opts {
     bool local_needs_token;
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     const brisk_yaml_doc *proxy; /* serve.proxy, until the server is made; NULL: none */
+    jobs_opts jobs;
     bandwidth_limits bandwidth;
     files_settings files;
     const brisk_alloc *alloc;
@@ -172,6 +174,7 @@ struct server {
     http_routes *http_routes;
     struct http_priorities *http_priorities; /* rules of serve.priorities; NULL: none */
     struct api *api;
+    struct jobs *jobs;                        /* api/jobs.c */
     bool (*http_admit)(exchange *x);          /* api/api.c; sets x->right; false: it was answered */
     http_right (*http_right_of)(exchange *x); /* without that; NULL: as `unprotected` says */
     struct encode *encode;

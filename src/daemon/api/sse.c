@@ -2,8 +2,9 @@
  * sse.c -- streams of events: pulled from their sources, written as the client keeps up.
  *
  * The streams of a worker hang in a list that ticks and pokes walk.  A source may finish its stream
- * while it is asked, and an exchange that is finished may be gone before exchange_finish returns;
- * therefore a walk keeps the next stream in the worker, where sse_gone can move it on.
+ * while it is asked; its exchange goes afterwards (a carrier never ends one inside a call), but what a
+ * write does to a connection may end others: the walk's next stream is kept in the worker, where
+ * sse_gone moves it on.
  *
  * Invariant: a stream is in its worker's list from sse_open to sse_gone.
  */
@@ -45,30 +46,16 @@ static void unlink_stream(sse *stream)
     }
 }
 
-static void poll_stream(sse *stream)
+static void ask(sse *stream)
 {
     if (!stream->over && !stream->choked && !stream->polling) {
         stream->polling = true;
         stream->source->poll(stream, stream->ctx);
+        stream->polling = false;
     }
 }
 
-/* sse_gone may be called inside, so whoever calls this does not use the stream afterwards unless it
- * is still in the list. */
-static void ask(sse *stream)
-{
-    exchange *x = stream->x;
-    worker *w = x->worker;
-    poll_stream(stream);
-    for (sse *at = w->streams; at != NULL; at = at->next) {
-        if (at == stream) {
-            at->polling = false;
-            return;
-        }
-    }
-}
-
-void sse_open(exchange *x, const sse_source *source, void *ctx)
+sse *sse_open(exchange *x, const sse_source *source, void *ctx)
 {
     static const http_field fields[] = {
         {{"content-type", 12}, {"text/event-stream", 17}},
@@ -78,17 +65,14 @@ void sse_open(exchange *x, const sse_source *source, void *ctx)
     worker *w = x->worker;
     sse *stream = exchange_alloc(x, sizeof *stream);
     if (stream == NULL) {
-        x->handler = NULL;
-        source->gone(ctx);
         exchange_fail(x, 503, "out of memory");
-        return;
+        return NULL;
     }
     *stream = (sse){.x = x, .source = source, .ctx = ctx, .next = w->streams, .sent_ns = w->now_ns};
     if (w->streams != NULL) {
         w->streams->previous = stream;
     }
     w->streams = stream;
-    x->handler = stream;
     http_answer answer = {.status = 200,
                           .fields = fields,
                           .field_count = sizeof fields / sizeof fields[0],
@@ -96,9 +80,10 @@ void sse_open(exchange *x, const sse_source *source, void *ctx)
     exchange_start(x, &answer);
     if (x->method == HTTP_HEAD) {
         sse_finish(stream);
-        return;
+    } else {
+        ask(stream);
     }
-    ask(stream);
+    return stream;
 }
 
 static bool put(sse *stream, const char *data, size_t size)
@@ -162,23 +147,19 @@ uint64_t sse_last_id(const exchange *x)
     return id;
 }
 
-void sse_writable(exchange *x)
+void sse_writable(sse *stream)
 {
-    sse *stream = x->handler;
     if (stream != NULL) {
         stream->choked = false;
         ask(stream);
     }
 }
 
-void sse_gone(exchange *x)
+void sse_gone(sse *stream)
 {
-    sse *stream = x->handler;
     if (stream != NULL) {
-        x->handler = NULL;
         stream->over = true;
         unlink_stream(stream);
-        stream->source->gone(stream->ctx);
     }
 }
 

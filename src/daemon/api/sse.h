@@ -5,9 +5,9 @@
  * second, when the client has caught up, and after sse_poke.  So a client that does not read costs
  * nothing: its source is not asked, and puts together what it missed when it is asked again.
  *
- *     begin(x):  sse_open(x, &source, mine)          route.writable = sse_writable
+ *     begin(x):  mine->stream = sse_open(x, &source, mine)      writable(x):  sse_writable(mine->stream)
  *     poll:      while (there is more && sse_send(stream, "progress", id, json, size)) ...
- *     the end:   sse_finish(stream)                  route.gone = sse_gone
+ *     the end:   sse_finish(stream)                             gone(x):      sse_gone(mine->stream)
  *
  * A comment is sent when nothing else was for 15 s, so that a client that is gone is noticed.
  * Streams end when the node stops.
@@ -29,25 +29,22 @@ typedef struct sse sse;
 typedef struct sse_source {
     /* Send what is new, until sse_send says false or there is no more. */
     void (*poll)(sse *stream, void *ctx);
-    /* The stream is over; `ctx` is the source's again. */
-    void (*gone)(void *ctx);
 } sse_source;
 
-/* Answer `x` with a stream.  `ctx` is the stream's until source->gone, which is called in any case;
- * x->handler is the stream's.  Without memory the answer is 503. */
-void sse_open(exchange *x, const sse_source *source, void *ctx);
+/* Answer `x` with a stream; `ctx` is lent to it until sse_gone.  NULL: no memory, which was answered. */
+sse *sse_open(exchange *x, const sse_source *source, void *ctx);
 /* One event.  `event` NULL: "message"; `id` 0: none; data may have several lines.
  * False: the client does not keep up, or there is no memory (the stream is then broken off): poll is
  * called again when it does.  The event was taken all the same. */
 bool sse_send(sse *stream, const char *event, uint64_t id, const char *data, size_t size);
-/* The last event was sent.  `stream` is not to be used any more. */
+/* The last event was sent. */
 void sse_finish(sse *stream);
 /* What the client saw last before it lost the connection (Last-Event-ID); 0: nothing. */
 uint64_t sse_last_id(const exchange *x);
 
-/* For the route. */
-void sse_writable(exchange *x);
-void sse_gone(exchange *x);
+/* From the route's functions.  NULL is accepted. */
+void sse_writable(sse *stream);
+void sse_gone(sse *stream);
 
 /* --- of the worker ------------------------------------------------------------------------ */
 

@@ -1,0 +1,523 @@
+"""/v1/jobs over sockets: submit, wait, cancel, quotas, limits, streams, what is kept, the node's end.
+
+  test_jobs.py BRISK MODULE_FOLDER [NAME...]
+
+The workload `slow` (slow_module.c) takes as long as it is told.  Nothing asserts a time: what is
+asserted is what had happened when something else did.
+"""
+import base64
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+from api_lib import READER, TOKEN, Http, Node, check, run
+from serve_lib import Client, wait_until
+
+BRISK = sys.argv[1]
+os.environ["BRISK_MODULE_PATH"] = sys.argv[2] + ":" + os.environ.get("BRISK_MODULE_PATH", "")
+CACHE = tempfile.TemporaryDirectory(prefix="brisk-jobs-cache-")  # of the engines, begun empty
+os.environ["XDG_CACHE_HOME"] = CACHE.name
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def slow(**request):
+    order = {name: request.pop(name) for name in ("class_", "priority", "deadline_ms", "no_cache") if name in request}
+    job = {"workload": "slow", "request": request}
+    job.update({name.rstrip("_"): value for name, value in order.items()})
+    return job
+
+
+def submit(http, job, status=202, **fields):
+    return http.ok("POST", "/v1/jobs", job, {k.replace("_", "-"): v for k, v in fields.items()}, status=status)
+
+
+def start(http, job):
+    """Submit something that is not over at once; its id."""
+    answer = submit(http, job)
+    found = answer.json()
+    check(answer["location"] == "/v1/jobs/" + found["id"] and answer["retry-after"] == "1", answer)
+    return found["id"]
+
+
+def status(http, job):
+    return http.ok("GET", f"/v1/jobs/{job}").json()
+
+
+def is_in(http, job, state):
+    return wait_until(lambda: status(http, job)["status"] == state)
+
+
+class Events:
+    """A stream of events, read as it comes."""
+
+    def __init__(self, port, path, fields=()):
+        self.socket = socket.create_connection(("127.0.0.1", port), 30)
+        head = [f"GET {path} HTTP/1.1", "host: localhost", "authorization: Bearer " + TOKEN, *fields, "", ""]
+        self.socket.sendall("\r\n".join(head).encode())
+        self.file = self.socket.makefile("rb")
+        self.status = int(self.file.readline().split()[1])
+        while self.file.readline() not in (b"\r\n", b""):
+            pass
+        self.left = b""
+
+    def _line(self):
+        while b"\n" not in self.left:
+            size = int(self.file.readline() or b"0", 16)
+            if size == 0:
+                raise EOFError
+            self.left += self.file.read(size)
+            self.file.readline()
+        line, self.left = self.left.split(b"\n", 1)
+        return line.decode()
+
+    def next(self):
+        """(event, id, data), or None at the end."""
+        found = {}
+        try:
+            while True:
+                line = self._line()
+                if line == "" and "data" in found:
+                    return found.get("event"), found.get("id"), json.loads(found["data"])
+                name, _, value = line.partition(": ")
+                if name:
+                    found[name] = value
+        except EOFError:
+            return None
+
+    def close(self):
+        self.socket.close()
+
+
+@case
+def a_result_at_once_and_later():
+    with Node(BRISK) as node:
+        http = node.http()
+        rom = base64.b64encode(b"0123456789").decode()
+        patch = base64.b64encode(b"PATCH\0\0\x01\0\x02hiEOF").decode()
+        job = {"workload": "rom", "request": {"rom": {"base64": rom}, "mods": [{"base64": patch}]}}
+        found = submit(http, job, 200, prefer="respond-async, wait=20")
+        check(found.body == b"0hi3456789" and found["content-type"] == "application/octet-stream", found)
+        path = found["location"]
+        state = http.ok("GET", path).json()
+        check(state["status"] == "succeeded" and state["workload"] == "rom" and state["details"]["mods"] == 1, state)
+        check(all(stage["state"] == "done" for stage in state["stages"]), state)
+        check(state["result"]["etag"] == found["etag"] and state["result"]["bytes"] == 10, state)
+        again = submit(http, job, 200, prefer="wait=20")
+        check(again["etag"] == found["etag"] and again["location"] != path)
+        check(http.ok("GET", again["location"]).json()["answered_by"] == "memory")
+        result = http.ok("GET", path + "/result")
+        check(result.body == found.body)
+        check(http.ask("GET", path + "/result", fields={"if-none-match": found["etag"]}).status == 304)
+        head = http.ok("HEAD", path + "/result")
+        check(head["content-length"] == "10" and head.body == b"", head)
+        trace = http.ok("GET", path + "/trace").json()
+        check({"rom_loading", "rom_patching"} <= {event["name"] for event in trace["traceEvents"]})
+        job = start(http, slow(ms=200))
+        check(http.ask("GET", f"/v1/jobs/{job}/result").status in (200, 202))
+        check(http.ask("GET", f"/v1/jobs/{job}/trace").status in (200, 409))
+        check(http.ok("GET", f"/v1/jobs/{job}/result", fields={"prefer": "wait=20"}).body == b"")
+
+
+@case
+def parts_of_a_form():
+    with Node(BRISK) as node:
+        http = node.http()
+        order = {"workload": "rom", "request": {"rom": {"part": "rom"}, "mods": [{"part": "m"}], "files": [{"part": "f", "name": "f.ips"}], "fix_checksums": "never"}}
+        parts = {"job": json.dumps(order).encode(), "rom": bytes(range(256)) * 4, "f": b"PATCH\0\0\x01\0\x02hiEOF",
+                 "m": b"mod: m\ncomponents:\n  - {name: a, patch: {file: f.ips}}\n"}  # fmt: skip
+        body = b"".join(b'--xyz\r\ncontent-disposition: form-data; name="%s"; filename="a/b"\r\n\r\n%s\r\n' % (k.encode(), v) for k, v in parts.items()) + b"--xyz--\r\n"
+        fields = {"content-type": "multipart/form-data; boundary=xyz", "prefer": "wait=20"}
+        found = http.ok("POST", "/v1/jobs", body, fields)
+        check(found.body == b"\0hi" + parts["rom"][3:], found)
+        check(http.ask("POST", "/v1/jobs", body[:-9], fields).status == 400)
+        check(http.ask("POST", "/v1/jobs", body.replace(b'"job"', b'"jab"'), fields).status == 400)
+        found = http.ask("POST", "/v1/jobs", body, fields, chunked=True)
+        check(found.status == 200 and found.body[:3] == b"\0hi", found)
+
+
+@case
+def wrong_input():
+    with Node(BRISK, settings=["serve.jobs.body_max=4KiB"]) as node:
+        http = node.http()
+        for body, code, word in [
+            (b"", 400, "empty"),
+            (b"{", 400, "JSON"),
+            (b"[]", 400, "object"),
+            (b"{}", 400, "workload"),
+            (b'{"workload":1}', 400, "string"),
+            (b'{"workload":"slow","request":{},"more":1}', 400, "more"),
+            (b'{"workload":"slow","workload":"slow"}', 400, "twice"),
+            (b'{"workload":"slow","priority":8}', 400, "priority"),
+            (b'{"workload":"slow","class":"best"}', 400, "class"),
+            (b'{"workload":"slow","deadline_ms":0}', 400, "deadline_ms"),
+            (b'{"workload":"../slow"}', 404, "slow"),
+            (b'{"workload":"serve"}', 404, "serve"),
+            (b'{"workload":"none"}', 404, "none"),
+            (b'{"workload":"slow","request":{"ms":-1}}', 422, "ms"),
+            (b'{"workload":"slow","request":{"x":1}}', 422, "x"),
+            (b'{"workload":"rom","request":{"rom":{"path":"a"},"mods":[{"text":""}]}}', 403, "file"),
+            (b'{"workload":"rom","request":{"rom":{"entry":"no"},"mods":[{"text":""}]}}', 422, "entry"),
+            (b'{"workload":"slow","request":"' + b"x" * 5000 + b'"}', 413, ""),
+        ]:
+            answer = http.ask("POST", "/v1/jobs", body, {"content-type": "application/json"})
+            check(answer.status == code, f"{body[:60]} {answer}")
+            error = answer.json()["error"]
+            check(word in error["message"], error)
+            if code == 413:
+                http = node.http()
+        check(http.ask("POST", "/v1/jobs", b"x", {"content-type": "text/plain"}).status == 415)
+        check(http.ask("PUT", "/v1/jobs", b"x").status == 405)
+        check(http.ask("DELETE", "/v1/jobs").status == 405)
+        check(http.get("/v1/jobs?limit=0").status == 400)
+        for path in ("x", "00000000-1", "0" * 60, "%2e%2e", "-", "1-"):
+            check(http.get("/v1/jobs/" + path).status == 404, path)
+        job = start(http, slow(ms=100))
+        check(http.get(f"/v1/jobs/{job}x").status == 404)
+        check(http.get(f"/v1/jobs/{job}/nothing").status == 404)
+        check(http.ask("POST", f"/v1/jobs/{job}", {}).status == 405)
+        check(http.ask("DELETE", f"/v1/jobs/{job}/result").status == 405)
+        check(http.ok("GET", "/v1/jobs").json()["jobs"][0]["id"] == job, "refused ones are not kept")
+        check(len(http.ok("GET", "/v1/jobs").json()["jobs"]) == 1)
+
+
+@case
+def who_may():
+    with Node(BRISK) as node:
+        reader, nobody = node.http(READER), node.http(None)
+        job = start(node.http(), slow(ms=50))
+        check(reader.ask("POST", "/v1/jobs", slow(ms=1)).status == 403)
+        check(reader.ask("DELETE", f"/v1/jobs/{job}").status == 403)
+        check(reader.get(f"/v1/jobs/{job}").status == 200)
+        check(reader.get("/v1/queue").status == 200)
+        check(nobody.ask("POST", "/v1/jobs", slow(ms=1)).status == 401)
+        check(nobody.ask("DELETE", f"/v1/jobs/{job}").status == 401)
+
+
+@case
+def a_failure_says_why():
+    with Node(BRISK) as node:
+        http = node.http()
+        found = submit(http, slow(fail="no such luck", steps=2), 409, prefer="wait=20")
+        error = found.json()["error"]
+        check(error["message"] == "no such luck" and error["stage"] == "sleeping", error)
+        check(error["details"] == {"why": [1, "two", None], "nested": {"x": True}}, error)
+        state = http.ok("GET", found["location"]).json()
+        check(state["status"] == "failed" and state["error"] == error, state)
+        check(http.ask("GET", found["location"] + "/result").status == 409)
+
+
+@case
+def the_same_key_is_the_same_job():
+    with Node(BRISK) as node:
+        http, other = node.http(), node.http()
+        first = submit(http, slow(ms=300), idempotency_key="k1").json()["id"]
+        check(submit(http, slow(ms=300), idempotency_key="k1").json()["id"] == first)
+        found = submit(other, slow(ms=300), 200, idempotency_key="k1", prefer="wait=20")
+        check(found["location"].endswith(first))
+        check(submit(http, slow(ms=300), 200, idempotency_key="k1")["location"].endswith(first), "also when it is over")
+        refused = submit(http, slow(ms=301), 422, idempotency_key="k1").json()["error"]
+        check(refused["code"] == "idempotency_key_reused", refused)
+        check(submit(http, slow(ms=300), idempotency_key="k2").json()["id"] != first)
+        check(http.ask("POST", "/v1/jobs", slow(), {"idempotency-key": "x" * 300}).status == 400)
+        check(http.ask("POST", "/v1/jobs", {"workload": "none"}, {"idempotency-key": "k3"}).status == 404)
+        check(http.ask("POST", "/v1/jobs", {"workload": "none"}, {"idempotency-key": "k3"}).status == 404)
+
+
+@case
+def cancel_waiting_and_running():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http = node.http()
+        running = start(http, slow(ms=60000))
+        check(is_in(http, running, "running"))
+        waiting = start(http, slow(ms=60000))
+        behind = start(http, slow(ms=60000))
+        check(status(http, waiting)["position"] == 0 and status(http, behind)["position"] == 1)
+        check(http.ok("DELETE", f"/v1/jobs/{waiting}").json()["status"] == "cancelled")
+        check(status(http, behind)["position"] == 0)
+        check(http.ask("GET", f"/v1/jobs/{waiting}/result").status == 410)
+        check(http.get(f"/v1/jobs/{waiting}/trace").status == 404, "it did not run")
+        http.ok("DELETE", f"/v1/jobs/{running}")
+        check(is_in(http, running, "cancelled") and is_in(http, behind, "running"))
+        http.ok("DELETE", f"/v1/jobs/{behind}")
+        check(is_in(http, behind, "cancelled"))
+        http.ok("DELETE", f"/v1/jobs/{behind}", status=204)
+        check(http.get(f"/v1/jobs/{behind}").status == 404)
+        check(http.ok("GET", "/v1/queue").json()["cancelled"] == 3)
+
+
+@case
+def deadlines():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http = node.http()
+        running = start(http, slow(ms=60000))
+        check(is_in(http, running, "running"))
+        found = submit(http, slow(deadline_ms=100), 504, prefer="wait=20").json()
+        check(found["status"] == "failed" and found["error"]["code"] == "BRISK_ERR_DEADLINE" and found["run_ns"] == 0, found)
+        http.ok("DELETE", f"/v1/jobs/{running}")
+        found = submit(http, slow(ms=60000, deadline_ms=100), 504, prefer="wait=20").json()
+        check(found["error"]["code"] == "BRISK_ERR_DEADLINE" and found["run_ns"] > 0, found)
+        check(http.ok("GET", "/v1/queue").json()["expired"] == 1)
+
+
+@case
+def clients_that_are_gone():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http = node.http()
+        body = json.dumps(slow(ms=300)).encode()
+        head = f"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\nprefer: wait=60\r\n" f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        for sent in (len(head) + 10, len(head) + len(body)):
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", node.port)) as one:
+                    one.sendall((head + body)[:sent])
+                    if sent == len(head) + len(body):
+                        check(wait_until(lambda: len(http.ok("GET", "/v1/jobs").json()["jobs"]) > 0))
+        check(wait_until(lambda: http.ok("GET", "/v1/queue").json()["succeeded"] >= 1))
+        stream = Events(node.port, "/v1/jobs/" + start(http, slow(ms=500)) + "/events")
+        check(stream.next()[0] == "progress")
+        stream.close()
+        check(wait_until(lambda: http.ok("GET", "/v1/queue").json()["running"] == 0))
+        check(submit(http, slow(), 200, prefer="wait=20").body == b"")
+
+
+@case
+def a_stream_of_events():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http = node.http()
+        blocker = start(http, slow(ms=60000))
+        check(is_in(http, blocker, "running"))
+        job = start(http, slow(ms=600, steps=6))
+        two = [Events(node.port, f"/v1/jobs/{job}/events"), Events(node.port, f"/v1/jobs/{job}/events", ["last-event-id: 41"])]
+        first = two[0].next()
+        check(first[0] == "progress" and first[2]["status"] == "queued" and first[1] == "1", first)
+        check(two[1].next()[1] == "42")
+        http.ok("DELETE", f"/v1/jobs/{blocker}")
+        for stream in two:
+            seen = []
+            while True:
+                event = stream.next()
+                seen.append(event)
+                if event is None or event[0] == "end":
+                    break
+            check(seen[-1] is not None and seen[-1][2]["status"] == "succeeded", seen)
+            check(stream.next() is None, "the stream ends")
+            numbers = [int(event[1]) for event in seen]
+            check(numbers == sorted(set(numbers)), numbers)
+            done = [stage["items_done"] for event in seen[:-1] for stage in event[2].get("stages", []) if "items_done" in stage]
+            check(any(0 < n < 6 for n in done), f"it was seen on its way: {done}")
+        check(Events(node.port, f"/v1/jobs/{job}/events").next()[0] == "end", "also afterwards")
+        check(Events(node.port, "/v1/jobs/00000000-1/events").status == 404)
+
+
+@case
+def the_queue_is_full():
+    with Node(BRISK, settings=["serve.jobs.running=1", "serve.jobs.queue=3", "serve.jobs.client_queue=2"]) as node:
+        http, other = node.http(), node.http()
+        other.token = None
+        jobs = [start(http, slow(ms=60000))]
+        check(is_in(http, jobs[0], "running"))
+        jobs += [start(http, slow(ms=60000)) for _ in range(2)]
+        found = submit(http, slow(), 429)
+        check(found.json()["error"]["code"] == "client_limit" and int(found["retry-after"]) >= 1, found)
+        figures = http.ok("GET", "/v1/queue").json()
+        check(figures["waiting"] == 2 and figures["refused_client"] == 1 and figures["running_max"] == 1, figures)
+        for job in jobs:
+            http.ok("DELETE", f"/v1/jobs/{job}")
+        check(submit(http, slow(), 200, prefer="wait=20").body == b"")
+    with Node(BRISK, settings=["serve.jobs.running=1", "serve.jobs.queue=1"]) as node:
+        http = node.http()
+        first = start(http, slow(ms=60000))
+        check(is_in(http, first, "running"))
+        second = start(http, slow(ms=60000))
+        found = submit(http, slow(), 429)
+        check(found.json()["error"]["code"] == "queue_full" and int(found["retry-after"]) >= 1, found)
+        for job in (second, first):
+            http.ok("DELETE", f"/v1/jobs/{job}")
+
+
+@case
+def a_heavy_job_starves_nobody():
+    with Node(BRISK, settings=["serve.jobs.running=2"]) as node:
+        http = node.http()
+        heavy = [start(http, slow(ms=120000, class_="batch")) for _ in range(5)]
+        check(is_in(http, heavy[0], "running"))
+        for _ in range(50):
+            check(submit(http, slow(ms=1), 200, prefer="wait=60").body == b"")
+        check([status(http, job)["status"] for job in heavy] == ["running"] + ["queued"] * 4)
+        figures = http.ok("GET", "/v1/queue").json()
+        shown = {entry["class"]: entry for entry in figures["classes"]}
+        check(shown["interactive"]["done"] == 50 and shown["batch"]["running"] == 1, shown)
+        for job in reversed(heavy):
+            http.ok("DELETE", f"/v1/jobs/{job}")
+
+
+@case
+def weights_quotas_and_classes():
+    setting = "serve.workloads=[{name: slow, weight: 3, quota: 1, class: batch}, {name: rom, weight: 2}]"
+    with Node(BRISK, settings=["serve.jobs.running=4", setting]) as node:
+        http = node.http()
+        jobs = [start(http, slow(ms=60000)) for _ in range(3)]
+        check(is_in(http, jobs[0], "running"))
+        check(status(http, jobs[0])["class"] == "batch")
+        figures = http.ok("GET", "/v1/queue").json()
+        shown = {entry["workload"]: entry for entry in figures["workloads"]}
+        check(shown["slow"]["running"] == 1 and shown["slow"]["waiting"] == 2 and shown["slow"]["weight"] == 3, shown)
+        check(shown["rom"]["weight"] == 2 and figures["running"] == 1, figures)
+        for job in reversed(jobs):
+            http.ok("DELETE", f"/v1/jobs/{job}")
+        names = [entry["name"] for entry in http.ok("GET", "/v1/workloads").json()["workloads"]]
+        check({"pkg", "rom"} <= set(names), names)
+    for wrong in ("[{weight: 1}]", "[{name: a, weight: 0}]", "[{name: a, quota: x}]", "[{name: a}, {name: a}]", "[{name: a, class: best}]", "[{name: a, other: 1}]", "[a]"):
+        try:
+            with Node(BRISK, settings=["serve.workloads=" + wrong]):
+                check(False, wrong)
+        except RuntimeError as error:
+            check("workloads" in str(error), error)
+
+
+@case
+def priorities():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http = node.http()
+        blocker = start(http, slow(ms=60000))
+        check(is_in(http, blocker, "running"))
+        late = start(http, slow(priority=7))
+        early = start(http, slow(priority=0))
+        check(status(http, late)["position"] == 1 and status(http, early)["position"] == 0)
+        http.ok("DELETE", f"/v1/jobs/{blocker}")
+        check(is_in(http, late, "succeeded") and is_in(http, early, "succeeded"))
+
+
+@case
+def lists_and_what_is_kept():
+    with Node(BRISK, settings=["serve.jobs.kept=5", "serve.jobs.kept_bytes=64KiB"]) as node:
+        http = node.http()
+        for i in range(8):
+            submit(http, slow(class_="idle" if i % 2 else "batch"), 200, prefer="wait=20")
+        jobs = http.ok("GET", "/v1/jobs").json()["jobs"]
+        check(len(jobs) == 5 and [j["created_ms"] for j in jobs] == sorted((j["created_ms"] for j in jobs), reverse=True), jobs)
+        check(len(http.ok("GET", "/v1/jobs?limit=2").json()["jobs"]) == 2)
+        check({j["class"] for j in http.ok("GET", "/v1/jobs?class=idle&status=succeeded&workload=slow").json()["jobs"]} == {"idle"})
+        check(http.ok("GET", "/v1/jobs?status=failed").json()["jobs"] == [])
+        large = submit(http, slow(bytes=200000), 200, prefer="wait=20")
+        check(len(large.body) == 200000)
+        check(wait_until(lambda: http.get(large["location"]).status == 404), "more than all that is kept")
+        found = http.get(large["location"]).json()["error"]["message"]
+        check("submit it again" in found, found)
+        check(http.ok("GET", "/v1/queue").json()["kept_bytes"] <= 65536)
+    with Node(BRISK, settings=["serve.jobs.kept_for=1ms"]) as node:
+        http = node.http()
+        first = submit(http, slow(), 200, prefer="wait=20")
+        time.sleep(0.01)
+        submit(http, slow(), 200, prefer="wait=20")
+        check(wait_until(lambda: http.get(first["location"]).status == 404))
+
+
+@case
+def entries_and_files():
+    with tempfile.TemporaryDirectory(prefix="brisk-jobs-") as folder:
+        os.mkdir(os.path.join(folder, "open"))
+        with open(os.path.join(folder, "open", "a.rom"), "wb") as file:
+            file.write(b"0123456789")
+        with open(os.path.join(folder, "secret"), "wb") as file:
+            file.write(b"secret")
+        os.symlink("../secret", os.path.join(folder, "open", "link"))
+        with Node(BRISK, settings=["serve.jobs.paths=" + os.path.join(folder, "open")]) as node:
+            http = node.http()
+            http.ok("PUT", "/v1/cache/patch", b"PATCH\0\0\x01\0\x02hiEOF", status=201)
+
+            def patched(rom):
+                job = {"workload": "rom", "request": {"rom": rom, "mods": [{"entry": "patch"}]}}
+                return http.ask("POST", "/v1/jobs", job, {"prefer": "wait=20"})
+
+            check(patched({"path": "a.rom"}).body == b"0hi3456789")
+            for path in ("../secret", "link", "/etc/passwd", os.path.join(folder, "open", "a.rom")):
+                check(patched({"path": path}).status == 403, path)
+            check(patched({"path": "none"}).status == 422)
+
+
+@case
+def the_node_stops():
+    node = Node(BRISK, settings=["serve.jobs.running=1", "serve.jobs.drain=20s"])
+    http, answers = node.http(), []
+    running = start(http, slow(ms=700))
+    check(is_in(http, running, "running"))
+    waiting = start(http, slow(ms=60000))
+
+    def wait(job):
+        answers.append((job, Http(node.port).ask("GET", f"/v1/jobs/{job}/result", fields={"prefer": "wait=60"}).status))
+
+    threads = [threading.Thread(target=wait, args=(job,)) for job in (running, waiting)]
+    stream = Events(node.port, f"/v1/jobs/{running}/events")
+    check(stream.next()[0] == "progress")
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    node.__exit__(None, None, None)
+    for thread in threads:
+        thread.join()
+    check(dict(answers) == {running: 200, waiting: 410}, answers)
+    node = Node(BRISK, settings=["serve.jobs.running=1", "serve.jobs.drain=10ms"])
+    http = node.http()
+    running = start(http, slow(ms=60000))
+    check(is_in(http, running, "running"))
+    node.__exit__(None, None, None)
+
+
+@case
+def another_run_of_the_node():
+    with tempfile.TemporaryDirectory(prefix="brisk-jobs-") as folder:
+        settings = ["cache.disk.path=" + folder]
+        with Node(BRISK, settings=settings) as node:
+            first = submit(node.http(), slow(ms=50, key="a", bytes=100), 200, prefer="wait=20")
+        with Node(BRISK, settings=settings) as node:
+            http = node.http()
+            gone = http.get(first["location"])
+            check(gone.status == 404 and "submit it again" in gone.json()["error"]["message"], gone)
+            again = submit(http, slow(ms=50, key="a", bytes=100), 200, prefer="wait=20")
+            check(again.body == first.body and again["etag"] == first["etag"])
+            check(http.ok("GET", again["location"]).json()["answered_by"] == "disk")
+
+
+@case
+def many_at_once():
+    with Node(BRISK, settings=["serve.jobs.running=4"]) as node:
+        failed = []
+
+        def work(number):
+            try:
+                http = Http(node.port)
+                for i in range(30):
+                    job = slow(ms=i % 3, bytes=number, key=str(i % 5)) if i % 2 else slow(bytes=number)
+                    check(len(submit(http, job, 200, prefer="wait=60").body) == number)
+                    if i % 10 == 0:
+                        job = submit(http, slow(ms=20)).json()["id"]
+                        http.ask("DELETE", f"/v1/jobs/{job}")
+                        http.ok("GET", "/v1/jobs")
+                        http.ok("GET", "/v1/queue")
+            except Exception as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        check(not failed, failed)
+        resp = Client(("127.0.0.1", node.port))
+        check(resp.call("PING") == "PONG")
+        metrics = resp.call("BRISK.METRICS")
+        check(b"jobs_ended" in (metrics if isinstance(metrics, bytes) else str(metrics).encode()), metrics)
+
+
+if __name__ == "__main__":
+    sys.exit(run(CASES, sys.argv[3:]))
