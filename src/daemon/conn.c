@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "daemon/addresses.h"
 #include "daemon/server.h"
 
 enum {
@@ -109,6 +110,7 @@ void conn_kill(conn *c)
     wire_tls_destroy(c->tls);
     c->tls = NULL;
     parts_drop(&c->parts, &w->part_pool, w->server->alloc);
+    addresses_leave(&w->server->addresses, c->address); /* before the peer can know and come again */
     (void)close(c->fd);
     if (c->previous != NULL) {
         c->previous->next = c->next;
@@ -154,41 +156,6 @@ void conn_bury(worker *w)
     }
 }
 
-void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns)
-{
-    for (conn *c = w->conns; c != NULL;) {
-        conn *next = c->next;
-        if (now_ns - c->active_ns >= idle_ns && now_ns > c->active_ns && c->protocol->is_idle(c)) {
-            atomic_fetch_add_explicit(&w->server->idle_kills, 1, memory_order_relaxed);
-            conn_kill(c);
-        }
-        c = next;
-    }
-}
-
-void conn_tick(worker *w, uint64_t now_ns)
-{
-    for (conn *c = w->conns; c != NULL;) {
-        conn *next = c->next;
-        if (c->protocol->tick != NULL) {
-            c->protocol->tick(c, now_ns);
-        }
-        c = next;
-    }
-}
-
-void conn_close_lingering(worker *w, uint64_t now_ns)
-{
-    for (conn *c = w->conns; c != NULL;) {
-        conn *next = c->next;
-        if (c->lingers && now_ns > c->active_ns &&
-            now_ns - c->active_ns >= CONN_LINGER_MS * UINT64_C(1000000)) {
-            conn_kill(c);
-        }
-        c = next;
-    }
-}
-
 /* --- sending ------------------------------------------------------------------------------ */
 
 /* As much as the kernel takes; false: the connection died. */
@@ -206,6 +173,7 @@ static bool send_plain(conn *c, const unsigned char *data, size_t size, size_t *
         }
     }
     atomic_fetch_add_explicit(&c->worker->server->bytes_out, sent, memory_order_relaxed);
+    c->sent_total += sent;
     *ret_sent = sent;
     return true;
 }
@@ -273,6 +241,7 @@ static bool send_all(conn *c, const unsigned char *data, size_t size, conn_parts
     uint64_t all;
     bool good = outgoing_send(c->fd, what, &w->part_pool, w->server->alloc, ret_sent, &all);
     atomic_fetch_add_explicit(&w->server->bytes_out, all, memory_order_relaxed);
+    c->sent_total += all;
     return good;
 }
 
@@ -625,6 +594,7 @@ static bool begin(conn *c, unsigned char first)
 {
     server *s = c->worker->server;
     c->begun = true;
+    c->phase_ns = c->worker->now_ns;
     if (s->tls != NULL && first == TLS_HANDSHAKE &&
         wire_tls_create(s->tls, NULL, &c->tls) != BRISK_OK) {
         conn_kill(c);
@@ -746,20 +716,25 @@ static void ready(loop_source *source, uint32_t events)
 void conn_open(worker *w, const protocol *p, int fd)
 {
     server *s = w->server;
-    conn *c = s->alloc->acquire(s->alloc->ctx, sizeof *c, _Alignof(conn));
+    struct dict_entry *address = NULL;
+    bool welcome = addresses_enter(&s->addresses, fd, &s->limits.http, &address);
+    conn *c = welcome ? s->alloc->acquire(s->alloc->ctx, sizeof *c, _Alignof(conn)) : NULL;
     if (c == NULL) {
+        addresses_leave(&s->addresses, address);
         (void)close(fd);
         return;
     }
     *c = (conn){.source = {.ready = ready},
                 .worker = w,
                 .protocol = p,
+                .address = address,
                 .active_ns = w->now_ns,
                 .fd = fd,
                 .events = EPOLLIN,
                 .next = w->conns};
     resp_writer_init(&c->pending, s->alloc, s->limits.output_max);
     if (loop_watch(&w->loop, fd, EPOLLIN, &c->source) != BRISK_OK) {
+        addresses_leave(&s->addresses, address);
         (void)close(fd);
         s->alloc->release(s->alloc->ctx, c, sizeof *c, _Alignof(conn));
         return;

@@ -40,6 +40,19 @@ enum {
 typedef struct conn conn;
 typedef struct worker worker;
 
+/* How much has to move in how long, and what time it is. */
+typedef struct conn_pace {
+    uint64_t now_ns;
+    uint64_t span_ns; /* 0: nobody looks */
+    uint32_t bytes_per_second;
+} conn_pace;
+
+/* Bytes since a moment. */
+typedef struct conn_window {
+    uint64_t since_ns; /* 0: nothing is waited for */
+    uint64_t bytes;
+} conn_window;
+
 typedef enum protocol_next {
     PROTOCOL_MORE,      /* everything whole was worked on: more bytes are needed */
     PROTOCOL_WAIT,      /* not now: conn_resume when it may go on */
@@ -83,7 +96,11 @@ struct conn {
     resp_writer pending; /* bytes from `sent` on are to be sent */
     conn_parts parts;    /* between them */
     size_t sent;
-    uint64_t active_ns; /* monotonic; when something was read last */
+    uint64_t active_ns;         /* monotonic; when something was read last */
+    uint64_t phase_ns;          /* its protocol's: when what it waits for began */
+    uint64_t sent_total;        /* bytes that the kernel took */
+    conn_window writing;        /* of what the peer took; see conn_is_stalled */
+    struct dict_entry *address; /* counts those of the same; NULL: not counted */
     int fd;
     uint32_t events;   /* what epoll is asked for */
     bool waiting;      /* for conn_resume ... */
@@ -136,6 +153,12 @@ void conn_bury(worker *w);
 void conn_close_idle(worker *w, uint64_t now_ns, uint64_t idle_ns);
 /* Let their protocols see that time passes. */
 void conn_tick(worker *w, uint64_t now_ns);
+/* Its end shall be a reset: what is unsent is dropped by the kernel, too, and nobody takes it for whole. */
+void conn_reset_at_end(conn *c);
+/* Has less than that moved since `bytes` was looked at, all the time being `waiting`? */
+bool conn_window_stalled(conn_window *window, bool waiting, uint64_t bytes, const conn_pace *pace);
+/* Likewise of what was sent: does the peer not take it? */
+bool conn_is_stalled(conn *c, const conn_pace *pace);
 /* Close those that lingered long enough. */
 void conn_close_lingering(worker *w, uint64_t now_ns);
 /* Bytes to be sent, with those of parts. */

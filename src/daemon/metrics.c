@@ -203,6 +203,8 @@ static void copy_connections(server *s)
               s->stats.rejected);
     set_total(s, (figure){closed, why, "reason", "input", 0}, read_of(&s->input_kills));
     set_total(s, (figure){closed, why, "reason", "output", 0}, read_of(&s->output_kills));
+    set_total(s, (figure){closed, why, "reason", "slow", 0}, read_of(&s->http_timeouts));
+    set_total(s, (figure){closed, why, "reason", "address", 0}, read_of(&s->addresses.refused));
     set_total(s, (figure){closed, why, "reason", "idle", 0}, read_of(&s->idle_kills));
     set_total(
         s,

@@ -18,7 +18,8 @@
 #include "daemon/server.h"
 #include "daemon/supervise.h"
 
-#define MIB UINT64_C(1048576)
+#define MIB    UINT64_C(1048576)
+#define SECOND UINT64_C(1000000000)
 
 const brisk_knob serve_knobs[SERVE_KNOBS] = {
     {.name = "serve.supervisor",
@@ -251,6 +252,63 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .min = 100,
      .max = UINT64_C(1) << 50,
      .def = 1000000},
+    {.name = "serve.http.head_timeout",
+     .summary = "from the first byte of a request to the end of its head; 0: any time",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(1) << 60,
+     .def = 10 * SECOND},
+    {.name = "serve.http.idle_timeout",
+     .summary = "an HTTP connection without a request, and one that said nothing, is closed after; "
+                "0: never",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(1) << 60,
+     .def = 75 * SECOND},
+    {.name = "serve.http.body_timeout",
+     .summary =
+         "over each such time a request's body must come at serve.http.min_rate; 0: any time",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(1) << 60,
+     .def = 15 * SECOND},
+    {.name = "serve.http.write_timeout",
+     .summary =
+         "over each such time a client must take its answer at serve.http.min_rate; 0: any time",
+     .type = BRISK_KNOB_DURATION,
+     .max = UINT64_C(1) << 60,
+     .def = 60 * SECOND},
+    {.name = "serve.http.min_rate",
+     .summary = "bytes a second that bodies and answers have to move",
+     .min = 1,
+     .max = 1 << 30,
+     .def = 256},
+    {.name = "serve.http.requests_max",
+     .summary = "an HTTP/1.1 connection is closed after so many requests; 0: never",
+     .max = UINT32_MAX,
+     .def = 1000000},
+    {.name = "serve.http.per_address",
+     .summary = "most connections of an address, of any protocol (IPv6: of a /64); 0: any number",
+     .max = 1 << 30,
+     .def = 1024},
+    {.name = "serve.http.per_address_local",
+     .summary = "count those of this machine, too",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1},
+    {.name = "serve.http.fields_max",
+     .summary = "most fields of a request",
+     .min = 8,
+     .max = HTTP1_FIELDS_MAX,
+     .def = HTTP1_FIELDS_MAX},
+    {.name = "serve.http.head_bytes",
+     .summary = "most bytes of a request's head",
+     .type = BRISK_KNOB_BYTES,
+     .min = 1024,
+     .max = MIB,
+     .def = HTTP1_HEAD_MAX},
+    {.name = "serve.http.line_bytes",
+     .summary = "most bytes of a line of it, the target's as well",
+     .type = BRISK_KNOB_BYTES,
+     .min = 512,
+     .max = MIB,
+     .def = HTTP1_LINE_MAX},
     /* Jobs. */
     {.name = "serve.workloads",
      .summary = "shares of workloads: a list of {name: pkg, weight: 2, quota: 4, class: batch}",
@@ -483,6 +541,21 @@ static void read_limits(const brisk_knobs *knobs, server_limits *limits)
         .bulk_max = brisk_knobs_u64(knobs, "serve.bulk_max"),
         .args_max = RESP_ARGS_MAX,
         .batch_max = (uint32_t)brisk_knobs_u64(knobs, "serve.pipeline"),
+    };
+    limits->http_head = (http1_limits){
+        .fields_max = (uint32_t)brisk_knobs_u64(knobs, "serve.http.fields_max"),
+        .head_max = (uint32_t)brisk_knobs_u64(knobs, "serve.http.head_bytes"),
+        .line_max = (uint32_t)brisk_knobs_u64(knobs, "serve.http.line_bytes"),
+    };
+    limits->http = (http_limits){
+        .head_ns = brisk_knobs_u64(knobs, "serve.http.head_timeout"),
+        .idle_ns = brisk_knobs_u64(knobs, "serve.http.idle_timeout"),
+        .body_ns = brisk_knobs_u64(knobs, "serve.http.body_timeout"),
+        .write_ns = brisk_knobs_u64(knobs, "serve.http.write_timeout"),
+        .min_rate = (uint32_t)brisk_knobs_u64(knobs, "serve.http.min_rate"),
+        .requests_max = (uint32_t)brisk_knobs_u64(knobs, "serve.http.requests_max"),
+        .per_address = (uint32_t)brisk_knobs_u64(knobs, "serve.http.per_address"),
+        .per_address_local = brisk_knobs_u64(knobs, "serve.http.per_address_local") != 0,
     };
 }
 

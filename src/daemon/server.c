@@ -450,6 +450,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     dict_init(&s->clients_by_id, alloc);
     dict_init(&s->watched, alloc);
     dict_init(&s->errors, alloc);
+    addresses_init(&s->addresses, alloc);
     int failed = pthread_mutex_init(&s->lock, NULL);
     BRISK_ASSERT(failed == 0);
     s->started_ns = brisk_clock_now_ns(s->clock);
@@ -570,6 +571,7 @@ void server_destroy(server *s)
     keyspace_close(&s->keys);
     brisk_sizing_destroy(s->sizing); /* after the tier, whose tap it is */
     pressure_close(&s->pressure);
+    addresses_deinit(&s->addresses);
     dict_deinit(&s->errors);
     dict_deinit(&s->watched);
     dict_deinit(&s->clients_by_id);

@@ -29,6 +29,7 @@
 #include <brisk/yaml.h>
 
 #include "base/thread.h"
+#include "daemon/addresses.h"
 #include "daemon/api/jobs.h"
 #include "daemon/client.h"
 #include "daemon/command.h"
@@ -63,6 +64,7 @@ typedef struct server_limits {
     uint32_t args_max;
     uint32_t batch_max;
     http1_limits http_head;
+    http_limits http;
 } server_limits;
 
 typedef struct server_opts {
@@ -181,6 +183,8 @@ struct server {
     struct files *files; /* NULL: no mounts */
     bandwidth_limits bandwidth;
 
+    addresses addresses;
+    _Atomic uint64_t http_timeouts; /* connections that took too long */
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t input_bytes;

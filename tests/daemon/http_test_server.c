@@ -1,7 +1,8 @@
 /*
  * http_test_server.c -- a server with routes that do what handlers may do, for test_http.py.
  *
- *   http_test_server [NAME=VALUE...]     limits of http; prints "ready PORT" and runs until standard input ends
+ *   http_test_server [NAME=VALUE...]     limits of http; prints "ready PORT" and runs until standard input ends;
+ *                                        a "d" there begins to drain
  *
  *     /echo          the body, as it comes (chunked) and with its length (?sized)
  *     /hello         "hello\n"; /hello?size=N that many bytes
@@ -13,6 +14,7 @@
  *     /slow          pauses the body for a while
  *     /tunnel        takes the connection over and echoes
  *     /never         is answered by nobody
+ *     /events        a stream of events that does not end
  *     /gone          how many exchanges began and how many went
  */
 #include <stdatomic.h>
@@ -21,6 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/drain.h"
 #include "daemon/server.h"
 
 static _Atomic uint64_t begun;
@@ -113,6 +116,18 @@ static void show_begin(exchange *x)
                          (int)x->fields[i].value.size, x->fields[i].value.data);
     }
     answer_bytes(x, 200, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
+}
+
+static void events_begin(exchange *x)
+{
+    http_field type = {.name = HTTP_TEXT("content-type"), .value = HTTP_TEXT("text/event-stream")};
+    count_begin(x);
+    exchange_start(
+        x, &(http_answer){
+               .status = 200, .fields = &type, .field_count = 1, .length = HTTP_LENGTH_UNKNOWN});
+    if (!exchange_write(x, "data: 1\n\n", 9)) {
+        exchange_abort(x);
+    }
 }
 
 static void gone_begin(exchange *x)
@@ -350,6 +365,8 @@ static const struct {
       .begin = show_begin,
       .gone = count_gone}},
     {"/gone", {.name = "/gone", .methods = HTTP_GET, .begin = gone_begin}},
+    {"/events",
+     {.name = "/events", .methods = HTTP_GET, .begin = events_begin, .gone = count_gone}},
     {"/hints", {.name = "/hints", .methods = HTTP_GET, .begin = hints_begin, .gone = count_gone}},
     {"/echo",
      {.name = "/echo",
@@ -412,7 +429,29 @@ static bool set_limit(server_opts *opts, const char *text)
         {"fields_max", &opts->limits.http_head.fields_max},
         {"head_max", &opts->limits.http_head.head_max},
         {"line_max", &opts->limits.http_head.line_max},
+        {"min_rate", &opts->limits.http.min_rate},
+        {"requests_max", &opts->limits.http.requests_max},
+        {"per_address", &opts->limits.http.per_address},
     };
+    const struct {
+        const char *name;
+        uint64_t *at;
+    } times[] = {
+        {"head_ms", &opts->limits.http.head_ns},
+        {"idle_ms", &opts->limits.http.idle_ns},
+        {"body_ms", &opts->limits.http.body_ns},
+        {"write_ms", &opts->limits.http.write_ns},
+    };
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        if (strlen(times[i].name) == size && strncmp(times[i].name, text, size) == 0) {
+            *times[i].at = value * 1000000;
+            return true;
+        }
+    }
+    if (size == 5 && strncmp(text, "local", 5) == 0) {
+        opts->limits.http.per_address_local = value != 0;
+        return true;
+    }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strlen(names[i].name) == size && strncmp(names[i].name, text, size) == 0) {
             *names[i].at = (uint32_t)value;
@@ -475,7 +514,10 @@ int main(int argc, char **argv)
     }
     (void)printf("ready %u\n", listen_port(s));
     (void)fflush(stdout);
-    while (getchar() != EOF) {
+    for (int c; (c = getchar()) != EOF;) {
+        if (c == 'd') {
+            drain_begin(s, false);
+        }
     }
     server_destroy(s);
     brisk_value_unref(file_value);

@@ -7,9 +7,13 @@ Every case starts a server of its own; times are waited for, never asserted.
 import contextlib
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
+import time
+
+from serve_lib import wait_until
 
 SERVER = sys.argv[1]
 CASES = []
@@ -527,6 +531,137 @@ def what_a_head_may_be():
             answer = c.read()
             check(answer.status == status, f"{answer.status}: {request[:40]}")
             check(status == 200 or c.is_closed())
+
+
+@case
+def slow_heads_are_ended():
+    """A byte now and then does not keep a connection: neither in the first line, nor in a later head."""
+    with Serving("head_ms=300", "idle_ms=60000") as server:
+        first, second = server.connect(), server.connect()
+        check(second.ask("GET", "/hello").status == 200)
+        first.send("GET /hello HT")
+        second.send("GET /hello HTTP/1.1\r\nHost: x\r\n")
+        for _ in range(100):
+            try:
+                second.send("A: b\r\n")
+                first.send("x")
+            except OSError:
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("still taken")
+        check(first.is_closed())
+        with contextlib.suppress(ConnectionError):  # what it sent since may have reset it
+            check(second.read().status == 408)
+
+
+@case
+def idle_connections_are_closed():
+    with Serving("idle_ms=300", "head_ms=60000") as server:
+        silent, idle, busy = server.connect(), server.connect(), server.connect()
+        check(idle.ask("GET", "/hello").status == 200)
+        busy.send("GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
+        check(silent.is_closed() and idle.is_closed(), "not closed")
+        busy.socket.settimeout(0.3)
+        try:
+            busy.socket.recv(1)
+            raise AssertionError("it waits for its answer, and that is not idle")
+        except TimeoutError:
+            pass
+
+
+@case
+def slow_bodies_are_ended():
+    with Serving("body_ms=500", "min_rate=100") as server:
+        c = server.connect()
+        c.send("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n")
+        fast = server.connect()
+        fast.send("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        for i in range(200):
+            try:
+                if i % 4 == 0:
+                    c.send("x")
+                if i < 40:
+                    fast.send("x" * 25)
+            except OSError:
+                break
+            time.sleep(0.02)
+            if i >= 40 and select.select([c.socket], [], [], 0)[0]:
+                break
+        answer = c.read()
+        check(answer.status == 408 and answer["connection"] == "close", answer.status)
+        check(fast.read().status == 200, "faster than the least")
+
+
+@case
+def slow_readers_are_ended():
+    with Serving("write_ms=500", "min_rate=1000") as server:
+        c = server.connect()
+        c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.send("GET /value HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        other = server.connect()
+        check(wait_until(lambda: other.ask("GET", "/gone").body.split()[0] != b"0"))
+
+        def is_reset():
+            try:
+                c.socket.send(b"")
+                return c.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+            except OSError:
+                return True
+
+        check(wait_until(is_reset), "who does not read is still there")
+        slow = server.connect()
+        slow.send("GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, got = slow.head(), len(slow.buffer)
+        while got < 3000000:  # slower than it could be, faster than the least
+            got += len(slow.socket.recv(100000))
+            time.sleep(0.05)
+        check(head[0] == 200)
+
+
+@case
+def so_many_requests_and_connections():
+    with Serving("requests_max=3", "per_address=2", "local=1") as server:
+        c = server.connect()
+        for i in range(3):
+            answer = c.ask("GET", "/hello")
+            check((answer["connection"] == "close") == (i == 2), i)
+        check(c.is_closed())
+        first, second = server.connect(), server.connect()
+        check(first.ask("GET", "/hello").status == 200 and second.ask("GET", "/hello").status == 200)
+        check(server.connect().is_closed(), "a third one")
+        first.close()
+
+        def is_let_in():
+            third = server.connect()
+            try:
+                return third.ask("GET", "/hello").status == 200
+            except OSError:
+                return False
+
+        check(wait_until(is_let_in), "the first one's place is free")
+
+
+@case
+def draining():
+    """Idle ones go, running ones finish with Connection: close, streams of events end."""
+    with Serving() as server:
+        idle, running, events, stream = (server.connect() for _ in range(4))
+        check(idle.ask("GET", "/hello").status == 200)
+        running.send("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        events.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        check(events.head()[0] == 200)
+        stream.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        check(stream.head()[0] == 200)
+        server.process.stdin.write(b"d")
+        server.process.stdin.flush()
+        check(idle.is_closed())
+        check(events.rest().endswith(b"0\r\n\r\n"), "the stream's end")
+        running.send("bc")
+        answer = running.read()
+        check(answer.body == b"later\n" and answer["connection"] == "close" and running.is_closed())
+        stream.send("def")
+        check(stream.rest().endswith(b"def\r\n0\r\n\r\n"))
 
 
 def llhttp_cases(folder):

@@ -107,6 +107,7 @@ static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *use
         return PROTOCOL_CLOSE;
     }
     c->protocol = chosen;
+    c->phase_ns = 0;
     if (!chosen->open(c)) {
         return PROTOCOL_CLOSE;
     }
@@ -133,6 +134,18 @@ static bool is_idle(const conn *c)
     return true;
 }
 
+/* TLS's handshake, the first line, or not a word. */
+static void tick(conn *c, uint64_t now_ns)
+{
+    const http_limits *limits = &c->worker->server->limits.http;
+    uint64_t since = c->begun ? c->phase_ns : c->active_ns;
+    uint64_t most = c->begun ? limits->head_ns : limits->idle_ns;
+    if (!c->closing && most != 0 && now_ns > since && now_ns - since >= most) {
+        atomic_fetch_add_explicit(&c->worker->server->http_timeouts, 1, memory_order_relaxed);
+        conn_kill(c);
+    }
+}
+
 static void close_unknown(conn *c)
 {
     (void)c;
@@ -143,5 +156,6 @@ const protocol protocol_detect = {
     .open = open_unknown,
     .take = take,
     .is_idle = is_idle,
+    .tick = tick,
     .close = close_unknown,
 };

@@ -19,7 +19,6 @@
 #include "daemon/http/http1.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "daemon/server.h"
@@ -124,6 +123,9 @@ static void begin(h1 *h, const http1_head *head, exchange *x)
     h->to_the_end = false;
     h->full = false;
     h->aborted = false;
+    h->events = false;
+    h->reading.since_ns = 0;
+    h->requests++;
     h->answer_left = HTTP_LENGTH_UNKNOWN;
     exchange_begin(x);
     if (!x->has_body) {
@@ -145,8 +147,11 @@ static step read_head(h1 *h, unsigned char *data, size_t size, size_t *used)
     h->resume = status == HTTP1_MORE ? head.resume : 0;
     h->line = status == HTTP1_MORE ? head.line : 0;
     if (status == HTTP1_MORE) {
+        bool begins = size > 0 && h->conn->phase_ns == 0;
+        h->conn->phase_ns = begins ? w->now_ns : h->conn->phase_ns;
         return h->conn->ended ? CLOSE : MORE;
     }
+    h->conn->phase_ns = 0;
     if (status == HTTP1_BAD) {
         h1_refuse(h, head.refusal, head.error);
         return LINGER;
@@ -234,11 +239,11 @@ static step end_exchange(h1 *h, size_t rest)
     exchange *x = h->x;
     bool keep = h->keep && !h->aborted;
     bool linger = !h->aborted && (rest > 0 || !x->body_over);
-    if (h->aborted && h->to_the_end) { /* so that it is not taken for all: a reset */
-        struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(h->conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (h->aborted && h->to_the_end) {
+        conn_reset_at_end(h->conn);
     }
     h->x = NULL;
+    h->since_ns = h->conn->worker->now_ns;
     exchange_close(x);
     return keep ? ON : linger ? LINGER : CLOSE;
 }
@@ -294,6 +299,9 @@ static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *use
     };
     h1 *h = c->session;
     *used = 0;
+    if (h->refused) {
+        return PROTOCOL_LINGER;
+    }
     for (uint32_t steps = 0;; steps++) {
         bool later = h->x == NULL && *used < size && h1_unsent(h) > HTTP_UNSENT_HIGH;
         if (later && c->worker->out.size + c->worker->out_parts.left > 0) {
@@ -349,6 +357,91 @@ static bool may_end(conn *c)
     return !h->tunnel && !endless && (h->x->body_over || h->paused);
 }
 
+/* --- time --------------------------------------------------------------------------------- */
+
+static void count_timeout(const conn *c)
+{
+    atomic_fetch_add_explicit(&c->worker->server->http_timeouts, 1, memory_order_relaxed);
+}
+
+/* Between two exchanges: a head that does not come to its end, or nothing at all. */
+static void tick_idle(h1 *h, uint64_t now_ns)
+{
+    conn *c = h->conn;
+    const http_limits *limits = &c->worker->server->limits.http;
+    bool partial = c->phase_ns != 0;
+    uint64_t quiet_ns = h->since_ns > c->active_ns ? h->since_ns : c->active_ns;
+    uint64_t since = partial ? c->phase_ns : quiet_ns;
+    uint64_t most = partial ? limits->head_ns : limits->idle_ns;
+    if (most == 0 || now_ns < since || now_ns - since < most || conn_unsent(c) > 0) {
+        return;
+    }
+    count_timeout(c);
+    if (!partial) {
+        conn_finish(c);
+        return;
+    }
+    h1_refuse(h, 408, "the head took too long");
+    h->refused = true;
+    conn_soon(c);
+}
+
+/* A body that comes too slowly. */
+static void tick_body(h1 *h, uint64_t now_ns)
+{
+    exchange *x = h->x;
+    const http_limits *limits = &h->conn->worker->server->limits.http;
+    conn_pace pace = {
+        .now_ns = now_ns, .span_ns = limits->body_ns, .bytes_per_second = limits->min_rate};
+    bool waiting = !x->body_over && !h->paused && !h->tunnel && !h->full;
+    if (!conn_window_stalled(&h->reading, waiting, x->body_read, &pace)) {
+        return;
+    }
+    count_timeout(h->conn);
+    h->client_keeps = false;
+    h->keep = false;
+    if (x->state == EXCHANGE_OPEN) {
+        exchange_fail(x, 408, "the body took too long");
+    } else {
+        exchange_abort(x);
+    }
+    conn_soon(h->conn);
+}
+
+static void tick(conn *c, uint64_t now_ns)
+{
+    h1 *h = c->session;
+    const http_limits *limits = &c->worker->server->limits.http;
+    if (h == NULL || c->lingers || h->refused) {
+        return;
+    }
+    conn_pace pace = {
+        .now_ns = now_ns, .span_ns = limits->write_ns, .bytes_per_second = limits->min_rate};
+    if (conn_is_stalled(c, &pace)) {
+        count_timeout(c);
+        conn_reset_at_end(c);
+        conn_kill(c);
+    } else if (h->x == NULL) {
+        tick_idle(h, now_ns);
+    } else {
+        tick_body(h, now_ns);
+    }
+}
+
+/* What never ends by itself is ended; others say "connection: close" with their answers. */
+static bool drain(conn *c)
+{
+    h1 *h = c->session;
+    if (h == NULL) {
+        return true;
+    }
+    if (h->x != NULL && (h->tunnel || h->events)) {
+        exchange_finish(h->x);
+        return false; /* once it is written */
+    }
+    return h->x == NULL && c->in_size == 0;
+}
+
 static void close_session(conn *c)
 {
     const brisk_alloc *alloc = c->worker->server->alloc;
@@ -369,5 +462,7 @@ const protocol protocol_http1 = {
     .take = take,
     .is_idle = is_idle,
     .may_end = may_end,
+    .tick = tick,
     .close = close_session,
+    .drain = drain,
 };

@@ -16,6 +16,9 @@ typedef struct h1 {
     uint64_t body_left; /* of the request, with a length */
     http1_chunked chunks;
     int64_t answer_left; /* of a stream with a length; HTTP_LENGTH_UNKNOWN */
+    uint64_t since_ns;   /* when the last exchange was over */
+    conn_window reading; /* of the request's body */
+    uint32_t requests;   /* so far */
     bool chunked;        /* the request's body */
     bool client_keeps;   /* as far as the client is concerned */
     bool keep;           /* the connection goes on after this answer; known with its head */
@@ -26,6 +29,8 @@ typedef struct h1 {
     bool full;           /* the handler waits for `writable` */
     bool aborted;
     bool tunnel;     /* taken over */
+    bool events;     /* a stream of events, which never ends by itself */
+    bool refused;    /* the connection ends with what was written */
     bool sends_file; /* `file` is not all sent */
 } h1;
 

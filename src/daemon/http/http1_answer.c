@@ -149,7 +149,8 @@ static bool rest_is_short(const h1 *h)
 static bool goes_on(const h1 *h)
 {
     const server *s = h->conn->worker->server;
-    return h->client_keeps && !h->conn->ended &&
+    uint32_t most = s->limits.http.requests_max;
+    return h->client_keeps && !h->conn->ended && (most == 0 || h->requests < most) &&
            !atomic_load_explicit(&s->stopping, memory_order_relaxed);
 }
 
@@ -261,6 +262,19 @@ static void answer_all(exchange *x, const http_answer *answer)
     awake(h);
 }
 
+static bool says_events(const http_answer *answer)
+{
+    static const http_text type = HTTP_TEXT_INIT("text/event-stream");
+    for (uint32_t i = 0; i < answer->field_count; i++) {
+        const http_field *f = &answer->fields[i];
+        if (f->name.size == 12 && memcmp(f->name.data, "content-type", 12) == 0 &&
+            f->value.size >= type.size && memcmp(f->value.data, type.data, type.size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void start(exchange *x, const http_answer *answer)
 {
     h1 *h = x->conn->session;
@@ -270,6 +284,7 @@ static void start(exchange *x, const http_answer *answer)
     h->chunks_out = has_body && unknown && x->version > 10;
     h->answer_left = has_body && !unknown ? answer->length : HTTP_LENGTH_UNKNOWN;
     h->keep = goes_on(h) && !h->to_the_end;
+    h->events = unknown && says_events(answer);
     bool says_length = !unknown && answer->status != 204;
     put_head(h, answer,
              says_length     ? BY_LENGTH
