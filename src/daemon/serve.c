@@ -15,6 +15,8 @@
 #include "daemon/api/api.h"
 #include "daemon/handover.h"
 #include "daemon/life.h"
+#include "daemon/privileges.h"
+#include "daemon/sandbox.h"
 #include "daemon/server.h"
 #include "daemon/supervise.h"
 
@@ -28,6 +30,22 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .type = BRISK_KNOB_BOOL,
      .max = 1,
      .def = 1},
+    {.name = "serve.user",
+     .summary = "user to become after the sockets are open; empty: nobody else",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.group",
+     .summary = "group to become with it; empty: the user's",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.sandbox",
+     .summary = "only the system calls that the node needs: auto, on (or do not start), off",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = "auto"},
+    {.name = "serve.core_dumps",
+     .summary = "write a core when the process dies, with the secrets that it holds",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1},
     {.name = "serve.drain_timeout",
      .summary =
          "how long those who are connected have at the end, or when another process takes over",
@@ -717,11 +735,49 @@ static void destroy_lists(setup *set)
     brisk_yaml_destroy(set->workloads);
 }
 
+/* After sockets are open and modules are loaded: what is read or written from now on is so as the
+ * user that the node runs as. */
+static brisk_err give_up_rights(const brisk_knobs *knobs, brisk_errinfo *info)
+{
+    char user[256];
+    char group[256];
+    brisk_knobs_text(knobs, "serve.user", user, sizeof user);
+    brisk_knobs_text(knobs, "serve.group", group, sizeof group);
+    brisk_err err = privileges_become(user, group, info);
+    if (err == BRISK_OK) {
+        privileges_limit(brisk_knobs_u64(knobs, "serve.core_dumps") != 0);
+    }
+    return err;
+}
+
+static brisk_err enter_sandbox(const brisk_invocation *in, const brisk_knobs *knobs,
+                               brisk_errinfo *info)
+{
+    char text[64];
+    sandbox_mode mode;
+    bool entered = false;
+    brisk_knobs_text(knobs, "serve.sandbox", text, sizeof text);
+    if (!sandbox_mode_of(text, &mode)) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID,
+                                 "setting 'serve.sandbox': '%s' is neither auto, on nor off", text);
+    }
+    brisk_err err = sandbox_enter(mode, &entered, info);
+    if (err == BRISK_OK && !entered && mode == SANDBOX_AUTO && !in->quiet) {
+        (void)fputs("brisk: there is no sandbox here\n", in->err);
+    }
+    return err;
+}
+
 static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
     brisk_errinfo info = {.text = ""};
     int supervisor_fd = -1;
-    if (find_sockets(in, knobs, set, &supervisor_fd, &info) != BRISK_OK) {
+    brisk_err err = find_sockets(in, knobs, set, &supervisor_fd, &info);
+    if (err == BRISK_OK) {
+        err = give_up_rights(knobs, &info);
+    }
+    if (err != BRISK_OK) {
+        sockets_close(&set->sockets, false);
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
@@ -734,6 +790,11 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
                                .hang_ns = brisk_knobs_u64(knobs, "serve.hang_timeout")};
         destroy_lists(set);
         return supervise(&opts);
+    }
+    if (enter_sandbox(in, knobs, &info) != BRISK_OK) {
+        sockets_close(&set->sockets, false);
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return BRISK_EXIT_FAILED;
     }
     life_opts opts = {
         .in = in, .server = &set->opts, .supervisor_fd = supervisor_fd, .drain_ns = drain_ns};

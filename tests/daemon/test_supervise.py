@@ -6,6 +6,7 @@ Every case starts a server of its own; times are waited for, never asserted.
 """
 import contextlib
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -18,6 +19,9 @@ from serve_lib import Client, free_port, wait_until
 
 BRISK = sys.argv[1]
 CASES = []
+with open(BRISK, "rb") as program:
+    BYTES = program.read()
+SANITIZED = b"__tsan_init" in BYTES or b"__asan_init" in BYTES # which has no sandbox
 
 
 def case(function):
@@ -332,6 +336,67 @@ def a_new_one_that_cannot_start():
         done = subprocess.run([BRISK, "--set", "serve.policy=nonsense", "serve", "--listen",
                                f"127.0.0.1:{it.port}"], capture_output=True, timeout=60, check=False)
         check(done.returncode == 1 and b"no policy" in done.stderr, done.stderr)
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+@case
+def rights_are_given_up():
+    with node("--threads", "2") as it:
+        worker = it.workers()[0]
+        tasks = os.listdir(f"/proc/{worker}/task")
+        check(len(tasks) >= 3, tasks)
+        for task in tasks:
+            status = status_of(f"{worker}/task/{task}")
+            if not SANITIZED:
+                check(status["Seccomp"] == "2", status)
+            check(status["NoNewPrivs"] == "1", status)
+        with open(f"/proc/{worker}/limits", encoding="ascii") as file:
+            core = [line.split() for line in file if line.startswith("Max core file size")][0]
+        check(core[4:6] == ["0", "0"], core)
+    with node(settings=["serve.sandbox=off"]) as it:
+        check(status_of(it.workers()[0])["Seccomp"] in "02")
+    done = subprocess.run([BRISK, "--set", "serve.sandbox=perhaps", "serve", "-f", "-l",
+                           "127.0.0.1:0"], capture_output=True, timeout=60, check=False)
+    check(done.returncode == 1 and b"neither auto, on nor off" in done.stderr, done.stderr)
+
+
+@case
+def another_user():
+    """Started as root it becomes somebody else, and does all it did."""
+    nobody = pwd.getpwnam("nobody")
+    if os.geteuid() != 0:
+        done = subprocess.run([BRISK, "--set", "serve.user=root", "serve", "-l", "127.0.0.1:0"],
+                              capture_output=True, timeout=60, check=False)
+        check(done.returncode == 1 and b"cannot become" in done.stderr, done.stderr)
+        return
+    probe = subprocess.run(["setpriv", "--reuid", "nobody", "--clear-groups", BRISK, "version"],
+                           capture_output=True, timeout=60, check=False)
+    if probe.returncode != 0:
+        print("skipped: nobody may not run what was built here")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        disk = os.path.join(folder, "disk")
+        os.mkdir(disk)
+        os.chown(disk, nobody.pw_uid, nobody.pw_gid)
+        with node("--disk", disk, settings=["serve.user=nobody"]) as it:
+            for pid in (it.process.pid, it.workers()[0]):
+                status = status_of(pid)
+                check(status["Uid"].split() == [str(nobody.pw_uid)] * 4, status)
+                check(status["Gid"].split() == [str(nobody.pw_gid)] * 4, status)
+                check("0" not in status["Groups"].split(), status)
+                for kind in ("CapPrm", "CapEff", "CapBnd", "CapAmb"):
+                    check(int(status[kind], 16) == 0, status)
+            client = it.client()
+            check(client.ok("SET", "a", b"b" * 1000) == "OK")
+            os.kill(it.workers()[0], signal.SIGKILL)
+            it.wait_for("ready at", 2)
+            check(it.client().ok("PING") == "PONG")
+            check(status_of(it.workers()[0])["Uid"].split()[1] == str(nobody.pw_uid))
 
 
 @case
