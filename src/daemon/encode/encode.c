@@ -13,7 +13,7 @@
 
 enum {
     BODY_MIN = 256, /* with its head it is one packet either way */
-    BODY_MAX = 64 << 20,
+    BODY_MAX = 16 << 20,
     INLINE_NS = 150000, /* longer than this is not done in a loop */
     INLINE_BYTES = 65536,
     LATER_USES_MIN = 4,
@@ -429,7 +429,7 @@ static bool probe(encode *self, codec_bytes bytes, encode_plan *plan)
 }
 
 /* More effort for what is asked for often: at 4, 16, 64 ... uses. */
-static void improve(encode *self, exchange *x, const http_body *body, const encode_plan *plan,
+static void improve(encode *self, const http_body *body, const encode_plan *plan,
                     const variants_known *known)
 {
     uint32_t uses = known->uses;
@@ -446,7 +446,7 @@ static void improve(encode *self, exchange *x, const http_body *body, const enco
         encode_ways[more.method].coding != ENCODE_DCZ &&
         ((known->made | known->making | known->vain) & bit) == 0) {
         more.dictionary = NULL;
-        encode_job_later(self, x, body, &more);
+        encode_job_later(self, body, &more);
     }
 }
 
@@ -527,7 +527,7 @@ static void decide(encode *self, exchange *x, const http_answer *answer, encode_
             plan->method = settle(self, plan);
         }
         if (plan->keep) {
-            improve(self, x, &answer->body, plan, &known);
+            improve(self, &answer->body, plan, &known);
         }
         if (plan->method == ENCODE_PLAIN) {
             encode_dictionary_unref(plan->dictionary);

@@ -31,8 +31,9 @@ struct encode {
 
     pthread_mutex_t lock; /* of what follows; nothing else is locked under it */
     pthread_cond_t idle;
-    uint32_t running; /* jobs that the executor has not done */
-    encode_job *jobs; /* all of them */
+    uint32_t running;   /* jobs that the executor has not done ... */
+    uint64_t job_bytes; /* ... and the bodies of all jobs */
+    encode_job *jobs;   /* all of them */
     encode_bench *benches;
     encode_dictionary *dictionaries[ENCODE_DICTIONARIES_MAX]; /* last used first */
     uint64_t dictionary_bytes;
@@ -72,7 +73,7 @@ void encode_drop_body(const http_body *body);
 bool encode_job_start(encode *self, exchange *x, const http_answer *answer,
                       const encode_plan *plan);
 /* Make it for later, of what `body` shows; nothing is taken over. */
-void encode_job_later(encode *self, exchange *x, const http_body *body, const encode_plan *plan);
+void encode_job_later(encode *self, const http_body *body, const encode_plan *plan);
 /* Make it now: the method is decided.  NULL: it does not shrink, or no memory. */
 brisk_value *encode_make(encode *self, codec_bytes body, const encode_plan *plan);
 void encode_jobs_end(encode *self);

@@ -25,6 +25,7 @@ enum {
     CALIBRATE_BYTES = 262144,
     CALIBRATE_SAMPLES = 2,
     BODY_ALIGN = 16,
+    JOB_BYTES_MAX = 256 << 20, /* bodies of all jobs: what comes beyond goes plain */
 };
 
 struct encode_job {
@@ -71,10 +72,20 @@ static void job_free(encode_job *job)
     self->alloc->release(self->alloc->ctx, job, sizeof *job, _Alignof(encode_job));
 }
 
+/* Is there room for one more body? */
+static bool has_room(encode *self, uint64_t size)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    bool room = self->job_bytes + size <= JOB_BYTES_MAX;
+    (void)pthread_mutex_unlock(&self->lock);
+    return room;
+}
+
 static void enlist(encode_job *job)
 {
     encode *self = job->self;
     (void)pthread_mutex_lock(&self->lock);
+    self->job_bytes += job->size;
     job->next = self->jobs;
     if (job->next != NULL) {
         job->next->previous = job;
@@ -87,6 +98,7 @@ static void enlist(encode_job *job)
 /* Under the lock. */
 static void delist(encode_job *job)
 {
+    job->self->job_bytes -= job->size;
     *(job->previous != NULL ? &job->previous->next : &job->self->jobs) = job->next;
     if (job->next != NULL) {
         job->next->previous = job->previous;
@@ -383,7 +395,7 @@ static bool take_body(encode_job *job)
 
 bool encode_job_start(encode *self, exchange *x, const http_answer *answer, const encode_plan *plan)
 {
-    encode_job *job = job_create(self);
+    encode_job *job = has_room(self, answer->body.size) ? job_create(self) : NULL;
     if (job == NULL) {
         return false;
     }
@@ -403,10 +415,9 @@ bool encode_job_start(encode *self, exchange *x, const http_answer *answer, cons
     return true;
 }
 
-void encode_job_later(encode *self, exchange *x, const http_body *body, const encode_plan *plan)
+void encode_job_later(encode *self, const http_body *body, const encode_plan *plan)
 {
-    (void)x;
-    encode_job *job = job_create(self);
+    encode_job *job = has_room(self, body->size) ? job_create(self) : NULL;
     if (job == NULL) {
         return;
     }
