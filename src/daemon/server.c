@@ -471,11 +471,11 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     if (err == BRISK_OK) {
         err = create_workers(s, opts);
     }
-    if (err == BRISK_OK) {
-        err = create_api(s, opts, &why);
+    if (err == BRISK_OK) { /* before the dashboard, which takes "/" when nobody has it */
+        err = create_proxy(s, opts, &why);
     }
     if (err == BRISK_OK) {
-        err = create_proxy(s, opts, &why);
+        err = create_api(s, opts, &why);
     }
     if (err == BRISK_OK) {
         err = listen_start(s, opts->sockets, &why);

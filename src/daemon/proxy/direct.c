@@ -8,7 +8,7 @@
 static void direct_inform(fetch *f, uint16_t status, proxy_fields fields)
 {
     transit *t = transit_of(f);
-    if (t->x != NULL && status == 103 && !t->started && t->x->version >= 11) {
+    if (t->x != NULL && status > 101 && !t->started && t->x->version >= 11) {
         exchange_inform(t->x, status, fields.items, fields.count);
     }
 }

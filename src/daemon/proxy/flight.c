@@ -209,7 +209,7 @@ static void finish_with(transit *t, brisk_value *value)
 {
     entry e;
     end_flight(t, value, waiter_ready);
-    if (t->x != NULL && !t->started && entry_open(value, &e)) {
+    if (t->x != NULL && !t->started && !t->answered && entry_open(value, &e)) {
         transit_answer_entry(t, &e);
     }
     brisk_value_unref(value);
@@ -285,6 +285,24 @@ static void finish_stored(transit *t)
     finish_with(t, value);
 }
 
+/* Does the client want what comes just as it comes? */
+static bool wants_all(const transit *t)
+{
+    proxy_fields request = {t->x->fields, t->x->field_count};
+    return proxy_field(request, "range") == NULL && proxy_field(request, "if-none-match") == NULL &&
+           proxy_field(request, "if-modified-since") == NULL;
+}
+
+/* The leader's client gets what came, with what is not kept of it. */
+static void finish_whole(transit *t, const fetch_reply *reply)
+{
+    if (t->x != NULL && wants_all(t)) {
+        t->status.stored = true;
+        transit_answer_reply(t, reply);
+    }
+    finish_stored(t);
+}
+
 /* It is not kept: each for himself, the leader with what comes. */
 static void go_alone(transit *t, const fetch_reply *reply)
 {
@@ -300,14 +318,6 @@ static void go_alone(transit *t, const fetch_reply *reply)
     }
     t->fetch.events = &direct_events;
     transit_answer_reply(t, reply);
-}
-
-/* Does the client want what comes just as it comes? */
-static bool wants_all(const transit *t)
-{
-    proxy_fields request = {t->x->fields, t->x->field_count};
-    return proxy_field(request, "range") == NULL && proxy_field(request, "if-none-match") == NULL &&
-           proxy_field(request, "if-modified-since") == NULL;
 }
 
 static bool is_failure(uint16_t status)
@@ -331,7 +341,7 @@ static void on_head(fetch *f, const fetch_reply *reply)
         go_alone(t, reply);
     } else if (reply->whole) {
         if (store_body(t, reply->body.data, reply->body.size)) {
-            finish_stored(t);
+            finish_whole(t, reply);
         } else {
             go_alone(t, reply);
         }
@@ -415,7 +425,7 @@ static void on_fail(fetch *f, fetch_error why)
 static void on_inform(fetch *f, uint16_t status, proxy_fields fields)
 {
     transit *t = transit_of(f);
-    if (t->x != NULL && status == 103 && !t->started && t->x->version >= 11) {
+    if (t->x != NULL && status > 101 && !t->started && t->x->version >= 11) {
         exchange_inform(t->x, status, fields.items, fields.count);
     }
 }
