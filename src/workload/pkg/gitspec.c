@@ -26,6 +26,19 @@ static size_t find(pkg_text text, char c, size_t begin)
     return at != NULL ? (size_t)(at - text.data) : text.size;
 }
 
+/* The last place of `c`, or NULL. */
+static const char *last_of(pkg_text text, char c)
+{
+    return text.data != NULL && text.size > 0 ? memrchr(text.data, c, text.size) : NULL;
+}
+
+/* The first place of `part`, or NULL. */
+static const char *find_part(pkg_text text, const char *part)
+{
+    return text.data != NULL && text.size > 0 ? memmem(text.data, text.size, part, strlen(part))
+                                              : NULL;
+}
+
 static pkg_text from(pkg_text text, size_t begin)
 {
     begin = begin < text.size ? begin : text.size;
@@ -121,7 +134,7 @@ static bool place_of(pkg_text spec, pkg_hosted *at, spot *ret)
     }
     size_t slash = find(path, '/', 0);
     if (at->shortcut || at->host == GITLAB) { /* the last slash counts */
-        const char *last = path.size > 0 ? memrchr(path.data, '/', path.size) : NULL;
+        const char *last = last_of(path, '/');
         slash = last != NULL ? (size_t)(last - path.data) : path.size;
     }
     bool has_owner = slash < path.size;
@@ -203,7 +216,7 @@ static brisk_err parse_hosted(const pkg_hosted *at, const spot *p, brisk_arena *
 static bool is_scp(pkg_text rest)
 {
     pkg_text before = up_to(rest, find(rest, '/', 0));
-    const char *at = before.size > 0 ? memrchr(before.data, '@', before.size) : NULL;
+    const char *at = last_of(before, '@');
     before = at != NULL ? from(before, (size_t)(at - before.data) + 1) : before;
     pkg_text port = from(before, find(before, ':', 0) + 1);
     for (size_t i = 0; i < port.size; i++) {
@@ -218,13 +231,13 @@ static bool is_scp(pkg_text rest)
 static const char *judge_address(pkg_text rest)
 {
     pkg_text place = up_to(rest, find(rest, '/', 0));
-    const char *at = place.size > 0 ? memrchr(place.data, '@', place.size) : NULL;
+    const char *at = last_of(place, '@');
     pkg_text host = at != NULL ? from(place, (size_t)(at - place.data) + 1) : place;
     pkg_text behind = from(host, find(host, ':', 0) + 1);
     if (!is_clean(rest) || !is_clean(host) || !is_clean(behind)) {
         return "the address has characters or a form that none has";
     }
-    if (memmem(rest.data, rest.size, "::", 2) != NULL) {
+    if (find_part(rest, "::") != NULL) {
         return "the address names a helper (\"::\"), which is not run";
     }
     return NULL;
@@ -264,7 +277,7 @@ static brisk_err parse_fragment(pkg_text fragment, brisk_arena *arena, pkg_git *
                                 brisk_errinfo *info)
 {
     while (fragment.size > 0) {
-        const char *next = memmem(fragment.data, fragment.size, "::", 2);
+        const char *next = find_part(fragment, "::");
         pkg_text part =
             up_to(fragment, next != NULL ? (size_t)(next - fragment.data) : fragment.size);
         fragment = from(fragment, part.size + 2);
@@ -279,7 +292,7 @@ static brisk_err parse_fragment(pkg_text fragment, brisk_arena *arena, pkg_git *
         }
     }
     if (!is_clean(ret->committish) || ret->committish.size > 255 ||
-        memmem(ret->committish.data, ret->committish.size, "..", 2) != NULL ||
+        find_part(ret->committish, "..") != NULL ||
         find(ret->committish, ':', 0) < ret->committish.size) {
         return refuse(info, "what is behind '#' is no commit, branch or tag");
     }
@@ -289,7 +302,7 @@ static brisk_err parse_fragment(pkg_text fragment, brisk_arena *arena, pkg_git *
     while (ret->subdir.size > 0 && ret->subdir.data[ret->subdir.size - 1] == '/') {
         ret->subdir.size--;
     }
-    if (!is_clean(ret->subdir) || memmem(ret->subdir.data, ret->subdir.size, "..", 2) != NULL) {
+    if (!is_clean(ret->subdir) || find_part(ret->subdir, "..") != NULL) {
         return refuse(info, "the path behind '#' leads out of the repository");
     }
     if (ret->range_text.size == 0) {
