@@ -314,6 +314,22 @@ def case_missing_is_proved(project):
     assert "proof" not in project.resolve(registry=r)  # what is optional may be missing
 
 
+def case_folders_of_others_are_not_read(project):
+    """A registry's package that names a folder gets a link, and nothing of what is there."""
+    beside = project.folder.parent / "beside"
+    beside.mkdir()
+    (beside / "package.json").write_text(json.dumps(
+        {"name": "secret", "version": "6.6.6", "dependencies": {"leak": "1"}}))
+    r = Registry([document("a", version("a", "1.0.0", {"b": "file:../../../beside"}))])
+    project.manifest({"a": "1"})
+    project.run(registry=r)
+    assert r.asked == ["a"] and "6.6.6" not in project.lock.read_text(), r.asked
+    project.forget()
+    project.manifest({"b": "file:../beside"})
+    project.run(registry=r)
+    assert "6.6.6" in project.lock.read_text()
+
+
 def case_choices_are_proved(project):
     """Single versions could get along, but npm takes the latest peer and looks for no other."""
     r = Registry([

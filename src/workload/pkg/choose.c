@@ -372,8 +372,7 @@ static brisk_err decide(builder *b, choice *c, const pkg_spec *parsed)
     }
 }
 
-/* Is it the project's own word, or that of a folder beside it, rather than a package's? */
-static bool is_own(const pkg_edge *edge)
+bool choose_is_own(const pkg_edge *edge)
 {
     static const char modules[] = "node_modules/";
     pkg_text path = edge->from->path;
@@ -419,7 +418,7 @@ brisk_err choose(builder *b, const pkg_edge *edge, const pkg_manifest **ret, pkg
     pkg_spec seen;
     const pkg_spec *parsed = edge->parsed;
     pkg_text spec = edge->spec;
-    if (parsed != NULL && is_on_this_machine(parsed) && !is_own(edge)) {
+    if (parsed != NULL && is_on_this_machine(parsed) && !choose_is_own(edge)) {
         *ret = NULL;
         return refuse_local(b, edge, failure);
     }

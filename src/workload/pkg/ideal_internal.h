@@ -58,6 +58,8 @@ brisk_err node_list_add(builder *b, node_list *list, pkg_node *node);
 brisk_err choose_init(builder *b);
 /* What `edge` means: a manifest, or a failure (then *ret is NULL).  Errors: CANCELLED, NOMEM. */
 brisk_err choose(builder *b, const pkg_edge *edge, const pkg_manifest **ret, pkg_failure **failure);
+/* Is it the project's own word, or that of a folder beside it, rather than a package's? */
+bool choose_is_own(const pkg_edge *edge);
 /* Pairs of name and spec that were met so far. */
 uint32_t choose_count(const builder *b);
 /* Tell the source what a manifest will need. */

@@ -85,11 +85,11 @@ static pkg_node *folder_at(const builder *b, pkg_text path)
     return NULL;
 }
 
-/* With what its package.json says, or with nothing when there is none. */
-static brisk_err folder_new(builder *b, pkg_text path, pkg_node **ret)
+/* With what its package.json says, or with nothing when there is none, or it is not to be read. */
+static brisk_err folder_new(builder *b, pkg_text path, bool reads, pkg_node **ret)
 {
     const pkg_manifest *manifest = NULL;
-    if (b->opts->folder != NULL) {
+    if (b->opts->folder != NULL && reads) {
         brisk_errinfo info = {0};
         brisk_err err = b->opts->folder(b->opts->ctx, path, &manifest, &info);
         if (err != BRISK_OK && err != BRISK_ERR_NOT_FOUND) {
@@ -119,7 +119,7 @@ brisk_err folder_of(builder *b, const pkg_edge *edge, pkg_node **ret)
             return err;
         }
         *ret = folder_at(b, path);
-        return *ret != NULL ? BRISK_OK : folder_new(b, path, ret);
+        return *ret != NULL ? BRISK_OK : folder_new(b, path, choose_is_own(edge), ret);
     }
     /* A workspace goes before the registry where its version will do. */
     const pkg_edge *own =
@@ -169,7 +169,7 @@ static brisk_err copy_folders(builder *b, const pkg_tree *lock, pkg_node **map)
             continue; /* no longer a workspace */
         }
         if (node == NULL) {
-            err = folder_new(b, from->path, &node);
+            err = folder_new(b, from->path, true, &node);
         }
         map[from->index] = node;
     }
