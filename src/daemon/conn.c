@@ -156,6 +156,15 @@ void conn_bury(worker *w)
     }
 }
 
+/* Its protocol waits for room, and there is some. */
+static void tell_room(conn *c)
+{
+    if (c->tell_room && conn_unsent(c) <= CONN_ROOM) {
+        c->tell_room = false;
+        conn_soon(c);
+    }
+}
+
 /* --- sending ------------------------------------------------------------------------------ */
 
 /* As much as the kernel takes; false: the connection died. */
@@ -366,10 +375,7 @@ void conn_flush(conn *c)
             return;
         }
     }
-    if (c->tell_room && conn_unsent(c) <= CONN_ROOM) {
-        c->tell_room = false;
-        conn_soon(c);
-    }
+    tell_room(c);
     ask_for_events(c);
 }
 
@@ -502,10 +508,7 @@ static void work(conn *c, unsigned char *data, size_t size)
     if (next == PROTOCOL_AGAIN && c->waiting) {
         conn_soon(c);
     }
-    if (c->tell_room && conn_unsent(c) <= CONN_ROOM) {
-        c->tell_room = false;
-        conn_soon(c);
-    }
+    tell_room(c);
     ask_for_events(c);
 }
 
@@ -586,6 +589,7 @@ static void pump_tls(conn *c)
         conn_kill(c);
         return;
     }
+    tell_room(c); /* what `work` saw unsent may have gone since */
     ask_for_events(c);
 }
 
