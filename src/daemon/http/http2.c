@@ -13,60 +13,6 @@
 
 enum { GOAWAY_BYTES = 17, GOAWAY_TYPE = 7 };
 
-/* --- nghttp2's memory --------------------------------------------------------------------- */
-
-/* Before each block, since nghttp2 does not say how large a block is that it gives back. */
-typedef struct block_head {
-    _Alignas(16) size_t size;
-} block_head;
-
-static void *mem_malloc(size_t size, void *ctx)
-{
-    const brisk_alloc *alloc = ctx;
-    if (size > SIZE_MAX - sizeof(block_head)) {
-        return NULL;
-    }
-    block_head *head = alloc->acquire(alloc->ctx, sizeof *head + size, _Alignof(block_head));
-    if (head == NULL) {
-        return NULL;
-    }
-    head->size = size;
-    return head + 1;
-}
-
-static void mem_free(void *at, void *ctx)
-{
-    const brisk_alloc *alloc = ctx;
-    if (at != NULL) {
-        block_head *head = (block_head *)at - 1;
-        alloc->release(alloc->ctx, head, sizeof *head + head->size, _Alignof(block_head));
-    }
-}
-
-static void *mem_calloc(size_t count, size_t size, void *ctx)
-{
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) {
-        return NULL;
-    }
-    void *at = mem_malloc(bytes, ctx);
-    if (at != NULL) {
-        memset(at, 0, bytes);
-    }
-    return at;
-}
-
-static void *mem_realloc(void *at, size_t size, void *ctx)
-{
-    void *to = mem_malloc(size, ctx);
-    if (to != NULL && at != NULL) {
-        size_t before = ((block_head *)at - 1)->size;
-        memcpy(to, at, before < size ? before : size);
-        mem_free(at, ctx);
-    }
-    return to;
-}
-
 /* --- resets ------------------------------------------------------------------------------- */
 
 void http2_remember_reset(http2_session *s, uint32_t id)
@@ -134,6 +80,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, http2_on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(calls, http2_on_close);
     nghttp2_session_callbacks_set_send_data_callback(calls, http2_on_send_data);
+    nghttp2_session_callbacks_set_before_frame_send_callback(calls, http2_on_before_send);
     nghttp2_session_callbacks_set_on_frame_send_callback(calls, http2_on_sent);
     return calls;
 }
@@ -169,17 +116,14 @@ static void free_session(http2_session *s)
 {
     const brisk_alloc *alloc = s->worker->server->alloc;
     nghttp2_session_del(s->ng);
+    http2_memory_drop(&s->memory);
     alloc->release(alloc->ctx, s, sizeof *s, _Alignof(http2_session));
 }
 
 static bool create(http2_session *s)
 {
-    const brisk_alloc *alloc = s->worker->server->alloc;
-    nghttp2_mem mem = {.mem_user_data = (void *)(uintptr_t)alloc,
-                       .malloc = mem_malloc,
-                       .free = mem_free,
-                       .calloc = mem_calloc,
-                       .realloc = mem_realloc};
+    http2_memory_init(&s->memory, s->worker->server->alloc);
+    nghttp2_mem mem = http2_memory_calls(&s->memory);
     nghttp2_session_callbacks *calls = make_callbacks();
     nghttp2_option *option = make_options();
     bool good = calls != NULL && option != NULL &&
@@ -327,7 +271,9 @@ static bool pump(http2_session *s)
         if (n < 0 || s->doomed) {
             return false;
         }
-        resp_put_raw(out, data, (size_t)n);
+        if (n > 0) {
+            http2_put_frame(s, data, (size_t)n);
+        }
         bool full = out->size >= HTTP2_BATCH_BYTES;
         if (n > 0 && !full) {
             continue;
@@ -387,6 +333,9 @@ static void tick(conn *c, uint64_t now_ns)
             http2_release_answer(stream);
         }
         stream->waited = stream->waits;
+    }
+    if (s->streams == NULL) {
+        http2_memory_drop(&s->memory); /* ten thousand idle connections keep nothing of it */
     }
 }
 

@@ -25,6 +25,7 @@
 #include "daemon/conn.h"
 #include "daemon/http/carrier.h"
 #include "daemon/http/http2_guard.h"
+#include "daemon/http/http2_memory.h"
 #include "daemon/http/protocols.h"
 
 extern const http_carrier http2_carrier;
@@ -39,6 +40,7 @@ enum {
     HTTP2_BATCH_BYTES = 262144,  /* written between two looks at the socket */
     HTTP2_UNSENT_HIGH = 262144,  /* in the socket's queue: beyond, order is kept here */
     HTTP2_QUEUED_HIGH = 4194304, /* written by handlers and unsent: all of them wait beyond */
+    HTTP2_BLOCK_MAX = 256,       /* of a head that is encoded here, see http2_hpack.c */
     HTTP2_REST_MAX = 65536,      /* of a request whose answer waits for its end */
     HTTP2_RESETS_KEPT = 64,
     HTTP2_ACKS_MAX = 256,     /* PING and SETTINGS whose answers are unsent */
@@ -89,11 +91,14 @@ typedef struct http2_stream {
     bool waited;   /* for a second at least */
     uint32_t rest; /* bytes that came meanwhile */
     http_answer kept;
-    bool queued;   /* the body comes from `queue`, not from `body` */
-    bool finished; /* nothing is added to `queue` */
-    bool deferred; /* nghttp2 waits for more */
-    bool choked;   /* exchange_write said so: `writable` is due */
-    bool no_body;  /* HEAD, 304: what is written is dropped */
+    bool queued;                /* the body comes from `queue`, not from `body` */
+    bool finished;              /* nothing is added to `queue` */
+    bool deferred;              /* nghttp2 waits for more */
+    bool choked;                /* exchange_write said so: `writable` is due */
+    bool no_body;               /* HEAD, 304: what is written is dropped */
+    const unsigned char *block; /* fields of the head, encoded; NULL: nghttp2 has them */
+    size_t block_size;
+    uint32_t informs; /* heads that come before that one */
     http2_queue queue;
     http_body body;
     int64_t left; /* of content-length, or HTTP_LENGTH_UNKNOWN */
@@ -104,15 +109,19 @@ struct http2_session {
     worker *worker;
     nghttp2_session *ng;
     http2_stream *streams;
+    http2_stream *reading; /* whose head is being read */
     http2_guard guard;
+    http2_memory memory;
     uint32_t stream_count;
     uint32_t resets[HTTP2_RESETS_KEPT]; /* streams that we ended early: late frames are ignored */
     uint32_t reset_count;
     uint32_t forgotten; /* the highest stream that is no longer there */
     uint32_t verdict;   /* an error code with which the connection ends; 0: none */
-    size_t queued;      /* bytes in the queues of all streams */
-    uint64_t heard_ns;  /* monotonic: a frame that asks for something came */
-    uint64_t sent_ns;   /* something was sent */
+    unsigned char block[HTTP2_BLOCK_MAX]; /* what goes behind the HEADERS frame that is next ... */
+    size_t block_size;                    /* ... which may be the end of its stream */
+    size_t queued;                        /* bytes in the queues of all streams */
+    uint64_t heard_ns;                    /* monotonic: a frame that asks for something came */
+    uint64_t sent_ns;                     /* something was sent */
     uint64_t draining_ns;
     bool relieved; /* less is queued: somebody may write again */
     bool draining; /* the other side was told to go */
@@ -151,10 +160,27 @@ int http2_on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx);
 void http2_release_answer(http2_stream *stream);
 /* 100 (Continue). */
 void http2_continue(http2_stream *stream);
+int http2_on_before_send(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx);
+/* A frame that nghttp2 made, into the worker's output. */
+void http2_put_frame(http2_session *s, const unsigned char *frame, size_t size);
 /* Give back what is unsent of its body. */
 void http2_drop_answer(http2_stream *stream);
 /* Tell those who may write again. */
 void http2_tell_writables(http2_session *s);
+
+/* --- http2_hpack.c ------------------------------------------------------------------------ */
+
+enum { HTTP2_NAME_CONTENT_LENGTH = 28, HTTP2_NAME_DATE = 33 };
+
+/* Encode a field at `to`; returns its end, or NULL when it is not for here or there is no room (or
+ * `to` was NULL, so that only the last result needs a look). */
+unsigned char *http2_put_field(unsigned char *to, const unsigned char *end,
+                               const http_field *field);
+/* Likewise, of the static table's name of that number. */
+unsigned char *http2_put_known(unsigned char *to, const unsigned char *end, uint8_t index,
+                               http_text value);
+
+/* --- queues: http2_request.c -------------------------------------------------------------- */
 
 /* Chunks: false is no memory. */
 bool http2_queue_put(http2_session *s, http2_queue *queue, const void *data, size_t size);

@@ -20,7 +20,7 @@
 #include "daemon/http/http2.h"
 #include "daemon/server.h"
 
-enum { FIELDS_USUAL = 32, FIELDS_OWN = 3, LENGTH_TEXT = 24 };
+enum { FIELDS_USUAL = 32, FIELDS_OWN = 3, LENGTH_TEXT = RESP_I64_TEXT, FRAME_TYPE = 3 };
 
 #define NV(literal, text, length)                                                                  \
     ((nghttp2_nv){.name = (uint8_t *)(uintptr_t)(literal),                                         \
@@ -68,12 +68,8 @@ static bool make_head(exchange *x, uint16_t status, const http_field *fields, ui
     return true;
 }
 
-static void add_own(exchange *x, head *h, int64_t length)
+static void add_own(exchange *x, head *h, bool dated, int64_t length)
 {
-    bool dated = false;
-    for (size_t i = 1; i < h->count && !dated; i++) {
-        dated = h->items[i].namelen == 4 && memcmp(h->items[i].name, "date", 4) == 0;
-    }
     if (!dated) {
         h->items[h->count++] = NV("date", http_worker_date(x->worker->http), HTTP_DATE_SIZE);
     }
@@ -83,17 +79,61 @@ static void add_own(exchange *x, head *h, int64_t length)
     }
 }
 
+static bool has_date(const http_answer *answer)
+{
+    for (uint32_t i = 0; i < answer->field_count; i++) {
+        const http_text *name = &answer->fields[i].name;
+        if (name->size == 4 && memcmp(name->data, "date", 4) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The fields of a short head; false: it is not short. */
+static bool encode_block(http2_stream *stream, const http_answer *answer, int64_t length)
+{
+    exchange *x = stream->x;
+    unsigned char *block = exchange_alloc(x, HTTP2_BLOCK_MAX);
+    if (block == NULL) {
+        return false;
+    }
+    const unsigned char *end = block + HTTP2_BLOCK_MAX;
+    unsigned char *to = block;
+    for (uint32_t i = 0; i < answer->field_count && to != NULL; i++) {
+        to = http2_put_field(to, end, &answer->fields[i]);
+    }
+    if (!has_date(answer)) {
+        const http_text date = {http_worker_date(x->worker->http), HTTP_DATE_SIZE};
+        to = http2_put_known(to, end, HTTP2_NAME_DATE, date);
+    }
+    if (length >= 0) {
+        char digits[LENGTH_TEXT];
+        const http_text text = {digits, resp_format_i64(digits, length)};
+        to = http2_put_known(to, end, HTTP2_NAME_CONTENT_LENGTH, text);
+    }
+    if (to == NULL) {
+        return false;
+    }
+    stream->block = block;
+    stream->block_size = (size_t)(to - block);
+    return true;
+}
+
 /* `provider` NULL: the head is all. */
 static void submit(http2_stream *stream, const http_answer *answer, int64_t length,
                    const nghttp2_data_provider *provider)
 {
     exchange *x = stream->x;
+    bool encoded = encode_block(stream, answer, length);
     head h;
-    if (!make_head(x, answer->status, answer->fields, answer->field_count, &h)) {
+    if (!make_head(x, answer->status, answer->fields, encoded ? 0 : answer->field_count, &h)) {
         reset(stream, NGHTTP2_INTERNAL_ERROR);
         return;
     }
-    add_own(x, &h, length);
+    if (!encoded) {
+        add_own(x, &h, has_date(answer), length);
+    }
     if (nghttp2_submit_response(stream->session->ng, stream->id, h.items, h.count, provider) != 0) {
         reset(stream, NGHTTP2_INTERNAL_ERROR);
         return;
@@ -349,6 +389,43 @@ void http2_continue(http2_stream *stream)
     const nghttp2_nv status = NV(":status", "100", 3);
     (void)nghttp2_submit_headers(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, NULL, &status,
                                  1, NULL);
+    stream->informs++;
+}
+
+int http2_on_before_send(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
+{
+    http2_session *s = ctx;
+    s->block_size = 0;
+    if (s->doomed || frame->hd.type != NGHTTP2_HEADERS) {
+        return 0;
+    }
+    http2_stream *stream = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+    if (stream != NULL && stream->informs > 0) {
+        stream->informs--;
+    } else if (stream != NULL && stream->block != NULL) {
+        memcpy(s->block, stream->block, stream->block_size);
+        s->block_size = stream->block_size;
+    }
+    return 0;
+}
+
+void http2_put_frame(http2_session *s, const unsigned char *frame, size_t size)
+{
+    resp_writer *out = &s->worker->out;
+    size_t more = frame[FRAME_TYPE] == NGHTTP2_HEADERS ? s->block_size : 0;
+    unsigned char *to = resp_writer_room(out, size + more);
+    if (to == NULL) {
+        return; /* which conn_send finds */
+    }
+    memcpy(to, frame, size);
+    out->size += size + more;
+    if (more > 0) {
+        size_t length = size - HTTP2_HEAD_BYTES + more;
+        to[0] = 0;
+        to[1] = (unsigned char)(length >> 8);
+        to[2] = (unsigned char)length;
+        memcpy(to + size, s->block, more);
+    }
 }
 
 static void start(exchange *x, const http_answer *answer)
@@ -417,6 +494,7 @@ static void inform(exchange *x, uint16_t status, const http_field *fields, uint3
     if (make_head(x, status, fields, count, &h)) {
         (void)nghttp2_submit_headers(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, NULL,
                                      h.items, h.count, NULL);
+        stream->informs++;
         http2_touch(stream->session);
     }
 }

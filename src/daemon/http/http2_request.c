@@ -99,6 +99,7 @@ int http2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void
     }
     s->streams = stream;
     s->stream_count++;
+    s->reading = stream;
     x->carried = stream;
     x->version = 20;
     x->secure = s->conn->tls != NULL;
@@ -217,7 +218,10 @@ int http2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8
 {
     (void)flags;
     const http2_session *s = ctx;
-    http2_stream *stream = s->doomed ? NULL : stream_of(ng, frame->hd.stream_id);
+    http2_stream *stream = s->reading;
+    if (stream == NULL || stream->id != frame->hd.stream_id) { /* trailers */
+        stream = s->doomed ? NULL : stream_of(ng, frame->hd.stream_id);
+    }
     if (stream == NULL) {
         return 0;
     }
@@ -480,6 +484,7 @@ void http2_end_stream(http2_stream *stream)
         stream->next->previous = stream->previous;
     }
     s->stream_count--;
+    s->reading = s->reading == stream ? NULL : s->reading;
     http2_queue_drop(s, &stream->held);
     http2_drop_answer(stream);
     exchange_close(stream->x); /* with the stream in its memory */
