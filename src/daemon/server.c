@@ -388,6 +388,7 @@ static brisk_err create_tls(server *s, const server_opts *opts, brisk_errinfo *i
                          .cert_file = text_or_null(opts->tls_cert),
                          .key_file = text_or_null(opts->tls_key),
                          .alpn = "h2,http/1.1",
+                         .tickets = true,
                          .alloc = s->alloc};
     return tls.cert_file != NULL ? wire_tls_context_create(&tls, &s->tls, info) : BRISK_OK;
 }

@@ -12,11 +12,12 @@
  *     event loop, on readable: recv, feed; read until it gives 0; send the output
  *     client: write; send the output; recv, feed, read; again until the reply is whole
  *
- * TLS 1.2 or later, no renegotiation, no tickets, no compression.  A client always verifies the
+ * TLS 1.2 or later, no renegotiation, no compression, no tickets unless asked for.  A client always verifies the
  * server's chain and name.  Where the other side stops without saying goodbye the caller sees the
  * end of its socket; a protocol on top whose messages say their length loses nothing by that.
  *
- * Ownership: a context may be destroyed while its streams live.  libssl takes memory of its own.
+ * Ownership: a context may be destroyed while its streams live.  libssl takes memory of its own;
+ * cipher text is in the context's allocator's.
  * Threads: a context from any; a stream by one at a time.
  * Source: OpenSSL 3 (library), loaded with the first context: see wire/library.h.
  */
@@ -43,6 +44,9 @@ typedef struct wire_tls_opts {
     /* Application protocols by preference, "h2,http/1.1"; NULL: none are spoken about.  A server
      * answers with its first one that the client has too, or with none. */
     const char *alpn;
+    /* A server's: clients get a ticket with which their next handshake is short.  Its key is the
+     * context's and dies with it.  Never with ca_file, so that each connection shows a certificate. */
+    bool tickets;
     const brisk_alloc *alloc; /* borrowed; NULL means libc */
 } wire_tls_opts;
 

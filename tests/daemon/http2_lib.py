@@ -165,10 +165,11 @@ class Stream:
 class Connection:
     """`window` is what the server may send of a stream before it is given more; 0x7fffffff for all."""
 
-    def __init__(self, port, settings=(), tls=None, start=True, timeout=20.0, window=None):
+    def __init__(self, port, settings=(), tls=None, start=True, timeout=20.0, window=None,
+                 session=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)
         self.buffer = b""
         self.decoder = Decoder()
         self.streams = {}

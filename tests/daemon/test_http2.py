@@ -485,6 +485,19 @@ def streams_are_bounded(server):
     all_gone(server)
 
 
+@case
+def the_next_handshake_is_short(server):
+    c = connect(server)
+    c.get("/bytes")
+    session = getattr(c.socket, "session", None)
+    if session is not None:
+        check(c.socket.selected_alpn_protocol() == "h2" and not c.socket.session_reused)
+        c.close()
+        c = connect(server, session=session)
+        check(c.get("/bytes").status == 200 and c.socket.session_reused)
+    c.close()
+
+
 # --- order -------------------------------------------------------------------------------------
 
 
