@@ -110,7 +110,8 @@ void conn_kill(conn *c)
     wire_tls_destroy(c->tls);
     c->tls = NULL;
     parts_drop(&c->parts, &w->part_pool, w->server->alloc);
-    addresses_leave(&w->server->addresses, c->address); /* before the peer can know and come again */
+    addresses_leave(&w->server->addresses,
+                    c->address); /* before the peer can know and come again */
     (void)close(c->fd);
     if (c->previous != NULL) {
         c->previous->next = c->next;
