@@ -262,6 +262,18 @@ static bool parse_rate(resp_bytes arg, double *ret)
     return end == text + arg.size && *ret > 0 && *ret <= 1;
 }
 
+brisk_err curve_write_json(server *s, double target, brisk_str *text)
+{
+    curve cv;
+    if (s->sizing == NULL) {
+        return BRISK_ERR_UNSUPPORTED;
+    }
+    if (target <= 0) {
+        target = s->target_rate != 0 ? (double)s->target_rate / 100 : target_default;
+    }
+    return read_curve(s, target, &cv) ? write_json(text, &cv) : BRISK_ERR_NOT_FOUND;
+}
+
 static void reply_curve(client *c, double target, bool as_json)
 {
     server *s = c->server;

@@ -209,6 +209,14 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "more names of this node, under which this machine's users may ask without a token",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
+    {.name = "serve.budgets",
+     .summary = "file of budgets that the node holds itself to (see brisk budget); empty: none",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
+    {.name = "serve.degraded_is_ok",
+     .summary = "/health answers 200, not 503, when the node is degraded",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1},
     {.name = "serve.local_needs_token",
      .summary = "reading over HTTP needs a token from this machine, too",
      .type = BRISK_KNOB_BOOL,
@@ -442,6 +450,7 @@ typedef struct setup {
     char tls[3][4096]; /* certificate, key, authority */
     char token_file[4096];
     char hosts[4096];
+    char budgets[4096];
     sockets sockets;
     brisk_yaml_doc *mounts;
     brisk_yaml_doc *proxies; /* likewise of serve.proxy */
@@ -618,6 +627,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     brisk_knobs_text(knobs, "serve.tls_ca", set->tls[2], sizeof set->tls[2]);
     brisk_knobs_text(knobs, "serve.token_file", set->token_file, sizeof set->token_file);
     brisk_knobs_text(knobs, "serve.hosts", set->hosts, sizeof set->hosts);
+    brisk_knobs_text(knobs, "serve.budgets", set->budgets, sizeof set->budgets);
     uint64_t memory;
     uint64_t threads;
     if (!choose_number(in, OPTION_MEMORY, knobs, "serve.memory", &memory) ||
@@ -630,6 +640,8 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .tls_ca = set->tls[2],
         .token_file = set->token_file,
         .hosts = set->hosts,
+        .budgets_file = set->budgets,
+        .degraded_is_ok = brisk_knobs_u64(knobs, "serve.degraded_is_ok") != 0,
         .local_needs_token = brisk_knobs_u64(knobs, "serve.local_needs_token") != 0,
         .sockets = &set->sockets,
         .policy = set->policy[0] != '\0' ? set->policy : NULL,

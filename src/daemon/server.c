@@ -197,9 +197,6 @@ static void tick(void *ctx)
         conn_close_lingering(w, now_ns);
         conn_tick(w, now_ns);
         api_tick_worker(w);
-        if (w->index == 0) {
-            api_tick(s);
-        }
         if (s->limits.idle_ns != 0) {
             conn_close_idle(w, now_ns, s->limits.idle_ns);
         }
@@ -292,6 +289,8 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
     api_opts how = {.token_file = opts->token_file,
                     .hosts = opts->hosts,
                     .local_needs_token = opts->local_needs_token,
+                    .budgets_file = opts->budgets_file,
+                    .degraded_is_ok = opts->degraded_is_ok,
                     .certificates = opts->tls_ca != NULL && opts->tls_ca[0] != '\0'};
     brisk_err err = api_create(s, &how, info);
     if (err == BRISK_OK) {
@@ -504,7 +503,8 @@ brisk_err server_start(server *s, brisk_errinfo *info)
         }
         w->started = true;
     }
-    return BRISK_OK;
+    brisk_err err = s->api != NULL ? api_start(s) : BRISK_OK;
+    return err == BRISK_OK ? err : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
 }
 
 /* Nobody accepts any more, and there are no answers that are still to be sent. */
@@ -545,6 +545,7 @@ void server_destroy(server *s)
     files_wait(s->files);
     listen_stop(s);
     proxy_settle(s->proxy);
+    api_stop(s);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         deinit_worker(&s->workers[i]);
     }

@@ -90,6 +90,8 @@ typedef struct server_opts {
     const char *token_file; /* of HTTP; NULL or "": one is made */
     const char *hosts;      /* more names of this node; NULL or "": none */
     bool local_needs_token;
+    bool degraded_is_ok;         /* /health is 200 then */
+    const char *budgets_file;    /* NULL or "": none */
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     const brisk_yaml_doc *proxy; /* serve.proxy, until the server is made; NULL: none */
     jobs_opts jobs;
@@ -276,6 +278,11 @@ bool sizing_follow(server *s);
 void sizing_tick(server *s);
 /* The sizer's sentence; "" when there is none. */
 void sizing_text(const server *s, char text[BRISK_SIZER_TEXT_MAX]);
+
+struct brisk_str;
+/* The curve as JSON, for a hit rate (0: the one that is configured).  Errors: UNSUPPORTED (none is kept), NOT_FOUND
+ * (nothing was asked for yet), NOMEM. */
+BRISK_NODISCARD brisk_err curve_write_json(server *s, double target, struct brisk_str *text);
 
 /* --- effects of changes: changes.c, under the lock ---------------------------------------- */
 

@@ -128,6 +128,8 @@ static void collect_tier(brisk_metrics *metrics, const char *name, const brisk_t
         {"cache.bytes", "Bytes held by a tier", BRISK_UNIT_BYTES, (double)stats->bytes},
         {"cache.bytes_max", "Most bytes a tier may hold", BRISK_UNIT_BYTES,
          (double)stats->bytes_max},
+        {"cache.down", "Whether a tier is not asked: its breaker is open, or it is off",
+         BRISK_UNIT_NONE, stats->breaker != BRISK_BREAKER_CLOSED || stats->off ? 1 : 0},
         {"cache.hit_rate", "Hits of all that a tier was asked for", BRISK_UNIT_RATIO,
          (double)stats->hits / (double)(stats->hits + stats->misses)},
         {"cache.get_p50", "Median time of a get, sampled", BRISK_UNIT_NS,
@@ -168,11 +170,11 @@ static void collect(void *ctx, brisk_metrics *metrics)
     if (!engine_cache_is_open(engine)) {
         return; /* looking must not open it */
     }
-    const brisk_cache *cache = engine_cache(engine);
+    brisk_cache *cache = engine_cache(engine);
     for (uint32_t i = 0; i < brisk_cache_tier_count(cache); i++) {
         brisk_tier *tier = brisk_cache_tier(cache, i);
         brisk_tier_stats of_tier = {0};
-        tier->ops->read_stats(tier, &of_tier);
+        brisk_cache_read_stats(cache, i, &of_tier);
         collect_tier(metrics, tier->name, &of_tier);
     }
 }

@@ -5,8 +5,13 @@
 
 #include <string.h>
 
+#include <brisk/json.h>
+
+#include "base/str.h"
 #include "daemon/api/cache.h"
+#include "daemon/api/health.h"
 #include "daemon/api/openapi.h"
+#include "daemon/api/reports.h"
 #include "daemon/metrics.h"
 #include "daemon/server.h"
 
@@ -15,6 +20,95 @@ static bool admit(exchange *x)
 {
     return http_auth_admit(x->worker->server->api->auth, x, http_peer_of(x->conn->fd));
 }
+
+/* --- once a second ------------------------------------------------------------------------- */
+
+static void publish_sample(api *a)
+{
+    stats_sample sample;
+    if (!events_wanted(a->events, EVENTS_METRICS) || !stats_last(a->stats, &sample)) {
+        return;
+    }
+    brisk_str text;
+    brisk_json json;
+    brisk_str_init(&text, a->server->alloc, EVENTS_BYTES_MAX);
+    brisk_json_init(&json, brisk_str_out(&text), 0);
+    stats_put(&json, NULL, &sample);
+    if (brisk_json_finish(&json) == BRISK_OK) {
+        (void)events_publish(a->events, EVENTS_METRICS, brisk_str_text(&text),
+                             brisk_str_size(&text));
+    }
+    brisk_str_deinit(&text);
+}
+
+/* In the background's thread. */
+static void second(void *ctx)
+{
+    api *a = ctx;
+    if (stats_take(a->stats)) {
+        publish_sample(a);
+    }
+    if (a->budget_watch != NULL) {
+        (void)!brisk_budget_watch_tick(a->budget_watch); /* without memory: again in a second */
+    }
+    events_tick(a->events);
+}
+
+/* --- alerts ------------------------------------------------------------------------------- */
+
+static void on_alert(void *ctx, const brisk_event *event)
+{
+    api *a = ctx;
+    brisk_str text;
+    brisk_json json;
+    brisk_str_init(&text, a->server->alloc, EVENTS_BYTES_MAX);
+    brisk_json_init(&json, brisk_str_out(&text), 0);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_str(&json, "name", event->name);
+    brisk_json_str(&json, "state", event->state);
+    brisk_json_str(&json, "severity", brisk_severity_name(event->severity));
+    brisk_json_double(&json, "value", event->value);
+    brisk_json_double(&json, "limit", event->limit);
+    brisk_json_str(&json, "text", event->text);
+    brisk_json_double(&json, "time_s", (double)(event->wall_ns / 1000000) / 1000);
+    brisk_json_object_end(&json);
+    if (brisk_json_finish(&json) == BRISK_OK) {
+        (void)events_publish(a->events, EVENTS_ALERTS, brisk_str_text(&text),
+                             brisk_str_size(&text));
+    }
+    brisk_str_deinit(&text);
+}
+
+static brisk_err create_budgets(server *s, api *a, const char *file, brisk_errinfo *info)
+{
+    const brisk_alloc *alloc = library_alloc(s->alloc);
+    uint64_t id;
+    if (file == NULL || file[0] == '\0') {
+        return BRISK_OK;
+    }
+    brisk_err err = brisk_budgets_load(file, alloc, &a->budgets, info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    err = brisk_events_create(alloc, &a->alerts);
+    if (err == BRISK_OK) {
+        brisk_subscription wanted = {.types = BRISK_EVENT_MASK(BRISK_EVENT_ALERT) |
+                                              BRISK_EVENT_MASK(BRISK_EVENT_DEGRADATION),
+                                     .callback = on_alert,
+                                     .ctx = a};
+        err = brisk_events_subscribe(a->alerts, &wanted, &id);
+    }
+    if (err != BRISK_OK) {
+        return brisk_errinfo_set(info, err, "%s: %s", file, brisk_err_message(err));
+    }
+    brisk_budget_watch_opts opts = {.budgets = a->budgets,
+                                    .metrics = server_metrics_registry(s),
+                                    .events = a->alerts,
+                                    .alloc = alloc};
+    return brisk_budget_watch_create(&opts, &a->budget_watch, info);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
 
 static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errinfo *info)
 {
@@ -31,7 +125,16 @@ static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errin
     if (err == BRISK_OK) {
         err = events_create(s->alloc, &a->events);
     }
-    return err == BRISK_OK ? err : brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
+    if (err == BRISK_OK) {
+        err = stats_create(s, &a->stats);
+    }
+    if (err == BRISK_OK) {
+        err = reports_create(s->alloc, &a->reports);
+    }
+    if (err != BRISK_OK) {
+        return brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
+    }
+    return create_budgets(s, a, opts->budgets_file, info);
 }
 
 brisk_err api_create(server *s, const api_opts *opts, brisk_errinfo *info)
@@ -40,7 +143,7 @@ brisk_err api_create(server *s, const api_opts *opts, brisk_errinfo *info)
     if (a == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory");
     }
-    *a = (api){.server = s};
+    *a = (api){.server = s, .degraded_is_ok = opts->degraded_is_ok};
     s->api = a;
     brisk_err err = create_all(s, a, opts, info);
     if (err == BRISK_OK) {
@@ -49,12 +152,32 @@ brisk_err api_create(server *s, const api_opts *opts, brisk_errinfo *info)
     return err; /* what there is goes with the server */
 }
 
+brisk_err api_start(server *s)
+{
+    background_opts opts = {.second = second, .ctx = s->api, .alloc = s->alloc};
+    return background_start(&opts, &s->api->background);
+}
+
+void api_stop(server *s)
+{
+    if (s->api != NULL) {
+        background_stop(s->api->background);
+        s->api->background = NULL;
+    }
+}
+
 void api_destroy(server *s)
 {
     api *a = s->api;
     if (a == NULL) {
         return;
     }
+    api_stop(s);
+    brisk_budget_watch_destroy(a->budget_watch);
+    brisk_budgets_destroy(a->budgets);
+    brisk_events_destroy(a->alerts);
+    report_routes_destroy(a->reports);
+    stats_destroy(a->stats);
     events_destroy(a->events);
     http_observe_destroy(a->observer);
     http_auth_destroy(a->auth);
@@ -70,6 +193,12 @@ brisk_err api_add_routes(server *s)
     }
     if (err == BRISK_OK) {
         err = api_cache_add_routes(s->http_routes);
+    }
+    if (err == BRISK_OK) {
+        err = api_health_add_routes(s->http_routes);
+    }
+    if (err == BRISK_OK) {
+        err = report_routes_add(s->api->reports, s->http_routes);
     }
     return err;
 }
@@ -108,9 +237,4 @@ void api_tick_worker(worker *w)
         counts[kind]++;
     }
     http_observe_connections(w->server->api->observer, w->index, counts);
-}
-
-void api_tick(server *s)
-{
-    events_tick(s->api->events);
 }

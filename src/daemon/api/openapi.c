@@ -46,10 +46,7 @@ static const api_set document_set = {
 
 /* One a line; append. */
 const api_set *const api_sets[] = {
-    &document_set,
-    &api_cache_set,
-    &api_events_set,
-    NULL,
+    &document_set, &api_cache_set, &api_events_set, &api_health_set, &api_reports_set, NULL,
 };
 
 /* --- the document ------------------------------------------------------------------------- */

@@ -78,6 +78,8 @@ typedef struct api_set {
 /* Each file's own. */
 extern const api_set api_cache_set;
 extern const api_set api_events_set;
+extern const api_set api_health_set;
+extern const api_set api_reports_set;
 
 /* All sets, NULL behind the last. */
 extern const api_set *const api_sets[];

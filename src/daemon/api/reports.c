@@ -1,0 +1,239 @@
+/*
+ * reports.c -- the table of reports, and what the API's document says of them.
+ */
+#include "daemon/api/reports.h"
+
+#include "daemon/api/openapi.h"
+
+static const report reports[] = {
+    {"api.metrics", "/metrics", HTTP_RIGHT_READ, false, report_metrics_text},
+    {"api.metrics", "/v1/metrics", HTTP_RIGHT_READ, false, report_metrics},
+    {"api.stats", "/v1/stats", HTTP_RIGHT_READ, false, report_stats},
+    {"api.curve", "/v1/cache/curve", HTTP_RIGHT_READ, false, report_curve},
+    {"api.grades", "/v1/grades", HTTP_RIGHT_READ, false, report_grades},
+    {"api.runs", "/v1/runs", HTTP_RIGHT_READ, false, report_runs},
+    {"api.benchmarks", "/v1/benchmarks", HTTP_RIGHT_READ, false, report_benchmarks},
+    {"api.opportunities", "/v1/opportunities", HTTP_RIGHT_READ, false, report_opportunities},
+    {"api.alerts", "/v1/alerts", HTTP_RIGHT_READ, false, report_alerts},
+    {"api.budgets", "/v1/budgets", HTTP_RIGHT_READ, false, report_budgets},
+};
+
+brisk_err reports_create(const brisk_alloc *alloc, report_routes **ret)
+{
+    return report_routes_create(reports, sizeof reports / sizeof reports[0], alloc, ret);
+}
+
+/* --- what they are ------------------------------------------------------------------------ */
+
+#define SINCE                                                                                      \
+    {                                                                                              \
+        "since", "query", API_INTEGER, "Seconds since 1970: what is newer", false                  \
+    }
+#define UNTIL                                                                                      \
+    {                                                                                              \
+        "until", "query", API_INTEGER, "Seconds since 1970: what is not newer", false              \
+    }
+#define LIMIT                                                                                      \
+    {                                                                                              \
+        "limit", "query", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 10000}",           \
+            "At most so many, the newest", false                                                   \
+    }
+
+static const api_parameter format_parameters[] = {
+    {"format", "query", "{\"enum\": [\"prometheus\", \"openmetrics\"]}",
+     "Instead of what Accept says", false},
+};
+static const api_parameter time_parameters[] = {SINCE, UNTIL};
+static const api_parameter target_parameters[] = {
+    {"target", "query", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 99}",
+     "The hit rate to advise for, percent", false},
+};
+static const api_parameter run_parameters[] = {
+    {"name", "query", API_TEXT, "Of this workload", false}, SINCE, UNTIL, LIMIT};
+static const api_parameter benchmark_parameters[] = {
+    {"name", "query", API_TEXT, "Of this benchmark", false},
+    {"metric", "query", API_TEXT, "This figure of it", false},
+    SINCE,
+    UNTIL,
+};
+static const api_parameter opportunity_parameters[] = {
+    {"state", "query", "{\"enum\": [\"open\", \"applied\", \"dismissed\", \"gone\"]}",
+     "Those in this state", false},
+    {"name", "query", API_TEXT, "The one with this key", false},
+    LIMIT,
+};
+
+#define ANSWER(variable, text, schema)                                                             \
+    static const api_response variable[] = {{200, text, "application/json", API_REF(schema)}}
+
+static const api_response metrics_text_responses[] = {
+    {200, "Every series; in OpenMetrics when that is asked for",
+     "text/plain; version=0.0.4; charset=utf-8", API_TEXT},
+};
+ANSWER(metrics_responses, "Every series", "Metrics");
+ANSWER(stats_responses, "Samples, oldest first", "Stats");
+static const api_response curve_responses[] = {
+    {200, "The curve, and what is advised", "application/json", API_REF("Curve")},
+    {404, "None is kept, or nothing was asked for yet", "application/json", API_REF("Error")},
+};
+ANSWER(grades_responses, "Grades of the last minute", "Grades");
+ANSWER(runs_responses, "Runs, newest first", "Runs");
+ANSWER(benchmarks_responses, "A line for each benchmark, figure and machine", "Benchmarks");
+ANSWER(opportunities_responses, "Opportunities", "Opportunities");
+ANSWER(alerts_responses, "Alerts that fire, or will", "Alerts");
+ANSWER(budgets_responses, "Every budget as it stands", "Budgets");
+
+#define READ .method = "get", .right = HTTP_RIGHT_READ
+
+static const api_operation operations[] = {
+    {READ, .path = "/metrics", .id = "getMetricsText",
+     .summary = "Figures for Prometheus and whoever reads its formats",
+     .parameters = API_ROWS(format_parameters), .responses = API_ROWS(metrics_text_responses)},
+    {READ, .path = "/v1/metrics", .id = "getMetrics",
+     .summary = "Figures with percentiles and rates", .responses = API_ROWS(metrics_responses)},
+    {READ, .path = "/v1/stats", .id = "getStats",
+     .summary = "The last quarter of an hour, second by second",
+     .parameters = API_ROWS(time_parameters), .responses = API_ROWS(stats_responses)},
+    {READ, .path = "/v1/cache/curve", .id = "getCurve",
+     .summary = "Miss ratio by size of memory, and the size that a hit rate needs",
+     .description = "A key named curve is reached with ?encoding=hex.",
+     .parameters = API_ROWS(target_parameters), .responses = API_ROWS(curve_responses)},
+    {READ, .path = "/v1/grades", .id = "getGrades",
+     .summary = "How good the node is, in words and points",
+     .responses = API_ROWS(grades_responses)},
+    {READ, .path = "/v1/runs", .id = "listRuns", .summary = "Runs of jobs, from the history",
+     .parameters = API_ROWS(run_parameters), .responses = API_ROWS(runs_responses)},
+    {READ, .path = "/v1/benchmarks", .id = "listBenchmarks",
+     .summary = "Benchmarks over time, with the points where they changed",
+     .parameters = API_ROWS(benchmark_parameters), .responses = API_ROWS(benchmarks_responses)},
+    {READ, .path = "/v1/opportunities", .id = "listOpportunities",
+     .summary = "What could be made better, with estimated and measured gain",
+     .parameters = API_ROWS(opportunity_parameters),
+     .responses = API_ROWS(opportunities_responses)},
+    {READ, .path = "/v1/alerts", .id = "listAlerts", .summary = "Budgets that are broken now",
+     .responses = API_ROWS(alerts_responses)},
+    {READ, .path = "/v1/budgets", .id = "listBudgets",
+     .summary = "What the node promises, and how it stands",
+     .responses = API_ROWS(budgets_responses)},
+};
+
+#define NUMBER       "{\"type\": \"number\"}"
+#define MAYBE_NUMBER "{\"type\": [\"number\", \"null\"]}"
+#define OBJECT(required, properties)                                                               \
+    "{\"type\": \"object\", \"required\": [" required "], \"properties\": {" properties "}}"
+#define LIST(item) "{\"type\": \"array\", \"items\": " item "}"
+#define SCHEMA     "\"schema\": {\"const\": 1}, "
+
+static const api_schema schemas[] = {
+    {"Metrics", OBJECT("\"schema\", \"wall_ns\", \"metrics\"",
+                       SCHEMA "\"wall_ns\": " API_INTEGER ", \"metrics\": " LIST(OBJECT(
+                           "\"name\", \"kind\", \"unit\", \"labels\"",
+                           "\"name\": " API_TEXT
+                           ", \"kind\": {\"enum\": [\"counter\", \"gauge\", \"histogram\"]}, "
+                           "\"unit\": " API_TEXT ", \"labels\": {\"type\": \"object\"}")))},
+    {"Times",
+     OBJECT("\"count\", \"p50_ns\", \"p95_ns\", \"p99_ns\", \"p999_ns\"",
+            "\"count\": " API_INTEGER ", \"p50_ns\": " API_INTEGER ", \"p95_ns\": " API_INTEGER
+            ", \"p99_ns\": " API_INTEGER ", \"p999_ns\": " API_INTEGER)},
+    {"Tier", OBJECT("\"name\", \"hits\", \"misses\", \"hit_rate\", \"evictions\", \"entries\", "
+                    "\"bytes\", \"bytes_max\", \"down\"",
+                    "\"name\": " API_TEXT ", \"hits\": " API_INTEGER ", \"misses\": " API_INTEGER
+                    ", \"hit_rate\": " MAYBE_NUMBER ", \"evictions\": " API_INTEGER
+                    ", \"expired\": " API_INTEGER ", \"errors\": " API_INTEGER
+                    ", \"entries\": " API_INTEGER ", \"bytes\": " API_INTEGER
+                    ", \"bytes_max\": " API_INTEGER ", \"down\": " API_BOOLEAN)},
+    {"Sample",
+     OBJECT(
+         "\"time_s\", \"length_s\", \"commands\", \"responses\", \"http\", \"command\", \"job\", "
+         "\"busy\", \"tiers\", "
+         "\"connections\", \"resident_bytes\"",
+         "\"time_s\": " NUMBER ", \"length_s\": " NUMBER ", \"commands\": " API_INTEGER
+         ", \"command_errors\": " API_INTEGER ", \"responses\": " API_INTEGER
+         ", \"client_errors\": " API_INTEGER ", \"server_errors\": " API_INTEGER
+         ", \"jobs\": " API_INTEGER ", \"job_failures\": " API_INTEGER
+         ", \"bytes_in\": " API_INTEGER ", \"bytes_out\": " API_INTEGER
+         ", \"http\": " API_REF("Times") ", \"command\": " API_REF("Times") ", \"job\": " API_REF(
+             "Times") ", \"resident_bytes\": " API_INTEGER ", \"memory_limit_bytes\": " API_INTEGER
+                      ", \"connections\": {\"type\": \"object\", "
+                      "\"additionalProperties\": " API_INTEGER "}, \"busy\": " NUMBER
+                      ", \"busy_most\": " NUMBER ", \"cpu\": " NUMBER
+                      ", \"prediction_precision\": " MAYBE_NUMBER
+                      ", \"tiers\": " LIST(API_REF("Tier")))},
+    {"Stats", OBJECT("\"schema\", \"kept_s\", \"uptime_s\", \"samples\"",
+                     SCHEMA "\"kept_s\": " API_INTEGER ", \"uptime_s\": " NUMBER
+                            ", \"samples\": " LIST(API_REF("Sample")))},
+    {"Curve",
+     OBJECT("\"schema\", \"requests\", \"keys\", \"curve\", \"recommended\", \"text\"",
+            SCHEMA "\"requests\": " API_INTEGER ", \"keys\": " API_INTEGER ", \"curve\": " LIST(
+                OBJECT("\"entries\", \"bytes\", \"miss_ratio\"",
+                       "\"entries\": " API_INTEGER ", \"bytes\": " API_INTEGER
+                       ", \"miss_ratio\": " NUMBER)) ", \"recommended\": {\"type\": \"object\"}, "
+                                                     "\"text\": " API_TEXT)},
+    {"Grades",
+     OBJECT("\"schema\", \"window_s\", \"points\", \"grade\", \"text\", \"parts\"", SCHEMA
+            "\"window_s\": " API_INTEGER ", \"points\": " MAYBE_NUMBER ", \"grade\": " API_TEXT
+            ", \"text\": " API_TEXT ", \"parts\": " LIST(OBJECT(
+                "\"name\", \"value\", \"points\", \"grade\", \"weight\"",
+                "\"name\": " API_TEXT ", \"value\": " MAYBE_NUMBER ", \"points\": " MAYBE_NUMBER
+                ", \"grade\": " API_TEXT ", \"weight\": " NUMBER)))},
+    {"Runs",
+     OBJECT("\"schema\", \"kept\", \"runs\"",
+            SCHEMA "\"kept\": " API_BOOLEAN ", \"runs\": " LIST(OBJECT(
+                "\"id\", \"time_s\", \"duration_ns\", \"workload\", \"outcome\"",
+                "\"id\": " API_INTEGER ", \"time_s\": " NUMBER ", \"duration_ns\": " API_INTEGER
+                ", \"workload\": " API_TEXT ", \"outcome\": " API_TEXT
+                ", \"answered_by\": " API_TEXT ", \"bytes\": " API_INTEGER)))},
+    {"Benchmarks",
+     OBJECT(
+         "\"schema\", \"kept\", \"benchmarks\"",
+         SCHEMA "\"kept\": " API_BOOLEAN ", \"benchmarks\": " LIST(OBJECT(
+             "\"name\", \"metric\", \"unit\", \"machine\", \"points\", \"changes\"",
+             "\"name\": " API_TEXT ", \"metric\": " API_TEXT ", \"unit\": " API_TEXT
+             ", \"machine\": " API_TEXT ", \"points\": " LIST(OBJECT(
+                 "\"time_s\", \"value\"",
+                 "\"time_s\": " NUMBER ", \"value\": " NUMBER ", \"low\": " MAYBE_NUMBER
+                 ", \"high\": " MAYBE_NUMBER
+                 ", \"label\": " API_TEXT)) ", \"changes\": " LIST(OBJECT("\"at\", \"time_s\", "
+                                                                          "\"before\", \"after\", "
+                                                                          "\"p_value\"",
+                                                                          "\"at\": " API_INTEGER
+                                                                          ", \"time_s\": " NUMBER
+                                                                          ", \"before\": " NUMBER
+                                                                          ", \"after\": " NUMBER
+                                                                          ", "
+                                                                          "\"p_value\":"
+                                                                          " " NUMBER)))))},
+    {"Opportunities",
+     OBJECT("\"schema\", \"kept\", \"opportunities\"",
+            SCHEMA "\"kept\": " API_BOOLEAN ", \"opportunities\": " LIST(
+                OBJECT("\"key\", \"category\", \"priority\", \"estimated_gain\", "
+                       "\"measured_gain\", \"description\", \"state\"",
+                       "\"key\": " API_TEXT ", \"created_s\": " NUMBER ", \"updated_s\": " NUMBER
+                       ", \"category\": " API_TEXT ", \"priority\": " API_TEXT
+                       ", \"estimated_gain\": " MAYBE_NUMBER ", \"estimated_low\": " MAYBE_NUMBER
+                       ", \"estimated_high\": " MAYBE_NUMBER ", \"confidence\": " MAYBE_NUMBER
+                       ", \"complexity\": " API_TEXT ", \"description\": " API_TEXT
+                       ", \"evidence\": {\"type\": [\"object\", \"null\"]}, \"source\": " API_TEXT
+                       ", \"subject\": " API_TEXT ", \"state\": " API_TEXT
+                       ", \"measured_gain\": " MAYBE_NUMBER)))},
+    {"Budget",
+     OBJECT("\"name\", \"metric\", \"statistic\", \"level\", \"value\", \"limit\", \"text\", "
+            "\"alert\", \"severity\"",
+            "\"name\": " API_TEXT ", \"metric\": " API_TEXT ", \"statistic\": " API_TEXT
+            ", \"level\": {\"enum\": [\"unknown\", \"good\", \"warning\", \"critical\"]}, "
+            "\"on_target\": " API_BOOLEAN ", \"value\": " MAYBE_NUMBER ", \"limit\": " MAYBE_NUMBER
+            ", \"target\": " MAYBE_NUMBER ", \"warning\": " MAYBE_NUMBER
+            ", \"critical\": " MAYBE_NUMBER ", \"objective\": " MAYBE_NUMBER
+            ", \"events\": " API_INTEGER ", \"text\": " API_TEXT
+            ", \"alert\": {\"enum\": [\"idle\", \"pending\", \"firing\"]}, \"severity\": " API_TEXT
+            ", \"since_s\": " NUMBER ", \"alerts\": " API_INTEGER)},
+    {"Budgets", OBJECT("\"schema\", \"budgets\"", SCHEMA "\"budgets\": " LIST(API_REF("Budget")))},
+    {"Alerts", OBJECT("\"schema\", \"alerts\"", SCHEMA "\"alerts\": " LIST(API_REF("Budget")))},
+};
+
+const api_set api_reports_set = {
+    .tag = "figures",
+    .summary = "What is measured",
+    .operations = API_ROWS(operations),
+    .schemas = API_ROWS(schemas),
+};

@@ -1,0 +1,29 @@
+/*
+ * reports.h -- what can be read of a node: the reports, by file.
+ *
+ *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve, /v1/grades
+ *     reports_history.c   /v1/runs, /v1/benchmarks, /v1/opportunities
+ *     reports_alerts.c    /v1/alerts, /v1/budgets
+ *
+ * Threads: the background's.
+ */
+#ifndef BRISK_SRC_DAEMON_API_REPORTS_H
+#define BRISK_SRC_DAEMON_API_REPORTS_H
+
+#include "daemon/api/report.h"
+
+brisk_err report_metrics_text(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_metrics(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_stats(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_curve(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_grades(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_runs(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_benchmarks(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_opportunities(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_alerts(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_budgets(const report_query *q, brisk_str *text, report_result *ret);
+
+/* All of them. */
+BRISK_NODISCARD brisk_err reports_create(const brisk_alloc *alloc, report_routes **ret);
+
+#endif /* BRISK_SRC_DAEMON_API_REPORTS_H */

@@ -1,0 +1,476 @@
+/*
+ * stats.c -- samples of the registry, see stats.h.
+ *
+ * A look takes a snapshot of the registry and keeps it until the next one, so that a sample is the difference of two
+ * snapshots: counters subtract, and of histograms the buckets do, over all series of a name, which gives percentiles of
+ * everything that happened in that second.
+ *
+ * Busy is processor time of the loops' threads, as the kernel counts it.
+ */
+#include "daemon/api/stats.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <brisk/metrics.h>
+
+#include "base/assert.h"
+#include "daemon/http/observe.h"
+#include "daemon/metrics.h"
+#include "daemon/server.h"
+
+enum { BUCKETS = (65 - BRISK_HISTOGRAM_BITS) << BRISK_HISTOGRAM_BITS };
+
+static const uint64_t down_ns = UINT64_C(60000000000);
+
+typedef struct tier_state {
+    uint64_t failed_ns; /* when it did last; 0: it works */
+} tier_state;
+
+struct stats_ring {
+    const brisk_alloc *alloc;
+    server *server;
+    brisk_snapshot *before;
+    uint64_t before_ns;
+    uint64_t now_ns; /* of this look */
+    tier_state tiers[STATS_TIERS_MAX];
+    uint64_t cpu_before[WORKERS_MAX];
+    uint64_t process_before;
+    uint64_t counts[BUCKETS]; /* of one name, while it is looked at */
+    pthread_mutex_t lock;     /* of what follows */
+    uint32_t next;
+    uint32_t count;
+    stats_sample ring[STATS_SAMPLES];
+};
+
+/* --- the registry ------------------------------------------------------------------------- */
+
+/* Sum of a counter's series that have the label `value`; `label` NULL: of all. */
+static uint64_t total(const brisk_snapshot *snapshot, const char *name, const char *label,
+                      const char *value)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; snapshot != NULL && i < brisk_snapshot_count(snapshot); i++) {
+        const brisk_metric_value *v = brisk_snapshot_at(snapshot, i);
+        if (strcmp(v->name, name) != 0) {
+            continue;
+        }
+        bool wanted = label == NULL;
+        for (uint32_t l = 0; l < v->label_count && !wanted; l++) {
+            wanted =
+                strcmp(v->labels[l].name, label) == 0 && strcmp(v->labels[l].value, value) == 0;
+        }
+        sum += wanted ? v->count : 0;
+    }
+    return sum;
+}
+
+static double gauge(const brisk_snapshot *snapshot, const char *name, const char *label,
+                    const char *value)
+{
+    const brisk_label labels = {label, value};
+    const brisk_metric_value *v =
+        brisk_snapshot_find(snapshot, name, label != NULL ? &labels : NULL, label != NULL ? 1 : 0);
+    return v != NULL && !isnan(v->value) ? v->value : 0;
+}
+
+/* What a counter gained since the look before; one that began anew counts from 0. */
+static uint64_t gained(const stats_ring *st, const brisk_snapshot *now, const char *name,
+                       const char *label, const char *value)
+{
+    uint64_t is = total(now, name, label, value);
+    uint64_t was = total(st->before, name, label, value);
+    return is >= was ? is - was : is;
+}
+
+/* Events that stay open, and whatever streams, take as long as their client likes. */
+static bool is_stream(const brisk_metric_value *v)
+{
+    for (uint32_t i = 0; i < v->label_count; i++) {
+        if (strcmp(v->labels[i].name, "route") == 0 &&
+            strcmp(v->labels[i].value, "api.events") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_buckets(stats_ring *st, const brisk_snapshot *snapshot, const char *name, bool minus)
+{
+    for (uint32_t i = 0; snapshot != NULL && i < brisk_snapshot_count(snapshot); i++) {
+        const brisk_metric_value *v = brisk_snapshot_at(snapshot, i);
+        if (strcmp(v->name, name) != 0 || is_stream(v)) {
+            continue;
+        }
+        for (uint32_t b = 0; b < v->bucket_count; b++) {
+            uint32_t at = brisk_hist_index(BRISK_HISTOGRAM_BITS, v->buckets[b].low);
+            BRISK_ASSERT(at < BUCKETS);
+            if (minus) {
+                st->counts[at] -= v->buckets[b].count; /* it was there and never shrinks */
+            } else {
+                st->counts[at] += v->buckets[b].count;
+            }
+        }
+    }
+}
+
+static uint64_t top_of(uint32_t bucket)
+{
+    enum { ONES = (1 << BRISK_HISTOGRAM_BITS) - 1 };
+    if (bucket <= ONES) {
+        return bucket;
+    }
+    uint32_t shift = (bucket >> BRISK_HISTOGRAM_BITS) - 1;
+    return ((uint64_t)(ONES + 2 + (bucket & ONES)) << shift) - 1;
+}
+
+static uint64_t quantile(const stats_ring *st, uint64_t count, double q)
+{
+    uint64_t wanted = (uint64_t)ceil(q * (double)count);
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        seen += st->counts[i];
+        if (seen >= wanted && seen > 0) {
+            return top_of(i);
+        }
+    }
+    return 0;
+}
+
+static void read_times(stats_ring *st, const brisk_snapshot *now, const char *name, stats_times *ret)
+{
+    memset(st->counts, 0, sizeof st->counts);
+    add_buckets(st, now, name, false);
+    add_buckets(st, st->before, name, true);
+    *ret = (stats_times){0};
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        ret->count += st->counts[i];
+    }
+    if (ret->count > 0) {
+        ret->p50_ns = quantile(st, ret->count, 0.5);
+        ret->p95_ns = quantile(st, ret->count, 0.95);
+        ret->p99_ns = quantile(st, ret->count, 0.99);
+        ret->p999_ns = quantile(st, ret->count, 0.999);
+    }
+}
+
+/* --- a sample ------------------------------------------------------------------------------ */
+
+/* A tier without a breaker: it failed within the last minute, and did nothing well since. */
+static bool has_failed(stats_ring *st, uint32_t index, const stats_tier *tier, uint64_t puts)
+{
+    tier_state *state = &st->tiers[index];
+    if (tier->errors > 0) {
+        state->failed_ns = st->now_ns;
+    }
+    if (tier->hits + puts > tier->errors) {
+        state->failed_ns = 0;
+    }
+    return state->failed_ns != 0 && st->now_ns - state->failed_ns < down_ns;
+}
+
+typedef struct tier_names {
+    const char *hits, *misses, *evictions, *expired, *errors, *entries, *bytes, *bytes_max, *puts,
+        *down;
+} tier_names;
+
+static void read_tier(stats_ring *st, const brisk_snapshot *now, const tier_names *n, uint32_t index,
+                      stats_tier *ret)
+{
+    const char *tier = ret->label;
+    ret->hits = gained(st, now, n->hits, "tier", tier);
+    ret->misses = gained(st, now, n->misses, "tier", tier);
+    ret->evictions = gained(st, now, n->evictions, "tier", tier);
+    ret->expired = gained(st, now, n->expired, "tier", tier);
+    ret->errors = gained(st, now, n->errors, "tier", tier);
+    ret->entries = (uint64_t)gauge(now, n->entries, "tier", tier);
+    ret->bytes = (uint64_t)gauge(now, n->bytes, "tier", tier);
+    ret->bytes_max = (uint64_t)gauge(now, n->bytes_max, "tier", tier);
+    ret->down = n->down != NULL
+                    ? gauge(now, n->down, "tier", tier) != 0
+                    : has_failed(st, index, ret, gained(st, now, n->puts, "tier", tier));
+}
+
+static void read_tiers(stats_ring *st, const brisk_snapshot *now, stats_sample *ret)
+{
+    static const tier_names own = {"serve.tier.hits",      "serve.tier.misses",
+                                   "serve.tier.evictions", "serve.tier.expired",
+                                   "serve.tier.errors",    "serve.tier.entries",
+                                   "serve.tier.bytes",     "serve.tier.limit",
+                                   "serve.tier.puts",      NULL};
+    static const tier_names engine = {
+        "cache.hits",    "cache.misses", "cache.evictions", "cache.expired", "cache.errors",
+        "cache.entries", "cache.bytes",  "cache.bytes_max", "cache.puts",    "cache.down"};
+    for (uint32_t i = 0; i < brisk_snapshot_count(now) && ret->tier_count < STATS_TIERS_MAX; i++) {
+        const brisk_metric_value *v = brisk_snapshot_at(now, i);
+        bool of_engine = strcmp(v->name, engine.bytes) == 0;
+        if ((!of_engine && strcmp(v->name, own.bytes) != 0) || v->label_count != 1) {
+            continue;
+        }
+        stats_tier *tier = &ret->tiers[ret->tier_count++];
+        (void)snprintf(tier->name, sizeof tier->name, "%s%.8s", of_engine ? "engine." : "",
+                       v->labels[0].value);
+        tier->label = v->labels[0].value;
+        read_tier(st, now, of_engine ? &engine : &own, ret->tier_count - 1, tier);
+        tier->label = NULL;
+    }
+}
+
+static uint64_t thread_ns(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (pthread_getcpuclockid(thread, &clock) != 0 || clock_gettime(clock, &used) != 0) {
+        return 0;
+    }
+    return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
+}
+
+static uint64_t process_ns(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
+}
+
+static void read_busy(stats_ring *st, stats_sample *ret)
+{
+    const server *s = st->server;
+    double length = ret->length_ns > 0 ? (double)ret->length_ns : 1;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        uint64_t used = s->workers[i].started ? thread_ns(s->workers[i].thread.id_) : 0;
+        double share = used > st->cpu_before[i] ? (double)(used - st->cpu_before[i]) / length : 0;
+        st->cpu_before[i] = used;
+        ret->busy += share / s->worker_count;
+        ret->busy_most = share > ret->busy_most ? share : ret->busy_most;
+    }
+    uint64_t process = process_ns();
+    ret->cpu = (double)(process - st->process_before) / length;
+    st->process_before = process;
+}
+
+/* The kernel's limit for this group of processes, or what the machine has. */
+static uint64_t memory_limit(void)
+{
+    char text[64] = "";
+    uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (file != NULL) {
+        uint64_t limit = fgets(text, sizeof text, file) != NULL ? strtoull(text, NULL, 10) : 0;
+        (void)fclose(file);
+        if (limit > 0 && limit < machine) { /* "max" reads as 0 */
+            return limit;
+        }
+    }
+    return machine;
+}
+
+static void read_counters(stats_ring *st, const brisk_snapshot *now, stats_sample *ret)
+{
+    ret->commands = gained(st, now, "serve.commands", NULL, NULL);
+    ret->command_errors = gained(st, now, "serve.errors", NULL, NULL);
+    ret->responses = gained(st, now, "serve.http.responses", NULL, NULL);
+    ret->client_errors = gained(st, now, "serve.http.responses", "class", "4xx");
+    ret->server_errors = gained(st, now, "serve.http.responses", "class", "5xx");
+    ret->jobs = gained(st, now, "job.time", NULL, NULL);
+    ret->job_failures = gained(st, now, "job.failures", NULL, NULL);
+    ret->bytes_in = gained(st, now, "serve.net.in", NULL, NULL);
+    ret->bytes_out = gained(st, now, "serve.net.out", NULL, NULL);
+    read_times(st, now, "serve.http.time", &ret->http);
+    read_times(st, now, "serve.command.time", &ret->command);
+    read_times(st, now, "job.time", &ret->job);
+    ret->resident = (uint64_t)gauge(now, "serve.memory.resident", NULL, NULL);
+    ret->memory_limit = memory_limit();
+    static_assert((int)STATS_PROTOCOLS == (int)OBSERVE_PROTOCOLS, "one place for each");
+    for (uint32_t i = 0; i < STATS_PROTOCOLS; i++) {
+        ret->connections[i] = (uint64_t)gauge(now, "serve.http.connections", "protocol",
+                                              observe_protocol_name((observe_protocol)i));
+    }
+    uint64_t guesses = total(now, "predict.guesses", NULL, NULL);
+    ret->prediction = guesses > 0
+                          ? (double)total(now, "predict.right", NULL, NULL) / (double)guesses
+                          : (double)NAN;
+}
+
+static brisk_err look(server *s, brisk_snapshot **ret)
+{
+    server_lock(s);
+    brisk_err err = server_metrics_snapshot(s, ret);
+    server_unlock(s);
+    return err;
+}
+
+bool stats_take(stats_ring *st)
+{
+    brisk_snapshot *now;
+    if (look(st->server, &now) != BRISK_OK) {
+        return false;
+    }
+    uint64_t now_ns = brisk_clock_now_ns(st->server->clock);
+    st->now_ns = now_ns;
+    stats_sample sample = {.wall_ns = brisk_snapshot_wall_ns(now),
+                           .length_ns = now_ns - st->before_ns};
+    bool first = st->before == NULL;
+    read_busy(st, &sample);
+    if (!first) {
+        read_counters(st, now, &sample);
+        read_tiers(st, now, &sample);
+        (void)pthread_mutex_lock(&st->lock);
+        st->ring[st->next] = sample;
+        st->next = (st->next + 1) % STATS_SAMPLES;
+        st->count += st->count < STATS_SAMPLES ? 1 : 0;
+        (void)pthread_mutex_unlock(&st->lock);
+    }
+    brisk_snapshot_unref(st->before);
+    st->before = now;
+    st->before_ns = now_ns;
+    return !first;
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+/* Sample `index` of st->count, the oldest first. */
+static const stats_sample *at(const stats_ring *st, uint32_t index)
+{
+    return &st->ring[(st->next + STATS_SAMPLES - st->count + index) % STATS_SAMPLES];
+}
+
+bool stats_last(stats_ring *st, stats_sample *ret)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    bool any = st->count > 0;
+    if (any) {
+        *ret = *at(st, st->count - 1);
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+    return any;
+}
+
+void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret)
+{
+    *ret = (stats_sums){0};
+    (void)pthread_mutex_lock(&st->lock);
+    uint32_t from = st->count > seconds ? st->count - seconds : 0;
+    for (uint32_t i = from; i < st->count; i++) {
+        const stats_sample *sample = at(st, i);
+        ret->samples++;
+        ret->responses += sample->responses;
+        ret->server_errors += sample->server_errors;
+        ret->jobs += sample->jobs;
+        ret->job_failures += sample->job_failures;
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+void stats_each(stats_ring *st, uint64_t since_ns, uint64_t until_ns,
+                void (*fn)(void *ctx, const stats_sample *sample), void *ctx)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    for (uint32_t i = 0; i < st->count; i++) {
+        const stats_sample *sample = at(st, i);
+        if (sample->wall_ns > since_ns && (until_ns == 0 || sample->wall_ns <= until_ns)) {
+            fn(ctx, sample);
+        }
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+static void put_times(brisk_json *json, const char *key, const stats_times *times)
+{
+    brisk_json_object_begin(json, key);
+    brisk_json_u64(json, "count", times->count);
+    brisk_json_u64(json, "p50_ns", times->p50_ns);
+    brisk_json_u64(json, "p95_ns", times->p95_ns);
+    brisk_json_u64(json, "p99_ns", times->p99_ns);
+    brisk_json_u64(json, "p999_ns", times->p999_ns);
+    brisk_json_object_end(json);
+}
+
+static void put_tiers(brisk_json *json, const stats_sample *sample)
+{
+    brisk_json_array_begin(json, "tiers");
+    for (uint32_t i = 0; i < sample->tier_count; i++) {
+        const stats_tier *tier = &sample->tiers[i];
+        uint64_t asked = tier->hits + tier->misses;
+        brisk_json_object_begin(json, NULL);
+        brisk_json_str(json, "name", tier->name);
+        brisk_json_u64(json, "hits", tier->hits);
+        brisk_json_u64(json, "misses", tier->misses);
+        brisk_json_double(json, "hit_rate",
+                          asked > 0 ? (double)tier->hits / (double)asked : (double)NAN);
+        brisk_json_u64(json, "evictions", tier->evictions);
+        brisk_json_u64(json, "expired", tier->expired);
+        brisk_json_u64(json, "errors", tier->errors);
+        brisk_json_u64(json, "entries", tier->entries);
+        brisk_json_u64(json, "bytes", tier->bytes);
+        brisk_json_u64(json, "bytes_max", tier->bytes_max);
+        brisk_json_bool(json, "down", tier->down);
+        brisk_json_object_end(json);
+    }
+    brisk_json_array_end(json);
+}
+
+void stats_put(brisk_json *json, const char *key, const stats_sample *sample)
+{
+    brisk_json_object_begin(json, key);
+    brisk_json_double(json, "time_s", (double)(sample->wall_ns / 1000000) / 1000);
+    brisk_json_double(json, "length_s", (double)sample->length_ns / 1e9);
+    brisk_json_u64(json, "commands", sample->commands);
+    brisk_json_u64(json, "command_errors", sample->command_errors);
+    brisk_json_u64(json, "responses", sample->responses);
+    brisk_json_u64(json, "client_errors", sample->client_errors);
+    brisk_json_u64(json, "server_errors", sample->server_errors);
+    brisk_json_u64(json, "jobs", sample->jobs);
+    brisk_json_u64(json, "job_failures", sample->job_failures);
+    brisk_json_u64(json, "bytes_in", sample->bytes_in);
+    brisk_json_u64(json, "bytes_out", sample->bytes_out);
+    put_times(json, "http", &sample->http);
+    put_times(json, "command", &sample->command);
+    put_times(json, "job", &sample->job);
+    brisk_json_u64(json, "resident_bytes", sample->resident);
+    brisk_json_u64(json, "memory_limit_bytes", sample->memory_limit);
+    brisk_json_object_begin(json, "connections");
+    for (uint32_t i = 0; i < STATS_PROTOCOLS; i++) {
+        brisk_json_u64(json, observe_protocol_name((observe_protocol)i), sample->connections[i]);
+    }
+    brisk_json_object_end(json);
+    brisk_json_double(json, "busy", sample->busy);
+    brisk_json_double(json, "busy_most", sample->busy_most);
+    brisk_json_double(json, "cpu", sample->cpu);
+    brisk_json_double(json, "prediction_precision", sample->prediction);
+    put_tiers(json, sample);
+    brisk_json_object_end(json);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+brisk_err stats_create(server *s, stats_ring **ret)
+{
+    stats_ring *st = s->alloc->acquire(s->alloc->ctx, sizeof *st, _Alignof(stats_ring));
+    if (st == NULL) {
+        return BRISK_ERR_NOMEM;
+    }
+    /* The ring is not touched before it is used: most of it costs nothing for a while. */
+    memset(st, 0, offsetof(stats_ring, ring));
+    st->alloc = s->alloc;
+    st->server = s;
+    int failed = pthread_mutex_init(&st->lock, NULL);
+    BRISK_ASSERT(failed == 0);
+    *ret = st;
+    return BRISK_OK;
+}
+
+void stats_destroy(stats_ring *st)
+{
+    if (st != NULL) {
+        brisk_snapshot_unref(st->before);
+        (void)pthread_mutex_destroy(&st->lock);
+        st->alloc->release(st->alloc->ctx, st, sizeof *st, _Alignof(stats_ring));
+    }
+}

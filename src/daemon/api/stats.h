@@ -1,0 +1,95 @@
+/*
+ * stats.h -- the node's figures second by second, for the dashboard, health and events.
+ *
+ * Once a second the registry is looked at and what happened since the last look becomes a sample; a ring holds the
+ * last STATS_SAMPLES of them.  Rates, shares and percentiles are of that second alone.
+ *
+ * Threads: sample by the background's thread; read by any.  Locks: one, a leaf.
+ */
+#ifndef BRISK_SRC_DAEMON_API_STATS_H
+#define BRISK_SRC_DAEMON_API_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <brisk/alloc.h>
+#include <brisk/err.h>
+#include <brisk/json.h>
+
+typedef struct server server;
+typedef struct stats_ring stats_ring;
+
+enum { STATS_SAMPLES = 900, STATS_TIERS_MAX = 6, STATS_TIER_NAME_MAX = 16, STATS_PROTOCOLS = 5 };
+
+typedef struct stats_tier {
+    const char *label;              /* while it is made */
+    char name[STATS_TIER_NAME_MAX]; /* "memory", "disk"; the engine's as "engine.memory" */
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t evictions;
+    uint64_t expired;
+    uint64_t errors;
+    uint64_t entries; /* now */
+    uint64_t bytes;   /* now */
+    uint64_t bytes_max;
+    bool down; /* it is not asked: its breaker is open, or it is off */
+} stats_tier;
+
+typedef struct stats_times {
+    uint64_t count;
+    uint64_t p50_ns;
+    uint64_t p95_ns;
+    uint64_t p99_ns;
+    uint64_t p999_ns;
+} stats_times;
+
+/* One second. */
+typedef struct stats_sample {
+    uint64_t wall_ns; /* at its end; 0: none */
+    uint64_t length_ns;
+    uint64_t commands; /* of the Redis protocol */
+    uint64_t command_errors;
+    uint64_t responses; /* of HTTP */
+    uint64_t client_errors;
+    uint64_t server_errors;
+    uint64_t jobs;
+    uint64_t job_failures;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    stats_times http;
+    stats_times command;
+    stats_times job;
+    uint64_t resident; /* bytes */
+    uint64_t memory_limit;
+    uint64_t connections[STATS_PROTOCOLS];
+    double busy;       /* of the loops' processor time, 0 .. 1 */
+    double busy_most;  /* of the busiest loop */
+    double cpu;        /* processors used by the process */
+    double prediction; /* share of guesses that were right, since the start; NaN: none were made */
+    uint32_t tier_count;
+    stats_tier tiers[STATS_TIERS_MAX];
+} stats_sample;
+
+BRISK_NODISCARD brisk_err stats_create(server *s, stats_ring **ret);
+void stats_destroy(stats_ring *st); /* NULL is accepted */
+/* Take a sample; false: it is the first look, or there was no memory. */
+bool stats_take(stats_ring *st);
+/* The last sample; false: there is none yet. */
+bool stats_last(stats_ring *st, stats_sample *ret);
+/* Sums of what happened in the last `seconds`; how many samples there were. */
+typedef struct stats_sums {
+    uint64_t samples;
+    uint64_t responses;
+    uint64_t server_errors;
+    uint64_t jobs;
+    uint64_t job_failures;
+} stats_sums;
+
+void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret);
+/* Call `fn` for the samples after `since_ns` up to `until_ns` (0: all), oldest first. */
+void stats_each(stats_ring *st, uint64_t since_ns, uint64_t until_ns,
+                void (*fn)(void *ctx, const stats_sample *sample), void *ctx);
+/* A sample as a JSON object, as a value or a member. */
+void stats_put(brisk_json *json, const char *key, const stats_sample *sample);
+
+#endif /* BRISK_SRC_DAEMON_API_STATS_H */
