@@ -154,6 +154,7 @@ brisk_err api_create(server *s, const api_opts *opts, brisk_errinfo *info)
 
 brisk_err api_start(server *s)
 {
+    (void)stats_take(s->api->stats); /* what the first second is compared with */
     background_opts opts = {.second = second, .ctx = s->api, .alloc = s->alloc};
     return background_start(&opts, &s->api->background);
 }

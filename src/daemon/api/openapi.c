@@ -102,7 +102,11 @@ static void put_responses(brisk_json *json, const api_operation *o)
     }
     brisk_json_object_begin(json, "default");
     brisk_json_str(json, "description", "It failed, and why");
-    put_content(json, "application/json", API_REF("Error"));
+    if (strncmp(o->path, "/v1/", 4) == 0) {
+        put_content(json, "application/json", API_REF("Error"));
+    } else {
+        put_content(json, "text/plain; charset=utf-8", API_TEXT);
+    }
     brisk_json_object_end(json);
     brisk_json_object_end(json);
 }

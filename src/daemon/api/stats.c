@@ -101,7 +101,8 @@ static bool is_stream(const brisk_metric_value *v)
     return false;
 }
 
-static void add_buckets(stats_ring *st, const brisk_snapshot *snapshot, const char *name, bool minus)
+static void add_buckets(stats_ring *st, const brisk_snapshot *snapshot, const char *name,
+                        bool minus)
 {
     for (uint32_t i = 0; snapshot != NULL && i < brisk_snapshot_count(snapshot); i++) {
         const brisk_metric_value *v = brisk_snapshot_at(snapshot, i);
@@ -143,7 +144,8 @@ static uint64_t quantile(const stats_ring *st, uint64_t count, double q)
     return 0;
 }
 
-static void read_times(stats_ring *st, const brisk_snapshot *now, const char *name, stats_times *ret)
+static void read_times(stats_ring *st, const brisk_snapshot *now, const char *name,
+                       stats_times *ret)
 {
     memset(st->counts, 0, sizeof st->counts);
     add_buckets(st, now, name, false);
@@ -180,8 +182,8 @@ typedef struct tier_names {
         *down;
 } tier_names;
 
-static void read_tier(stats_ring *st, const brisk_snapshot *now, const tier_names *n, uint32_t index,
-                      stats_tier *ret)
+static void read_tier(stats_ring *st, const brisk_snapshot *now, const tier_names *n,
+                      uint32_t index, stats_tier *ret)
 {
     const char *tier = ret->label;
     ret->hits = gained(st, now, n->hits, "tier", tier);

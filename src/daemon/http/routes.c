@@ -170,3 +170,14 @@ const http_route *http_routes_find(const http_routes *routes, exchange *x)
     }
     return NULL;
 }
+
+void http_routes_each(const http_routes *routes,
+                      void (*fn)(void *ctx, const char *host, const char *prefix,
+                                 const http_route *route),
+                      void *ctx)
+{
+    for (size_t i = 0; i < routes->entries.count; i++) {
+        const entry *e = &routes->entries.items[i];
+        fn(ctx, e->host, e->prefix_size > 0 ? e->prefix : "/", e->route);
+    }
+}

@@ -25,6 +25,11 @@ void http_routes_destroy(http_routes *routes); /* NULL is accepted */
 /* `host` "" for any; `route` is borrowed.  Errors: INVALID (a prefix without '/', a route without a name), CONFLICT, NOMEM. */
 BRISK_NODISCARD brisk_err http_routes_add(http_routes *routes, const char *host, const char *prefix,
                                           const http_route *route);
+/* Call `fn` for each. */
+void http_routes_each(const http_routes *routes,
+                      void (*fn)(void *ctx, const char *host, const char *prefix,
+                                 const http_route *route),
+                      void *ctx);
 /* The route of x->authority and x->path, or NULL; sets x->rest. */
 const http_route *http_routes_find(const http_routes *routes, exchange *x);
 
