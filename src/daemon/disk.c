@@ -381,6 +381,17 @@ static bool need_key(disk *d, client *c, resp_bytes name)
     return waits;
 }
 
+/* Under both locks: what is on its way to the disk. */
+static void take_pending(disk *d, const brisk_key *key, disk_waiter *w)
+{
+    const dict_entry *entry = dict_find(&d->changes, key->bytes, key->size);
+    const change *ch = entry != NULL ? entry->value : NULL;
+    if (ch != NULL && !ch->gone && keyspace_hit_is_current(&d->server->keys, key, &ch->hit)) {
+        w->value = brisk_value_ref(ch->hit.value);
+        w->expires_at_ns = ch->hit.expires_at_ns;
+    }
+}
+
 bool disk_want(server *s, resp_bytes name, disk_waiter *w)
 {
     disk *d = s->disk;
@@ -392,6 +403,8 @@ bool disk_want(server *s, resp_bytes name, disk_waiter *w)
     (void)pthread_mutex_lock(&d->lock);
     if (is_elsewhere(d, &key)) {
         f = fetch_of(d, &key);
+    } else {
+        take_pending(d, &key, w);
     }
     if (f != NULL) {
         w->next = f->waiters;
@@ -497,6 +510,28 @@ static void take_found(disk *d, fetch *f, const brisk_key *key, const brisk_hit 
     }
 }
 
+/* Likewise: they get the newest there is, whatever became of it in memory. */
+static void tell_waiters(disk *d, fetch *f, const brisk_key *key, const brisk_hit *hit)
+{
+    const dict_entry *entry = f->outdated ? dict_find(&d->changes, key->bytes, key->size) : NULL;
+    const change *ch = entry != NULL ? entry->value : NULL;
+    if (f->outdated) {
+        hit = ch != NULL && !ch->gone ? &ch->hit : NULL;
+    }
+    if (hit != NULL && !keyspace_hit_is_current(&d->server->keys, key, hit)) {
+        hit = NULL;
+    }
+    while (f->waiters != NULL) {
+        disk_waiter *w = f->waiters;
+        f->waiters = w->next; /* before: its memory may be gone after the post */
+        if (hit != NULL) {
+            w->value = brisk_value_ref(hit->value);
+            w->expires_at_ns = hit->expires_at_ns;
+        }
+        loop_post(w->loop, &w->task);
+    }
+}
+
 static void finish_fetch(disk *d, fetch *f, const brisk_key *key, const brisk_hit *hit)
 {
     server *s = d->server;
@@ -512,11 +547,7 @@ static void finish_fetch(disk *d, fetch *f, const brisk_key *key, const brisk_hi
             client_unblock(c);
         }
     }
-    while (f->waiters != NULL) {
-        disk_waiter *w = f->waiters;
-        f->waiters = w->next; /* before: its memory may be gone after the post */
-        loop_post(w->loop, &w->task);
-    }
+    tell_waiters(d, f, key, hit);
     free_fetch(d, f);
     (void)pthread_mutex_unlock(&d->lock);
     server_unlock(s);

@@ -23,13 +23,16 @@ void disk_stop(disk *d);
 bool disk_fetch(client *c, const command *cmd, const resp_bytes *argv, uint32_t argc);
 /* Somebody who waits for a key and is no client of the Redis protocol. */
 typedef struct disk_waiter {
-    loop_task
-        task; /* first; posted when the key was looked for: whether it is there, memory knows */
+    loop_task task; /* first; posted when the key was looked for: memory may have it now */
     struct disk_waiter *next;
     loop *loop;
+    /* What was found, the waiter's reference: memory need not have kept it.  NULL: nothing. */
+    brisk_value *value;
+    uint64_t expires_at_ns;
 } disk_waiter;
 
-/* Is `key` not in memory, and may be on disk?  Then `w` waits, and true; under the server's lock. */
+/* Is `key` not in memory, and may be on disk?  Then `w` waits, and true; under the server's lock.  False: it is in
+ * memory, in w->value (it was on its way to disk), or nowhere. */
 bool disk_want(server *s, resp_bytes key, disk_waiter *w);
 /* It does not wait any more.  False: its task was posted already, and will run.  Under the server's lock. */
 bool disk_unwant(server *s, resp_bytes key, disk_waiter *w);

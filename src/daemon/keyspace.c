@@ -459,6 +459,14 @@ brisk_err keyspace_put_value(keyspace *keys, resp_bytes key, brisk_value *value,
     return err;
 }
 
+bool keyspace_hit_is_current(keyspace *keys, const brisk_key *stored, const brisk_hit *hit)
+{
+    brisk_entry_mark mark = {
+        .flags = hit->flags, .meta_size = hit->meta_size, .meta = hit->meta, .era = hit->era};
+    return (hit->expires_at_ns == 0 || hit->expires_at_ns > wall_now(keys)) &&
+           brisk_cache_is_current(keys->cache, stored, &mark);
+}
+
 brisk_err keyspace_restore(keyspace *keys, const brisk_key *stored, const brisk_hit *hit)
 {
     brisk_entry_mark mark = {

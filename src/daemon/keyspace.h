@@ -140,6 +140,8 @@ bool keyspace_resize(keyspace *keys, uint64_t bytes_max);
 
 /* The entry as the tier has it (value, meta data, expiry), when it is there and current. */
 bool keyspace_get(keyspace *keys, resp_bytes key, brisk_hit *ret);
+/* Was what was got elsewhere neither invalidated nor is it over? */
+bool keyspace_hit_is_current(keyspace *keys, const brisk_key *stored, const brisk_hit *hit);
 /* Store as it was got elsewhere, meta data and all. */
 BRISK_NODISCARD brisk_err keyspace_restore(keyspace *keys, const brisk_key *stored,
                                            const brisk_hit *hit);

@@ -59,6 +59,7 @@ static bool is_list(const exchange *x)
 static void free_request(request *r)
 {
     const brisk_alloc *alloc = r->server->alloc;
+    brisk_value_unref(r->waiter.value);
     brisk_value_unref(r->value);
     if (r->value == NULL && r->bytes != NULL) {
         alloc->release(alloc->ctx, r->bytes, r->room, 1);
@@ -120,6 +121,31 @@ static void not_found(request *r)
     api_fail(r->x, 404, "not_found", "there is no such entry");
 }
 
+/* Under the lock: the entry in memory, or what the disk gave and memory did not keep. */
+static bool open_view(request *r, keyspace_view *ret)
+{
+    if (keyspace_view_open(&r->server->keys, r->key, ret)) {
+        return true;
+    }
+    brisk_value *value = r->waiter.value;
+    if (value == NULL) {
+        return false;
+    }
+    *ret = (keyspace_view){.data = brisk_value_data(value),
+                           .size = (size_t)brisk_value_size(value),
+                           .expires_at_ns = r->waiter.expires_at_ns,
+                           .held = brisk_value_ref(value)};
+    return true;
+}
+
+/* Under the lock: true when the disk is asked first. */
+static bool wait_for_disk(request *r)
+{
+    r->waiting = !r->looked && disk_want(r->server, r->key, &r->waiter);
+    r->looked = true; /* once */
+    return r->waiting;
+}
+
 /* --- GET and HEAD -------------------------------------------------------------------------- */
 
 /* An entry that was found; `value` NULL: the bytes are a copy in the exchange's memory. */
@@ -135,7 +161,7 @@ static brisk_err look_up(request *r, found *ret)
 {
     server *s = r->server;
     keyspace_view view;
-    if (!keyspace_view_open(&s->keys, r->key, &view)) {
+    if (!open_view(r, &view)) {
         return BRISK_ERR_NOT_FOUND;
     }
     *ret = (found){.data = view.data, .size = view.size, .left_ns = UINT64_MAX};
@@ -249,10 +275,12 @@ static void get_entry(request *r)
     fields f = {.count = 0};
     server_lock(s);
     brisk_err err = look_up(r, &entry);
-    if (err == BRISK_ERR_NOT_FOUND && !r->looked && disk_want(s, r->key, &r->waiter)) {
-        r->waiting = true;
-        server_unlock(s);
-        return;
+    if (err == BRISK_ERR_NOT_FOUND && !r->looked) {
+        if (wait_for_disk(r)) {
+            server_unlock(s);
+            return;
+        }
+        err = look_up(r, &entry);
     }
     s->stats.hits += err == BRISK_ERR_NOT_FOUND ? 0 : 1;
     s->stats.misses += err == BRISK_ERR_NOT_FOUND ? 1 : 0;
@@ -294,10 +322,10 @@ static uint16_t judge_present(request *r, bool *present)
     bool asked =
         exchange_field(x, "if-match") != NULL || exchange_field(x, "if-none-match") != NULL;
     if (!asked) {
-        *present = keyspace_has(&r->server->keys, r->key);
+        *present = keyspace_has(&r->server->keys, r->key) || r->waiter.value != NULL;
         return 0;
     }
-    *present = keyspace_view_open(&r->server->keys, r->key, &view);
+    *present = open_view(r, &view);
     if (!*present) {
         return judge(x, NULL);
     }
@@ -306,13 +334,6 @@ static uint16_t judge_present(request *r, bool *present)
     }
     keyspace_view_close(&view);
     return judge(x, etag);
-}
-
-/* Under the lock: true when the disk is asked first. */
-static bool wait_for_disk(request *r)
-{
-    r->waiting = !r->looked && disk_want(r->server, r->key, &r->waiter);
-    return r->waiting;
 }
 
 static void delete_entry(request *r)
