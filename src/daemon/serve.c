@@ -209,6 +209,11 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "more names of this node, under which this machine's users may ask without a token",
      .type = BRISK_KNOB_TEXT,
      .def_text = ""},
+    {.name = "serve.audit_file",
+     .summary =
+         "file to which changes over HTTP are appended; empty: beside the token that is made",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
     {.name = "serve.budgets",
      .summary = "file of budgets that the node holds itself to (see brisk budget); empty: none",
      .type = BRISK_KNOB_TEXT,
@@ -451,6 +456,7 @@ typedef struct setup {
     char token_file[4096];
     char hosts[4096];
     char budgets[4096];
+    char audit_file[4096];
     sockets sockets;
     brisk_yaml_doc *mounts;
     brisk_yaml_doc *proxies; /* likewise of serve.proxy */
@@ -628,6 +634,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
     brisk_knobs_text(knobs, "serve.token_file", set->token_file, sizeof set->token_file);
     brisk_knobs_text(knobs, "serve.hosts", set->hosts, sizeof set->hosts);
     brisk_knobs_text(knobs, "serve.budgets", set->budgets, sizeof set->budgets);
+    brisk_knobs_text(knobs, "serve.audit_file", set->audit_file, sizeof set->audit_file);
     uint64_t memory;
     uint64_t threads;
     if (!choose_number(in, OPTION_MEMORY, knobs, "serve.memory", &memory) ||
@@ -641,6 +648,7 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .token_file = set->token_file,
         .hosts = set->hosts,
         .budgets_file = set->budgets,
+        .audit_file = set->audit_file,
         .degraded_is_ok = brisk_knobs_u64(knobs, "serve.degraded_is_ok") != 0,
         .local_needs_token = brisk_knobs_u64(knobs, "serve.local_needs_token") != 0,
         .sockets = &set->sockets,

@@ -289,6 +289,7 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
     api_opts how = {.token_file = opts->token_file,
                     .hosts = opts->hosts,
                     .local_needs_token = opts->local_needs_token,
+                    .audit_file = opts->audit_file,
                     .budgets_file = opts->budgets_file,
                     .degraded_is_ok = opts->degraded_is_ok,
                     .certificates = opts->tls_ca != NULL && opts->tls_ca[0] != '\0'};

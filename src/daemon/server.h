@@ -91,6 +91,7 @@ typedef struct server_opts {
     const char *hosts;      /* more names of this node; NULL or "": none */
     bool local_needs_token;
     bool degraded_is_ok;         /* /health is 200 then */
+    const char *audit_file;      /* NULL or "": beside the token that is made */
     const char *budgets_file;    /* NULL or "": none */
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     const brisk_yaml_doc *proxy; /* serve.proxy, until the server is made; NULL: none */

@@ -30,6 +30,8 @@ EXAMPLES = {
     "getCurve": ({}, None, {}, {200}),
     "getMetricsText": ({}, None, {}, {200}),
     "getHealth": ({}, None, {}, {200}),
+    "getKnob": ({"name": "serve.memory"}, None, {}, {200}),
+    "setKnob": ({"name": "serve.degraded_is_ok"}, {"value": False}, {}, {200}),
 }
 
 
@@ -255,6 +257,50 @@ def history_is_shown():
                 check(answer.status in (200, 500) and "Traceback" not in answer.body.decode(), answer)
         finally:
             del os.environ["XDG_DATA_HOME"]
+
+
+@case
+def knobs_and_their_audit():
+    with tempfile.TemporaryDirectory(prefix="brisk-api-") as folder:
+        path = os.path.join(folder, "audit.jsonl")
+        settings = [f"serve.audit_file={path}", "cache.shared.url=redis://me:secret-of-mine@127.0.0.1:1/0"]
+        with Node(BRISK, settings=settings, memory="64MiB") as node:
+            http = node.http()
+            everything = http.ok("GET", "/v1/knobs").body
+            check(b"secret-of-mine" not in everything, "a password in a URL is hidden")
+            knobs = {k["name"]: k for k in json.loads(everything)["knobs"]}
+            check(knobs["cache.shared.url"]["source"] == "flag", knobs["cache.shared.url"])
+            check(knobs["serve.pipeline"]["max"] == 64 and knobs["serve.pipeline"]["effect"] == "restart", knobs["serve.pipeline"])
+
+            def change(name, value, status=200):
+                answer = http.ask("PATCH", f"/v1/knobs/{name}", {"value": value})
+                check(answer.status == status, answer)
+                return answer.json()
+
+            done = change("serve.memory", "32MiB")
+            check(done["number"] == 32 << 20 and done["effect"] == "now", done)
+            check(node.resp().ok("CONFIG", "GET", "maxmemory")[1] == b"%d" % (32 << 20), "it acts at once")
+            check(change("serve.idle_timeout", "90s")["number"] == 90 * 10**9)
+            check(node.resp().ok("CONFIG", "GET", "timeout")[1] == b"90")
+            check("64" in change("serve.pipeline", 65, 400)["error"]["message"], "the range is told")
+            change("serve.memory", "64TiB", 400)  # more than it was started with
+            check(http.ok("GET", "/v1/knobs/serve.memory").json()["number"] == 32 << 20, "as before")
+            change("serve.size_mode", "magic", 400)
+            change("serve.memory", {"a": 1}, 400)
+            change("no.such.knob", 1, 404)
+            for body in (b"", b"{}", b"[1]", b'{"value": 1, "more": 2}', b"{"):
+                check(http.ask("PATCH", "/v1/knobs/serve.memory", body).status == 400, body)
+            check(http.ask("PATCH", "/v1/knobs", {"value": 1}).status == 400)
+            check(node.http(READER).ask("PATCH", "/v1/knobs/serve.memory", {"value": 1}).status == 403)
+            entries = http.ok("GET", "/v1/audit").json()["entries"]
+            check(entries[-1]["name"] == "serve.memory" and entries[-1]["who"] == "tests", entries)
+            check(entries[-1]["new"] == str(32 << 20) and entries[-1]["from"].startswith("127.0.0.1:"), entries)
+            refused = [e for e in entries if e["outcome"] != "ok"]
+            check(len(refused) == 3 and all(e["new"] is None for e in refused), refused)
+        check(os.stat(path).st_mode & 0o7777 == 0o600)
+        with open(path, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        check(len(lines) == len(entries) and lines[0]["name"] == "serve.memory", lines)
 
 
 @case

@@ -8,10 +8,12 @@
 #include <brisk/json.h>
 
 #include "base/str.h"
+#include "daemon/api/audit.h"
 #include "daemon/api/cache.h"
 #include "daemon/api/health.h"
 #include "daemon/api/openapi.h"
 #include "daemon/api/reports.h"
+#include "daemon/http/tokens.h"
 #include "daemon/metrics.h"
 #include "daemon/server.h"
 
@@ -110,6 +112,20 @@ static brisk_err create_budgets(server *s, api *a, const char *file, brisk_errin
 
 /* --- life --------------------------------------------------------------------------------- */
 
+static brisk_err create_audit(server *s, api *a, const api_opts *opts)
+{
+    char path[TOKEN_PATH_MAX] = "";
+    const char *token = http_auth_token_file(a->auth);
+    const char *slash = strrchr(token, '/');
+    bool made = opts->token_file == NULL || opts->token_file[0] == '\0';
+    if (opts->audit_file != NULL && opts->audit_file[0] != '\0') {
+        (void)snprintf(path, sizeof path, "%s", opts->audit_file);
+    } else if (made && slash != NULL) {
+        (void)snprintf(path, sizeof path, "%.*s/audit.jsonl", (int)(slash - token), token);
+    }
+    return audit_create(s->alloc, path, &a->audit);
+}
+
 static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errinfo *info)
 {
     http_auth_opts auth = {.token_file = opts->token_file,
@@ -130,6 +146,9 @@ static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errin
     }
     if (err == BRISK_OK) {
         err = reports_create(s->alloc, &a->reports);
+    }
+    if (err == BRISK_OK) {
+        err = create_audit(s, a, opts);
     }
     if (err != BRISK_OK) {
         return brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
@@ -177,6 +196,7 @@ void api_destroy(server *s)
     brisk_budget_watch_destroy(a->budget_watch);
     brisk_budgets_destroy(a->budgets);
     brisk_events_destroy(a->alerts);
+    audit_destroy(a->audit);
     report_routes_destroy(a->reports);
     stats_destroy(a->stats);
     events_destroy(a->events);

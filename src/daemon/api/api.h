@@ -6,6 +6,7 @@
 #ifndef BRISK_SRC_DAEMON_API_API_H
 #define BRISK_SRC_DAEMON_API_API_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <brisk/err.h>
@@ -27,6 +28,7 @@ typedef struct api_opts {
     const char *token_file; /* NULL or "": one is made */
     const char *hosts;      /* NULL or "": none */
     bool local_needs_token;
+    const char *audit_file;   /* NULL or "": beside the token that is made */
     const char *budgets_file; /* NULL or "": none */
     bool degraded_is_ok;      /* /health is 200 then */
     bool certificates;        /* clients over TLS have shown one */
@@ -43,7 +45,8 @@ typedef struct api {
     brisk_budgets *budgets;
     brisk_budget_watch *budget_watch; /* NULL: there are no budgets */
     brisk_events *alerts;             /* what it tells */
-    bool degraded_is_ok;
+    _Atomic bool degraded_is_ok;
+    struct audit *audit;
     /* Jobs that wait, and how many may; set by whoever has a queue, before the workers.  NULL: none. */
     void (*queue_read)(server *s, uint64_t *waiting, uint64_t *waiting_max);
 } api;

@@ -146,7 +146,9 @@ static void begin_health(exchange *x)
         return;
     }
     health_read(s, &h);
-    bool well = h.level == HEALTH_HEALTHY || (h.level == HEALTH_DEGRADED && s->api->degraded_is_ok);
+    bool well = h.level == HEALTH_HEALTHY ||
+                (h.level == HEALTH_DEGRADED &&
+                 atomic_load_explicit(&s->api->degraded_is_ok, memory_order_relaxed));
     brisk_str_init(&text, s->alloc, 65536);
     if (write_health(&h, &text) == BRISK_OK) {
         api_answer_status(x, well ? 200 : 503, &text);

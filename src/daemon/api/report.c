@@ -21,6 +21,8 @@ typedef struct ticket {
     report_result result;
     brisk_err err;
     brisk_str text;
+    brisk_str body;
+    bool is_given;
     bool is_done;
 } ticket;
 
@@ -37,6 +39,7 @@ static void free_ticket(ticket *t)
 {
     const brisk_alloc *alloc = t->query.server->alloc;
     brisk_str_deinit(&t->text);
+    brisk_str_deinit(&t->body);
     alloc->release(alloc->ctx, t, sizeof *t, _Alignof(ticket));
 }
 
@@ -112,7 +115,7 @@ static void gone(exchange *x)
     }
     x->handler = NULL;
     t->x = NULL;
-    if (t->is_done) {
+    if (t->is_done || !t->is_given) {
         free_ticket(t);
     }
 }
@@ -149,6 +152,47 @@ static bool read_query(exchange *x, report_query *q)
     return true;
 }
 
+/* Who asks, and from where, for the audit log. */
+static void note_who(exchange *x, report_query *q)
+{
+    http_identity id;
+    int fd = x->conn != NULL ? x->conn->fd : -1;
+    http_auth_identify(q->server->api->auth, x, http_peer_of(fd), &id);
+    memcpy(q->who, id.who, sizeof q->who);
+    http_peer_text(fd, q->from, sizeof q->from);
+}
+
+static void give(ticket *t)
+{
+    t->query.body = brisk_str_text(&t->body);
+    t->query.body_size = brisk_str_size(&t->body);
+    t->is_given = background_give(t->query.server->api->background, &t->work);
+    if (!t->is_given) {
+        api_fail(t->x, 503, "busy", "too much is asked for at once");
+    }
+}
+
+static void take_body(exchange *x, const void *data, size_t size)
+{
+    ticket *t = x->handler;
+    if (t != NULL) {
+        brisk_str_append(&t->body, data, size);
+    }
+}
+
+static void end(exchange *x)
+{
+    ticket *t = x->handler;
+    if (t == NULL || t->is_given || x->method == HTTP_GET || x->method == HTTP_HEAD) {
+        return;
+    }
+    if (brisk_str_err(&t->body) != BRISK_OK) {
+        api_fail_err(x, brisk_str_err(&t->body), "the request");
+    } else {
+        give(t);
+    }
+}
+
 static void begin(exchange *x)
 {
     server *s = x->worker->server;
@@ -169,16 +213,18 @@ static void begin(exchange *x)
     t->report = r;
     t->query.server = s;
     brisk_str_init(&t->text, s->alloc, API_TEXT_BYTES_MAX);
+    brisk_str_init(&t->body, s->alloc, REPORT_BODY_MAX);
     if (!read_query(x, &t->query)) {
         free_ticket(t);
         return;
     }
-    if (!background_give(s->api->background, &t->work)) {
-        api_fail(x, 503, "busy", "too much is asked for at once");
-        free_ticket(t);
-        return;
-    }
+    t->query.method = x->method;
     x->handler = t;
+    if (x->method == HTTP_GET || x->method == HTTP_HEAD) {
+        give(t);
+    } else {
+        note_who(x, &t->query); /* and the body is waited for */
+    }
 }
 
 /* --- routes ------------------------------------------------------------------------------- */
@@ -200,11 +246,14 @@ brisk_err report_routes_create(const report *reports, uint32_t count, const bris
     for (uint32_t i = 0; i < count; i++) {
         all->routes[i] = (http_route){
             .name = reports[i].name,
-            .methods = HTTP_GET,
+            .methods = HTTP_GET | reports[i].changes,
             .right = reports[i].right,
             .right_change = HTTP_RIGHT_CHANGE,
             .priority = {.urgency = 4},
+            .body_max = reports[i].changes != 0 ? REPORT_BODY_MAX : 0,
             .begin = begin,
+            .body = take_body,
+            .end = end,
             .gone = gone,
             .ctx = (void *)(uintptr_t)&reports[i], /* only read */
         };

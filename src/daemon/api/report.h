@@ -1,7 +1,7 @@
 /*
  * report.h -- answers that are written in the background: a table row each.
  *
- *     GET ─► the query is read ─► background thread: report.write ─► home ─► the answer
+ *     GET ─► the query (and a small body) is read ─► background thread: report.write ─► home ─► the answer
  *
  * A report's `write` gets the query and a text to fill; what it does may take a while, and may use files.
  *
@@ -15,12 +15,18 @@
 #include <brisk/err.h>
 
 #include "base/str.h"
+#include "daemon/http/auth.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/routes.h"
 
 typedef struct server server;
 
-enum { REPORT_NAME_MAX = 256, REPORT_WORD_MAX = 64, REPORT_LIMIT_MAX = 10000 };
+enum {
+    REPORT_NAME_MAX = 256,
+    REPORT_WORD_MAX = 64,
+    REPORT_LIMIT_MAX = 10000,
+    REPORT_BODY_MAX = 131072,
+};
 
 /* What was asked for; what was not is 0 or "". */
 typedef struct report_query {
@@ -37,6 +43,11 @@ typedef struct report_query {
     uint64_t limit;
     uint64_t step_s;
     uint64_t target; /* percent */
+    http_method method;
+    const char *body; /* of a change; body_size bytes */
+    size_t body_size;
+    char who[HTTP_WHO_MAX]; /* for the audit log */
+    char from[REPORT_WORD_MAX];
 } report_query;
 
 /* What came of it besides the text. */
@@ -50,7 +61,8 @@ typedef struct report {
     const char *name; /* of the route: "api.stats" */
     const char *path;
     http_right right;
-    bool has_rest; /* "/v1/traces/ID" is answered, too */
+    bool has_rest;    /* "/v1/traces/ID" is answered, too */
+    uint32_t changes; /* methods besides GET; they need the right to change, and may have a body */
     brisk_err (*write)(const report_query *q, brisk_str *text, report_result *ret);
 } report;
 

@@ -6,16 +6,18 @@
 #include "daemon/api/openapi.h"
 
 static const report reports[] = {
-    {"api.metrics", "/metrics", HTTP_RIGHT_READ, false, report_metrics_text},
-    {"api.metrics", "/v1/metrics", HTTP_RIGHT_READ, false, report_metrics},
-    {"api.stats", "/v1/stats", HTTP_RIGHT_READ, false, report_stats},
-    {"api.curve", "/v1/cache/curve", HTTP_RIGHT_READ, false, report_curve},
-    {"api.grades", "/v1/grades", HTTP_RIGHT_READ, false, report_grades},
-    {"api.runs", "/v1/runs", HTTP_RIGHT_READ, false, report_runs},
-    {"api.benchmarks", "/v1/benchmarks", HTTP_RIGHT_READ, false, report_benchmarks},
-    {"api.opportunities", "/v1/opportunities", HTTP_RIGHT_READ, false, report_opportunities},
-    {"api.alerts", "/v1/alerts", HTTP_RIGHT_READ, false, report_alerts},
-    {"api.budgets", "/v1/budgets", HTTP_RIGHT_READ, false, report_budgets},
+    {"api.metrics", "/metrics", HTTP_RIGHT_READ, false, 0, report_metrics_text},
+    {"api.metrics", "/v1/metrics", HTTP_RIGHT_READ, false, 0, report_metrics},
+    {"api.stats", "/v1/stats", HTTP_RIGHT_READ, false, 0, report_stats},
+    {"api.curve", "/v1/cache/curve", HTTP_RIGHT_READ, false, 0, report_curve},
+    {"api.grades", "/v1/grades", HTTP_RIGHT_READ, false, 0, report_grades},
+    {"api.runs", "/v1/runs", HTTP_RIGHT_READ, false, 0, report_runs},
+    {"api.benchmarks", "/v1/benchmarks", HTTP_RIGHT_READ, false, 0, report_benchmarks},
+    {"api.opportunities", "/v1/opportunities", HTTP_RIGHT_READ, false, 0, report_opportunities},
+    {"api.alerts", "/v1/alerts", HTTP_RIGHT_READ, false, 0, report_alerts},
+    {"api.budgets", "/v1/budgets", HTTP_RIGHT_READ, false, 0, report_budgets},
+    {"api.knobs", "/v1/knobs", HTTP_RIGHT_READ, true, HTTP_PATCH, report_knobs},
+    {"api.audit", "/v1/audit", HTTP_RIGHT_READ, false, 0, report_audit},
 };
 
 brisk_err reports_create(const brisk_alloc *alloc, report_routes **ret)

@@ -4,6 +4,7 @@
  *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve, /v1/grades
  *     reports_history.c   /v1/runs, /v1/benchmarks, /v1/opportunities
  *     reports_alerts.c    /v1/alerts, /v1/budgets
+ *     knobs.c             /v1/knobs, /v1/audit
  *
  * Threads: the background's.
  */
@@ -22,6 +23,8 @@ brisk_err report_benchmarks(const report_query *q, brisk_str *text, report_resul
 brisk_err report_opportunities(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_alerts(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_budgets(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_knobs(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_audit(const report_query *q, brisk_str *text, report_result *ret);
 
 /* All of them. */
 BRISK_NODISCARD brisk_err reports_create(const brisk_alloc *alloc, report_routes **ret);

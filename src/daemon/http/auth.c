@@ -7,6 +7,7 @@
  */
 #include "daemon/http/auth.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -188,6 +189,28 @@ http_peer http_peer_of(int fd)
         return IN6_IS_ADDR_LOOPBACK(v6) || mapped ? HTTP_PEER_LOOPBACK : HTTP_PEER_REMOTE;
     }
     return HTTP_PEER_REMOTE;
+}
+
+void http_peer_text(int fd, char *text, size_t size)
+{
+    struct sockaddr_storage at = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof at;
+    char host[INET6_ADDRSTRLEN] = "";
+    text[0] = '\0';
+    if (getpeername(fd, (struct sockaddr *)&at, &length) != 0) {
+        return;
+    }
+    if (at.ss_family == AF_UNIX) {
+        (void)snprintf(text, size, "unix");
+    } else if (at.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)&at;
+        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        (void)snprintf(text, size, "%s:%u", host, ntohs(v4->sin_port));
+    } else if (at.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const void *)&at;
+        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        (void)snprintf(text, size, "[%s]:%u", host, ntohs(v6->sin6_port));
+    }
 }
 
 /* The token of "Authorization: Bearer TOKEN"; size 0: there is none. */

@@ -72,6 +72,8 @@ const char *http_auth_token_file(const http_auth *auth);
 
 /* Where the socket's other end is. */
 http_peer http_peer_of(int fd);
+/* Its address as text, "unix" or "" when there is none. */
+void http_peer_text(int fd, char *text, size_t size);
 /* Who sends `x`. */
 void http_auth_identify(http_auth *auth, const exchange *x, http_peer peer, http_identity *ret);
 
