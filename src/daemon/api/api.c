@@ -12,6 +12,7 @@
 #include "daemon/api/cache.h"
 #include "daemon/api/health.h"
 #include "daemon/api/openapi.h"
+#include "daemon/api/profiles.h"
 #include "daemon/api/reports.h"
 #include "daemon/http/tokens.h"
 #include "daemon/metrics.h"
@@ -53,6 +54,7 @@ static void second(void *ctx)
     if (a->budget_watch != NULL) {
         (void)!brisk_budget_watch_tick(a->budget_watch); /* without memory: again in a second */
     }
+    profiles_tick(a->profiles);
     events_tick(a->events);
 }
 
@@ -150,6 +152,9 @@ static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errin
     if (err == BRISK_OK) {
         err = create_audit(s, a, opts);
     }
+    if (err == BRISK_OK) {
+        err = profiles_create(s->alloc, &a->profiles);
+    }
     if (err != BRISK_OK) {
         return brisk_errinfo_set(info, err, "%s", brisk_err_message(err));
     }
@@ -196,6 +201,7 @@ void api_destroy(server *s)
     brisk_budget_watch_destroy(a->budget_watch);
     brisk_budgets_destroy(a->budgets);
     brisk_events_destroy(a->alerts);
+    profiles_destroy(a->profiles);
     audit_destroy(a->audit);
     report_routes_destroy(a->reports);
     stats_destroy(a->stats);

@@ -47,6 +47,7 @@ typedef struct api {
     brisk_events *alerts;             /* what it tells */
     _Atomic bool degraded_is_ok;
     struct audit *audit;
+    struct profiles *profiles;
     /* Jobs that wait, and how many may; set by whoever has a queue, before the workers.  NULL: none. */
     void (*queue_read)(server *s, uint64_t *waiting, uint64_t *waiting_max);
 } api;

@@ -4,7 +4,8 @@
  *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve, /v1/grades
  *     reports_history.c   /v1/runs, /v1/benchmarks, /v1/opportunities
  *     reports_alerts.c    /v1/alerts, /v1/budgets
- *     knobs.c             /v1/knobs, /v1/audit
+ *     knobs.c, audit.c    /v1/knobs, /v1/audit
+ *     profiles.c          /v1/profiles
  *
  * Threads: the background's.
  */
@@ -24,6 +25,7 @@ brisk_err report_opportunities(const report_query *q, brisk_str *text, report_re
 brisk_err report_alerts(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_budgets(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_knobs(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_profiles(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_audit(const report_query *q, brisk_str *text, report_result *ret);
 
 /* All of them. */
