@@ -77,6 +77,40 @@ static void test_figures(void **state)
     brisk_metrics_destroy(registry);
 }
 
+static void test_slow_ones(void **state)
+{
+    (void)state;
+    brisk_metrics *registry;
+    http_observer *o;
+    observe_slow slow[4 * OBSERVE_SLOW];
+    CHECK_OK(brisk_metrics_create(NULL, &registry));
+    CHECK_OK(http_observe_create(brisk_alloc_libc(), registry, 2, &o));
+    for (uint64_t i = 1; i <= 1000; i++) { /* in a mixed order */
+        exchange x = ended(&jobs, 200, 0, 0);
+        x.path = (http_text){"/v1/jobs/x", 10};
+        http_observe_over(o, 0, &x, 1000 + i * 7919 % 1001);
+        x = ended(&stream, 200, 0, 0);
+        http_observe_over(o, 0, &x, UINT64_C(1) << 40); /* streams are not slow, they are long */
+    }
+    uint32_t count = http_observe_slow(o, slow, 4 * OBSERVE_SLOW);
+    CHECK_U64(count, ==, OBSERVE_SLOW);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_U64(slow[i].duration_ns, >, 1000 - OBSERVE_SLOW); /* those, and no others */
+        assert_string_equal(slow[i].path, "/v1/jobs/x");
+    }
+    exchange x = ended(&jobs, 200, 0, 0);
+    http_observe_over(o, 0, &x, UINT64_C(70000000000)); /* a minute later */
+    count = http_observe_slow(o, slow, 4 * OBSERVE_SLOW);
+    CHECK_U64(count, ==, OBSERVE_SLOW + 1);
+    CHECK_U64(http_observe_slow(o, slow, 3), ==, 3);
+    x.begun_ns = UINT64_C(140000000000);
+    http_observe_over(o, 0, &x, UINT64_C(140000000100));
+    CHECK_U64(http_observe_slow(o, slow, 4 * OBSERVE_SLOW), ==,
+              2); /* the first minute's are gone */
+    http_observe_destroy(o);
+    brisk_metrics_destroy(registry);
+}
+
 static void test_more_routes_than_slots(void **state)
 {
     (void)state;
@@ -170,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_figures),
+        cmocka_unit_test(test_slow_ones),
         cmocka_unit_test(test_more_routes_than_slots),
         cmocka_unit_test(test_many_workers),
         cmocka_unit_test(test_every_allocation_may_fail),

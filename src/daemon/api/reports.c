@@ -11,7 +11,8 @@ static const report reports[] = {
     {"api.stats", "/v1/stats", HTTP_RIGHT_READ, false, 0, report_stats},
     {"api.curve", "/v1/cache/curve", HTTP_RIGHT_READ, false, 0, report_curve},
     {"api.grades", "/v1/grades", HTTP_RIGHT_READ, false, 0, report_grades},
-    {"api.runs", "/v1/runs", HTTP_RIGHT_READ, false, 0, report_runs},
+    {"api.runs", "/v1/runs", HTTP_RIGHT_READ, true, 0, report_runs},
+    {"api.traces", "/v1/traces", HTTP_RIGHT_READ, false, 0, report_traces},
     {"api.benchmarks", "/v1/benchmarks", HTTP_RIGHT_READ, false, 0, report_benchmarks},
     {"api.opportunities", "/v1/opportunities", HTTP_RIGHT_READ, false, 0, report_opportunities},
     {"api.alerts", "/v1/alerts", HTTP_RIGHT_READ, false, 0, report_alerts},
@@ -81,6 +82,14 @@ static const api_response curve_responses[] = {
 };
 ANSWER(grades_responses, "Grades of the last minute", "Grades");
 ANSWER(runs_responses, "Runs, newest first", "Runs");
+static const api_parameter run_id_parameters[] = {
+    {"id", "path", API_TEXT, "The run's number in the history", true},
+};
+static const api_response run_responses[] = {
+    {200, "Its stages", "application/json", API_REF("Waterfall")},
+    {404, "There is none", "application/json", API_REF("Error")},
+};
+ANSWER(traces_responses, "Exchanges", "Traces");
 ANSWER(benchmarks_responses, "A line for each benchmark, figure and machine", "Benchmarks");
 ANSWER(opportunities_responses, "Opportunities", "Opportunities");
 ANSWER(alerts_responses, "Alerts that fire, or will", "Alerts");
@@ -106,6 +115,12 @@ static const api_operation operations[] = {
      .responses = API_ROWS(grades_responses)},
     {READ, .path = "/v1/runs", .id = "listRuns", .summary = "Runs of jobs, from the history",
      .parameters = API_ROWS(run_parameters), .responses = API_ROWS(runs_responses)},
+    {READ, .path = "/v1/runs/{id}", .id = "getRun",
+     .summary = "The waterfall of a run: its stages, and which are on the critical path",
+     .parameters = API_ROWS(run_id_parameters), .responses = API_ROWS(run_responses)},
+    {READ, .path = "/v1/traces", .id = "listTraces",
+     .summary = "The slowest exchanges of the last two minutes, slowest first",
+     .responses = API_ROWS(traces_responses)},
     {READ, .path = "/v1/benchmarks", .id = "listBenchmarks",
      .summary = "Benchmarks over time, with the points where they changed",
      .parameters = API_ROWS(benchmark_parameters), .responses = API_ROWS(benchmarks_responses)},
@@ -186,6 +201,24 @@ static const api_schema schemas[] = {
                 "\"id\": " API_INTEGER ", \"time_s\": " NUMBER ", \"duration_ns\": " API_INTEGER
                 ", \"workload\": " API_TEXT ", \"outcome\": " API_TEXT
                 ", \"answered_by\": " API_TEXT ", \"bytes\": " API_INTEGER)))},
+    {"Waterfall",
+     OBJECT("\"schema\", \"id\", \"stages\"",
+            SCHEMA "\"id\": " API_INTEGER ", \"stages\": " LIST(
+                OBJECT("\"name\", \"after\", \"start_ns\", \"duration_ns\", \"wait_ns\", "
+                       "\"worker\", \"critical\", \"outcome\"",
+                       "\"name\": " API_TEXT ", \"after\": " API_TEXT ", \"start_ns\": " API_INTEGER
+                       ", \"duration_ns\": " API_INTEGER ", \"wait_ns\": " API_INTEGER
+                       ", \"bytes\": " API_INTEGER ", \"worker\": {\"type\": \"integer\"}"
+                       ", \"critical\": " API_BOOLEAN ", \"outcome\": " API_TEXT)))},
+    {"Traces",
+     OBJECT("\"schema\", \"exchanges\"",
+            SCHEMA "\"exchanges\": " LIST(OBJECT(
+                "\"id\", \"time_s\", \"duration_ns\", \"route\", \"method\", \"path\", \"status\"",
+                "\"id\": " API_TEXT ", \"time_s\": " NUMBER ", \"duration_ns\": " API_INTEGER
+                ", \"route\": " API_TEXT ", \"method\": " API_TEXT ", \"path\": " API_TEXT
+                ", \"status\": " API_INTEGER ", \"version\": " API_INTEGER
+                ", \"urgency\": " API_INTEGER ", \"bytes_in\": " API_INTEGER
+                ", \"bytes_out\": " API_INTEGER)))},
     {"Benchmarks",
      OBJECT(
          "\"schema\", \"kept\", \"benchmarks\"",

@@ -1,7 +1,7 @@
 /*
  * reports.h -- what can be read of a node: the reports, by file.
  *
- *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve, /v1/grades
+ *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve, /v1/grades, /v1/traces
  *     reports_history.c   /v1/runs, /v1/benchmarks, /v1/opportunities
  *     reports_alerts.c    /v1/alerts, /v1/budgets
  *     knobs.c, audit.c    /v1/knobs, /v1/audit
@@ -20,6 +20,7 @@ brisk_err report_stats(const report_query *q, brisk_str *text, report_result *re
 brisk_err report_curve(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_grades(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_runs(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_traces(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_benchmarks(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_opportunities(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_alerts(const report_query *q, brisk_str *text, report_result *ret);

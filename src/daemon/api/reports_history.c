@@ -93,8 +93,61 @@ static bool put_run(void *ctx, const brisk_history_run *run)
     return true;
 }
 
+static bool put_stage(void *ctx, const brisk_history_stage *stage)
+{
+    brisk_json *json = ctx;
+    brisk_json_object_begin(json, NULL);
+    brisk_json_str(json, "name", stage->name);
+    brisk_json_str(json, "after", stage->after);
+    brisk_json_u64(json, "start_ns", stage->start_ns);
+    brisk_json_u64(json, "duration_ns", stage->duration_ns);
+    brisk_json_u64(json, "wait_ns", stage->wait_ns);
+    brisk_json_u64(json, "bytes", stage->bytes);
+    brisk_json_i64(json, "worker", stage->worker);
+    brisk_json_bool(json, "critical", stage->critical != 0);
+    brisk_json_str(json, "outcome", stage->outcome);
+    brisk_json_object_end(json);
+    return true;
+}
+
+static bool note_found(void *ctx, const brisk_history_run *run)
+{
+    (void)run;
+    *(bool *)ctx = true;
+    return false;
+}
+
+static brisk_err write_run(const report_query *q, brisk_str *text, report_result *ret)
+{
+    brisk_history *history;
+    brisk_json json;
+    bool found = false;
+    bool number = strspn(q->rest, "0123456789") == strlen(q->rest);
+    brisk_history_filter filter = {.id = number ? strtoull(q->rest, NULL, 10) : 0};
+    brisk_err err = open_history(q, &history, ret);
+    if (err == BRISK_OK && history != NULL && filter.id != 0) {
+        err = brisk_history_runs(history, &filter, note_found, &found, &ret->info);
+    }
+    if (err != BRISK_OK || !found) {
+        brisk_history_close(history);
+        return err != BRISK_OK
+                   ? err
+                   : brisk_errinfo_set(&ret->info, BRISK_ERR_NOT_FOUND, "there is no such run");
+    }
+    brisk_json_init(&json, brisk_str_out(text), 0);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_u64(&json, "schema", 1);
+    brisk_json_u64(&json, "id", filter.id);
+    brisk_json_array_begin(&json, "stages");
+    err = brisk_history_stages(history, &filter, put_stage, &json, &ret->info);
+    return end_list(&json, history, err);
+}
+
 brisk_err report_runs(const report_query *q, brisk_str *text, report_result *ret)
 {
+    if (q->rest[0] != '\0') {
+        return write_run(q, text, ret);
+    }
     brisk_history *history;
     brisk_json json;
     brisk_history_filter filter = filter_of(q);

@@ -13,6 +13,7 @@
 #include "daemon/http/observe.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 #include "base/assert.h"
 
 enum { SLOTS = 128, SLOTS_USED_MAX = 96 };
+
+static const uint64_t minute_ns = UINT64_C(60000000000);
 
 typedef _Atomic uint64_t sum;
 
@@ -41,6 +44,11 @@ typedef struct part {
         figures *figures;
     } slots[SLOTS];
     sum connections[OBSERVE_PROTOCOLS];
+    uint64_t slow_most_ns; /* its worker's own: faster ones are not noted; 0 while there is room */
+    uint64_t slow_since_ns;
+    pthread_mutex_t slow_lock;
+    uint32_t slow_count[2]; /* this minute's and the one's before */
+    observe_slow slow[2][OBSERVE_SLOW];
 } part;
 
 struct http_observer {
@@ -138,6 +146,80 @@ static figures *figures_of(http_observer *o, part *p, const http_route *route)
     }
 }
 
+/* --- slow ones ---------------------------------------------------------------------------- */
+
+static void copy_text(char *to, size_t room, http_text from)
+{
+    size_t size = from.size < room ? from.size : room - 1;
+    if (size > 0) {
+        memcpy(to, from.data, size);
+    }
+    to[size] = '\0';
+}
+
+/* Under the lock.  In place of the fastest when there is no room. */
+static observe_slow *slow_place(part *p)
+{
+    if (p->slow_count[0] < OBSERVE_SLOW) {
+        return &p->slow[0][p->slow_count[0]++];
+    }
+    observe_slow *least = &p->slow[0][0];
+    for (uint32_t i = 1; i < OBSERVE_SLOW; i++) {
+        least = p->slow[0][i].duration_ns < least->duration_ns ? &p->slow[0][i] : least;
+    }
+    return least;
+}
+
+static void renew_most(part *p)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < p->slow_count[0]; i++) {
+        least = p->slow[0][i].duration_ns < least ? p->slow[0][i].duration_ns : least;
+    }
+    p->slow_most_ns = p->slow_count[0] == OBSERVE_SLOW ? least : 0;
+}
+
+static void note_slow(part *p, const exchange *x, uint64_t now_ns, uint64_t duration_ns)
+{
+    (void)pthread_mutex_lock(&p->slow_lock);
+    if (now_ns - p->slow_since_ns > minute_ns) {
+        p->slow_since_ns = now_ns;
+        memcpy(p->slow[1], p->slow[0], sizeof p->slow[0]);
+        p->slow_count[1] = p->slow_count[0];
+        p->slow_count[0] = 0;
+    }
+    observe_slow *s = slow_place(p);
+    *s = (observe_slow){.id = x->id,
+                        .begun_wall_ns = brisk_clock_wall_ns(NULL) - duration_ns,
+                        .duration_ns = duration_ns,
+                        .bytes_in = x->body_read,
+                        .bytes_out = x->body_sent,
+                        .route = x->route != NULL ? x->route->name : "",
+                        .status = x->status,
+                        .version = x->version,
+                        .urgency = x->priority.urgency};
+    copy_text(s->method, sizeof s->method, x->method_text);
+    copy_text(s->path, sizeof s->path, x->path);
+    renew_most(p);
+    (void)pthread_mutex_unlock(&p->slow_lock);
+}
+
+uint32_t http_observe_slow(http_observer *o, observe_slow *ret, uint32_t max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < o->part_count; i++) {
+        part *p = &o->parts[i];
+        (void)pthread_mutex_lock(&p->slow_lock);
+        for (uint32_t m = 0; m < 2; m++) {
+            for (uint32_t at = 0; at < p->slow_count[m] && count < max; at++) {
+                ret[count++] = p->slow[m][at];
+            }
+        }
+        (void)pthread_mutex_unlock(&p->slow_lock);
+    }
+    return count;
+}
+
 void http_observe_over(http_observer *o, uint32_t index, const exchange *x, uint64_t now_ns)
 {
     BRISK_ASSERT(index < o->part_count);
@@ -147,8 +229,15 @@ void http_observe_over(http_observer *o, uint32_t index, const exchange *x, uint
     add(&f->classes[class < OBSERVE_CLASSES ? class : 0], 1);
     add(&f->bytes_in, x->body_read);
     add(&f->bytes_out, x->body_sent);
-    if (f->times != NULL && x->begun_ns != 0) { /* 0: its head was none */
-        brisk_histogram_record(f->times, now_ns > x->begun_ns ? now_ns - x->begun_ns : 0);
+    if (x->begun_ns == 0) {
+        return; /* its head was none */
+    }
+    uint64_t duration_ns = now_ns > x->begun_ns ? now_ns - x->begun_ns : 0;
+    if (f->times != NULL) {
+        brisk_histogram_record(f->times, duration_ns);
+    }
+    if (!f->streams && (duration_ns > p->slow_most_ns || now_ns - p->slow_since_ns > minute_ns)) {
+        note_slow(p, x, now_ns, duration_ns);
     }
 }
 
@@ -315,6 +404,10 @@ brisk_err http_observe_create(const brisk_alloc *alloc, brisk_metrics *registry,
         return BRISK_ERR_NOMEM;
     }
     memset(o->parts, 0, workers * sizeof *o->parts);
+    for (uint32_t i = 0; i < workers; i++) {
+        int failed = pthread_mutex_init(&o->parts[i].slow_lock, NULL);
+        BRISK_ASSERT(failed == 0);
+    }
     *ret = o;
     return BRISK_OK;
 }
@@ -329,6 +422,9 @@ void http_observe_destroy(http_observer *o)
         figures *next = f->next;
         o->alloc->release(o->alloc->ctx, f, sizeof *f, _Alignof(figures));
         f = next;
+    }
+    for (uint32_t i = 0; i < o->part_count; i++) {
+        (void)pthread_mutex_destroy(&o->parts[i].slow_lock);
     }
     o->alloc->release(o->alloc->ctx, o->parts, o->part_count * sizeof *o->parts, _Alignof(part));
     o->alloc->release(o->alloc->ctx, o, sizeof *o, _Alignof(http_observer));

@@ -63,6 +63,29 @@ typedef struct observe_totals {
  * (events, WebSockets) are in the counts, not in the times. */
 void http_observe_read(const http_observer *observer, brisk_hist *into, observe_totals *ret);
 
+/*
+ * The slowest exchanges of about the last two minutes; a worker keeps OBSERVE_SLOW of each minute.  Noting one takes the
+ * worker's own lock, which nobody else holds for long: that is for exchanges slower than those it has.
+ */
+enum { OBSERVE_SLOW = 16, OBSERVE_PATH_MAX = 128, OBSERVE_METHOD_MAX = 16 };
+
+typedef struct observe_slow {
+    uint64_t id; /* exchange.id */
+    uint64_t begun_wall_ns;
+    uint64_t duration_ns;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    const char *route; /* its name; "" when there was none */
+    uint16_t status;   /* 0: it ended without an answer */
+    uint8_t version;
+    uint8_t urgency;
+    char method[OBSERVE_METHOD_MAX];
+    char path[OBSERVE_PATH_MAX]; /* cut; without the query, which may hold secrets */
+} observe_slow;
+
+/* At most `max`, in no order; returns how many. */
+uint32_t http_observe_slow(http_observer *observer, observe_slow *ret, uint32_t max);
+
 /* "h1" ... */
 const char *observe_protocol_name(observe_protocol protocol);
 
