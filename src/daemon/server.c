@@ -301,6 +301,7 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
         err = jobs_create(s, &opts->jobs, &s->jobs, info);
     }
     if (err == BRISK_OK) {
+        s->api->queue_read = jobs_queue_level;
         err = jobs_add_routes(s->jobs, s->http_routes);
     }
     return err == BRISK_OK ? dashboard_add_routes(s->http_routes) : err;

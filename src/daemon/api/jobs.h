@@ -58,6 +58,8 @@ BRISK_NODISCARD brisk_err jobs_add_routes(jobs_table *j, http_routes *routes);
 void jobs_refuse(jobs_table *j);
 /* Likewise; those that run get drain_ns and are cancelled then. */
 void jobs_stop(jobs_table *j);
+/* Jobs that wait, and how many may: for health. */
+void jobs_queue_level(server *s, uint64_t *waiting, uint64_t *waiting_max);
 /* About ten times a second. */
 void jobs_tick(jobs_table *j, worker *w);
 

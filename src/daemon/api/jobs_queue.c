@@ -153,6 +153,20 @@ static void collect_class(brisk_metrics *metrics, queue_class class, const queue
               f->done);
 }
 
+void jobs_queue_level(server *s, uint64_t *waiting, uint64_t *waiting_max)
+{
+    jobs_table *j = s->jobs;
+    queue_figures f;
+    if (j == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&j->lock);
+    queue_read(j->queue, jobs_now_ns(j), &f);
+    (void)pthread_mutex_unlock(&j->lock);
+    *waiting = f.waiting;
+    *waiting_max = f.waiting_max;
+}
+
 static void collect(void *ctx, brisk_metrics *metrics)
 {
     static const char *const names[] = {"succeeded", "failed", "cancelled"};

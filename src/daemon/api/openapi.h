@@ -79,6 +79,7 @@ typedef struct api_set {
 extern const api_set api_cache_set;
 extern const api_set api_events_set;
 extern const api_set api_health_set;
+extern const api_set api_jobs_set;
 extern const api_set api_knobs_set;
 extern const api_set api_profiles_set;
 extern const api_set api_reports_set;

@@ -132,8 +132,10 @@ static brisk_err spawn(profile *one, brisk_errinfo *info)
     (void)posix_spawn_file_actions_destroy(&actions);
     (void)posix_spawnattr_destroy(&attr);
     return err == 0 ? BRISK_OK
-                    : brisk_errinfo_set(info, BRISK_ERR_UNSUPPORTED,
-                                        "the profiler cannot be started here: %s", strerror(err));
+                    : brisk_errinfo_set(
+                          info, BRISK_ERR_UNSUPPORTED,
+                          "the profiler cannot be started here (serve.sandbox forbids it): %s",
+                          strerror(err));
 }
 
 static brisk_err begin(profiles *p, profile *one, brisk_errinfo *info)
