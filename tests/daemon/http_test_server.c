@@ -77,6 +77,18 @@ static uint64_t number_of(const exchange *x, const char *name, uint64_t otherwis
                                                  : otherwise;
 }
 
+static bool has(const void *data, size_t size, const char *word)
+{
+    const char *at = data;
+    size_t wanted = strlen(word);
+    for (size_t i = 0; i + wanted <= size; i++) {
+        if (memcmp(at + i, word, wanted) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void answer_bytes(exchange *x, uint16_t status, const void *data, size_t size)
 {
     http_field type = {.name = HTTP_TEXT("content-type"), .value = HTTP_TEXT("text/plain")};
@@ -151,7 +163,7 @@ static void hints_begin(exchange *x)
 static void echo_begin(exchange *x)
 {
     state *st = new_state(x);
-    st->sized = memmem(x->query.data, x->query.size, "sized", 5) != NULL;
+    st->sized = has(x->query.data, x->query.size, "sized");
     http_answer answer = {.status = 200,
                           .length = st->sized ? x->content_length : HTTP_LENGTH_UNKNOWN};
     exchange_start(x, &answer);
@@ -225,7 +237,7 @@ static void stream_begin(exchange *x)
 {
     state *st = new_state(x);
     st->left = number_of(x, "n", 10);
-    st->cut = memmem(x->query.data, x->query.size, "cut", 3) != NULL;
+    st->cut = has(x->query.data, x->query.size, "cut");
     exchange_start(x, &(http_answer){.status = 200, .length = HTTP_LENGTH_UNKNOWN});
     stream_on(x);
 }
@@ -333,7 +345,7 @@ static void tunnel_begin(exchange *x)
 static void tunnel_body(exchange *x, const void *data, size_t size)
 {
     (void)!exchange_write(x, data, size);
-    if (memmem(data, size, "bye", 3) != NULL) {
+    if (has(data, size, "bye")) {
         exchange_finish(x);
     }
 }
