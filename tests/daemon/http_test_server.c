@@ -460,6 +460,10 @@ static bool set_limit(server_opts *opts, const char *text)
             return true;
         }
     }
+    if (size == 3 && strncmp(text, "tls", 3) == 0) {
+        opts->tls_cert = equals + 1; /* with its key */
+        return true;
+    }
     if (size == 5 && strncmp(text, "local", 5) == 0) {
         opts->limits.http.per_address_local = value != 0;
         return true;

@@ -8,9 +8,12 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 
 from serve_lib import wait_until
@@ -41,8 +44,10 @@ class Answer:
 
 
 class Connection:
-    def __init__(self, port, timeout=30.0):
+    def __init__(self, port, timeout=30.0, tls=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.buffer = b""
 
     def send(self, data):
@@ -127,8 +132,8 @@ class Serving:
             raise RuntimeError(f"not ready: {line}{self.process.stderr.read().decode()}")
         self.port = int(line.split()[1])
 
-    def connect(self, timeout=30.0):
-        return Connection(self.port, timeout)
+    def connect(self, timeout=30.0, tls=None):
+        return Connection(self.port, timeout, tls)
 
     def __enter__(self):
         return self
@@ -359,6 +364,36 @@ def files_and_values():
         check(c.read().body == FILE and c.read().body == b"hello\n" and c.read().body == FILE)
         c.send("GET /file?from=2999000&size=2000 HTTP/1.1\r\nHost: x\r\n\r\n")
         check(len(c.rest().split(b"\r\n\r\n", 1)[1]) == 1000, "shorter than it said: closed")
+
+
+@case
+def over_tls():
+    """Heads, values and files in order, also for a client that reads late."""
+    if shutil.which("openssl") is None:
+        print("skipped: no openssl")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pem = os.path.join(folder, "pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out",
+                        pem + ".cert", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+                       check=True, stderr=subprocess.DEVNULL)
+        with open(pem, "a", encoding="ascii") as both, open(pem + ".cert", encoding="ascii") as cert:
+            both.write(cert.read())
+        context = ssl.create_default_context(cafile=pem + ".cert")
+        context.set_alpn_protocols(["http/1.1"])
+        with Serving(f"tls={pem}") as server:
+            c = server.connect(tls=context)
+            check(c.ask("GET", "/hello").body == b"hello\n")
+            for path in ("/file", "/value"):
+                check(c.ask("GET", path).body == FILE, path)
+            paths = ["/file", "/hello", "/value?from=7&size=50000", "/later", "/file?from=5&size=10"] * 3
+            c.send("".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n" for path in paths))
+            time.sleep(0.3)
+            for wanted in [FILE, b"hello\n", FILE[7:50007], b"later\n", FILE[5:15]] * 3:
+                check(c.read().body == wanted, len(wanted))
+            gone = server.connect(tls=context)
+            gone.send("GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+            gone.close()
 
 
 @case
