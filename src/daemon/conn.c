@@ -600,12 +600,16 @@ static bool begin(conn *c, unsigned char first)
     server *s = c->worker->server;
     c->begun = true;
     c->phase_ns = c->worker->now_ns;
-    if (s->tls != NULL && first == TLS_HANDSHAKE &&
-        wire_tls_create(s->tls, NULL, &c->tls) != BRISK_OK) {
-        conn_kill(c);
-        return false;
+    if (first != TLS_HANDSHAKE || s->tls_opts.cert_file == NULL) {
+        return true;
     }
-    return true;
+    (void)pthread_mutex_lock(&s->tls_lock); /* so that the context is not replaced meanwhile */
+    brisk_err err = wire_tls_create(s->tls, NULL, &c->tls);
+    (void)pthread_mutex_unlock(&s->tls_lock);
+    if (err != BRISK_OK) {
+        conn_kill(c);
+    }
+    return err == BRISK_OK;
 }
 
 /* The peer has said all it will. */

@@ -85,6 +85,10 @@ bool reload_node(server *s, brisk_engine *engine, FILE *err)
         (void)fprintf(err, "brisk: tokens stay as they were: %s\n", info.text);
         good = false;
     }
+    if (server_reload_tls(s, &info) != BRISK_OK) {
+        (void)fprintf(err, "brisk: the certificate stays as it was: %s\n", info.text);
+        good = false;
+    }
     if (good) {
         (void)fputs("brisk: settings are read again\n", err);
     }

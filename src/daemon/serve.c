@@ -5,6 +5,8 @@
  *     brisk serve --foreground ──────────────────► the same process
  */
 #include "daemon/serve.h"
+#include "daemon/http/http2.h"
+#include "daemon/http/priority.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -230,6 +232,16 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "caching reverse proxy: a list of {at, host, upstreams, cache, ...}",
      .type = BRISK_KNOB_YAML,
      .def_text = ""},
+    /* HTTP/2 and what is urgent. */
+    {.name = "serve.http2.streams_max",
+     .summary = "most requests at once of a connection that speaks HTTP/2",
+     .min = 1,
+     .max = 65536,
+     .def = HTTP2_STREAMS_MAX},
+    {.name = "serve.priorities",
+     .summary = "what is urgent: a list of {at: /v1/, urgency: 0..7, incremental: false}, or "
+                "{header: {name: x, value: y}, urgency: 5}; the first that fits",
+     .type = BRISK_KNOB_YAML},
     /* Static files, compression, bandwidth. */
     {.name = "serve.static",
      .summary = "static files: a list of {at: /, root: /srv/www, ...}",
@@ -458,6 +470,7 @@ typedef struct setup {
     char budgets[4096];
     char audit_file[4096];
     sockets sockets;
+    http_priorities *priorities;
     brisk_yaml_doc *mounts;
     brisk_yaml_doc *proxies; /* likewise of serve.proxy */
     char job_paths[4096];
@@ -581,6 +594,7 @@ static void read_limits(const brisk_knobs *knobs, server_limits *limits)
         .line_max = (uint32_t)brisk_knobs_u64(knobs, "serve.http.line_bytes"),
     };
     limits->http = (http_limits){
+        .streams_max = (uint32_t)brisk_knobs_u64(knobs, "serve.http2.streams_max"),
         .head_ns = brisk_knobs_u64(knobs, "serve.http.head_timeout"),
         .idle_ns = brisk_knobs_u64(knobs, "serve.http.idle_timeout"),
         .body_ns = brisk_knobs_u64(knobs, "serve.http.body_timeout"),
@@ -592,15 +606,30 @@ static void read_limits(const brisk_knobs *knobs, server_limits *limits)
     };
 }
 
+static brisk_err read_priorities(const brisk_knobs *knobs, setup *set, brisk_errinfo *info)
+{
+    brisk_yaml_doc *doc = NULL;
+    brisk_err err = brisk_knobs_yaml(knobs, "serve.priorities", NULL, &doc, info);
+    if (err == BRISK_OK) {
+        err = http_priorities_create(doc, brisk_alloc_libc(), &set->priorities, info);
+        if (err != BRISK_OK) {
+            brisk_yaml_destroy(doc);
+        }
+    }
+    return err;
+}
+
 /* The mounts stay in `set` until the server was made; false: they are wrong, and that was said. */
 static bool read_files(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
     brisk_errinfo info = {0};
     if (brisk_knobs_yaml(knobs, "serve.static", NULL, &set->mounts, &info) != BRISK_OK ||
-        brisk_knobs_yaml(knobs, "serve.proxy", NULL, &set->proxies, &info) != BRISK_OK) {
+        brisk_knobs_yaml(knobs, "serve.proxy", NULL, &set->proxies, &info) != BRISK_OK ||
+        read_priorities(knobs, set, &info) != BRISK_OK) {
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return false;
     }
+    set->opts.priorities = set->priorities;
     set->opts.proxy = set->proxies;
     set->opts.files = (files_settings){
         .mounts = set->mounts,
@@ -750,6 +779,7 @@ static brisk_err find_sockets(const brisk_invocation *in, const brisk_knobs *kno
 
 static void destroy_lists(setup *set)
 {
+    http_priorities_destroy(set->priorities);
     brisk_yaml_destroy(set->mounts);
     brisk_yaml_destroy(set->proxies);
     brisk_yaml_destroy(set->workloads);

@@ -384,14 +384,32 @@ static const char *text_or_null(const char *text)
 
 static brisk_err create_tls(server *s, const server_opts *opts, brisk_errinfo *info)
 {
-    wire_tls_opts tls = {.server = true,
-                         .ca_file = text_or_null(opts->tls_ca),
-                         .cert_file = text_or_null(opts->tls_cert),
-                         .key_file = text_or_null(opts->tls_key),
-                         .alpn = "h2,http/1.1",
-                         .tickets = true,
-                         .alloc = s->alloc};
-    return tls.cert_file != NULL ? wire_tls_context_create(&tls, &s->tls, info) : BRISK_OK;
+    s->tls_opts = (wire_tls_opts){.server = true,
+                                  .ca_file = text_or_null(opts->tls_ca),
+                                  .cert_file = text_or_null(opts->tls_cert),
+                                  .key_file = text_or_null(opts->tls_key),
+                                  .alpn = "h2,http/1.1",
+                                  .tickets = true,
+                                  .alloc = s->alloc};
+    return s->tls_opts.cert_file != NULL ? wire_tls_context_create(&s->tls_opts, &s->tls, info)
+                                         : BRISK_OK;
+}
+
+brisk_err server_reload_tls(server *s, brisk_errinfo *info)
+{
+    wire_tls_context *fresh = NULL;
+    if (s->tls_opts.cert_file == NULL) {
+        return BRISK_OK;
+    }
+    brisk_err err = wire_tls_context_create(&s->tls_opts, &fresh, info);
+    if (err == BRISK_OK) {
+        (void)pthread_mutex_lock(&s->tls_lock);
+        wire_tls_context *before = s->tls;
+        s->tls = fresh;
+        (void)pthread_mutex_unlock(&s->tls_lock);
+        wire_tls_context_destroy(before); /* streams that have it keep it */
+    }
+    return err;
 }
 
 static uint32_t processors(void)
@@ -443,6 +461,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     s->limits = opts->limits;
     s->bandwidth = opts->bandwidth;
     s->unprotected = opts->unprotected;
+    s->http_priorities = opts->priorities;
     s->track_use = opts->track_use;
     s->pid = getpid();
     s->next_client_id = 1;
@@ -453,7 +472,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     dict_init(&s->watched, alloc);
     dict_init(&s->errors, alloc);
     addresses_init(&s->addresses, alloc);
-    int failed = pthread_mutex_init(&s->lock, NULL);
+    int failed = pthread_mutex_init(&s->lock, NULL) | pthread_mutex_init(&s->tls_lock, NULL);
     BRISK_ASSERT(failed == 0);
     s->started_ns = brisk_clock_now_ns(s->clock);
     s->ticks_started = ticks_now();
@@ -579,6 +598,7 @@ void server_destroy(server *s)
     dict_deinit(&s->errors);
     dict_deinit(&s->watched);
     dict_deinit(&s->clients_by_id);
+    (void)pthread_mutex_destroy(&s->tls_lock);
     (void)pthread_mutex_destroy(&s->lock);
     s->alloc->release(s->alloc->ctx, s, sizeof *s, _Alignof(server));
 }

@@ -86,6 +86,7 @@ typedef struct server_opts {
     const char *tls_cert; /* NULL or "": no TLS */
     const char *tls_key;
     const char *tls_ca; /* clients must have a certificate of this authority */
+    const struct http_priorities *priorities; /* borrowed; NULL: none */
     server_limits limits;
     const char *token_file; /* of HTTP; NULL or "": one is made */
     const char *hosts;      /* more names of this node; NULL or "": none */
@@ -177,7 +178,9 @@ struct server {
     struct server_engine_of *engine; /* engine.c */
     struct proxy *proxy;             /* NULL: there are no mounts */
     http_routes *http_routes;
-    struct http_priorities *http_priorities; /* rules of serve.priorities; NULL: none */
+    const struct http_priorities *http_priorities; /* rules of serve.priorities; NULL: none */
+    wire_tls_opts tls_opts;                        /* paths are the configuration's */
+    pthread_mutex_t tls_lock;                      /* of `tls`, which is replaced */
     struct api *api;
     struct jobs *jobs;                        /* api/jobs.c */
     bool (*http_admit)(exchange *x);          /* api/api.c; sets x->right; false: it was answered */
@@ -250,6 +253,9 @@ struct server {
 /* --- server.c ----------------------------------------------------------------------------- */
 
 BRISK_NODISCARD brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *info);
+/* Read certificate and key again, for connections that come from now on.  Errors: as at the start, and
+ * the old ones stay. */
+BRISK_NODISCARD brisk_err server_reload_tls(server *s, brisk_errinfo *info);
 /* Let the workers run. */
 BRISK_NODISCARD brisk_err server_start(server *s, brisk_errinfo *info);
 /* No more connections, finish what was read, stop the workers, keep the disk tier. */

@@ -1,7 +1,9 @@
 /*
  * http2_server.c -- a server whose handlers do everything a handler may, for tests of the carriers.
  *
- *     http2_server [CERTIFICATE KEY]     prints its port; ends with its standard input
+ *     http2_server [NAME=VALUE...]     limits, cert, key; prints its port; ends with its standard
+ *                                      input, drains when that has a 'd', and with an 'r' reads its
+ *                                      certificate again
  *
  *     /hello          1 KiB, a value                /big?size=N     N bytes, a value
  *     /file?size=N    likewise, from a file         /bytes          a few bytes, copied
@@ -23,6 +25,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "daemon/drain.h"
 #include "daemon/listen.h"
 #include "daemon/server.h"
 
@@ -445,6 +448,42 @@ static bool add_routes(server *s)
     return true;
 }
 
+static bool set_limit(server_opts *opts, const char *text)
+{
+    const char *value = strchr(text, '=');
+    if (value == NULL) {
+        return false;
+    }
+    size_t size = (size_t)(value++ - text);
+    uint64_t n = strtoull(value, NULL, 10);
+    http_limits *http = &opts->limits.http;
+    struct {
+        const char *name;
+        uint64_t *ns;
+    } times[] = {{"head_ms", &http->head_ns},
+                 {"idle_ms", &http->idle_ns},
+                 {"body_ms", &http->body_ns},
+                 {"write_ms", &http->write_ns}};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        if (strlen(times[i].name) == size && memcmp(times[i].name, text, size) == 0) {
+            *times[i].ns = n * 1000000;
+            return true;
+        }
+    }
+    if (memcmp(text, "cert", 4) == 0) {
+        opts->tls_cert = value;
+    } else if (memcmp(text, "key", 3) == 0) {
+        opts->tls_key = value;
+    } else if (memcmp(text, "requests_max", size) == 0) {
+        http->requests_max = (uint32_t)n;
+    } else if (memcmp(text, "streams_max", size) == 0) {
+        http->streams_max = (uint32_t)n;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     alloc = brisk_alloc_libc();
@@ -455,8 +494,6 @@ int main(int argc, char **argv)
         .no_curve = true,
         .workers = 1,
         .unprotected = true,
-        .tls_cert = argc > 2 ? argv[1] : NULL,
-        .tls_key = argc > 2 ? argv[2] : NULL,
         .limits = {.clients_max = 2000,
                    .output_max = 1 << 28,
                    .output_high = 1 << 23,
@@ -468,6 +505,13 @@ int main(int argc, char **argv)
                    .batch_max = BATCH_MAX},
         .alloc = alloc,
     };
+    opts.limits.http.min_rate = 1000;
+    for (int i = 1; i < argc; i++) {
+        if (!set_limit(&opts, argv[i])) {
+            (void)fprintf(stderr, "usage: http2_server [NAME=VALUE...]\n");
+            return 2;
+        }
+    }
     fill(pattern, 0, sizeof pattern);
     hello = make_value(HELLO);
     lazy = make_value(LAZY);
@@ -483,6 +527,11 @@ int main(int argc, char **argv)
     (void)fflush(stdout);
     char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0) {
+        if (byte == 'd') {
+            drain_begin(s, true);
+        } else if (byte == 'r' && server_reload_tls(s, &info) != BRISK_OK) {
+            (void)fprintf(stderr, "http2_server: %s\n", info.text);
+        }
     }
     server_destroy(s);
     brisk_value_unref(hello);

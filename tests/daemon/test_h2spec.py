@@ -41,7 +41,7 @@ def main():
                         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
                         "/CN=localhost", "-out", pem[0], "-keyout", pem[1]],
                        capture_output=True, check=True)
-        failed = run(sys.argv[1], [], spec) + run(sys.argv[1], pem, spec)
+        failed = run(sys.argv[1], [], spec) + run(sys.argv[1], ["cert=" + pem[0], "key=" + pem[1]], spec)
     return 1 if failed else 0
 
 

@@ -554,51 +554,144 @@ def urgent_answers_overtake(server):
         check((changes > 5) == turns, (field, order))
 
 
+# --- time, and the end: servers of their own ---------------------------------------------------
+
+
+def certificate(folder, name="cert"):
+    """A self-signed one; its files, or None."""
+    pem = [os.path.join(folder, f) for f in ("cert.pem", "key.pem")]
+    made = shutil.which("openssl") and subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
+         "-out", pem[0], "-keyout", pem[1]], capture_output=True, check=False).returncode == 0
+    return pem if made else None
+
+
+def time_limits():
+    server = Server("head_ms=500", "body_ms=1000", "write_ms=1000", "idle_ms=1500")
+    head, body, shut, reader, idle = [Connection(server.port) for _ in range(5)]
+    head.send(frame(h2.HEADERS, 0, 1, h2.block(request("/bytes"))))  # no END_HEADERS
+    body.send(body.head(request("/count", "POST"), end=False)[1])
+    shut.ask("/big?size=1000000")  # more than its window, which stays shut
+    reader.send(frame(h2.SETTINGS, 0, 0, struct.pack(">HI", h2.WINDOW, 0x7fffffff)),
+                frame(h2.WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fff0000)))
+    reader.ask("/stream?size=100000000")  # and is not read
+    check(head.end() is None or head.closed)
+    check(body.wait(1).status == 408, body.of(1).status)
+    check(shut.end() is None and len(shut.of(1).body) == 65535)
+    check(idle.end() == h2.NO_ERROR)
+    alive = Connection(server.port)
+    check(alive.get("/bytes").status == 200)
+    try:
+        while reader.read():
+            pass
+    except OSError:
+        pass
+    check(len(reader.of(1).body) < 100000000)
+    alive.close()
+    all_gone(server)
+    server.stop()
+
+
+def goodbyes():
+    server = Server("requests_max=3", "streams_max=10")
+    c = Connection(server.port)
+    for _ in range(3):
+        check(c.get("/bytes").status == 200)
+    check(c.end() == h2.NO_ERROR and c.last == 5, (c.goaway, c.last))
+    check(c.settings[h2.STREAMS] == 10)
+    # The server goes: what was asked is answered, also what was on its way.
+    c, quiet = Connection(server.port), Connection(server.port)
+    first = c.ask("/later?ms=400")
+    c.sync()
+    server.process.stdin.write(b"d")
+    server.process.stdin.flush()
+    c.until(lambda: c.goaway is not None)
+    check(c.goaway == h2.NO_ERROR and c.last == 0x7fffffff, c.last)
+    second = c.ask("/bytes")
+    check(c.wait(second).status == 200 and c.wait(first).body == b"later\n")
+    check(c.end() == h2.NO_ERROR and c.last == second, c.last)
+    check(quiet.end() == h2.NO_ERROR)
+    server.stop()
+
+
+def reload_of_the_certificate():
+    with tempfile.TemporaryDirectory() as folder:
+        pem = certificate(folder, "one")
+        if pem is None:
+            return
+        server = Server("cert=" + pem[0], "key=" + pem[1])
+
+        def name(conn):
+            return dict(x[0] for x in conn.socket.getpeercert()["subject"])["commonName"]
+
+        def dial():
+            tls = ssl.create_default_context(cafile=pem[0])
+            tls.set_alpn_protocols(["h2"])
+            return Connection(server.port, tls=tls)
+
+        old = dial()
+        check(name(old) == "one")
+        certificate(folder, "two")
+        server.process.stdin.write(b"r")
+        server.process.stdin.flush()
+        for _ in range(100):
+            try:
+                new = dial()
+                break
+            except ssl.SSLError:  # still the old one, which is not trusted any more
+                continue
+        check(name(new) == "two" and new.get("/bytes").status == 200)
+        check(old.get("/bytes").status == 200)
+        server.stop()
+
+
+ALONE = [time_limits, goodbyes, reload_of_the_certificate]
+
+
 def main():
     names = sys.argv[2:]
     failed = 0
-    certificate = tempfile.mkdtemp() if shutil.which("openssl") else None
-    runs = [()]
-    if certificate is not None:
-        pem = [os.path.join(certificate, name) for name in ("cert.pem", "key.pem")]
-        made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                               "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                               "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                               "-out", pem[0], "-keyout", pem[1]], capture_output=True, check=False)
-        if made.returncode == 0:
-            runs.append(tuple(pem))
+    folder = tempfile.mkdtemp()
+    pem = certificate(folder)
+    runs = [()] + ([("cert=" + pem[0], "key=" + pem[1])] if pem is not None else [])
+    global connect
     for args in runs:
-        server = Server(*args)
         options = {}
         if args:
-            tls = ssl.create_default_context(cafile=args[0])
+            tls = ssl.create_default_context(cafile=pem[0])
             tls.set_alpn_protocols(["h2", "http/1.1"])
             options["tls"] = tls
-        global connect
         connect = lambda s, **more: Connection(s.port, **{**options, **more})
+        server = Server(*args)
         for run in CASES:
-            if names and run.__name__ not in names:
-                continue
-            try:
-                run(server)
-                print(f"ok {run.__name__}{' over TLS' if args else ''}")
-            except (AssertionError, ConnectionError, OSError, KeyError, TypeError) as error:
-                failed += 1
-                print(f"FAILED {run.__name__}{' over TLS' if args else ''}: "
-                      f"{type(error).__name__}: {error}", file=sys.stderr)
-                if server.process.poll() is not None:
-                    print(f"the server ended with {server.process.returncode}", file=sys.stderr)
-                    break
+            if not names or run.__name__ in names:
+                failed += not passes(run, server, " over TLS" if args else "")
+            if server.process.poll() is not None:
+                print(f"the server ended with {server.process.returncode}", file=sys.stderr)
+                break
         if server.process.poll() is None:
-            try:
-                all_gone(server)
-            except (AssertionError, ConnectionError) as error:
-                failed += 1
-                print(f"FAILED at the end: {error}", file=sys.stderr)
+            failed += not passes(all_gone, server)
             server.stop()
-    if certificate is not None:
-        shutil.rmtree(certificate)
+    connect = lambda s, **more: Connection(s.port, **more)
+    for run in ALONE:
+        if not names or run.__name__ in names:
+            failed += not passes(run)
+    shutil.rmtree(folder)
     return 1 if failed else 0
+
+
+def passes(run, server=None, how=""):
+    try:
+        if server is not None:
+            run(server)
+        else:
+            run()
+        print(f"ok {run.__name__}{how}")
+        return True
+    except (AssertionError, OSError, KeyError, TypeError) as error:
+        print(f"FAILED {run.__name__}{how}: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
 
 
 if __name__ == "__main__":

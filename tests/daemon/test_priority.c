@@ -95,6 +95,21 @@ static void test_public_cases(void **state)
     }
 }
 
+/* As the server makes them of a setting. */
+static brisk_err create(const char *rules, const brisk_alloc *alloc, http_priorities **ret,
+                        brisk_errinfo *info)
+{
+    brisk_yaml_doc *doc = NULL;
+    brisk_err err = brisk_yaml_parse("rules", rules, strlen(rules), alloc, &doc, info);
+    if (err == BRISK_OK) {
+        err = http_priorities_create(doc, alloc, ret, info);
+        if (err != BRISK_OK) {
+            brisk_yaml_destroy(doc);
+        }
+    }
+    return err;
+}
+
 static const char rules_text[] =
     "[{at: /v1/, urgency: 1}, {header: {name: x-class, value: batch}, urgency: 6},"
     " {at: /assets/, header: {name: save-data}, urgency: 7, incremental: true}, {at: /assets/}]";
@@ -114,8 +129,7 @@ static void test_rules(void **state)
 {
     (void)state;
     http_priorities *rules = NULL;
-    CHECK_OK(
-        http_priorities_create(rules_text, "serve.priorities", brisk_alloc_libc(), &rules, NULL));
+    CHECK_OK(create(rules_text, brisk_alloc_libc(), &rules, NULL));
     check_rule(rules, "/v1/jobs", "x-class", "batch", 1);
     check_rule(rules, "/v1", "", "", 9);
     check_rule(rules, "/v2/jobs", "x-class", "batch", 6);
@@ -126,7 +140,7 @@ static void test_rules(void **state)
     exchange x = {.path = text("/v1/")};
     CHECK(!http_priorities_find(NULL, &x, &p));
     http_priorities_destroy(rules);
-    CHECK_OK(http_priorities_create("", "serve.priorities", brisk_alloc_libc(), &rules, NULL));
+    CHECK_OK(create("", brisk_alloc_libc(), &rules, NULL));
     CHECK(!http_priorities_find(rules, &x, &p));
     http_priorities_destroy(rules);
 }
@@ -154,8 +168,7 @@ static void test_bad_rules(void **state)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         brisk_errinfo info = {.code = BRISK_OK};
         http_priorities *rules = NULL;
-        CHECK(http_priorities_create(table[i].text, "rules", brisk_alloc_libc(), &rules, &info) ==
-              BRISK_ERR_INVALID);
+        CHECK(create(table[i].text, brisk_alloc_libc(), &rules, &info) == BRISK_ERR_INVALID);
         CHECK(rules == NULL);
         if (strstr(info.text, table[i].says) == NULL) {
             fail_msg("%s: %s", table[i].text, info.text);
@@ -171,7 +184,7 @@ static void test_every_allocation_may_fail(void **state)
         fault_alloc fault;
         fault_alloc_init(&fault, fail_after);
         http_priorities *rules = NULL;
-        err = http_priorities_create(rules_text, "rules", &fault.base, &rules, NULL);
+        err = create(rules_text, &fault.base, &rules, NULL);
         CHECK((rules != NULL) == (err == BRISK_OK));
         http_priorities_destroy(rules);
         CHECK_U64(fault.bytes_held, ==, 0);

@@ -101,8 +101,9 @@ static nghttp2_option *make_options(void)
 
 static bool say_settings(http2_session *s)
 {
+    uint32_t streams = s->worker->server->limits.http.streams_max;
     const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2_STREAMS_MAX},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams != 0 ? streams : HTTP2_STREAMS_MAX},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP2_HEAD_MAX},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
@@ -141,7 +142,7 @@ static bool open_session(conn *c)
     if (s == NULL) {
         return false;
     }
-    *s = (http2_session){.conn = c, .worker = w, .heard_ns = w->now_ns, .sent_ns = w->now_ns};
+    *s = (http2_session){.conn = c, .worker = w, .quiet_ns = w->now_ns};
     http2_guard_init(&s->guard, w->now_ns);
     if (!create(s)) {
         free_session(s);
@@ -278,9 +279,6 @@ static bool pump(http2_session *s)
         if (n > 0 && !full) {
             continue;
         }
-        if (out->size > 0) {
-            s->sent_ns = s->worker->now_ns;
-        }
         if (full) {
             (void)conn_send(s->conn);
         }
@@ -321,22 +319,136 @@ static protocol_next take(conn *c, unsigned char *data, size_t size, size_t *use
     return over ? PROTOCOL_CLOSE : PROTOCOL_MORE;
 }
 
+/* --- time, and the end -------------------------------------------------------------------- */
+
+static void count_timeout(const conn *c)
+{
+    atomic_fetch_add_explicit(&c->worker->server->http_timeouts, 1, memory_order_relaxed);
+}
+
+/* An answer could be sent, but for the windows that the client keeps shut. */
+static bool is_shut_out(const http2_session *s)
+{
+    for (const http2_stream *stream = s->streams; stream != NULL; stream = stream->next) {
+        if (!stream->waits && (stream->body.size > 0 || stream->queue.size > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does the client take what it asked for? */
+static bool takes_answers(http2_session *s, uint64_t now_ns)
+{
+    const http_limits *limits = &s->worker->server->limits.http;
+    conn_pace pace = {
+        .now_ns = now_ns, .span_ns = limits->write_ns, .bytes_per_second = limits->min_rate};
+    bool unsent = conn_unsent(s->conn) > 0;
+    return !conn_is_stalled(s->conn, &pace) &&
+           !conn_window_stalled(&s->shut, !unsent && is_shut_out(s), s->body_sent, &pace);
+}
+
+/* Bodies that come too slowly, all of them together: their exchanges are over. */
+static void check_bodies(http2_session *s, uint64_t now_ns)
+{
+    const http_limits *limits = &s->worker->server->limits.http;
+    conn_pace pace = {
+        .now_ns = now_ns, .span_ns = limits->body_ns, .bytes_per_second = limits->min_rate};
+    bool waiting = false;
+    for (const http2_stream *stream = s->streams; stream != NULL; stream = stream->next) {
+        waiting |= !stream->ended && !stream->paused && stream->x->state != EXCHANGE_DONE;
+    }
+    if (!conn_window_stalled(&s->reads, waiting, s->body_read, &pace)) {
+        return;
+    }
+    count_timeout(s->conn);
+    for (http2_stream *stream = s->streams; stream != NULL && !s->doomed; stream = stream->next) {
+        if (stream->ended || stream->paused) {
+            continue;
+        }
+        if (stream->x->state == EXCHANGE_OPEN) {
+            exchange_fail(stream->x, 408, "the body took too long");
+        } else {
+            exchange_abort(stream->x);
+        }
+    }
+}
+
+/* A head that does not come to its end. */
+static bool ends_heads(http2_session *s, uint64_t now_ns)
+{
+    uint64_t most = s->worker->server->limits.http.head_ns;
+    if (s->reading == NULL || s->head_ns == 0) {
+        s->head_ns = s->reading != NULL ? now_ns : 0;
+    }
+    return most == 0 || s->head_ns == 0 || now_ns < s->head_ns || now_ns - s->head_ns < most;
+}
+
+static bool is_forgotten(const http2_session *s, uint64_t now_ns)
+{
+    uint64_t most = s->worker->server->limits.http.idle_ns;
+    uint64_t since = s->conn->active_ns > s->quiet_ns ? s->conn->active_ns : s->quiet_ns;
+    return s->streams == NULL && most != 0 && now_ns > since && now_ns - since >= most;
+}
+
 static void tick(conn *c, uint64_t now_ns)
 {
     http2_session *s = c->session;
-    (void)now_ns;
-    if (s == NULL) {
+    if (s == NULL || c->closing) {
         return;
     }
+    if (!takes_answers(s, now_ns) || !ends_heads(s, now_ns)) {
+        count_timeout(c);
+        conn_reset_at_end(c);
+        conn_kill(c);
+        return;
+    }
+    check_bodies(s, now_ns);
     for (http2_stream *stream = s->streams; stream != NULL; stream = stream->next) {
         if (stream->waited) {
             http2_release_answer(stream);
         }
         stream->waited = stream->waits;
     }
+    if (is_forgotten(s, now_ns)) {
+        count_timeout(c);
+        (void)nghttp2_session_terminate_session(s->ng, NGHTTP2_NO_ERROR);
+        conn_soon(c);
+    }
     if (s->streams == NULL) {
         http2_memory_drop(&s->memory); /* ten thousand idle connections keep nothing of it */
     }
+}
+
+void http2_say_goodbye(http2_session *s)
+{
+    if (!s->drained) {
+        s->drained = true;
+        (void)nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE,
+                                    nghttp2_session_get_last_proc_stream_id(s->ng),
+                                    NGHTTP2_NO_ERROR, NULL, 0);
+        http2_touch(s);
+    }
+}
+
+/* First that no more is wanted, then, when requests that were on their way are here, until which
+ * one they are answered (RFC 9113, 6.8). */
+static bool drain(conn *c)
+{
+    http2_session *s = c->session;
+    if (s == NULL) {
+        return true;
+    }
+    uint64_t now_ns = c->worker->now_ns;
+    if (!s->draining) {
+        s->draining = true;
+        s->draining_ns = now_ns;
+        (void)nghttp2_submit_shutdown_notice(s->ng);
+        http2_touch(s);
+    } else if (now_ns - s->draining_ns >= HTTP2_DRAIN_NS) {
+        http2_say_goodbye(s);
+    }
+    return s->drained && s->streams == NULL && !nghttp2_session_want_write(s->ng);
 }
 
 const protocol protocol_http2 = {
@@ -345,5 +457,6 @@ const protocol protocol_http2 = {
     .take = take,
     .is_idle = is_idle,
     .tick = tick,
+    .drain = drain,
     .close = close_session,
 };

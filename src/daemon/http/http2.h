@@ -46,6 +46,7 @@ enum {
     HTTP2_ACKS_MAX = 256,     /* PING and SETTINGS whose answers are unsent */
     HTTP2_RESET_BURST = 1000, /* streams that a client may reset at once ... */
     HTTP2_RESET_RATE = 100,   /* ... and a second */
+    HTTP2_DRAIN_NS = 100000000,
 };
 
 typedef struct http2_session http2_session;
@@ -116,12 +117,17 @@ struct http2_session {
     uint32_t resets[HTTP2_RESETS_KEPT]; /* streams that we ended early: late frames are ignored */
     uint32_t reset_count;
     uint32_t forgotten; /* the highest stream that is no longer there */
-    uint32_t verdict;   /* an error code with which the connection ends; 0: none */
+
     unsigned char block[HTTP2_BLOCK_MAX]; /* what goes behind the HEADERS frame that is next ... */
     size_t block_size;                    /* ... which may be the end of its stream */
     size_t queued;                        /* bytes in the queues of all streams */
-    uint64_t heard_ns;                    /* monotonic: a frame that asks for something came */
-    uint64_t sent_ns;                     /* something was sent */
+    uint64_t body_read;                   /* bytes of all bodies that came ... */
+    uint64_t body_sent;                   /* ... and went */
+    uint32_t requests;
+    conn_window reads; /* of body_read */
+    conn_window shut;  /* of body_sent, while the client's windows are shut */
+    uint64_t head_ns;  /* monotonic: a head was seen unfinished */
+    uint64_t quiet_ns; /* the last stream ended */
     uint64_t draining_ns;
     bool relieved; /* less is queued: somebody may write again */
     bool draining; /* the other side was told to go */
@@ -132,6 +138,8 @@ struct http2_session {
 
 /* --- http2.c ------------------------------------------------------------------------------ */
 
+/* Answer what is here, and nothing more. */
+void http2_say_goodbye(http2_session *s);
 /* There may be something to send: before the round ends. */
 void http2_touch(http2_session *s);
 /* Late frames of this stream are no error. */

@@ -243,6 +243,7 @@ int http2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
     }
     out->size += HTTP2_HEAD_BYTES + size;
     stream->x->body_sent += size;
+    s->body_sent += size;
     http2_guard_earn(&s->guard, 2); /* a WINDOW_UPDATE of each kind may follow */
     return out->size >= HTTP2_BATCH_BYTES ? NGHTTP2_ERR_PAUSE : 0;
 }

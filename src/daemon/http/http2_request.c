@@ -382,7 +382,7 @@ int http2_on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t 
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     http2_stream *stream = stream_of(ng, id);
-    s->heard_ns = s->worker->now_ns;
+    s->body_read += size;
     if (stream == NULL) {
         (void)nghttp2_session_consume(ng, id, size);
         return 0;
@@ -462,7 +462,11 @@ int http2_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     if (type == NGHTTP2_RST_STREAM) {
         stream->reset = true;
     } else if (type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-        s->heard_ns = s->worker->now_ns;
+        uint32_t most = s->worker->server->limits.http.requests_max;
+        s->reading = NULL;
+        if (++s->requests == most) {
+            http2_say_goodbye(s);
+        }
         http2_guard_earn(&s->guard, HTTP2_CHATTER_PER_REQUEST);
         begin(stream, ended);
     } else if (ended) {
@@ -485,6 +489,7 @@ void http2_end_stream(http2_stream *stream)
     }
     s->stream_count--;
     s->reading = s->reading == stream ? NULL : s->reading;
+    s->quiet_ns = s->worker->now_ns;
     http2_queue_drop(s, &stream->held);
     http2_drop_answer(stream);
     exchange_close(stream->x); /* with the stream in its memory */

@@ -14,6 +14,7 @@ typedef struct http_limits {
     uint64_t write_ns;      /* ... and so must an answer */
     uint32_t min_rate;      /* bytes a second */
     uint32_t requests_max;  /* of a connection */
+    uint32_t streams_max;   /* requests at once of a connection, of HTTP/2; 0: 256 */
     uint32_t per_address;   /* connections, of any protocol */
     bool per_address_local; /* of this machine, too */
 } http_limits;

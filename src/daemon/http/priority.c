@@ -408,20 +408,15 @@ static brisk_err build(brisk_yaml_doc *doc, const brisk_alloc *alloc, http_prior
     return BRISK_OK;
 }
 
-brisk_err http_priorities_create(const char *text, const char *where, const brisk_alloc *alloc,
+brisk_err http_priorities_create(brisk_yaml_doc *doc, const brisk_alloc *alloc,
                                  http_priorities **ret, brisk_errinfo *info)
 {
-    BRISK_ASSERT(text != NULL && where != NULL && alloc != NULL && ret != NULL);
-    brisk_yaml_doc *doc = NULL;
-    brisk_err err = brisk_yaml_parse(where, text, strlen(text), alloc, &doc, info);
-    if (err != BRISK_OK) {
-        return err;
+    BRISK_ASSERT(alloc != NULL && ret != NULL);
+    if (doc == NULL) {
+        *ret = NULL;
+        return BRISK_OK;
     }
-    err = build(doc, alloc, ret, info);
-    if (err != BRISK_OK) {
-        brisk_yaml_destroy(doc);
-    }
-    return err;
+    return build(doc, alloc, ret, info);
 }
 
 void http_priorities_destroy(http_priorities *rules)

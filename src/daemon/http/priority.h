@@ -18,6 +18,7 @@
 
 #include <brisk/alloc.h>
 #include <brisk/err.h>
+#include <brisk/yaml.h>
 
 #include "daemon/http/exchange.h"
 
@@ -27,12 +28,11 @@ typedef struct http_priorities http_priorities;
 bool http_priority_read(http_text value, http_priority *priority);
 
 /*
- * Rules from the knob's text; "" makes none.  `where` begins the messages.
- * Errors: INVALID (with `info`), NOMEM.
+ * Rules from the knob's document, which is theirs when this succeeds; NULL makes none.
+ * Errors: INVALID (with `info`, which names file and line), NOMEM.
  */
-BRISK_NODISCARD brisk_err http_priorities_create(const char *text, const char *where,
-                                                 const brisk_alloc *alloc, http_priorities **ret,
-                                                 brisk_errinfo *info);
+BRISK_NODISCARD brisk_err http_priorities_create(brisk_yaml_doc *doc, const brisk_alloc *alloc,
+                                                 http_priorities **ret, brisk_errinfo *info);
 void http_priorities_destroy(http_priorities *rules); /* NULL is accepted */
 /* Set x->priority from its route, its field and the rules, which may be NULL. */
 void http_priority_choose(exchange *x, const http_priorities *rules);
