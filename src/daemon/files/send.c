@@ -181,6 +181,17 @@ static http_text quote(exchange *x, http_text tag)
     return (http_text){.data = text, .size = tag.size + 2};
 }
 
+/* A copy in the exchange's memory; "": no memory. */
+static http_text keep(exchange *x, http_text text)
+{
+    char *copy = exchange_alloc(x, text.size + 1);
+    if (copy == NULL) {
+        return (http_text){.data = "", .size = 0};
+    }
+    memcpy(copy, text.data, text.size);
+    return (http_text){.data = copy, .size = text.size};
+}
+
 static bool is_page(http_text type)
 {
     static const char html[] = "text/html";
@@ -416,7 +427,10 @@ void files_send(file_ask *ask, file_entry *entry)
     if (etag.size > 0) {
         add(&s, HTTP_TEXT("etag"), etag);
     }
-    add(&s, HTTP_TEXT("last-modified"), text_of(s.entry->modified));
+    http_text modified = keep(x, text_of(s.entry->modified)); /* the entry may go before the head */
+    if (modified.size > 0) {
+        add(&s, HTTP_TEXT("last-modified"), modified);
+    }
     add(&s, HTTP_TEXT("accept-ranges"), HTTP_TEXT("bytes"));
     add(&s, HTTP_TEXT("x-content-type-options"), HTTP_TEXT("nosniff"));
     add_common(&s);
