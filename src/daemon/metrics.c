@@ -21,6 +21,8 @@
 #include "base/assert.h"
 #include "daemon/api/api.h"
 #include "daemon/disk.h"
+#include "daemon/encode/encode.h"
+#include "daemon/files/open_cache.h"
 #include "daemon/loads.h"
 
 enum { SERIES_MAX = 512, CODE_TEXT_MAX = 40, GROUPS_MAX = 32 };
@@ -281,6 +283,53 @@ static void copy_process(server *s)
         (double)resident_bytes());
 }
 
+static void copy_encode(server *s)
+{
+    static const char answers[] = "serve.encode.answers";
+    static const char what[] = "Answers that could be compressed, by what became of them";
+    encode_stats stats;
+    variants_stats variants;
+    if (s->encode == NULL) {
+        return;
+    }
+    encode_read_stats(s->encode, &stats, &variants);
+    set_total(s, (figure){answers, what, "how", "plain", 0}, stats.plain);
+    set_total(s, (figure){answers, what, "how", "made", 0}, stats.made);
+    set_total(s, (figure){answers, what, "how", "reused", 0}, stats.reused);
+    set_total(s, (figure){"serve.encode.background", "Bodies compressed for later", NULL, NULL, 0},
+              stats.background);
+    set_total(s,
+              (figure){"serve.encode.in", "Bytes before they were compressed", NULL, NULL,
+                       BRISK_UNIT_BYTES},
+              stats.bytes_in);
+    set_total(s, (figure){"serve.encode.out", "What they became", NULL, NULL, BRISK_UNIT_BYTES},
+              stats.bytes_out);
+    set_gauge(
+        s,
+        (figure){"serve.encode.kept", "Compressed bodies in memory", NULL, NULL, BRISK_UNIT_BYTES},
+        (double)variants.bytes);
+}
+
+static void copy_files(server *s)
+{
+    open_cache_stats stats;
+    if (s->files == NULL) {
+        return;
+    }
+    files_read_stats(s->files, &stats);
+    set_total(s, (figure){"serve.files.hits", "Paths of files that were known", NULL, NULL, 0},
+              stats.hits);
+    set_total(s, (figure){"serve.files.misses", "Paths that were looked up", NULL, NULL, 0},
+              stats.misses);
+    set_gauge(s, (figure){"serve.files.known", "Paths that are known", NULL, NULL, 0},
+              (double)stats.entries);
+    set_gauge(s, (figure){"serve.files.open", "Files that are kept open", NULL, NULL, 0},
+              (double)stats.descriptors);
+    set_gauge(s,
+              (figure){"serve.files.memory", "Small files in memory", NULL, NULL, BRISK_UNIT_BYTES},
+              (double)stats.memory);
+}
+
 static void copy_all(server *s)
 {
     move_times(s->metrics);
@@ -297,6 +346,8 @@ static void copy_all(server *s)
     copy_loads(s);
     copy_errors(s);
     copy_commands(s);
+    copy_encode(s);
+    copy_files(s);
     if (s->api != NULL) {
         http_observe_copy(s->api->observer);
     }

@@ -302,6 +302,9 @@ static void test_every_allocation_may_fail(void **state)
     brisk_value *old;
     CHECK_OK(brisk_value_copy(text, size / 2, NULL, &old));
     for (int method = ENCODE_PLAIN + 1; method < ENCODE_METHODS; method++) {
+        if (method == ENCODE_ZSTD_19 || method == ENCODE_BROTLI_9 || method == ENCODE_BROTLI_11) {
+            continue; /* the same calls, with tens of megabytes each */
+        }
         brisk_err err = BRISK_ERR_NOMEM;
         for (uint64_t fail_after = 0; err == BRISK_ERR_NOMEM && fail_after < 200; fail_after++) {
             fault_alloc fault;

@@ -444,6 +444,11 @@ brisk_err files_create(server *s, const files_settings *settings, files **ret, b
     return BRISK_OK;
 }
 
+void files_read_stats(files *self, open_cache_stats *ret)
+{
+    open_cache_read_stats(self->cache, ret);
+}
+
 void files_wait(files *self)
 {
     if (self == NULL) {

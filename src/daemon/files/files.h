@@ -46,6 +46,8 @@ typedef struct files_settings {
  * of a mount): INVALID, NOT_FOUND, PERMISSION, UNSUPPORTED (no openat2), NOMEM, CONFLICT. */
 BRISK_NODISCARD brisk_err files_create(server *s, const files_settings *settings, files **ret,
                                        brisk_errinfo *info);
+struct open_cache_stats;
+void files_read_stats(files *self, struct open_cache_stats *ret);
 /* Until the executor has nothing of it; the loops have stopped, and are still there. */
 void files_wait(files *self); /* NULL is accepted */
 /* After files_wait, and after the connections. */
