@@ -121,10 +121,13 @@ class Server:
             command += ["--set", setting]
         command += ["serve", "--foreground", "--listen", f"127.0.0.1:{self.port}", *args]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        line = self.process.stderr.readline().decode()
-        if "ready at" not in line:
+        words = line = self.process.stderr.readline().decode()
+        while line and "ready at" not in line:  # warnings come before: of a sandbox, say
+            line = self.process.stderr.readline().decode()
+            words += line
+        if not line:
             self.process.wait()
-            raise RuntimeError(f"not ready: {line}{self.process.stderr.read().decode()}")
+            raise RuntimeError(f"not ready: {words}")
         self.announced = line.strip()
 
     def client(self, timeout=30.0):
