@@ -276,13 +276,14 @@ def test_codings(port, root):
         assert len(answer.body) < len(TEXT) // 4
         assert "accept-encoding" in answer.get("vary")
         assert expand(answer) in (None, TEXT), coding
-        assert answer.get("etag").endswith(f'-{coding}"'), answer.get("etag")
+        assert re.fullmatch(rf'W/"[0-9a-f]{{32}}-{coding}"', answer.get("etag")), answer.get("etag")
         same = ask(port, "/a.txt", accept_encoding=coding, if_none_match=answer.get("etag"))
         equal((same.status, same.get("etag")), (304, answer.get("etag")), "304 of an encoded one")
-        again = ask(port, "/a.txt", accept_encoding=coding)
-        equal(again.body == answer.body, True, "the same bytes again")
+        equal(ask(port, "/a.txt", accept_encoding=coding, range="bytes=0-1", if_range=answer.get("etag")).status, 200,
+              "a range of an encoded one")
         head = ask(port, "/a.txt", "HEAD", accept_encoding=coding)
-        equal((head.get("content-encoding"), head.get("content-length")), (coding, str(len(answer.body))), "HEAD")
+        equal((head.status, head.get("content-encoding")), (200, coding), "HEAD")
+        assert 0 < int(head.get("content-length")) < len(TEXT) // 4
     plain = ask(port, "/a.txt", accept_encoding="identity")
     equal((plain.get("content-encoding"), plain.body), (None, TEXT), "identity")
     assert "accept-encoding" in plain.get("vary")

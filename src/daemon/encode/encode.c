@@ -3,6 +3,7 @@
  */
 #include "daemon/encode/encode.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -305,22 +306,24 @@ const http_text *encode_joined(exchange *x, const char *name)
 
 /* --- fields ----------------------------------------------------------------------------------- */
 
-/* "1a2b" of what is stored becomes "1a2b-zstd"; a weak one stays. */
+/*
+ * "1a2b" of what is stored becomes W/"1a2b-zstd": weak, because the same content is sent compressed
+ * with more or less effort.  A weak one stays.
+ */
 static bool set_tag(exchange *x, http_field *field, http_text coding)
 {
     http_text tag = field->value;
     if (tag.size < 2 || tag.data[0] != '"' || tag.size > TAG_MAX) {
         return true;
     }
-    char *text = exchange_alloc(x, tag.size + coding.size + 1);
+    size_t size = 2 + tag.size + coding.size + 1;
+    char *text = exchange_alloc(x, size + 1);
     if (text == NULL) {
         return false;
     }
-    memcpy(text, tag.data, tag.size - 1);
-    text[tag.size - 1] = '-';
-    memcpy(text + tag.size, coding.data, coding.size);
-    text[tag.size + coding.size] = '"';
-    field->value = (http_text){.data = text, .size = tag.size + coding.size + 1};
+    (void)snprintf(text, size + 1, "W/%.*s-%.*s\"", (int)tag.size - 1, tag.data, (int)coding.size,
+                   coding.data);
+    field->value = (http_text){.data = text, .size = size};
     return true;
 }
 

@@ -16,7 +16,7 @@
  * tried on it in the background.
  *
  * A handler calls encode_answer where it would call exchange_answer; a strong etag gets the coding's
- * name ("1a2b" becomes "1a2b-zstd"; see files/condition.h).  Ranges are the handler's: what is
+ * name and becomes weak ("1a2b": W/"1a2b-zstd"; see files/condition.h).  Ranges are the handler's: what is
  * encoded has none.
  *
  * Threads: encode_answer and streams in the worker's; the rest inside.

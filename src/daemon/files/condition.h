@@ -4,9 +4,9 @@
  * In the order of RFC 9110 section 13.2.2: If-Match, or else If-Unmodified-Since; then If-None-Match,
  * or else If-Modified-Since; then If-Range.  A date that is none is as if it were not there.
  *
- * A representation's tag is that of what is stored, with "-" and the coding's name behind it when it
- * is compressed on the way: "1a2b-zstd".  If-Match and If-None-Match take a tag with any coding of
- * ours, because all of them stand for the same content; the tag that matched is what a 304 names.
+ * A representation's tag is that of what is stored; when it is compressed on the way, it is weak and
+ * has "-" and the coding's name behind it: W/"1a2b-zstd".  If-None-Match takes a tag with any coding
+ * of ours, because all of them stand for the same content; the tag that matched is what a 304 names.
  *
  * Threads: pure functions.
  * Source: RFC 9110 sections 8.8.3, 13.

@@ -169,16 +169,15 @@ static http_text text_of(const char *text)
 }
 
 /* `tag` in quotes, in the exchange's memory; "": no memory. */
-static http_text quote(exchange *x, http_text tag)
+static http_text quote(exchange *x, http_text tag, bool weak)
 {
-    char *text = exchange_alloc(x, tag.size + 2);
+    size_t size = tag.size + (weak ? 4 : 2);
+    char *text = exchange_alloc(x, size + 1);
     if (text == NULL) {
         return (http_text){.data = "", .size = 0};
     }
-    text[0] = '"';
-    memcpy(text + 1, tag.data, tag.size);
-    text[tag.size + 1] = '"';
-    return (http_text){.data = text, .size = tag.size + 2};
+    (void)snprintf(text, size + 1, "%s\"%.*s\"", weak ? "W/" : "", (int)tag.size, tag.data);
+    return (http_text){.data = text, .size = size};
 }
 
 /* A copy in the exchange's memory; "": no memory. */
@@ -299,7 +298,8 @@ static void answer_nothing(sending *s, uint16_t status, http_text tag)
 {
     exchange *x = s->ask->x;
     if (status == 304) {
-        http_text etag = quote(x, tag);
+        /* Longer than the file's own: with a coding's name. */
+        http_text etag = quote(x, tag, tag.size > strlen(s->entry->tag));
         s->count = 0;
         if (etag.size > 0) {
             add(s, HTTP_TEXT("etag"), etag);
@@ -423,7 +423,7 @@ void files_send(file_ask *ask, file_entry *entry)
         answer_nothing(&s, verdict == CONDITION_FAILED ? 412 : 304, matched);
         return;
     }
-    http_text etag = quote(x, entity.etag);
+    http_text etag = quote(x, entity.etag, false);
     if (etag.size > 0) {
         add(&s, HTTP_TEXT("etag"), etag);
     }
