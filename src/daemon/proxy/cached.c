@@ -69,11 +69,13 @@ static bool get(transit *t, uint32_t tiers, entry *e)
     if (!brisk_cache_get(proxy_of(t)->cache, &key, tiers, &hit)) {
         return false;
     }
-    if (!entry_open(hit.value, e)) {
-        brisk_value_unref(hit.value);
-        return false;
+    /* All tiers are asked in the executor alone, which may read a file. */
+    if (entry_open(hit.value, e) ||
+        (tiers == 0 && entry_open_file(hit.value, proxy_of(t)->alloc, e))) {
+        return true;
     }
-    return true;
+    brisk_value_unref(hit.value);
+    return false;
 }
 
 bool cached_find(transit *t, uint32_t tiers, entry *e)
@@ -89,7 +91,7 @@ bool cached_find(transit *t, uint32_t tiers, entry *e)
     size_t size = e->head->block_size;
     bool good = size > 0 && size <= sizeof spec && e->block[size - 1] == '\0';
     memcpy(spec, e->block, good ? size : 0);
-    brisk_value_unref(e->value);
+    entry_close(e);
     http_field table[PROXY_HEAD_FIELDS_MAX];
     brisk_hash128 hash;
     if (!good || !proxy_vary_hash(spec, transit_fields(t, table), &hash)) {
@@ -101,7 +103,7 @@ bool cached_find(transit *t, uint32_t tiers, entry *e)
         return false;
     }
     if ((e->head->flags & ENTRY_SPEC) != 0) {
-        brisk_value_unref(e->value);
+        entry_close(e);
         return false;
     }
     return true;
@@ -165,8 +167,8 @@ void cached_renew(transit *t, brisk_value *stale)
     if (r == NULL) {
         return;
     }
-    t->stale = brisk_value_ref(stale);
-    t->conditional = true;
+    t->stale = stale != NULL ? brisk_value_ref(stale) : NULL;
+    t->conditional = stale != NULL;
     t->whole_wanted = true;
     if (!BRISK_VEC_RESERVE(&r->key, ENTRY_KEY_MAX) || !transit_write_request(t)) {
         transit_let_go(r);
@@ -186,7 +188,7 @@ void cached_renew(transit *t, brisk_value *stale)
     r->method = HTTP_GET;
     r->stale = t->stale;
     t->stale = NULL;
-    r->conditional = true;
+    r->conditional = stale != NULL;
     r->whole_wanted = true;
     flight_join(r);
     if (r->waits) {
@@ -203,7 +205,12 @@ static void decide(transit *t, entry *e)
     proxy_verdict verdict = proxy_judge(&e->head->life, control, proxy_wall_ms(proxy_of(t)));
     if (verdict == PROXY_VALIDATE && (t->control.flags & CONTROL_ONLY_IF_CACHED) == 0) {
         brisk_value_unref(t->stale);
-        t->stale = e->value;
+        t->stale = NULL;
+        if (e->front == NULL) {
+            t->stale = e->value;
+        } else {
+            entry_close(e); /* a file is not written anew: it is asked for as if it were not there */
+        }
         t->status.forward = (t->control.flags & CONTROL_NO_CACHE) != 0 ? "request" : "stale";
         if (t->method == HTTP_HEAD) {
             direct_start(t);
@@ -213,35 +220,44 @@ static void decide(transit *t, entry *e)
         return;
     }
     if (verdict == PROXY_VALIDATE) {
-        brisk_value_unref(e->value);
+        entry_close(e);
         transit_fail(t, 504, "only what is stored was wanted, and it is too old");
         return;
     }
     transit_answer_entry(t, e);
     if (verdict == PROXY_USE_AND_RENEW) {
-        cached_renew(t, e->value);
+        cached_renew(t, e->front == NULL ? e->value : NULL);
     }
-    brisk_value_unref(e->value);
+    entry_close(e);
 }
 
 /* In the executor: look behind the near tier, which gets a copy of what is there. */
 static void look_deep(transit *t)
 {
-    entry e;
-    t->value = cached_find(t, 0, &e) ? e.value : NULL;
+    entry e = {.value = NULL};
+    bool found = cached_find(t, 0, &e);
+    t->value = found ? e.value : NULL;
+    t->front = found ? e.front : NULL;
 }
 
 static void looked_deep(transit *t)
 {
-    entry e;
-    brisk_value *value = t->value;
+    entry e = {.value = t->value, .front = t->front};
     t->value = NULL;
-    if (t->x == NULL) {
-        brisk_value_unref(value);
-    } else if (value != NULL && entry_open(value, &e)) {
+    t->front = NULL;
+    bool found = e.value != NULL;
+    if (e.front != NULL) {
+        entry_front(&e);
+    } else {
+        found = found && entry_open(e.value, &e);
+    }
+    if (found && t->x != NULL) {
         decide(t, &e);
     } else {
-        miss(t);
+        entry_close(&e);
+        if (t->x != NULL) {
+            miss(t);
+        }
     }
     transit_let_go(t);
 }
@@ -260,6 +276,8 @@ void cached_start(transit *t)
     }
     if (p->near != 0 && cached_find(t, p->near, &e)) {
         decide(t, &e);
+    } else if (p->deep && (t->control.flags & CONTROL_ONLY_IF_CACHED) == 0 && flight_wait(t)) {
+        return; /* it is on its way, perhaps into a tier that is not near */
     } else if (p->deep) {
         transit_leave(t, look_deep, looked_deep);
     } else {

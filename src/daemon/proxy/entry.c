@@ -3,9 +3,21 @@
  */
 #include "daemon/proxy/entry.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static const uint32_t magic = UINT32_C(0x31585042); /* "BPX1" */
+
+/* Is it the head of an entry of `size` bytes in all? */
+static bool is_head(const entry_head *head, uint64_t size)
+{
+    uint64_t rest = size - sizeof *head;
+    return head->magic == magic && head->block_size <= rest &&
+           head->body_size == rest - head->block_size && head->status >= 200 &&
+           head->status <= 999 && head->total >= head->body_size &&
+           head->first <= head->total - head->body_size;
+}
 
 bool entry_open(brisk_value *value, entry *ret)
 {
@@ -15,10 +27,7 @@ bool entry_open(brisk_value *value, entry *ret)
         return false;
     }
     const entry_head *head = (const entry_head *)(const void *)data;
-    uint64_t rest = size - sizeof *head;
-    if (head->magic != magic || head->block_size > rest ||
-        head->body_size != rest - head->block_size || head->status < 200 || head->status > 999 ||
-        head->total < head->body_size || head->first > head->total - head->body_size) {
+    if (!is_head(head, size)) {
         return false;
     }
     *ret = (entry){.value = value,
@@ -26,6 +35,62 @@ bool entry_open(brisk_value *value, entry *ret)
                    .block = (const char *)data + sizeof *head,
                    .body = data + sizeof *head + head->block_size};
     return true;
+}
+
+static bool read_at(int fd, void *to, size_t size, off_t at)
+{
+    size_t have = 0;
+    while (have < size) {
+        ssize_t got = pread(fd, (char *)to + have, size - have, at + (off_t)have);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return false;
+        }
+        have += (size_t)got;
+    }
+    return true;
+}
+
+bool entry_open_file(brisk_value *value, const brisk_alloc *alloc, entry *ret)
+{
+    entry_head head;
+    void *data;
+    brisk_value *front;
+    int fd = brisk_value_fd(value);
+    uint64_t size = brisk_value_size(value);
+    if (fd < 0 || size < sizeof head || !read_at(fd, &head, sizeof head, 0) ||
+        !is_head(&head, size) || head.block_size > PROXY_HEAD_BYTES_MAX ||
+        brisk_value_reserve(sizeof head + head.block_size, alloc, &data, &front) != BRISK_OK) {
+        return false;
+    }
+    memcpy(data, &head, sizeof head);
+    if (!read_at(fd, (char *)data + sizeof head, head.block_size, sizeof head)) {
+        brisk_value_unref(front);
+        return false;
+    }
+    *ret = (entry){.value = value,
+                   .front = front,
+                   .head = data,
+                   .block = (const char *)data + sizeof head};
+    return true;
+}
+
+void entry_front(entry *ret)
+{
+    const char *data = brisk_value_data(ret->front);
+    ret->head = (const entry_head *)(const void *)data;
+    ret->block = data + sizeof *ret->head;
+    ret->body = NULL;
+}
+
+void entry_close(entry *e)
+{
+    brisk_value_unref(e->value);
+    brisk_value_unref(e->front);
+    e->value = NULL;
+    e->front = NULL;
 }
 
 bool entry_fields(const entry *e, http_field *table, proxy_fields *ret)

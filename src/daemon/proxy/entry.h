@@ -44,16 +44,23 @@ typedef struct entry_head {
     uint32_t field_count;
 } entry_head;
 
-/* An entry in memory; points into its value. */
+/* An entry; points into its value, or into what was read from the front of a file. */
 typedef struct entry {
     brisk_value *value;
+    brisk_value *front; /* of a file: its head and block; otherwise NULL */
     const entry_head *head;
     const char *block;
-    const unsigned char *body;
+    const unsigned char *body; /* NULL: in a file */
 } entry;
 
-/* What is in `value`; false: it is no entry.  `ret` borrows it. */
+/* What is in `value`; false: it is no entry, or a file.  `ret` borrows it. */
 bool entry_open(brisk_value *value, entry *ret);
+/* Likewise of a file, whose front is read: not in a worker.  The caller owns ret->front. */
+bool entry_open_file(brisk_value *value, const brisk_alloc *alloc, entry *ret);
+/* Point into ret->front again. */
+void entry_front(entry *ret);
+/* Give both values back. */
+void entry_close(entry *e);
 /* Its fields, into `table` of PROXY_HEAD_FIELDS_MAX; false: it is damaged. */
 bool entry_fields(const entry *e, http_field *table, proxy_fields *ret);
 

@@ -55,6 +55,7 @@ static void waiter_ready(transit *t)
     entry e;
     t->waits = false;
     t->status.collapsed = true;
+    t->status.forward = t->status.forward != NULL ? t->status.forward : "uri-miss";
     if (t->x != NULL && t->value != NULL && entry_open(t->value, &e)) {
         transit_answer_entry(t, &e);
     }
@@ -268,6 +269,16 @@ static void take_not_modified(transit *t, const fetch_reply *reply)
     restart(t);
 }
 
+/* Only now it can be found: until here who asked for it waited. */
+static void put_home(transit *t)
+{
+    brisk_value *value = t->value;
+    t->value = NULL;
+    finish_with(t, value);
+    stream_on(t);
+    transit_let_go(t);
+}
+
 static void finish_stored(transit *t)
 {
     brisk_value *value = store_end(t);
@@ -278,9 +289,15 @@ static void finish_stored(transit *t)
         }
         return;
     }
-    if (!is_spoiled(t)) {
+    bool spoiled = is_spoiled(t);
+    t->status.stored = !spoiled;
+    if (!spoiled && proxy_of(t)->deep && brisk_value_size(value) > BRISK_VALUE_LARGE_BYTES) {
+        t->value = value; /* a file of its own: no matter of the worker's */
+        transit_leave(t, store_put_deep, put_home);
+        return;
+    }
+    if (!spoiled) {
         store_put(t, value);
-        t->status.stored = true;
     }
     finish_with(t, value);
 }
@@ -440,8 +457,8 @@ const fetch_events flight_events = {
 
 /* --- joining ------------------------------------------------------------------------------- */
 
-/* Wait for the flight of this key, or become its leader; false: no memory. */
-static bool board(transit *t)
+/* Wait for the flight of this key, or (with `may_lead`) become its leader; false: neither. */
+static bool board(transit *t, bool may_lead)
 {
     proxy *p = proxy_of(t);
     brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
@@ -458,7 +475,7 @@ static bool board(transit *t)
         t->next_waiter = f->waiters;
         f->waiters = t;
     } else {
-        f = p->alloc->acquire(p->alloc->ctx, sizeof *f, _Alignof(flight));
+        f = may_lead ? p->alloc->acquire(p->alloc->ctx, sizeof *f, _Alignof(flight)) : NULL;
         good = f != NULL;
         if (good) {
             *f = (flight){.next = *bucket_of(p, t->url_hash), .key = key, .url = t->url_hash};
@@ -471,9 +488,14 @@ static bool board(transit *t)
     return good;
 }
 
+bool flight_wait(transit *t)
+{
+    return board(t, false);
+}
+
 void flight_join(transit *t)
 {
-    if (!board(t)) {
+    if (!board(t, true)) {
         transit_fail(t, 503, "out of memory");
         return;
     }

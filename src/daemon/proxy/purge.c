@@ -142,14 +142,34 @@ static void worked(transit *t)
     transit_let_go(t);
 }
 
+/* Of a mount's methods this one alone needs a right; false: it was answered. */
+static bool may_purge(transit *t)
+{
+    static const http_route needs = {
+        .name = "proxy.purge", .right = HTTP_RIGHT_CHANGE, .right_change = HTTP_RIGHT_CHANGE};
+    exchange *x = t->x;
+    const server *s = proxy_of(t)->server;
+    if (s->http_admit != NULL) {
+        const http_route *route = x->route;
+        x->route = &needs;
+        t->answered = !s->http_admit(x);
+        x->route = route;
+        return !t->answered;
+    }
+    if (x->right < HTTP_RIGHT_CHANGE) {
+        transit_fail(t, x->right == HTTP_RIGHT_NONE ? 401 : 403, "PURGE needs a token");
+        return false;
+    }
+    return true;
+}
+
 void purge_start(transit *t)
 {
     const exchange *x = t->x;
     proxy *p = proxy_of(t);
     proxy_fields request = {x->fields, x->field_count};
     const http_text *tags = proxy_field(request, "surrogate-key");
-    if (x->right < HTTP_RIGHT_CHANGE) {
-        transit_fail(t, x->right == HTTP_RIGHT_NONE ? 401 : 403, "PURGE needs a token");
+    if (!may_purge(t)) {
         return;
     }
     if (p->cache == NULL || !t->mount->cache) {

@@ -309,11 +309,12 @@ static void put_all(transit *t, brisk_value *value, bool near)
     brisk_value_unref(spec);
 }
 
-static void put_deep(transit *t)
+void store_put_deep(transit *t)
 {
     put_all(t, t->value, false);
 }
 
+/* Home again with nothing left to do. */
 static void put_done(transit *t)
 {
     brisk_value_unref(t->value);
@@ -344,7 +345,7 @@ static void put_later(transit *t, brisk_value *value)
     memcpy(c->store.spec, t->store.spec, sizeof c->store.spec);
     c->store.epoch = t->store.epoch;
     c->value = brisk_value_ref(value);
-    transit_leave(c, put_deep, put_done);
+    transit_leave(c, store_put_deep, put_done);
 }
 
 void store_put(transit *t, brisk_value *value)

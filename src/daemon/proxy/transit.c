@@ -65,6 +65,7 @@ void transit_destroy(transit *t)
     store_drop(t);
     brisk_value_unref(t->stale);
     brisk_value_unref(t->value);
+    brisk_value_unref(t->front);
     BRISK_VEC_DEINIT(&t->text);
     BRISK_VEC_DEINIT(&t->key);
     alloc->release(alloc->ctx, t, sizeof *t, _Alignof(transit));
@@ -94,6 +95,7 @@ void transit_let_go(transit *t)
     store_drop(t);
     brisk_value_unref(t->stale);
     brisk_value_unref(t->value);
+    brisk_value_unref(t->front);
     clear(t);
     t->next = side->free;
     side->free = t;

@@ -108,6 +108,7 @@ struct transit {
     brisk_task job;
     void (*home)(transit *t);
     brisk_value *value; /* what came with it; owned */
+    brisk_value *front; /* likewise, of a file */
 };
 
 static inline transit *transit_of(fetch *f)
@@ -173,6 +174,8 @@ void cached_renew(transit *t, brisk_value *stale);
 extern const fetch_events flight_events;
 /* Wait for, or lead, the flight of t->key. */
 void flight_join(transit *t);
+/* Likewise, if there is one. */
+bool flight_wait(transit *t);
 /* The client takes more. */
 void flight_writable(transit *t);
 /* Mark flights of a URL: what they bring is outdated. */
@@ -193,6 +196,8 @@ void store_drop(transit *t);
 brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply);
 /* Put `value` under the request's key, in the worker or in the executor. */
 void store_put(transit *t, brisk_value *value);
+/* In the executor: t->value, into all tiers. */
+void store_put_deep(transit *t);
 
 /* --- purge.c ------------------------------------------------------------------------------- */
 
