@@ -415,6 +415,32 @@ def one_question_for_many():
 
 
 @case
+def who_waits_gets_no_other_variant():
+    go = threading.Event()
+
+    def handle(request, connection):
+        go.wait(20)
+        return answer(request["x-v"].encode(), cache_control=FRESH, vary="x-v")
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], threads=2) as n:
+        got = []
+        threads = [
+            threading.Thread(target=lambda v=str(i % 3): got.append((v, get(n, "/", x_v=v))))
+            for i in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        check(wait_until(lambda: origin.count() >= 1))
+        time.sleep(0.3)
+        check(origin.count() == 1, origin.count())
+        go.set()
+        for thread in threads:
+            thread.join()
+        check(len(got) == 12 and all(a.body == v.encode() for v, a in got), got)
+        check(origin.count() == 3, origin.count())
+
+
+@case
 def stale_while_revalidate_and_if_error():
     state = {"down": False, "slow": threading.Event()}
 

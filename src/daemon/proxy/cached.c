@@ -91,6 +91,7 @@ bool cached_find(transit *t, uint32_t tiers, entry *e)
     size_t size = e->head->block_size;
     bool good = size > 0 && size <= sizeof spec && e->block[size - 1] == '\0';
     memcpy(spec, e->block, good ? size : 0);
+    memcpy(t->seen_spec, spec, good ? size : 0);
     entry_close(e);
     http_field table[PROXY_HEAD_FIELDS_MAX];
     brisk_hash128 hash;
@@ -197,8 +198,7 @@ void cached_renew(transit *t, brisk_value *stale)
     transit_let_go(r);
 }
 
-/* What is stored, whose reference is taken over. */
-static void decide(transit *t, entry *e)
+void cached_decide(transit *t, entry *e)
 {
     proxy_control none = {0};
     const proxy_control *control = t->mount->policy.deaf ? &none : &t->control;
@@ -252,7 +252,7 @@ static void looked_deep(transit *t)
         found = found && entry_open(e.value, &e);
     }
     if (found && t->x != NULL) {
-        decide(t, &e);
+        cached_decide(t, &e);
     } else {
         entry_close(&e);
         if (t->x != NULL) {
@@ -275,7 +275,7 @@ void cached_start(transit *t)
         return;
     }
     if (p->near != 0 && cached_find(t, p->near, &e)) {
-        decide(t, &e);
+        cached_decide(t, &e);
     } else if (p->deep && (t->control.flags & CONTROL_ONLY_IF_CACHED) == 0 && flight_wait(t)) {
         return; /* it is on its way, perhaps into a tier that is not near */
     } else if (p->deep) {

@@ -26,6 +26,7 @@ struct flight {
     brisk_hash128 url;
     transit *waiters;
     bool spoiled; /* what it brings is outdated */
+    bool landed;  /* its answer is on its way into the tiers: who joins now judges it then */
 };
 
 static bool same(brisk_hash128 a, brisk_hash128 b)
@@ -50,14 +51,44 @@ static void unlock(proxy *p)
 
 /* --- what waiters get ---------------------------------------------------------------------- */
 
+/* Is what the leader got the answer to this request, too?  On what it varies is known only now. */
+static bool is_shared(transit *t, const entry *e)
+{
+    http_field table[PROXY_HEAD_FIELDS_MAX];
+    http_field own[PROXY_HEAD_FIELDS_MAX];
+    proxy_fields stored;
+    char spec[PROXY_VARY_SPEC_MAX];
+    brisk_hash128 hash;
+    if (!entry_fields(e, table, &stored) || !proxy_vary_spec(stored, spec)) {
+        return false;
+    }
+    if (spec[0] == '\0') {
+        return true;
+    }
+    if (!proxy_vary_hash(spec, transit_fields(t, own), &hash)) {
+        return false;
+    }
+    t->key_size = entry_variant_key(t->key.items, t->url_key_size, hash);
+    t->key.count = t->key_size;
+    return same(brisk_hash128_of(t->key.items, t->key_size, 0), t->shared_key);
+}
+
 static void waiter_ready(transit *t)
 {
     entry e;
     t->waits = false;
-    t->status.collapsed = true;
-    t->status.forward = t->status.forward != NULL ? t->status.forward : "uri-miss";
-    if (t->x != NULL && t->value != NULL && entry_open(t->value, &e)) {
+    bool good = t->x != NULL && t->value != NULL && entry_open(t->value, &e);
+    bool late = t->late;
+    t->late = false;
+    if (good && is_shared(t, &e) && late) { /* it asked after the answer came: as if it had found it */
+        e.value = brisk_value_ref(e.value);
+        cached_decide(t, &e);
+    } else if (good && is_shared(t, &e)) {
+        t->status.collapsed = true;
+        t->status.forward = t->status.forward != NULL ? t->status.forward : "uri-miss";
         transit_answer_entry(t, &e);
+    } else if (t->x != NULL) {
+        cached_miss(t);
     }
     brisk_value_unref(t->value);
     t->value = NULL;
@@ -97,6 +128,7 @@ static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
     if (f == NULL) {
         return;
     }
+    brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
     lock(p);
     flight **at = bucket_of(p, f->url);
     while (*at != f) {
@@ -108,6 +140,7 @@ static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
         f->waiters = w->next_waiter;
         w->next_waiter = NULL;
         w->flight = NULL;
+        w->shared_key = key;
         w->value = value != NULL ? brisk_value_ref(value) : NULL;
         transit_post(w, home);
     }
@@ -216,6 +249,53 @@ static void finish_with(transit *t, brisk_value *value)
     brisk_value_unref(value);
 }
 
+/* Only now every tier has it: until here, who did not find it waited. */
+static void put_home(transit *t)
+{
+    brisk_value *value = t->value;
+    t->value = NULL;
+    finish_with(t, value);
+    stream_on(t);
+    transit_let_go(t);
+}
+
+/* Who asks from now on, knowing on what it varies, finds this flight under the variant's key. */
+static void rekey(transit *t)
+{
+    proxy *p = proxy_of(t);
+    brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
+    lock(p);
+    if (t->flight != NULL) {
+        t->flight->key = key;
+        t->flight->landed = true;
+    }
+    unlock(p);
+}
+
+/* Into the cache with it, then it is everybody's.  The reference is taken over. */
+static void publish(transit *t, brisk_value *value)
+{
+    entry e;
+    bool spoiled = is_spoiled(t);
+    t->status.stored = !spoiled;
+    if (spoiled || !proxy_of(t)->deep) {
+        if (!spoiled) {
+            store_put(t, value);
+        }
+        finish_with(t, value);
+        return;
+    }
+    rekey(t);
+    if (brisk_value_size(value) <= BRISK_VALUE_LARGE_BYTES) {
+        store_put(t, value); /* the near tier, at once */
+    }
+    if (t->x != NULL && !t->started && !t->answered && entry_open(value, &e)) {
+        transit_answer_entry(t, &e);
+    }
+    t->value = value;
+    transit_leave(t, store_put_deep, put_home);
+}
+
 /* What is stale stands in; false: it may not, or there is none. */
 static bool use_stale(transit *t, proxy_failure failure)
 {
@@ -258,25 +338,11 @@ static void take_not_modified(transit *t, const fetch_reply *reply)
             fresh = store_renew(t, &old, reply);
         }
         if (fresh != NULL) {
-            if (!is_spoiled(t)) {
-                store_put(t, fresh);
-            }
-            t->status.stored = true;
-            finish_with(t, fresh);
+            publish(t, fresh);
             return;
         }
     }
     restart(t);
-}
-
-/* Only now it can be found: until here who asked for it waited. */
-static void put_home(transit *t)
-{
-    brisk_value *value = t->value;
-    t->value = NULL;
-    finish_with(t, value);
-    stream_on(t);
-    transit_let_go(t);
 }
 
 static void finish_stored(transit *t)
@@ -289,17 +355,7 @@ static void finish_stored(transit *t)
         }
         return;
     }
-    bool spoiled = is_spoiled(t);
-    t->status.stored = !spoiled;
-    if (!spoiled && proxy_of(t)->deep && brisk_value_size(value) > BRISK_VALUE_LARGE_BYTES) {
-        t->value = value; /* a file of its own: no matter of the worker's */
-        transit_leave(t, store_put_deep, put_home);
-        return;
-    }
-    if (!spoiled) {
-        store_put(t, value);
-    }
-    finish_with(t, value);
+    publish(t, value);
 }
 
 /* Does the client want what comes just as it comes? */
@@ -465,12 +521,16 @@ static bool board(transit *t, bool may_lead)
     bool good = true;
     lock(p);
     flight *f = *bucket_of(p, t->url_hash);
-    while (f != NULL && (!same(f->key, key) || !same(f->url, t->url_hash) || f->spoiled)) {
+    /* Who does not know on what it varies looks at what is landing, and then again. */
+    bool any_key = t->key_size == t->url_key_size;
+    while (f != NULL && (!same(f->url, t->url_hash) || f->spoiled ||
+                         !(same(f->key, key) || (any_key && f->landed)))) {
         f = f->next;
     }
     if (f != NULL) {
         t->leads = false;
         t->waits = true;
+        t->late = f->landed;
         t->flight = f;
         t->next_waiter = f->waiters;
         f->waiters = t;

@@ -297,8 +297,8 @@ static void put_all(transit *t, brisk_value *value, bool near)
                              .as_of = t->store.epoch};
     brisk_key key = brisk_key_of(t->key.items, t->key_size);
     put_one(p, near, &key, value, &opts);
-    if (t->store.spec[0] == '\0') {
-        return;
+    if (strcmp(t->store.spec, t->seen_spec) == 0) {
+        return; /* nothing to say, or it is said */
     }
     brisk_value *spec = NULL;
     if (entry_make_spec(t->store.spec, p->alloc, &spec) != BRISK_OK) {
@@ -314,45 +314,7 @@ void store_put_deep(transit *t)
     put_all(t, t->value, false);
 }
 
-/* Home again with nothing left to do. */
-static void put_done(transit *t)
-{
-    brisk_value_unref(t->value);
-    t->value = NULL;
-    transit_let_go(t);
-}
-
-/* What the executor needs of `t`, in a transit of its own. */
-static void put_later(transit *t, brisk_value *value)
-{
-    transit *c = transit_new(t->side, t->mount, NULL);
-    if (c == NULL || !BRISK_VEC_RESERVE(&c->key, t->key.count) ||
-        !BRISK_VEC_RESERVE(&c->store.tags, t->store.tags.count)) {
-        if (c != NULL) {
-            transit_let_go(c);
-        }
-        return; /* the near tier has it; the others are told when it is asked for again */
-    }
-    memcpy(c->key.items, t->key.items, t->key.count);
-    c->key.count = t->key.count;
-    c->key_size = t->key_size;
-    c->url_key_size = t->url_key_size;
-    c->url_hash = t->url_hash;
-    if (t->store.tags.count > 0) {
-        memcpy(c->store.tags.items, t->store.tags.items, t->store.tags.count);
-        c->store.tags.count = t->store.tags.count;
-    }
-    memcpy(c->store.spec, t->store.spec, sizeof c->store.spec);
-    c->store.epoch = t->store.epoch;
-    c->value = brisk_value_ref(value);
-    transit_leave(c, store_put_deep, put_done);
-}
-
 void store_put(transit *t, brisk_value *value)
 {
-    bool deep = proxy_of(t)->deep;
-    put_all(t, value, deep);
-    if (deep) {
-        put_later(t, value);
-    }
+    put_all(t, value, proxy_of(t)->deep);
 }

@@ -97,12 +97,15 @@ struct transit {
     bool posted;       /* `task` is on its way */
     bool leads;        /* its flight */
     bool waits;        /* for another one's: `flight` and `posted` are under the lock */
+    bool late; /* ... whose answer was there already */
     bool streams;      /* the client gets what is being stored, from `sent` on */
     uint64_t sent;
     flight *flight;
     transit *next_waiter;
+    brisk_hash128 shared_key; /* of what its leader got */
     brisk_value *stale; /* what is being validated, or may stand in; NULL: nothing */
     transit_store store;
+    char seen_spec[PROXY_VARY_SPEC_MAX]; /* found under the URL's key */
     /* Home from the executor, or from a flight's leader. */
     loop_task task;
     brisk_task job;
@@ -169,6 +172,8 @@ void cached_miss(transit *t);
 bool cached_find(transit *t, uint32_t tiers, entry *e);
 bool cached_is_passed(transit *t);
 void cached_pass(transit *t);
+/* Answer with what was found, or validate it.  Its references are taken over. */
+void cached_decide(transit *t, entry *e);
 void cached_renew(transit *t, brisk_value *stale);
 
 extern const fetch_events flight_events;
@@ -194,7 +199,7 @@ brisk_value *store_end(transit *t);
 void store_drop(transit *t);
 /* The stored response as a 304 changes it. */
 brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply);
-/* Put `value` under the request's key, in the worker or in the executor. */
+/* Put `value` under the request's key: into all tiers, or the near one when there are others. */
 void store_put(transit *t, brisk_value *value);
 /* In the executor: t->value, into all tiers. */
 void store_put_deep(transit *t);
