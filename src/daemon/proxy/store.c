@@ -297,7 +297,7 @@ static void put_all(transit *t, brisk_value *value, bool near)
                              .as_of = t->store.epoch};
     brisk_key key = brisk_key_of(t->key.items, t->key_size);
     put_one(p, near, &key, value, &opts);
-    if (strcmp(t->store.spec, t->seen_spec) == 0) {
+    if (t->store.spec[0] == '\0' || strcmp(t->store.spec, t->seen_spec) == 0) {
         return; /* nothing to say, or it is said */
     }
     brisk_value *spec = NULL;
