@@ -5,6 +5,7 @@
 Every case starts a server of its own; times are waited for, never asserted.
 """
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -156,6 +157,20 @@ def the_example_of_settings():
             line = process.stderr.readline()
             check(b"ready at" in line, line)
             check(Client(os.path.join(folder, "socket")).ok("PING") == "PONG")
+            process.terminate()
+            check(process.wait(30) == 0)
+        # With all that stands there as a comment, but what needs files of others.
+        whole = re.sub(r"(?m)^( *)# (?=( |- |\w+:))", r"\1", text)
+        whole = "".join(line + "\n" for line in whole.splitlines()
+                        if not re.match(r"  (tls_|password_file|token_file|user:)", line))
+        whole = whole.replace("/srv/www", folder).replace("/var/cache/brisk", folder)
+        check(all(word in whole for word in ("\n  static:", "\n  proxy:", "\n  workloads:")), whole)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(whole)
+        with subprocess.Popen([BRISK, "--config", path, "serve", "-f"],
+                              stderr=subprocess.PIPE) as process:
+            line = process.stderr.readline()
+            check(b"ready at" in line, line)
             process.terminate()
             check(process.wait(30) == 0)
         for wrong, words in (("serve: {modules: [nonsense]}", "nonsense"),
