@@ -928,11 +928,17 @@ const brisk_command serve_command = {
         "caching as they know them from Redis 7.0. Everything lives in memory of a fixed size; "
         "when that is full, what is least worth keeping goes. With --disk it goes to disk and "
         "comes back when it is asked for, also after a restart.\n\n"
-        "Without a password the server answers this machine only. SIGTERM and SIGINT end it in "
-        "order.",
+        "Without a password the server answers this machine only. A process that keeps the sockets "
+        "starts the one that serves, again when that dies; --foreground is one process. SIGTERM "
+        "and "
+        "SIGINT end it in order, a second one at once; SIGHUP reads settings, tokens and "
+        "certificate "
+        "again; SIGUSR2 puts a new process, of a new program perhaps, in the place of the old one, "
+        "and no request is lost.",
     .examples = "brisk serve\tanswer at 127.0.0.1:6380\n"
                 "brisk serve --memory 4GiB --disk /var/cache/brisk\tmore memory, and a disk tier\n"
-                "brisk serve --listen 0.0.0.0:6380 --password-file pw\tanswer the network\n",
+                "brisk serve --listen 0.0.0.0:6380 --password-file pw\tanswer the network\n"
+                "brisk --config /etc/brisk/brisk.yaml serve --check\tonly judge the settings\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .args_min = 0,
