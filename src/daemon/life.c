@@ -73,6 +73,22 @@ static void announce(const brisk_invocation *in, const server *s, uint64_t memor
     (void)fflush(in->err);
 }
 
+/* Who is answered at addresses that others can reach, when there is no password. */
+static void warn_of_strangers(const brisk_invocation *in, const server *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        const listen_socket *l = &s->listeners[i].socket;
+        if (l->is_local || s->password[0] != '\0') {
+            continue;
+        }
+        (void)fprintf(in->err,
+                      "brisk: %s can be reached from elsewhere and there is no password: %s\n",
+                      l->text,
+                      s->unprotected ? "anybody may read and change everything (serve.protected)"
+                                     : "others are refused, or need a token");
+    }
+}
+
 /* --- signs of life ------------------------------------------------------------------------ */
 
 static void tell_supervisor(const life *l, char word)
@@ -218,6 +234,7 @@ brisk_exit life_run(const life_opts *opts)
     brisk_err err = begin(&l, &info);
     if (err == BRISK_OK) {
         announce(opts->in, l.server, opts->server->memory_bytes);
+        warn_of_strangers(opts->in, l.server);
         tell_supervisor(&l, HANDOVER_READY);
         notify_say(&l.notify, "READY=1");
         leave(&l, wait_for_end(&l));

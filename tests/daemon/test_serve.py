@@ -202,6 +202,20 @@ def memory_of_the_process_has_a_limit():
 
 
 @case
+def strangers_are_warned_of():
+    for protected, words in (("true", "others are refused"), ("false", "anybody may read")):
+        with subprocess.Popen([BRISK, "--set", f"serve.protected={protected}", "serve", "-f", "-l",
+                               "0.0.0.0:0", "-l", "127.0.0.1:0"],
+                              stderr=subprocess.PIPE) as process:
+            check(b"ready at" in process.stderr.readline())
+            line = process.stderr.readline().decode()
+            check("brisk: 0.0.0.0:0 can be reached" in line and words in line, line)
+            process.terminate()
+            check(process.wait(30) == 0)
+            check(process.stderr.read() == b"", "one address, one line")
+
+
+@case
 def without_descriptors_peers_are_told():
     server = Server(BRISK, ["--memory", "64MiB", "--threads", "2"],
                     wrapper=["prlimit", "--nofile=64:64"])
