@@ -6,7 +6,7 @@
  * worker says words of one letter:
  *
  *     R  ready: it accepts         H  it has read its settings again (h: it could not)
- *     A  alive, about every second
+ *     A  alive, about every second    N  settings have changed that need another process
  *
  * and it ends when the stream does, since then the supervisor is gone.
  *
@@ -27,7 +27,8 @@ enum {
     HANDOVER_READY = 'R',
     HANDOVER_ALIVE = 'A',
     HANDOVER_RELOADED = 'H',
-    HANDOVER_REFUSED = 'h'
+    HANDOVER_REFUSED = 'h',
+    HANDOVER_REPLACE = 'N',
 };
 
 /* The program and its arguments, as they were when this process began. */

@@ -144,6 +144,17 @@ static brisk_err open_signals(life *l)
     return BRISK_OK;
 }
 
+static void reload(const life *l)
+{
+    notify_reloading(&l->notify);
+    reload_result result = reload_node(l->server, l->opts->server, l->opts->in->err);
+    tell_supervisor(l, result == RELOAD_REFUSED ? HANDOVER_REFUSED : HANDOVER_RELOADED);
+    if (result == RELOAD_PARTLY && l->opts->replace) {
+        tell_supervisor(l, HANDOVER_REPLACE);
+    }
+    notify_say(&l->notify, "READY=1");
+}
+
 /* True: the signal ends it. */
 static bool on_signal(const life *l, ending *how)
 {
@@ -153,13 +164,7 @@ static bool on_signal(const life *l, ending *how)
     }
     switch ((int)info.ssi_signo) {
     case SIGUSR2: *how = END_TAKEN_OVER; return l->opts->supervisor_fd >= 0;
-    case SIGHUP:
-        notify_reloading(&l->notify);
-        tell_supervisor(l, reload_node(l->server, l->opts->server->engine, l->opts->in->err)
-                               ? HANDOVER_RELOADED
-                               : HANDOVER_REFUSED);
-        notify_say(&l->notify, "READY=1");
-        return false;
+    case SIGHUP: reload(l); return false;
     default: *how = END_IN_ORDER; return true;
     }
 }

@@ -21,6 +21,7 @@ typedef struct life_opts {
     const brisk_invocation *in;
     const server_opts *server;
     int supervisor_fd; /* -1: there is none */
+    bool replace;      /* on SIGHUP, when settings have changed that need another process */
     uint64_t drain_ns; /* for those who are connected, at the end */
 } life_opts;
 

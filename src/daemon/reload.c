@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include <brisk/engine.h>
+
 #include "daemon/api/api.h"
 #include "daemon/http/auth.h"
 
@@ -54,11 +56,12 @@ typedef struct reload {
     server *server;
     brisk_knobs *knobs;
     FILE *err;
+    bool partly;
 } reload;
 
 static void take(void *ctx, const brisk_knob *knob)
 {
-    const reload *r = ctx;
+    reload *r = ctx;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(knob->name, rows[i].knob) == 0) {
             server_lock(r->server);
@@ -70,14 +73,15 @@ static void take(void *ctx, const brisk_knob *knob)
     if (strncmp(knob->name, "serve.", 6) == 0) {
         (void)fprintf(r->err, "brisk: %s has changed, for the next process (SIGUSR2)\n",
                       knob->name);
+        r->partly = true;
     }
 }
 
-bool reload_node(server *s, brisk_engine *engine, FILE *err)
+reload_result reload_node(server *s, const server_opts *opts, FILE *err)
 {
     brisk_errinfo info = {.text = ""};
-    reload r = {.server = s, .knobs = brisk_engine_knobs(engine), .err = err};
-    bool good = brisk_engine_reload(engine, take, &r, &info) == BRISK_OK;
+    reload r = {.server = s, .knobs = brisk_engine_knobs(opts->engine), .err = err};
+    bool good = brisk_engine_reload(opts->engine, take, &r, &info) == BRISK_OK;
     if (!good) {
         (void)fprintf(err, "brisk: settings stay as they were: %s\n", info.text);
     }
@@ -93,5 +97,5 @@ bool reload_node(server *s, brisk_engine *engine, FILE *err)
         (void)fputs("brisk: settings are read again\n", err);
     }
     (void)fflush(err);
-    return good;
+    return !good ? RELOAD_REFUSED : r.partly ? RELOAD_PARTLY : RELOAD_DONE;
 }

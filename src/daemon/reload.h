@@ -9,11 +9,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include <brisk/engine.h>
-
 #include "daemon/server.h"
 
-/* All files; false: something is wrong, which was said, and settings stay as they were. */
-bool reload_node(server *s, brisk_engine *engine, FILE *err);
+typedef enum reload_result {
+    RELOAD_DONE,
+    RELOAD_REFUSED, /* something is wrong, which was said, and stays as it was */
+    RELOAD_PARTLY,  /* settings have changed that need another process, which was said */
+} reload_result;
+
+/* All files. */
+reload_result reload_node(server *s, const server_opts *opts, FILE *err);
 
 #endif /* BRISK_SRC_DAEMON_RELOAD_H */

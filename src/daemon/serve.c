@@ -48,6 +48,12 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .summary = "write a core when the process dies, with the secrets that it holds",
      .type = BRISK_KNOB_BOOL,
      .max = 1},
+    {.name = "serve.reload_replaces",
+     .summary = "SIGHUP puts another process in place when settings have changed that need one, "
+                "and memory "
+                "is cold then; otherwise it names them",
+     .type = BRISK_KNOB_BOOL,
+     .max = 1},
     {.name = "serve.drain_timeout",
      .summary =
          "how long those who are connected have at the end, or when another process takes over",
@@ -846,8 +852,11 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
-    life_opts opts = {
-        .in = in, .server = &set->opts, .supervisor_fd = supervisor_fd, .drain_ns = drain_ns};
+    life_opts opts = {.in = in,
+                      .server = &set->opts,
+                      .supervisor_fd = supervisor_fd,
+                      .replace = brisk_knobs_u64(knobs, "serve.reload_replaces") != 0,
+                      .drain_ns = drain_ns};
     brisk_exit result = life_run(&opts);
     destroy_lists(set);
     return result;

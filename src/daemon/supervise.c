@@ -175,6 +175,16 @@ static void became_ready(supervisor *s, process *p)
     notify_say(&s->notify, text);
 }
 
+static void replace(supervisor *s)
+{
+    if (find(s, STARTING) != NULL) {
+        say(s, "a new worker is being started already");
+        return;
+    }
+    notify_reloading(&s->notify);
+    start(s);
+}
+
 static void hear(supervisor *s, process *p)
 {
     char words[64];
@@ -192,6 +202,8 @@ static void hear(supervisor *s, process *p)
             became_ready(s, p);
         } else if (words[i] == HANDOVER_RELOADED || words[i] == HANDOVER_REFUSED) {
             notify_say(&s->notify, "READY=1");
+        } else if (words[i] == HANDOVER_REPLACE && p->state == SERVING && !s->stopping) {
+            replace(s);
         }
     }
 }
@@ -288,16 +300,6 @@ static void reap(supervisor *s)
             }
         }
     }
-}
-
-static void replace(supervisor *s)
-{
-    if (find(s, STARTING) != NULL) {
-        say(s, "a new worker is being started already");
-        return;
-    }
-    notify_reloading(&s->notify);
-    start(s);
 }
 
 static void on_signal(supervisor *s)

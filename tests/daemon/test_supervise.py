@@ -310,20 +310,71 @@ def orphans_end():
         it.reader.join()
 
 
+def with_file(config):
+    """A node that has its settings from there alone."""
+    it = Node.__new__(Node)
+    it.port = free_port()
+    it.process = subprocess.Popen([BRISK, "--config", config, "serve", "--memory", "64MiB",
+                                   "--listen", f"127.0.0.1:{it.port}"], stderr=subprocess.PIPE)
+    it.words = ""
+    it.reader = threading.Thread(target=it.read)
+    it.reader.start()
+    return it
+
+
+@case
+def settings_that_need_another_process():
+    """SIGHUP: files that were not served before are, without a failed request, when that is wanted."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = os.path.join(folder, "brisk.yaml")
+        with open(os.path.join(folder, "file.txt"), "w", encoding="ascii") as file:
+            file.write("here it is")
+
+        def get(port, path):
+            with socket.create_connection(("127.0.0.1", port), 30) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+                                   "connection: close\r\n\r\n".encode())
+                data = b""
+                while more := connection.recv(65536):
+                    data += more
+                return data
+
+        for replaces in ("no", "yes"):
+            with open(config, "w", encoding="ascii") as file:
+                file.write(f"serve: {{reload_replaces: {replaces}}}\n")
+            it = with_file(config)
+            it.wait_for("ready at")
+            check(get(it.port, "/files/file.txt").startswith(b"HTTP/1.1 404"))
+            over = threading.Event()
+            result = {"done": 0, "told": 0, "failed": []}
+            load = threading.Thread(target=http_requests, args=(it.port, result, over))
+            load.start()
+            with open(config, "w", encoding="ascii") as file:
+                file.write(f"serve:\n  reload_replaces: {replaces}\n"
+                           f"  static: [{{at: /files/, root: {folder}}}]\n")
+            before = it.workers()
+            it.process.send_signal(signal.SIGHUP)
+            it.wait_for("serve.static has changed, for the next process")
+            if replaces == "yes":
+                it.wait_for("ready at", 2)
+                check(wait_until(lambda: it.workers() != before and len(it.workers()) == 1))
+                check(b"here it is" in get(it.port, "/files/file.txt"))
+            else:
+                it.wait_for("settings are read again")
+                check(it.workers() == before)
+            over.set()
+            load.join()
+            check(result["failed"] == [] and result["done"] > 0, result)
+            it.end()
+
+
 @case
 def a_new_one_that_cannot_start():
     with tempfile.TemporaryDirectory() as folder:
         config = os.path.join(folder, "brisk.yaml")
         with open(config, "w", encoding="ascii") as file:
             file.write("serve: {idle_timeout: 1h}\n")
-        it = Node.__new__(Node)
-        it.port = free_port()
-        it.process = subprocess.Popen([BRISK, "--config", config, "serve", "--memory", "64MiB",
-                                       "--listen", f"127.0.0.1:{it.port}"],
-                                      stderr=subprocess.PIPE)
-        it.words = ""
-        it.reader = threading.Thread(target=it.read)
-        it.reader.start()
+        it = with_file(config)
         it.wait_for("ready at")
         client = it.client()
         with open(config, "w", encoding="ascii") as file:
