@@ -81,10 +81,20 @@ class Node {
   }
 }
 
+/** Wait until `fn(arg)` is true in the page; by asking, since the page's policy lets nobody evaluate text there. */
+async function until(page, fn, arg, what) {
+  const end = Date.now() + WAIT_MS;
+  for (;;) {
+    if (await page.evaluate(fn, arg)) return;
+    if (Date.now() > end) throw new Error(`it did not come: ${what}`);
+    await page.waitForTimeout(100);
+  }
+}
+
 /** The figure under a label, once it is more than a dash. */
 async function figure(page, label) {
   const cell = page.locator(".figure", { hasText: label }).locator("dd").first();
-  await page.waitForFunction((element) => element && !/^(–|0\/s)$/.test(element.textContent), await cell.elementHandle(), { timeout: WAIT_MS });
+  await until(page, (name) => [...document.querySelectorAll(".figure")].some((one) => one.textContent.includes(name) && !/^(–|0\/s)$/.test(one.querySelector("dd").textContent)), label, `a figure of ${label}`);
   return cell.textContent();
 }
 
@@ -101,10 +111,10 @@ test("real figures flow", async ({ node, page }) => {
   await node.traffic();
   check(/\d/.test(await figure(page, "Requests")), "no rate of requests");
   check(/\d/.test(await figure(page, "Memory")), "no memory");
-  await page.waitForFunction(() => document.querySelectorAll(".chart canvas").length >= 4, null, { timeout: WAIT_MS });
+  await until(page, () => document.querySelectorAll(".chart canvas").length >= 4, null, "four charts");
   const before = await page.locator("section[aria-label='Throughput'] [role=img]").getAttribute("aria-label");
   await node.traffic();
-  await page.waitForFunction((old) => document.querySelector("section[aria-label='Throughput'] [role=img]").getAttribute("aria-label") !== old, before, { timeout: WAIT_MS });
+  await until(page, (old) => document.querySelector("section[aria-label='Throughput'] [role=img]").getAttribute("aria-label") !== old, before, "new figures in the chart");
   await shot(page, "overview");
 });
 
@@ -114,7 +124,7 @@ test("every view opens by a click, by the keyboard and by its address", async ({
   check(names.length >= 8, `only ${names.length} views`);
   for (const name of names) {
     await page.getByRole("link", { name, exact: true }).click();
-    await page.waitForFunction((title) => document.title.includes(title), name, { timeout: WAIT_MS });
+    await until(page, (title) => document.title.includes(title), name, `the title of ${name}`);
     check((await page.locator("nav a[aria-current=page]").textContent()) === name, `${name} is not marked`);
     await page.waitForTimeout(300);
     await shot(page, `view-${name.toLowerCase()}`);
@@ -124,7 +134,7 @@ test("every view opens by a click, by the keyboard and by its address", async ({
   await page.waitForSelector("text=Tiers", { timeout: WAIT_MS });
   await page.locator("nav a").first().focus();
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.title.includes("Overview"), null, { timeout: WAIT_MS });
+  await until(page, () => document.title.includes("Overview"), null, "the first view");
 });
 
 test("a node nobody asks says what to do", async ({ page }) => {
@@ -157,7 +167,7 @@ test("dark and light, kept over a reload", async ({ node, page }) => {
   await page.goto(node.origin);
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await ground();
-  await page.getByRole("button", { name: "dark", exact: true }).click();
+  await page.getByRole("button", { name: "dark colours", exact: true }).click();
   const dark = await ground();
   check(light !== dark, "nothing changed");
   await page.reload();

@@ -2,136 +2,219 @@
 
 export type Figure = number | null;
 
-export interface Stats {
-  step_s: number;
-  t: number[];
-  series: Record<string, Figure[]>;
+/** Times of one second; percentiles are of that second alone. */
+export interface Times {
+  count: number;
+  p50_ns: number;
+  p95_ns: number;
+  p99_ns: number;
 }
 
 export interface Tier {
   name: string;
-  state: "up" | "down" | "off";
-  bytes: Figure;
-  bytes_max: Figure;
-  entries: Figure;
-  hits: Figure;
-  misses: Figure;
+  hits: number;
+  misses: number;
+  evictions: number;
+  expired: number;
+  errors: number;
+  entries: number;
+  bytes: number;
+  bytes_max: number;
+  down: boolean;
 }
 
-export interface Worker {
-  index: number;
-  busy_share: Figure;
-  connections: Figure;
+/** One second of the node (or, in history, `length_s` seconds of it). */
+export interface Sample {
+  time_s: number;
+  length_s: number;
+  commands: number;
+  command_errors: number;
+  responses: number;
+  server_errors: number;
+  jobs: number;
+  job_failures: number;
+  bytes_in: number;
+  bytes_out: number;
+  http: Times;
+  command: Times;
+  job: Times;
+  resident_bytes: number;
+  memory_limit_bytes: number;
+  connections: Record<string, number>;
+  busy: Figure;
+  busy_most: Figure;
+  loops?: Figure[];
+  cpu: Figure;
+  prediction_precision: Figure;
+  tiers: Tier[];
+}
+
+export interface Stats {
+  kept_s: number;
+  samples: Sample[];
 }
 
 export interface Node {
   name: string;
   version: string;
   pid: number;
-  started_t: number;
+  started_s: number;
   uptime_s: number;
-  workers: Worker[];
-  listeners: string[];
-  tiers: Tier[];
+  curve: "off" | "empty" | "ready";
   health: "healthy" | "degraded" | "unhealthy";
+  problems: string[];
+  workers: { index: number; busy: Figure; connections: number }[];
+  listeners: string[];
 }
 
 export interface Curve {
-  points: { bytes: number; miss_share: number }[];
-  size_bytes: Figure;
+  requests: number;
+  keys: number;
+  entries: number;
+  bytes: number;
+  size: number;
+  bytes_max: number;
+  policy: string;
+  curve: { bytes: number; entries: number; miss_ratio: number }[];
+  hit_rate_target: Figure;
+  recommended: { bytes: number; policy: string; hit_rate: Figure };
+  text: string;
 }
 
-export interface Grade {
-  what: string;
+export interface Grades {
+  window_s: number;
+  points: Figure;
   grade: string;
-  value: Figure;
-  unit: string;
-  why: string;
+  text: string;
+  parts: { name: string; value: Figure; points: Figure; grade: string; weight: number }[];
+}
+
+export interface StageProgress {
+  stage: string;
+  state: string;
+  ns: number;
+  bytes: number;
+  items?: number;
+  items_done?: number;
+}
+
+export interface ReportRow {
+  stage: string;
+  start_ns: number;
+  ns: number;
+  wait_ns: number;
+  share: number;
+  critical: boolean;
+  how: string;
+  tier?: string;
+  tier_ns?: number;
+  worker: number;
+  note: string;
+  after: string[];
 }
 
 export interface Job {
   id: string;
   workload: string;
-  state: string;
+  status: "queued" | "running" | "succeeded" | "failed" | "cancelled";
   class: string;
-  queued_t: Figure;
-  started_t: Figure;
-  ended_t: Figure;
-  elapsed_s: Figure;
-  answered_by: string | null;
+  priority: number;
+  created_ms: number;
+  wait_ns: number;
+  run_ns: number;
+  position?: number;
+  stages?: StageProgress[];
+  /** Only of one job that is over. */
+  answered_by?: string;
+  error?: { code: string; message: string; stage?: string };
+  report?: { elapsed_ns: number; stages: ReportRow[] };
 }
 
-export interface TraceRow {
-  name: string;
-  start_s: number;
-  s: number;
-  wait_s: Figure;
-  critical: boolean;
-  how: string;
-  worker: Figure;
-}
-
-export interface Trace {
-  id: string;
-  elapsed_s: number;
-  rows: TraceRow[];
-  edges: [number, number][];
+export interface Run {
+  id: number;
+  time_s: number;
+  duration_ns: number;
+  workload: string;
+  outcome: string;
+  answered_by: string;
 }
 
 export interface Queue {
-  classes: { name: string; depth: number; running: number; wait_p50_s: Figure; wait_p95_s: Figure }[];
-  workloads: { name: string; weight: number; share: Figure; running: number; quota: Figure }[];
+  waiting: number;
+  waiting_max: number;
+  running: number;
+  running_max: number;
+  classes: { class: string; waiting: number; running: number; share: Figure; share_configured: Figure; wait_ns: { p50: number; p95: number } }[];
+  workloads: { workload: string; weight: number; quota: number; class: string; waiting: number; running: number; done: number; share: Figure; share_configured: Figure }[];
 }
 
 export interface Budget {
   name: string;
+  metric: string;
+  statistic: string;
+  level: string;
   value: Figure;
+  limit: Figure;
   warning: Figure;
   critical: Figure;
-  level: string;
-  unit: string;
+  objective: Figure;
+  text: string;
+  alert: "idle" | "pending" | "firing";
+  severity: string;
+  since_s: number;
 }
 
 export interface Alert {
-  t: number;
+  time_s: number;
   name: string;
-  level: "ok" | "warning" | "critical";
+  state: string;
+  severity: string;
+  value: Figure;
+  limit: Figure;
   text: string;
 }
 
-export interface Recommendation {
-  id: string;
+export interface Opportunity {
+  key: string;
   category: string;
-  priority: string | number;
+  priority: string;
   description: string;
   estimated_gain: Figure;
+  estimated_low: Figure;
+  estimated_high: Figure;
+  measured_gain: Figure;
   confidence: Figure;
   complexity: string;
-  knobs: { name: string; from: string; to: string }[];
-  applied: boolean;
-  measured_gain: Figure;
+  subject: string;
+  state: string;
 }
 
 export interface Benchmark {
   name: string;
+  metric: string;
   unit: string;
-  t: number[];
-  value: Figure[];
-  changes: { t: number; before: number; after: number; share: number }[];
+  machine: string;
+  points: { time_s: number; value: number; low: Figure; high: Figure; label: string }[];
+  changes: { at: number; time_s: number; before: number; after: number; p_value: number }[];
 }
 
 export interface Frame {
   name: string;
   value: number;
+  before?: number;
   children?: Frame[];
 }
 
 export interface Profile {
-  id: string;
-  t: number;
+  id: number;
+  time_s: number;
   seconds: number;
-  samples: number;
-  root?: Frame;
+  hertz: number;
+  state: "running" | "done" | "failed";
+  why: string;
+  total?: number;
+  total_before?: number;
+  tree?: Frame;
 }
 
 /** A refusal or a failure, in the server's words. */

@@ -5,7 +5,7 @@ import { type Live, useLive } from "./live";
 import { Level } from "./parts";
 import { RANGES, type Range, useShown } from "./range";
 import { toggleTheme, useTheme } from "./theme";
-import { useAsked } from "./use_asked";
+import { setReach, useAsked } from "./use_asked";
 import { Benchmarks } from "./views/benchmarks";
 import { Budgets } from "./views/budgets";
 import { Cache } from "./views/cache";
@@ -47,51 +47,88 @@ function useView(): View {
   return view;
 }
 
-function TokenField(props: { live: Live }) {
+function TokenField(props: { live: Live; onDone?: () => void }) {
   const [text, setText] = useState(token());
+  const use = (event: Event): void => {
+    event.preventDefault();
+    setToken(text.trim());
+    props.live.restart();
+    props.onDone?.();
+  };
   return (
-    <form class="token" onSubmit={(event) => { event.preventDefault(); setToken(text.trim()); props.live.restart(); }}>
+    <form class="token" onSubmit={use}>
       <label>token <input type="password" autocomplete="off" value={text} onInput={(event) => setText(event.currentTarget.value)} /></label>
       <button type="submit">use</button>
     </form>
   );
 }
 
+function TokenMenu(props: { live: Live }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <div class="menu" onKeyDown={(event) => { if (event.key === "Escape") setOpen(false); }}>
+      <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>{token() === "" ? "token" : "token ✓"}</button>
+      {open && (
+        <div class="card">
+          <TokenField live={props.live} onDone={() => setOpen(false)} />
+          <p class="foot">Whoever changes something needs a token. The node says at its start which file has it; it is kept for this tab only.</p>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Locked(props: { live: Live }) {
+  return (
+    <section class="card locked" aria-label="A token is needed">
+      <h3>{token() === "" ? "This node shows its figures to who has a token" : "The node does not take this token"}</h3>
+      <p>It stands in the file that <code>brisk serve</code> names when it starts, and in those of <code>serve.token_file</code>. It is kept for this tab only.</p>
+      <TokenField live={props.live} />
+    </section>
+  );
+}
+
 export function App(props: { live: Live }) {
   const { live } = props;
   const view = useView();
-  const [range, setRange] = useState<Range>("15m");
+  const [range, setRange] = useState<Range>(RANGES[0]);
   const shown = useShown(live, range);
   const node = useAsked<Node>("/v1/node", 2);
   const dark = useTheme();
   useLive(live);
+  useEffect(() => setReach(live.link === "live"), [live.link]);
+  const title = VIEWS.find(([name]) => name === view)![1];
   return (
     <>
-      <a class="skip" href="#main">To the content</a>
+      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>To the content</a>
       <header>
         <h1>brisk <small>{node.data?.name ?? ""}</small></h1>
-        <p class={`link ${live.link}`} role="status">{LINKS[live.link]}</p>
-        {node.data !== null && live.link === "live" && <Level level={node.data.health} />}
+        <p class={`link ${live.link}`} role="status"><span aria-hidden="true">{live.link === "live" ? "●" : live.link === "connecting" ? "○" : "✖"}</span> {LINKS[live.link]}</p>
+        {node.data !== null && live.link === "live" && <Level level={node.data.health} title={node.data.problems.join("; ")} />}
         <span class="space" />
-        <label>time <select value={range} onChange={(event) => setRange(event.currentTarget.value as Range)}>
-          {RANGES.map((name) => <option key={name} value={name}>{name === "15m" ? "last 15 min, live" : `last ${name}`}</option>)}
+        <label>time <select value={range.name} onChange={(event) => setRange(RANGES.find((one) => one.name === event.currentTarget.value)!)}>
+          {RANGES.map((one) => <option key={one.name} value={one.name}>{one.title}</option>)}
         </select></label>
-        <TokenField live={live} />
-        <button type="button" onClick={toggleTheme} aria-pressed={dark}>{dark ? "light" : "dark"}</button>
+        <TokenMenu live={live} />
+        <button type="button" onClick={toggleTheme} aria-label={dark ? "light colours" : "dark colours"}>{dark ? "light" : "dark"}</button>
       </header>
       <nav aria-label="Views">
-        {VIEWS.map(([name, title]) => <a key={name} href={`#/${name}`} aria-current={name === view ? "page" : undefined}>{title}</a>)}
+        {VIEWS.map(([name, text]) => <a key={name} href={`#/${name}`} aria-current={name === view ? "page" : undefined}>{text}</a>)}
       </nav>
-      <main id="main" tabIndex={-1}>
-        <h2>{VIEWS.find(([name]) => name === view)![1]}</h2>
-        {view === "overview" && <Overview shown={shown} node={node.data} />}
-        {view === "cache" && <Cache shown={shown} node={node.data} />}
-        {view === "jobs" && <Jobs live={live} shown={shown} />}
-        {view === "system" && <System shown={shown} node={node.data} />}
-        {view === "budgets" && <Budgets live={live} />}
-        {view === "tune" && <Tune />}
-        {view === "benchmarks" && <Benchmarks />}
-        {view === "profile" && <Profiles />}
+      <main id="main" tabIndex={-1} class={live.link === "lost" ? "stale" : ""}>
+        <h2>{title}</h2>
+        {live.link === "refused" ? <Locked live={live} /> : (
+          <>
+            {view === "overview" && <Overview shown={shown} node={node.data} />}
+            {view === "cache" && <Cache live={live} shown={shown} node={node.data} />}
+            {view === "jobs" && <Jobs live={live} shown={shown} />}
+            {view === "system" && <System shown={shown} node={node.data} />}
+            {view === "budgets" && <Budgets live={live} />}
+            {view === "tune" && <Tune />}
+            {view === "benchmarks" && <Benchmarks />}
+            {view === "profile" && <Profiles />}
+          </>
+        )}
       </main>
     </>
   );

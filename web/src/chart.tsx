@@ -1,4 +1,5 @@
 // A chart over time upon uPlot: follows the theme and the width, redraws only what changed.
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { Figure } from "./api";
@@ -25,6 +26,13 @@ export interface ChartProps {
   height?: number;
   /** Marks across the chart: (x, text). */
   marks?: { x: number; text: string }[];
+  /** The least that the top of the vertical axis is. */
+  top?: number;
+  /** Dots, not only lines. */
+  points?: boolean;
+  /** What is said when there is nothing. */
+  empty?: string;
+  children?: ComponentChildren;
 }
 
 function options(props: ChartProps, width: number, dark: boolean): uPlot.Options {
@@ -36,7 +44,7 @@ function options(props: ChartProps, width: number, dark: boolean): uPlot.Options
     width,
     height: props.height ?? HEIGHT,
     cursor: { y: false, points: { size: 6 } },
-    scales: { x: { time: !props.formatX }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] } },
+    scales: { x: { time: !props.formatX }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high || (props.top ?? 1)) * 1.08, props.top ?? 0)] } },
     legend: { live: true },
     axes: [
       { stroke: ink, grid, ticks: grid, font, ...(props.formatX ? { values: (_: uPlot, at: number[]) => at.map(props.formatX!) } : {}) },
@@ -50,7 +58,7 @@ function options(props: ChartProps, width: number, dark: boolean): uPlot.Options
         dash: DASHES[i % DASHES.length]!,
         width: 1.75,
         spanGaps: false,
-        points: { show: false },
+        points: { show: props.points === true, size: 5 },
         value: (_: uPlot, value: number | null) => props.format(value),
       })),
     ],
@@ -100,12 +108,13 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     plot.current?.setData([props.x, ...props.lines.map((line) => line.values)] as uPlot.AlignedData);
   });
-  const empty = props.x.length === 0;
+  const empty = props.x.length === 0 || props.lines.every((line) => line.values.every((value) => value === null));
   return (
     <section class="card chart" aria-label={props.title}>
       <h3>{props.title}</h3>
       <div ref={place} role="img" aria-label={describe(props)} hidden={empty} />
-      {empty && <p class="empty">Nothing measured in this time.</p>}
+      {empty && <p class="empty">{props.empty ?? "Nothing measured in this time."}</p>}
+      {props.children}
     </section>
   );
 }

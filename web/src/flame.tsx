@@ -32,17 +32,6 @@ function layout(root: Frame): Box[] {
   return boxes;
 }
 
-/** Share of each path's samples. */
-function shares(root: Frame): Map<string, number> {
-  const found = new Map<string, number>();
-  const walk = (frame: Frame, path: string): void => {
-    found.set(path, frame.value / root.value);
-    for (const child of frame.children ?? []) walk(child, `${path}\n${child.name}`);
-  };
-  if (root.value > 0) walk(root, root.name);
-  return found;
-}
-
 function find(root: Frame, path: string): Frame {
   let frame = root;
   for (const name of path.split("\n").slice(1)) frame = frame.children?.find((child) => child.name === name) ?? frame;
@@ -55,17 +44,18 @@ function hue(name: string): number {
   return sum % 5;
 }
 
-export function Flame(props: { root: Frame; before?: Frame | undefined }) {
-  const [zoom, setZoom] = useState(props.root.name);
+/** `totalBefore`: samples of the other profile, whose counts stand beside ours; null: there is none. */
+export function Flame(props: { root: Frame; total: number; totalBefore: number | null }) {
+  const { root, totalBefore } = props;
+  const [zoom, setZoom] = useState(root.name);
   const [search, setSearch] = useState("");
-  const top = useMemo(() => find(props.root, zoom), [props.root, zoom]);
+  const top = useMemo(() => find(root, zoom), [root, zoom]);
   const boxes = useMemo(() => layout(top), [top]);
-  const before = useMemo(() => (props.before ? shares(props.before) : null), [props.before]);
   const depth = boxes.reduce((most, box) => Math.max(most, box.depth), 0) + 1;
   const prefix = zoom.slice(0, zoom.length - top.name.length);
   const wanted = search.toLowerCase();
   const change = (box: Box): number | null =>
-    before === null ? null : box.frame.value / props.root.value - (before.get(prefix + box.path) ?? 0);
+    totalBefore === null ? null : box.frame.value / Math.max(1, props.total) - (box.frame.before ?? 0) / Math.max(1, totalBefore);
   const colour = (box: Box): string => {
     if (wanted !== "" && box.frame.name.toLowerCase().includes(wanted)) return "found";
     const by = change(box);
@@ -74,15 +64,15 @@ export function Flame(props: { root: Frame; before?: Frame | undefined }) {
   };
   const say = (box: Box): string => {
     const by = change(box);
-    const part = share(box.frame.value / props.root.value);
+    const part = share(box.frame.value / Math.max(1, props.total));
     return `${box.frame.name}: ${box.frame.value} samples, ${part}${by === null ? "" : `, ${by >= 0 ? "+" : ""}${(by * 100).toFixed(1)} points`}`;
   };
   return (
     <figure class="flame">
       <figcaption>
-        {before === null ? "Flame graph" : "Flame graph: blue is less, orange more than in the other profile"}
+        {totalBefore === null ? `Flame graph of ${props.total} samples` : <>Difference of two profiles <span class="key more">more</span> <span class="key less">less than in the other</span></>}
         {" "}<label>find <input type="search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} /></label>
-        {" "}<button type="button" disabled={zoom === props.root.name} onClick={() => setZoom(props.root.name)}>whole</button>
+        {" "}<button type="button" disabled={zoom === root.name} onClick={() => setZoom(root.name)}>whole</button>
       </figcaption>
       <svg viewBox={`0 0 ${WIDTH} ${depth * ROW}`} role="tree" aria-label="Flame graph">
         {boxes.map((box) => {

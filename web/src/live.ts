@@ -1,7 +1,8 @@
 // What the node tells by itself: one stream of events, read with fetch so that a token can go with
 // it, opened again with growing pauses when it breaks; and the last fifteen minutes of figures.
 import { useEffect, useState } from "preact/hooks";
-import { type Alert, type Figure, type Stats, get, headers } from "./api";
+import { type Alert, type Figure, type Sample, type Stats, get, headers } from "./api";
+import { type Columns, addSample, columnsOf } from "./figures";
 
 const POINTS_MAX = 900;
 const PAUSE_FIRST_MS = 500;
@@ -10,28 +11,20 @@ const SILENCE_MAX_MS = 40000; // a heartbeat comes every 15 s
 
 export type Link = "connecting" | "live" | "lost" | "refused";
 
-export interface JobEvent {
-  id: string;
-  workload: string;
-  class: string;
-  state: string;
-  stage: string | null;
-  progress: Figure;
-  elapsed_s: Figure;
-}
-
 /** Everything that is live; one for the page. */
 export class Live {
   link: Link = "connecting";
-  times: number[] = [];
-  series = new Map<string, Figure[]>();
+  columns: Columns = { t: [], series: new Map() };
+  tiers: Sample["tiers"] = [];
   alerts: Alert[] = [];
-  jobs = new Map<string, JobEvent>();
+  /** Rises when a job came, began or ended. */
+  jobs = 0;
   version = 0;
   private readonly readers = new Set<() => void>();
   private stopped = false;
   private abort = new AbortController();
   private pending = false;
+  private wake: (() => void) | null = null;
 
   /** Call `reader` after changes, at most once a frame; returns how to stop that. */
   watch(reader: () => void): () => void {
@@ -40,7 +33,7 @@ export class Live {
   }
 
   last(name: string): Figure {
-    const values = this.series.get(name);
+    const values = this.columns.series.get(name);
     return values?.[values.length - 1] ?? null;
   }
 
@@ -58,18 +51,33 @@ export class Live {
       if (this.stopped) return;
       if (this.link !== "refused") this.setLink("lost");
       pause = performance.now() - began > 5000 ? PAUSE_FIRST_MS : Math.min(pause * 2, PAUSE_MAX_MS);
-      await new Promise((done) => setTimeout(done, pause * (0.75 + Math.random() / 2)));
+      await this.rest(this.link === "refused" ? Number.POSITIVE_INFINITY : pause * (0.75 + Math.random() / 2));
     }
+  }
+
+  /** Without a token there is nothing to try again: it waits until there is one. */
+  private rest(ms: number): Promise<void> {
+    return new Promise((done) => {
+      const timer = Number.isFinite(ms) ? setTimeout(() => this.wake?.(), ms) : undefined;
+      this.wake = () => {
+        clearTimeout(timer);
+        this.wake = null;
+        done();
+      };
+    });
   }
 
   /** Open the stream anew: a token was given. */
   restart(): void {
+    this.setLink("connecting");
     this.abort.abort();
+    this.wake?.();
   }
 
   stop(): void {
     this.stopped = true;
     this.abort.abort();
+    this.wake?.();
   }
 
   private changed(): void {
@@ -94,9 +102,9 @@ export class Live {
   /** What happened before the page was opened, or while it was away. */
   private async fill(): Promise<void> {
     try {
-      const stats = await get<Stats>("/v1/stats?range=15m", this.abort.signal);
-      this.times = stats.t.slice(-POINTS_MAX);
-      this.series = new Map(Object.entries(stats.series).map(([name, values]) => [name, values.slice(-POINTS_MAX)]));
+      const { samples } = await get<Stats>("/v1/stats", this.abort.signal);
+      this.columns = columnsOf(samples.slice(-POINTS_MAX));
+      this.tiers = samples[samples.length - 1]?.tiers ?? [];
       this.changed();
     } catch (why) {
       if ((why as { status?: number }).status === 401 || (why as { status?: number }).status === 403) this.setLink("refused");
@@ -141,34 +149,21 @@ export class Live {
     } catch {
       return;
     }
-    if (name === "metrics") this.addMetrics(content as Record<string, Figure>);
-    else if (name === "job") this.addJob(content as JobEvent);
-    else if (name === "alert") this.addAlert(content as Alert);
+    if (name === "metrics") this.addMetrics(content as Sample);
+    else if (name === "jobs") this.jobs++;
+    else if (name === "alerts") this.addAlert(content as Alert);
     this.changed();
   }
 
-  private addMetrics(figures: Record<string, Figure>): void {
-    const { t, ...rest } = figures;
-    if (typeof t !== "number" || (this.times.length > 0 && t <= this.times[this.times.length - 1]!)) return;
-    const length = this.times.length;
-    this.times.push(t);
-    for (const [name, value] of Object.entries(rest)) {
-      if (value !== null && typeof value !== "number") continue;
-      const values = this.series.get(name) ?? new Array<Figure>(length).fill(null);
-      values.push(value);
-      this.series.set(name, values);
+  private addMetrics(sample: Sample): void {
+    const { t, series } = this.columns;
+    if (t.length > 0 && sample.time_s <= t[t.length - 1]!) return;
+    addSample(this.columns, sample);
+    this.tiers = sample.tiers;
+    while (t.length > POINTS_MAX) {
+      t.shift();
+      for (const values of series.values()) values.shift();
     }
-    for (const values of this.series.values()) if (values.length <= length) values.push(null);
-    if (this.times.length > POINTS_MAX) {
-      this.times.shift();
-      for (const values of this.series.values()) values.shift();
-    }
-  }
-
-  private addJob(job: JobEvent): void {
-    this.jobs.delete(job.id);
-    this.jobs.set(job.id, job);
-    while (this.jobs.size > 200) this.jobs.delete(this.jobs.keys().next().value as string);
   }
 
   private addAlert(alert: Alert): void {

@@ -26,10 +26,16 @@ export function Problem(props: { failure: Failure | null }) {
   return props.failure === null ? null : <p class="problem" role="alert">{props.failure.message}</p>;
 }
 
-export function Level(props: { level: string }) {
-  const sign = props.level === "critical" || props.level === "unhealthy" || props.level === "down" ? "✖" :
-    props.level === "warning" || props.level === "degraded" ? "▲" : props.level === "off" ? "○" : "●";
-  return <span class={`level ${props.level}`}><span aria-hidden="true">{sign}</span> {props.level}</span>;
+const SIGNS: Record<string, string> = {
+  critical: "✖", unhealthy: "✖", down: "✖", failed: "✖", error: "✖",
+  warning: "▲", degraded: "▲",
+  off: "○", unknown: "○", queued: "○", cancelled: "○", info: "○",
+  running: "▶", succeeded: "✔", ok: "✔",
+};
+
+/** A word with a sign and a colour: nobody needs to see the colour. */
+export function Level(props: { level: string; title?: string }) {
+  return <span class={`level ${props.level}`} title={props.title || undefined}><span aria-hidden="true">{SIGNS[props.level] ?? "●"}</span> {props.level}</span>;
 }
 
 export interface Column<T> {

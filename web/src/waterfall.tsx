@@ -1,51 +1,57 @@
 // Stages of a job over time: when each waited, ran, and which decided how long it all took.
-import type { Trace, TraceRow } from "./api";
+import type { ReportRow } from "./api";
 import { seconds } from "./format";
 
 const ROW = 24;
 const LABEL = 190;
 const WIDTH = 900;
+const NS = 1e9;
 
-function title(row: TraceRow): string {
-  const wait = row.wait_s ? `, waited ${seconds(row.wait_s)}` : "";
-  const where = row.worker === null ? "" : row.worker < 0 ? ", submitting thread" : `, worker ${row.worker}`;
-  return `${row.name}: ${row.how}, ${seconds(row.s)} from ${seconds(row.start_s)}${wait}${where}${row.critical ? ", on the critical path" : ""}`;
+function title(row: ReportRow): string {
+  const wait = row.wait_ns > 0 ? `, waited ${seconds(row.wait_ns / NS)}` : "";
+  const where = row.how === "computed" ? (row.worker < 0 ? ", on the submitting thread" : `, worker ${row.worker}`) : "";
+  const tier = row.how === "answered" ? ` by ${row.tier ?? "a tier"}` : "";
+  return `${row.stage}: ${row.how}${tier}, ${seconds(row.ns / NS)} from ${seconds(row.start_ns / NS)}${wait}${where}${row.critical ? ", on the critical path" : ""}${row.note ? `. ${row.note}` : ""}`;
 }
 
-export function Waterfall(props: { trace: Trace }) {
-  const { trace } = props;
-  const total = Math.max(trace.elapsed_s, ...trace.rows.map((row) => row.start_s + row.s), 1e-9);
-  const x = (s: number) => LABEL + (s / total) * (WIDTH - LABEL - 80);
-  const height = trace.rows.length * ROW + 30;
+export function Waterfall(props: { id: string; elapsed_s: number; answered_by: string; rows: ReportRow[] }) {
+  const { rows } = props;
+  const total = Math.max(props.elapsed_s, ...rows.map((row) => (row.start_ns + row.ns) / NS), 1e-9);
+  const x = (ns: number) => LABEL + (ns / NS / total) * (WIDTH - LABEL - 80);
+  const height = rows.length * ROW + 30;
+  const at = new Map(rows.map((row, i) => [row.stage, i]));
+  const edges = rows.flatMap((row, to) => row.after.map((name) => [at.get(name) ?? -1, to] as const)).filter(([from, to]) => rows[from]?.critical && rows[to]!.critical);
   return (
     <figure class="waterfall">
       <figcaption>
-        Pipeline of job {trace.id}: {seconds(trace.elapsed_s)}. <span class="key critical">critical path</span> <span class="key run">ran</span>{" "}
+        Pipeline of job {props.id}: {seconds(props.elapsed_s)}{props.answered_by ? `, answered by ${props.answered_by}` : ""}.{" "}
+        <span class="key critical">critical path</span> <span class="key run">ran beside it</span>{" "}
         <span class="key wait">waited</span> <span class="key answered">answered by a tier</span>
       </figcaption>
       <div class="scroll" tabIndex={0} role="region" aria-label="Pipeline">
-        <svg viewBox={`0 0 ${WIDTH} ${height}`} role="list" aria-label={`Stages of job ${trace.id}`}>
+        <svg viewBox={`0 0 ${WIDTH} ${height}`} role="list" aria-label={`Stages of job ${props.id}`}>
           {[0, 0.25, 0.5, 0.75, 1].map((part) => (
             <g key={part}>
-              <line class="grid" x1={x(part * total)} x2={x(part * total)} y1={18} y2={height - 4} />
-              <text class="tick" x={x(part * total)} y={12} text-anchor="middle">{seconds(part * total)}</text>
+              <line class="grid" x1={x(part * total * NS)} x2={x(part * total * NS)} y1={18} y2={height - 4} />
+              <text class="tick" x={x(part * total * NS)} y={12} text-anchor="middle">{seconds(part * total)}</text>
             </g>
           ))}
-          {trace.edges.map(([from, to]) => {
-            const a = trace.rows[from];
-            const b = trace.rows[to];
-            if (!a || !b || !(a.critical && b.critical)) return null;
-            return <path key={`${from}-${to}`} class="edge" d={`M${x(a.start_s + a.s)},${from * ROW + 30} L${x(b.start_s)},${to * ROW + 30}`} />;
+          {edges.map(([from, to]) => (
+            <path key={`${from}-${to}`} class="edge" d={`M${x(rows[from]!.start_ns + rows[from]!.ns)},${from * ROW + 30} L${x(rows[to]!.start_ns)},${to * ROW + 30}`} />
+          ))}
+          {rows.map((row, i) => {
+            const idle = row.how === "answered" || row.how === "skipped";
+            const waited = Math.max(0, row.start_ns - row.wait_ns);
+            return (
+              <g key={row.stage} role="listitem" aria-label={title(row)}>
+                <title>{title(row)}</title>
+                <text x={LABEL - 8} y={i * ROW + 34} text-anchor="end">{row.stage.length > 26 ? `${row.stage.slice(0, 25)}…` : row.stage}</text>
+                {!idle && row.wait_ns > 0 && <rect class="wait" x={x(waited)} y={i * ROW + 27} width={Math.max(1, x(row.start_ns) - x(waited))} height={6} />}
+                <rect class={row.critical && !idle ? "critical" : row.how} x={x(row.start_ns)} y={i * ROW + 22} width={Math.max(2, x(row.start_ns + row.ns) - x(row.start_ns))} height={16} rx={2} />
+                <text class="tick" x={x(row.start_ns + row.ns) + 6} y={i * ROW + 34}>{idle ? row.how : seconds(row.ns / NS)}</text>
+              </g>
+            );
           })}
-          {trace.rows.map((row, i) => (
-            <g key={row.name} role="listitem" aria-label={title(row)}>
-              <title>{title(row)}</title>
-              <text x={LABEL - 8} y={i * ROW + 34} text-anchor="end">{row.name}</text>
-              {row.wait_s ? <rect class="wait" x={x(Math.max(0, row.start_s - row.wait_s))} y={i * ROW + 27} width={Math.max(1, x(row.start_s) - x(Math.max(0, row.start_s - row.wait_s)))} height={6} /> : null}
-              <rect class={row.critical ? "critical" : row.how} x={x(row.start_s)} y={i * ROW + 22} width={Math.max(2, x(row.start_s + row.s) - x(row.start_s))} height={16} rx={2} />
-              <text class="tick" x={x(row.start_s + row.s) + 6} y={i * ROW + 34}>{seconds(row.s)}</text>
-            </g>
-          ))}
         </svg>
       </div>
     </figure>

@@ -44,11 +44,19 @@ static const api_set document_set = {
     .schema_count = 1,
 };
 
-/* clang-format off: one a line, so that two who add one do not meet */
+/* One a line, so that two who add one do not meet. */
+/* clang-format off */
 const api_set *const api_sets[] = {
-    &document_set,     &api_cache_set,   &api_events_set,
-    &api_health_set,   &api_jobs_set,    &api_knobs_set,
-    &api_profiles_set, &api_reports_set, NULL,
+    &document_set,
+    &api_cache_set,
+    &api_events_set,
+    &api_health_set,
+    &api_jobs_set,
+    &api_knobs_set,
+    &api_node_set,
+    &api_profiles_set,
+    &api_reports_set,
+    NULL,
 };
 /* clang-format on */
 

@@ -8,6 +8,7 @@
 static const report reports[] = {
     {"api.metrics", "/metrics", HTTP_RIGHT_READ, false, 0, report_metrics_text},
     {"api.metrics", "/v1/metrics", HTTP_RIGHT_READ, false, 0, report_metrics},
+    {"api.node", "/v1/node", HTTP_RIGHT_READ, false, 0, report_node},
     {"api.stats", "/v1/stats", HTTP_RIGHT_READ, false, 0, report_stats},
     {"api.curve", "/v1/cache/curve", HTTP_RIGHT_READ, false, 0, report_curve},
     {"api.grades", "/v1/grades", HTTP_RIGHT_READ, false, 0, report_grades},
@@ -174,9 +175,9 @@ static const api_schema schemas[] = {
              "Times") ", \"resident_bytes\": " API_INTEGER ", \"memory_limit_bytes\": " API_INTEGER
                       ", \"connections\": {\"type\": \"object\", "
                       "\"additionalProperties\": " API_INTEGER "}, \"busy\": " NUMBER
-                      ", \"busy_most\": " NUMBER ", \"cpu\": " NUMBER
-                      ", \"prediction_precision\": " MAYBE_NUMBER
-                      ", \"tiers\": " LIST(API_REF("Tier")))},
+                      ", \"busy_most\": " NUMBER ", \"loops\": " LIST(
+                          NUMBER) ", \"cpu\": " NUMBER ", \"prediction_precision\": " MAYBE_NUMBER
+                                  ", \"tiers\": " LIST(API_REF("Tier")))},
     {"Stats", OBJECT("\"schema\", \"kept_s\", \"uptime_s\", \"samples\"",
                      SCHEMA "\"kept_s\": " API_INTEGER ", \"uptime_s\": " NUMBER
                             ", \"samples\": " LIST(API_REF("Sample")))},

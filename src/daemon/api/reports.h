@@ -6,6 +6,7 @@
  *     reports_alerts.c    /v1/alerts, /v1/budgets
  *     knobs.c, audit.c    /v1/knobs, /v1/audit
  *     profiles.c          /v1/profiles
+ *     reports_node.c      /v1/node
  *
  * Threads: the background's.
  */
@@ -23,6 +24,7 @@ brisk_err report_runs(const report_query *q, brisk_str *text, report_result *ret
 brisk_err report_traces(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_benchmarks(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_opportunities(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_node(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_alerts(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_budgets(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_knobs(const report_query *q, brisk_str *text, report_result *ret);

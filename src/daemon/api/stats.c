@@ -250,6 +250,9 @@ static void read_busy(stats_ring *st, stats_sample *ret)
         double share = used > st->cpu_before[i] ? (double)(used - st->cpu_before[i]) / length : 0;
         st->cpu_before[i] = used;
         ret->busy += share / s->worker_count;
+        if (i < STATS_LOOPS_MAX) {
+            ret->loops[ret->loop_count++] = (float)share;
+        }
         ret->busy_most = share > ret->busy_most ? share : ret->busy_most;
     }
     uint64_t process = process_ns();
@@ -444,6 +447,11 @@ void stats_put(brisk_json *json, const char *key, const stats_sample *sample)
     brisk_json_object_end(json);
     brisk_json_double(json, "busy", sample->busy);
     brisk_json_double(json, "busy_most", sample->busy_most);
+    brisk_json_array_begin(json, "loops");
+    for (uint32_t i = 0; i < sample->loop_count; i++) {
+        brisk_json_double(json, NULL, round((double)sample->loops[i] * 1e4) / 1e4);
+    }
+    brisk_json_array_end(json);
     brisk_json_double(json, "cpu", sample->cpu);
     brisk_json_double(json, "prediction_precision", sample->prediction);
     put_tiers(json, sample);

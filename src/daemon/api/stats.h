@@ -19,7 +19,13 @@
 typedef struct server server;
 typedef struct stats_ring stats_ring;
 
-enum { STATS_SAMPLES = 900, STATS_TIERS_MAX = 6, STATS_TIER_NAME_MAX = 16, STATS_PROTOCOLS = 5 };
+enum {
+    STATS_SAMPLES = 900,
+    STATS_TIERS_MAX = 6,
+    STATS_TIER_NAME_MAX = 16,
+    STATS_PROTOCOLS = 5,
+    STATS_LOOPS_MAX = 16
+};
 
 typedef struct stats_tier {
     const char *label;              /* while it is made */
@@ -62,9 +68,11 @@ typedef struct stats_sample {
     uint64_t resident; /* bytes */
     uint64_t memory_limit;
     uint64_t connections[STATS_PROTOCOLS];
-    double busy;       /* of the loops' processor time, 0 .. 1 */
-    double busy_most;  /* of the busiest loop */
-    double cpu;        /* processors used by the process */
+    double busy;      /* of the loops' processor time, 0 .. 1 */
+    double busy_most; /* of the busiest loop */
+    uint32_t loop_count;
+    float loops[STATS_LOOPS_MAX]; /* of each of the first */
+    double cpu;                   /* processors used by the process */
     double prediction; /* share of guesses that were right, since the start; NaN: none were made */
     uint32_t tier_count;
     stats_tier tiers[STATS_TIERS_MAX];

@@ -1,11 +1,23 @@
 import { type Benchmark } from "../api";
 import { Chart } from "../chart";
-import { count, day, seconds, share } from "../format";
+import { bytes, count, day, seconds, share } from "../format";
 import { Empty, Problem } from "../parts";
 import { useAsked } from "../use_asked";
 
+function formatOf(unit: string): (value: number | null | undefined) => string {
+  if (unit === "ns") return (value) => seconds(value == null ? null : value / 1e9);
+  if (unit === "s") return seconds;
+  if (unit === "bytes" || unit === "B") return bytes;
+  return (value) => `${count(value)} ${unit}`;
+}
+
+function change(before: number, after: number): string {
+  const by = before === 0 ? null : after / before - 1;
+  return by === null ? "changed" : `${by >= 0 ? "+" : ""}${share(by)}`;
+}
+
 export function Benchmarks() {
-  const asked = useAsked<{ benchmarks: Benchmark[] }>("/v1/benchmarks", 60);
+  const asked = useAsked<{ kept: boolean; benchmarks: Benchmark[] }>("/v1/benchmarks", 60);
   const rows = asked.data?.benchmarks ?? [];
   return (
     <>
@@ -17,14 +29,20 @@ export function Benchmarks() {
         </Empty>
       )}
       <div class="grid2">
-        {rows.map((row) => (
-          <div key={row.name}>
-            <Chart title={row.name} x={row.t} format={row.unit === "s" ? seconds : (value) => `${count(value)} ${row.unit}`}
-              lines={[{ label: "median", values: row.value }]}
-              marks={row.changes.map((change) => ({ x: change.t, text: `${change.share >= 0 ? "+" : ""}${share(change.share)}` }))} />
-            {row.changes.map((change) => <p key={change.t} class="foot">{day(change.t)}: {change.share >= 0 ? "+" : ""}{share(change.share)}</p>)}
-          </div>
-        ))}
+        {rows.map((row) => {
+          const format = formatOf(row.unit);
+          return (
+            <div key={`${row.name} ${row.metric} ${row.machine}`}>
+              <Chart title={`${row.name}: ${row.metric}`} x={row.points.map((point) => point.time_s)} format={format} points
+                lines={[{ label: "median", values: row.points.map((point) => point.value) },
+                  { label: "low", values: row.points.map((point) => point.low) }, { label: "high", values: row.points.map((point) => point.high) }]}
+                marks={row.changes.map((one) => ({ x: one.time_s, text: change(one.before, one.after) }))}>
+                {row.changes.map((one) => <p key={one.time_s} class="foot">{day(one.time_s)}: {change(one.before, one.after)}, from {format(one.before)} to {format(one.after)} (p = {one.p_value.toPrecision(2)})</p>)}
+                <p class="foot">on {row.machine}</p>
+              </Chart>
+            </div>
+          );
+        })}
       </div>
     </>
   );

@@ -1,43 +1,57 @@
 import { type Alert, type Budget } from "../api";
-import { count, day } from "../format";
+import { count, day, seconds, share } from "../format";
 import { type Live, useLive } from "../live";
 import { Empty, Level, Problem, Table } from "../parts";
 import { useAsked } from "../use_asked";
 
+const EXAMPLE = `cat > budgets.yaml <<'END'
+budgets:
+  - {name: fast answers, metric: http.ns, statistic: p99, target: 5ms, warning: 10ms, critical: 50ms}
+END
+brisk serve --set serve.budgets=budgets.yaml`;
+
+/** The unit stands at the end of a metric's name. */
+function figure(budget: Budget, value: number | null): string {
+  if (value === null) return "–";
+  if (/(^|[._])ns$/.test(budget.metric)) return seconds(value / 1e9);
+  return budget.statistic === "share" || budget.statistic === "rate" ? share(value) : count(value);
+}
+
 export function Budgets(props: { live: Live }) {
   useLive(props.live);
-  const budgets = useAsked<{ budgets: Budget[] }>("/v1/budgets", 5);
-  const alerts = useAsked<{ alerts: Alert[] }>("/v1/alerts", 15);
-  const told = [...props.live.alerts, ...(alerts.data?.alerts ?? [])];
-  const seen = new Set<string>();
-  const unique = told.filter((alert) => {
-    const key = `${alert.t} ${alert.name} ${alert.level}`;
-    return !seen.has(key) && seen.add(key);
-  });
+  const budgets = useAsked<{ budgets: Budget[] }>("/v1/budgets", 2);
+  const alerts = useAsked<{ alerts: Budget[] }>("/v1/alerts", 5);
+  const rows = budgets.data?.budgets ?? [];
+  const firing = (alerts.data?.alerts ?? []).filter((alert) => alert.alert === "firing");
   return (
     <>
-      <Problem failure={budgets.failure} />
-      {budgets.data !== null && budgets.data.budgets.length === 0 ? (
+      <Problem failure={budgets.failure ?? alerts.failure} />
+      {firing.map((alert) => <p key={alert.name} class="problem" role="alert"><Level level={alert.severity} /> {alert.name}: {alert.text}</p>)}
+      {budgets.data !== null && rows.length === 0 && (
         <Empty title="No budget is set">
-          <p>A budget is a limit on something measured, with a warning below it. Set one in brisk.yaml:</p>
-          <pre>brisk budget --help</pre>
+          <p>A budget is a promise about something measured, with a warning before it is broken:</p>
+          <pre>{EXAMPLE}</pre>
         </Empty>
-      ) : (
+      )}
+      {rows.length > 0 && (
         <section class="card">
-          <Table caption="Budgets" rows={budgets.data?.budgets ?? []} row_key={(row) => row.name} columns={[
+          <Table caption="Budgets" rows={rows} row_key={(row) => row.name} columns={[
             { head: "Budget", cell: (row) => row.name },
             { head: "Level", cell: (row) => <Level level={row.level} /> },
-            { head: "Now", right: true, cell: (row) => `${count(row.value)} ${row.unit}` },
-            { head: "Warning", right: true, cell: (row) => count(row.warning) },
-            { head: "Critical", right: true, cell: (row) => count(row.critical) },
+            { head: "Of", cell: (row) => `${row.statistic} of ${row.metric}` },
+            { head: "Now", right: true, cell: (row) => figure(row, row.value) },
+            { head: "Warning", right: true, cell: (row) => figure(row, row.warning) },
+            { head: "Critical", right: true, cell: (row) => figure(row, row.critical) },
+            { head: "Alert", cell: (row) => row.alert },
           ]} />
         </section>
       )}
       <section class="card">
-        {unique.length === 0 ? <p class="empty">No alert so far.</p> : (
-          <Table caption="Alerts" rows={unique} row_key={(row) => `${row.t} ${row.name} ${row.level}`} columns={[
-            { head: "When", cell: (row) => day(row.t) },
-            { head: "Level", cell: (row) => <Level level={row.level} /> },
+        {props.live.alerts.length === 0 ? <><h3>Alerts since this page was opened</h3><p class="empty">None.</p></> : (
+          <Table<Alert> caption="Alerts since this page was opened" rows={props.live.alerts} row_key={(row) => `${row.time_s} ${row.name} ${row.state}`} columns={[
+            { head: "When", cell: (row) => day(row.time_s) },
+            { head: "Severity", cell: (row) => <Level level={row.severity} /> },
+            { head: "State", cell: (row) => row.state },
             { head: "Budget", cell: (row) => row.name },
             { head: "What", cell: (row) => row.text },
           ]} />

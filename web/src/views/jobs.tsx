@@ -1,90 +1,146 @@
-import { useState } from "preact/hooks";
-import { type Job, type Queue, type Trace } from "../api";
+import { useEffect, useState } from "preact/hooks";
+import { type Job, type Queue, type Run } from "../api";
 import { Chart } from "../chart";
-import { clock, count, plain, seconds, share } from "../format";
+import { clock, count, day, rate, seconds, share } from "../format";
 import { type Live, useLive } from "../live";
-import { Empty, Problem, Table } from "../parts";
+import { Empty, Level, Problem, Table } from "../parts";
 import type { Shown } from "../range";
 import { useAsked } from "../use_asked";
 import { Waterfall } from "../waterfall";
 
 const EXAMPLE = `curl -H "Authorization: Bearer $(cat TOKEN_FILE)" -H "Content-Type: application/json" \\
-     -d '{"workload": "pkg", "request": {"package.json": "{...}"}}' ${location.origin}/v1/jobs`;
+     -d '{"workload": "rom", "request": {"rom": {"base64": "MDEyMw=="}}}' ${location.origin}/v1/jobs`;
 
-function RunningJobs(props: { live: Live }) {
-  useLive(props.live);
-  const running = [...props.live.jobs.values()].filter((job) => job.state === "running" || job.state === "queued").reverse();
-  if (running.length === 0) return null;
+const NS = 1e9;
+
+/** Done stages, and the part of the one that runs. */
+function Progress(props: { job: Job }) {
+  const stages = props.job.stages ?? [];
+  if (props.job.position !== undefined) return <>{props.job.position} before it</>;
+  if (stages.length === 0) return <>–</>;
+  const part = (stage: (typeof stages)[number]) => stage.state === "done" ? 1 : stage.items ? (stage.items_done ?? 0) / stage.items : 0;
+  const value = stages.reduce((sum, stage) => sum + part(stage), 0) / stages.length;
+  const runs = stages.filter((stage) => stage.state === "running").map((stage) => stage.stage).join(", ");
+  return <><progress max={1} value={value} aria-label={`Progress of ${props.job.id}`} /> {runs}</>;
+}
+
+function Recent(props: { rows: Job[]; picked: string; onPick: (job: Job) => void }) {
   return (
     <section class="card">
-      <Table caption="At work now" rows={running} row_key={(job) => job.id} columns={[
+      <Table caption="Jobs of this node" rows={props.rows} row_key={(job) => job.id} picked={props.picked} onPick={props.onPick} columns={[
         { head: "Job", cell: (job) => job.id },
         { head: "Workload", cell: (job) => job.workload },
+        { head: "State", cell: (job) => <Level level={job.status} /> },
         { head: "Class", cell: (job) => job.class },
-        { head: "State", cell: (job) => job.state },
-        { head: "Stage", cell: (job) => plain(job.stage) },
-        { head: "Progress", cell: (job) => job.progress === null ? "–" : <progress max={1} value={job.progress} aria-label={`Progress of ${job.id}`}>{share(job.progress)}</progress> },
-        { head: "Since", right: true, cell: (job) => seconds(job.elapsed_s) },
+        { head: "Given", cell: (job) => clock(job.created_ms / 1000) },
+        { head: "Waited", right: true, cell: (job) => seconds(job.wait_ns / NS) },
+        { head: "Ran", right: true, cell: (job) => seconds(job.run_ns / NS) },
+        { head: "Progress", cell: (job) => job.status === "queued" || job.status === "running" ? <Progress job={job} /> : "" },
       ]} />
     </section>
   );
 }
 
+/** How one job went: stages over time, or why it failed. */
+function One(props: { id: string; over: boolean }) {
+  const job = useAsked<Job>(`/v1/jobs/${encodeURIComponent(props.id)}`, props.over ? 0 : 1);
+  const { data } = job;
+  if (data === null || data.id !== props.id) return <Problem failure={job.failure} />;
+  const report = data.report;
+  return (
+    <section class="card" aria-label={`Job ${data.id}`}>
+      {data.error && <p class="problem">{data.error.stage ? `${data.error.stage}: ` : ""}{data.error.message}</p>}
+      {report && report.stages.length > 0 ? <Waterfall id={data.id} elapsed_s={report.elapsed_ns / NS} rows={report.stages} answered_by={data.answered_by ?? ""} />
+        : props.over ? <p class="empty">This job did not run: there is nothing to draw.</p> : <p class="empty">It is drawn when the job is over.</p>}
+    </section>
+  );
+}
+
+function Shares(props: { queue: Queue }) {
+  const { queue } = props;
+  return (
+    <div class="grid2">
+      <section class="card">
+        <Table caption={`Queue: ${count(queue.waiting)} of ${count(queue.waiting_max)} places taken`} rows={queue.classes} row_key={(row) => row.class} columns={[
+          { head: "Class", cell: (row) => row.class },
+          { head: "Waiting", right: true, cell: (row) => count(row.waiting) },
+          { head: "Running", right: true, cell: (row) => count(row.running) },
+          { head: "Wait p50", right: true, cell: (row) => seconds(row.wait_ns.p50 / NS) },
+          { head: "Wait p95", right: true, cell: (row) => seconds(row.wait_ns.p95 / NS) },
+          { head: "Share", right: true, cell: (row) => share(row.share) },
+        ]} />
+      </section>
+      <section class="card">
+        <Table caption={`Workloads: ${count(queue.running)} of ${count(queue.running_max)} slots run`} rows={queue.workloads} row_key={(row) => row.workload} columns={[
+          { head: "Workload", cell: (row) => row.workload },
+          { head: "Weight", right: true, cell: (row) => count(row.weight) },
+          { head: "Share", right: true, cell: (row) => share(row.share) },
+          { head: "Promised", right: true, cell: (row) => share(row.share_configured) },
+          { head: "Running", right: true, cell: (row) => count(row.running) },
+          { head: "At most", right: true, cell: (row) => row.quota === 0 ? "no limit" : count(row.quota) },
+          { head: "Done", right: true, cell: (row) => count(row.done) },
+        ]} />
+      </section>
+    </div>
+  );
+}
+
+/** Runs that the history has, of all processes of this user. */
+function History(props: { shown: Shown }) {
+  const [since, setSince] = useState(0);
+  const { range } = props.shown;
+  useEffect(() => setSince(Math.floor(Date.now() / 1000) - range.length_s), [range]);
+  const runs = useAsked<{ kept: boolean; runs: Run[] }>(since === 0 ? "" : `/v1/runs?limit=200&since=${since}`, 30);
+  const rows = runs.data?.runs ?? [];
+  return (
+    <section class="card">
+      {rows.length === 0 ? (
+        <>
+          <h3>History, {range.title}</h3>
+          <p class="empty">{runs.data?.kept === false ? "No history is kept: brisk keeps one when history.record is on." : "No run in this time."}</p>
+        </>
+      ) : (
+        <Table caption={`History, ${range.title}`} rows={rows} row_key={(run) => run.id} columns={[
+          { head: "When", cell: (run) => day(run.time_s) },
+          { head: "Workload", cell: (run) => run.workload },
+          { head: "Outcome", cell: (run) => <Level level={run.outcome} /> },
+          { head: "Took", right: true, cell: (run) => seconds(run.duration_ns / NS) },
+          { head: "Answered by", cell: (run) => run.answered_by || "computing" },
+        ]} />
+      )}
+      <Problem failure={runs.failure} />
+    </section>
+  );
+}
+
 export function Jobs(props: { live: Live; shown: Shown }) {
-  const { shown } = props;
+  const { live, shown } = props;
+  useLive(live);
   const [picked, setPicked] = useState<string | null>(null);
-  const jobs = useAsked<{ jobs: Job[] }>("/v1/jobs?limit=50", 3);
-  const queue = useAsked<Queue>("/v1/queue", 3);
+  const jobs = useAsked<{ jobs: Job[] }>("/v1/jobs?limit=50", 2);
+  const queue = useAsked<Queue>("/v1/queue", 2);
+  useEffect(() => { if (live.jobs > 0) jobs.refresh(); }, [live.jobs]);
   const rows = jobs.data?.jobs ?? [];
-  const chosen = picked ?? rows.find((job) => job.ended_t !== null)?.id ?? null;
-  const trace = useAsked<Trace>(chosen === null ? "" : `/v1/traces/${encodeURIComponent(chosen)}`, 0);
+  const isOver = (job: Job) => job.status !== "queued" && job.status !== "running";
+  const chosen = rows.find((job) => job.id === picked) ?? rows.find(isOver);
   return (
     <>
       <Problem failure={jobs.failure} />
-      <RunningJobs live={props.live} />
       {jobs.data !== null && rows.length === 0 && (
         <Empty title="No job was given to this node yet">
           <p>Hand it one. TOKEN_FILE is shown when the node starts:</p>
           <pre>{EXAMPLE}</pre>
         </Empty>
       )}
-      {rows.length > 0 && (
-        <section class="card">
-          <Table caption="Recent jobs" rows={rows} row_key={(job) => job.id} picked={chosen ?? ""} onPick={(job) => setPicked(job.id)} columns={[
-            { head: "Job", cell: (job) => job.id },
-            { head: "Workload", cell: (job) => job.workload },
-            { head: "State", cell: (job) => job.state },
-            { head: "Class", cell: (job) => job.class },
-            { head: "Began", cell: (job) => clock(job.started_t) },
-            { head: "Took", right: true, cell: (job) => seconds(job.elapsed_s) },
-            { head: "Answered by", cell: (job) => job.answered_by ?? "computing" },
-          ]} />
-        </section>
-      )}
-      {trace.data !== null && chosen !== null && <section class="card"><Waterfall trace={trace.data} /></section>}
-      {queue.data !== null && (
-        <div class="grid2">
-          <section class="card">
-            <Table caption="Queue by class" rows={queue.data.classes} row_key={(row) => row.name} columns={[
-              { head: "Class", cell: (row) => row.name },
-              { head: "Waiting", right: true, cell: (row) => count(row.depth) },
-              { head: "Running", right: true, cell: (row) => count(row.running) },
-              { head: "Wait p50", right: true, cell: (row) => seconds(row.wait_p50_s) },
-              { head: "Wait p95", right: true, cell: (row) => seconds(row.wait_p95_s) },
-            ]} />
-          </section>
-          <section class="card">
-            <Table caption="Shares of workloads" rows={queue.data.workloads} row_key={(row) => row.name} columns={[
-              { head: "Workload", cell: (row) => row.name },
-              { head: "Weight", right: true, cell: (row) => count(row.weight) },
-              { head: "Share given", right: true, cell: (row) => share(row.share) },
-              { head: "Running", right: true, cell: (row) => count(row.running) },
-              { head: "At most", right: true, cell: (row) => row.quota === null || row.quota === 0 ? "no limit" : count(row.quota) },
-            ]} />
-          </section>
-        </div>
-      )}
-      <Chart title="Jobs" x={shown.t} format={count} lines={shown.lines({ running: "jobs_running", queued: "jobs_queued" })} />
+      {rows.length > 0 && <Recent rows={rows} picked={chosen?.id ?? ""} onPick={(job) => setPicked(job.id)} />}
+      {chosen !== undefined && <One key={chosen.id} id={chosen.id} over={isOver(chosen)} />}
+      {queue.data !== null && <Shares queue={queue.data} />}
+      <Problem failure={queue.failure} />
+      <div class="grid2">
+        <Chart title="Jobs" x={shown.t} format={rate} lines={shown.lines({ ended: "jobs_per_s" })} />
+        <Chart title="Time of jobs" x={shown.t} format={seconds} empty="No job ended in this time." lines={shown.lines({ p50: "job_p50_s", p95: "job_p95_s", p99: "job_p99_s" })} />
+      </div>
+      <History shown={shown} />
     </>
   );
 }

@@ -1,24 +1,51 @@
 import { Chart } from "../chart";
-import { type Grade, type Node } from "../api";
+import { type Grades, type Node } from "../api";
 import { byteRate, bytes, count, rate, seconds, share } from "../format";
-import { Empty, Figure, Level, Problem } from "../parts";
+import { Empty, Figure, Problem } from "../parts";
 import type { Shown } from "../range";
 import { useAsked } from "../use_asked";
 
+/** A value of a grade: the first is a time in ns, the others are shares. */
+function gradeValue(name: string, value: number | null): string {
+  return name.startsWith("response time") ? seconds(value === null ? null : value / 1e9) : share(value);
+}
+
+function GradesCard() {
+  const { data, failure } = useAsked<Grades>("/v1/grades", 10);
+  return (
+    <section class="card" aria-label="Grades">
+      <h3>Grades <small>of the last minute</small></h3>
+      <Problem failure={failure} />
+      {data !== null && (
+        <ul class="grades">
+          <li class="whole"><b class={`grade g${data.grade.charAt(0)}`}>{data.grade || "–"}</b> overall <small>{data.text}</small></li>
+          {data.parts.map((part) => (
+            <li key={part.name}>
+              <b class={`grade g${part.grade.charAt(0)}`}>{part.value === null ? "–" : part.grade}</b> {part.name}
+              <small>{part.value === null ? "not measured" : gradeValue(part.name, part.value)}</small>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
 export function Overview(props: { shown: Shown; node: Node | null }) {
   const { shown, node } = props;
-  const grades = useAsked<{ grades: Grade[] }>("/v1/grades", 15);
-  const requests = (shown.last("http_requests_per_s") ?? 0) + (shown.last("resp_commands_per_s") ?? 0);
-  const quiet = shown.t.length > 5 && requests === 0 && (shown.last("entries") ?? 0) === 0;
+  const open = shown.names("open.").reduce((sum, name) => sum + (shown.last(`open.${name}`) ?? 0), 0);
+  const errors = shown.last("errors_share");
+  const quiet = shown.t.length > 3 && (shown.last("commands_per_s") ?? 0) === 0 && (shown.last("entries.memory") ?? 0) === 0;
   return (
     <>
+      {node !== null && node.problems.length > 0 && <p class="problem" role="alert">{node.problems.join("; ")}</p>}
       <dl class="figures">
-        <Figure label="Requests" value={rate(shown.last("http_requests_per_s"))} note={`and ${rate(shown.last("resp_commands_per_s"))} Redis commands`} />
-        <Figure label="Slow end (p99)" value={seconds(shown.last("http_p99_s"))} note={`Redis ${seconds(shown.last("resp_p99_s"))}`} />
-        <Figure label="Answered from memory" value={share(shown.last("memory_hit_share"))} note={`${count(shown.last("entries"))} entries`} />
-        <Figure label="Errors" value={share(shown.last("errors_share"))} level={(shown.last("errors_share") ?? 0) > 0.05 ? "critical" : ""} />
-        <Figure label="Memory" value={bytes(shown.last("resident_bytes"))} note={`cache ${bytes(shown.last("memory_bytes"))} of ${bytes(shown.last("memory_limit_bytes"))}`} />
-        <Figure label="Connections" value={count((shown.last("connections_h1") ?? 0) + (shown.last("connections_h2") ?? 0) + (shown.last("connections_resp") ?? 0))} />
+        <Figure label="Requests" value={rate(shown.last("http_per_s"))} note={`and ${rate(shown.last("commands_per_s"))} Redis commands`} />
+        <Figure label="Slow end (p99)" value={seconds(shown.last("http_p99_s"))} note={`Redis ${seconds(shown.last("command_p99_s"))}`} />
+        <Figure label="Answered from memory" value={share(shown.last("hit.memory"))} note={`${count(shown.last("entries.memory"))} entries`} />
+        <Figure label="Errors" value={share(errors)} level={errors !== null && errors > 0.05 ? "critical" : ""} note="of answers and jobs" />
+        <Figure label="Memory" value={bytes(shown.last("resident_bytes"))} note={`cache ${bytes(shown.last("bytes.memory"))} of ${bytes(shown.last("limit.memory"))}`} />
+        <Figure label="Connections" value={count(shown.t.length === 0 ? null : open)} note={node === null ? "" : `up ${seconds(node.uptime_s)}`} />
       </dl>
       {quiet && (
         <Empty title="Nobody asks this node anything yet">
@@ -27,25 +54,12 @@ export function Overview(props: { shown: Shown; node: Node | null }) {
         </Empty>
       )}
       <div class="grid2">
+        <Chart title="Throughput" x={shown.t} format={rate} lines={shown.lines({ HTTP: "http_per_s", Redis: "commands_per_s" })} />
         <Chart title="Latency of HTTP" x={shown.t} format={seconds} lines={shown.lines({ p50: "http_p50_s", p95: "http_p95_s", p99: "http_p99_s" })} />
-        <Chart title="Latency of Redis commands" x={shown.t} format={seconds} lines={shown.lines({ p50: "resp_p50_s", p99: "resp_p99_s" })} />
-        <Chart title="Throughput" x={shown.t} format={rate} lines={shown.lines({ HTTP: "http_requests_per_s", Redis: "resp_commands_per_s" })} />
+        <Chart title="Latency of Redis commands" x={shown.t} format={seconds} lines={shown.lines({ p50: "command_p50_s", p95: "command_p95_s", p99: "command_p99_s" })} />
         <Chart title="Traffic" x={shown.t} format={byteRate} lines={shown.lines({ in: "bytes_in_per_s", out: "bytes_out_per_s" })} />
       </div>
-      <section class="card" aria-label="Grades">
-        <h3>Grades</h3>
-        <Problem failure={grades.failure} />
-        {grades.data !== null && grades.data.grades.length === 0 && <p class="empty">Nothing is graded yet: grades need some traffic.</p>}
-        <ul class="grades">
-          {(grades.data?.grades ?? []).map((grade) => (
-            <li key={grade.what} title={grade.why}>
-              <b class={`grade g${grade.grade.charAt(0)}`}>{grade.grade}</b> {grade.what}
-              <small>{grade.value === null ? grade.why : `${count(grade.value)} ${grade.unit}`}</small>
-            </li>
-          ))}
-        </ul>
-      </section>
-      {node !== null && <p class="foot"><Level level={node.health} /> since {seconds(node.uptime_s)}</p>}
+      <GradesCard />
     </>
   );
 }

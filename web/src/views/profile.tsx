@@ -1,45 +1,54 @@
-import { useState } from "preact/hooks";
-import { type Profile, Failure, send } from "../api";
-import { clock, count } from "../format";
+import { useEffect, useState } from "preact/hooks";
+import { type Profile, Failure, send, token } from "../api";
+import { clock } from "../format";
 import { Flame } from "../flame";
 import { Empty, Problem } from "../parts";
 import { useAsked } from "../use_asked";
 
+const SECONDS = 5;
+
 export function Profiles() {
-  const list = useAsked<{ profiles: Profile[] }>("/v1/profiles", 5);
-  const [picked, setPicked] = useState("");
-  const [other, setOther] = useState("");
-  const [busy, setBusy] = useState(false);
+  const list = useAsked<{ profiles: Profile[] }>("/v1/profiles", 1);
+  const [picked, setPicked] = useState(0);
+  const [other, setOther] = useState(0);
+  const [asking, setAsking] = useState(false);
   const [failure, setFailure] = useState<Failure | null>(null);
-  const rows = list.data?.profiles ?? [];
-  const chosen = picked || rows[0]?.id || "";
-  const profile = useAsked<Profile>(chosen === "" ? "" : `/v1/profiles/${encodeURIComponent(chosen)}`, 0);
-  const before = useAsked<Profile>(other === "" ? "" : `/v1/profiles/${encodeURIComponent(other)}`, 0);
+  const all = list.data?.profiles ?? [];
+  const rows = all.filter((row) => row.state === "done");
+  const running = all.find((row) => row.state === "running");
+  const chosen = rows.find((row) => row.id === picked)?.id ?? rows[0]?.id ?? 0;
+  const against = other !== 0 && other !== chosen ? `?against=${other}` : "";
+  const profile = useAsked<Profile>(chosen === 0 ? "" : `/v1/profiles/${chosen}${against}`, 0);
+  const failed = all[0]?.state === "failed" ? all[0] : undefined;
+  useEffect(() => { if (!running) setPicked(0); }, [running?.id]);
   const take = async (): Promise<void> => {
-    setBusy(true);
+    setAsking(true);
     setFailure(null);
     try {
-      const made = await send<{ id: string }>("POST", "/v1/profiles", { seconds: 5, hertz: 99 });
-      setPicked(made.id);
+      await send<Profile>("POST", "/v1/profiles", { seconds: SECONDS, hertz: 99 });
       list.refresh();
     } catch (why) {
       setFailure(why instanceof Failure ? why : new Failure(0, String(why)));
     }
-    setBusy(false);
+    setAsking(false);
   };
-  const choices = rows.map((row) => <option key={row.id} value={row.id}>{clock(row.t)}, {row.seconds} s, {count(row.samples)} samples</option>);
+  const busy = asking || running !== undefined;
+  const choices = rows.map((row) => <option key={row.id} value={row.id}>{clock(row.time_s)}, {row.seconds} s</option>);
+  const { data } = profile;
   return (
     <>
       <div class="bar">
-        <button type="button" onClick={() => void take()} disabled={busy}>{busy ? "Sampling…" : "Profile this node for 5 s"}</button>
-        {rows.length > 0 && <label>show <select value={chosen} onChange={(event) => setPicked(event.currentTarget.value)}>{choices}</select></label>}
-        {rows.length > 1 && <label>against <select value={other} onChange={(event) => setOther(event.currentTarget.value)}><option value="">nothing</option>{choices}</select></label>}
+        <button type="button" onClick={() => void take()} disabled={busy || token() === ""}>{busy ? "Sampling…" : `Profile this node for ${SECONDS} s`}</button>
+        {rows.length > 0 && <label>show <select value={chosen} onChange={(event) => setPicked(Number(event.currentTarget.value))}>{choices}</select></label>}
+        {rows.length > 1 && <label>against <select value={other} onChange={(event) => setOther(Number(event.currentTarget.value))}><option value={0}>nothing</option>{choices}</select></label>}
+        {token() === "" && <small class="foot">A profile costs the node some time, so that it needs a token: give it above.</small>}
       </div>
       <Problem failure={failure ?? list.failure ?? profile.failure} />
-      {list.data !== null && rows.length === 0 && !busy && (
-        <Empty title="No profile was taken yet"><p>The button above samples the running node; it needs a token, since it costs the node some time.</p></Empty>
+      {failed && <p class="problem" role="alert">The last profile failed: {failed.why}</p>}
+      {list.data !== null && rows.length === 0 && !busy && !failed && (
+        <Empty title="No profile was taken yet"><p>The button above samples the running node and draws where its time goes.</p></Empty>
       )}
-      {profile.data?.root && <section class="card"><Flame key={chosen + other} root={profile.data.root} before={other === "" ? undefined : before.data?.root} /></section>}
+      {data?.tree && data.id === chosen && <section class="card"><Flame key={`${chosen}${against}`} root={data.tree} total={data.total ?? 0} totalBefore={against === "" ? null : data.total_before ?? 0} /></section>}
     </>
   );
 }

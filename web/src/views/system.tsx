@@ -6,27 +6,32 @@ import type { Shown } from "../range";
 
 export function System(props: { shown: Shown; node: Node | null }) {
   const { shown, node } = props;
+  const loops = shown.names("loop.");
+  const open = shown.names("open.");
+  const protocols: Record<string, string> = { resp: "Redis", h1: "HTTP/1.1", h2: "HTTP/2", websocket: "WebSocket", unknown: "not known yet" };
   return (
     <>
       <section class="card" aria-label="Workers">
-        <h3>Workers</h3>
+        <h3>Workers now</h3>
         {(node?.workers ?? []).map((worker) => (
-          <Meter key={worker.index} label={`loop ${worker.index}`} value={worker.busy_share} max={1}
-            text={`${share(worker.busy_share)}, ${count(worker.connections)} connections`} />
+          <Meter key={worker.index} label={`loop ${worker.index}`} value={worker.busy} max={1}
+            text={`${share(worker.busy)}, ${count(worker.connections)} connection${worker.connections === 1 ? "" : "s"}`} />
         ))}
       </section>
       <div class="grid2">
-        <Chart title="Time that workers are busy" x={shown.t} format={share} lines={shown.lines({ busy: "workers_busy_share" })} />
-        <Chart title="Connections" x={shown.t} format={count} lines={shown.lines({ "HTTP/1.1": "connections_h1", "HTTP/2": "connections_h2", Redis: "connections_resp" })} />
-        <Chart title="Memory" x={shown.t} format={bytes} lines={shown.lines({ process: "resident_bytes", cache: "memory_bytes", limit: "memory_limit_bytes" })} />
-        <Chart title="Errors" x={shown.t} format={share} lines={shown.lines({ "share of answers": "errors_share" })} />
+        <Chart title="Time that each worker is busy" x={shown.t} format={share} top={1} lines={shown.lines(Object.fromEntries(loops.map((index) => [`loop ${index}`, `loop.${index}`])))} />
+        <Chart title="Processors in use" x={shown.t} format={count} lines={shown.lines({ "by the whole process": "cpu" })} />
+        <Chart title="Connections" x={shown.t} format={count} lines={shown.lines(Object.fromEntries(open.map((name) => [protocols[name] ?? name, `open.${name}`])))} />
+        <Chart title="Memory" x={shown.t} format={bytes} lines={shown.lines({ process: "resident_bytes", cache: "bytes.memory" })} />
+        <Chart title="Errors" x={shown.t} format={share} empty="Nothing was answered in this time." lines={shown.lines({ "share of answers and jobs": "errors_share" })} />
       </div>
       {node !== null && (
         <dl class="facts card">
           <dt>Version</dt><dd>{node.version}</dd>
           <dt>Process</dt><dd>{node.pid}</dd>
-          <dt>Started</dt><dd>{day(node.started_t)} ({seconds(node.uptime_s)} ago)</dd>
+          <dt>Started</dt><dd>{day(node.started_s)} ({seconds(node.uptime_s)} ago)</dd>
           <dt>Listens at</dt><dd>{plain(node.listeners.join(", "))}</dd>
+          <dt>Memory it may use</dt><dd>{bytes(shown.last("memory_limit_bytes"))}</dd>
         </dl>
       )}
     </>
