@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -486,6 +487,51 @@ def another_run_of_the_node():
             again = submit(http, slow(ms=50, key="a", bytes=100), 200, prefer="wait=20")
             check(again.body == first.body and again["etag"] == first["etag"])
             check(http.ok("GET", again["location"]).json()["answered_by"] == "disk")
+
+
+@case
+def a_batch():
+    with Node(BRISK, settings=["serve.jobs.running=2"]) as node:
+        http = node.http()
+        http.ok("PUT", "/v1/cache/a", b"one", status=201)
+        rom, patch = base64.b64encode(b"0123456789").decode(), base64.b64encode(b"PATCH\0\0\x01\0\x02hiEOF").decode()
+        jobs = [slow(ms=400), {"workload": "none"}, {"workload": "rom", "request": {"rom": {"base64": rom}, "mods": [{"base64": patch}]}},
+                slow(fail="no"), {"entry": "a"}, {"entry": "b"}, [], slow(bytes=3 << 20)]  # fmt: skip
+        found = http.ok("POST", "/v1/batch", jobs)
+        check(found["content-type"] == "application/x-ndjson", found)
+        lines = [json.loads(line) for line in found.body.splitlines()]
+        check(sorted(line["index"] for line in lines) == list(range(8)), lines)
+        check(lines[-1]["index"] == 0, "the slow one is last")
+        by = {line["index"]: line for line in lines}
+        check([by[i]["status"] for i in range(8)] == [200, 404, 200, 409, 200, 404, 400, 200], by)
+        check(base64.b64decode(by[2]["base64"]) == b"0hi3456789" and by[4]["base64"] == "b25l", by)
+        check(by[3]["error"]["message"] == "no" and by[1]["error"]["code"] == "no_workload", by)
+        check(by[7]["bytes"] == 3 << 20 and len(http.ok("GET", by[7]["url"]).body) == 3 << 20, by)
+        check(http.ok("GET", "/v1/jobs/" + by[0]["job"]).json()["status"] == "succeeded")
+        array = http.ok("POST", "/v1/batch", {"jobs": jobs[1:4]}, {"accept": "application/json"})
+        check([line["index"] for line in sorted(array.json(), key=lambda line: line["index"])] == [0, 1, 2], array)
+        check(http.ok("POST", "/v1/batch", [], {"accept": "application/json"}).json() == [])
+        check(http.ok("POST", "/v1/batch", []).body == b"")
+        for body, code in ((b"", 400), (b"{}", 400), (b"[", 400), (b"3", 400), (b"[" + b"{}," * 1000 + b"{}]", 413)):
+            check(http.ask("POST", "/v1/batch", body).status == code, body[:10])
+        check(http.ask("GET", "/v1/batch").status == 405)
+        check(node.http(READER).ask("POST", "/v1/batch", []).status == 403)
+        lines = http.ok("POST", "/v1/batch", [slow(ms=i % 3, bytes=i) for i in range(500)]).body.splitlines()
+        check(sorted((json.loads(line)["index"], json.loads(line)["bytes"]) for line in lines) == [(i, i) for i in range(500)])
+
+
+@case
+def a_batch_whose_client_is_gone():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http = node.http()
+        body = json.dumps([slow(ms=1), slow(ms=60000), slow(ms=60000)]).encode()
+        with socket.create_connection(("127.0.0.1", node.port)) as one:
+            one.sendall(b"POST /v1/batch HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s" % (TOKEN.encode(), len(body), body))
+            check(b"200" in one.recv(65536))
+            check(wait_until(lambda: [http.ok("GET", "/v1/queue").json()[k] for k in ("succeeded", "running")] == [1, 1]))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not half closed
+        check(wait_until(lambda: http.ok("GET", "/v1/queue").json()["cancelled"] == 2), "its jobs are cancelled")
+        check(http.ok("GET", "/v1/queue").json()["succeeded"] == 1)
 
 
 @case

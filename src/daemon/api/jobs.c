@@ -47,6 +47,7 @@ void job_body_unref(job_body *body)
         return;
     }
     const jobs_table *j = body->jobs;
+    brisk_arena_destroy(body->arena);
     jobs_give(j, body->data, body->room, 1);
     if (body->kept > 0) {
         server_let_go(j->server, body->kept);

@@ -193,6 +193,14 @@ static brisk_err find_cache_entry(void *ctx, const char *name, size_t name_size,
     return err;
 }
 
+brisk_err job_entry_bytes(jobs_table *j, const brisk_json_node *node, brisk_arena *arena,
+                          brisk_form_part *ret, brisk_errinfo *info)
+{
+    brisk_form_input in = {
+        .arena = arena, .bytes_max = j->opts.body_max, .entry = find_cache_entry, .ctx = j};
+    return brisk_form_bytes(&in, node, "entry", ret, info);
+}
+
 /* --- a job -------------------------------------------------------------------------------- */
 
 static bool parse_request(job_entry *e, const brisk_json_node *node, const brisk_form_part *parts,
@@ -262,6 +270,21 @@ static bool enqueue(job_entry *e, job_refusal *refusal)
     return false;
 }
 
+void job_refuse_entry(job_entry *e, const job_refusal *refusal)
+{
+    jobs_table *j = e->jobs;
+    (void)pthread_mutex_lock(&j->lock);
+    job_call *waiters = e->waiters; /* the same request again, that waits for this one */
+    e->waiters = NULL;
+    e->state = JOB_FAILED;
+    e->error_status = refusal->status;
+    (void)snprintf(e->error_text, sizeof e->error_text, "%s", refusal->text);
+    jobs_unlist(j, e);
+    e->refs--; /* the table's; the caller has one */
+    (void)pthread_mutex_unlock(&j->lock);
+    job_calls_post(waiters);
+}
+
 static bool admit(job_entry *e, const brisk_json_node *node, const brisk_form_part *parts,
                   uint32_t part_count, job_refusal *refusal)
 {
@@ -298,14 +321,5 @@ void job_admit(job_entry *e, const brisk_json_node *node, const brisk_form_part 
     if (good && enqueue(e, ret)) {
         return;
     }
-    (void)pthread_mutex_lock(&j->lock);
-    job_call *waiters = e->waiters; /* the same request again, that waits for this one */
-    e->waiters = NULL;
-    e->state = JOB_FAILED;
-    e->error_status = ret->status;
-    (void)snprintf(e->error_text, sizeof e->error_text, "%s", ret->text);
-    jobs_unlist(j, e);
-    e->refs--; /* the table's; the caller has one */
-    (void)pthread_mutex_unlock(&j->lock);
-    job_calls_post(waiters);
+    job_refuse_entry(e, ret);
 }

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "daemon/api/answer.h"
+#include "daemon/api/multipart.h"
 #include "daemon/api/sse.h"
 
 enum { GROW_MIN = 16384 };
@@ -69,24 +70,18 @@ static uint64_t wait_of(const exchange *x)
 
 static void run_task(loop_task *task);
 
-job_call *job_call_open(jobs_table *j, exchange *x)
+static job_call *new_call(jobs_table *j, worker *w)
 {
     job_call *call = jobs_take(j, sizeof *call, _Alignof(job_call));
-    x->handler = NULL;
     if (call == NULL) {
-        api_fail_err(x, BRISK_ERR_NOMEM, "the request");
         return NULL;
     }
     memset(call, 0, sizeof *call);
     call->task.run = run_task;
     call->jobs = j;
-    call->x = x;
-    call->worker = x->worker;
+    call->worker = w;
     call->phase = CALL_IDLE;
-    call->client = client_of(x);
-    call->wait_ns = wait_of(x);
     brisk_hasher_init(&call->hasher, 0);
-    x->handler = call;
     (void)pthread_mutex_lock(&j->lock);
     call->next_all = j->all;
     if (j->all != NULL) {
@@ -97,7 +92,55 @@ job_call *job_call_open(jobs_table *j, exchange *x)
     return call;
 }
 
-static void free_call(job_call *call)
+job_call *job_call_open(jobs_table *j, exchange *x)
+{
+    job_call *call = new_call(j, x->worker);
+    x->handler = call;
+    if (call == NULL) {
+        api_fail_err(x, BRISK_ERR_NOMEM, "the request");
+        return NULL;
+    }
+    call->x = x;
+    call->client = client_of(x);
+    call->wait_ns = wait_of(x);
+    return call;
+}
+
+job_call *job_call_collect(jobs_table *j, exchange *x)
+{
+    const http_text *type = exchange_field(x, "content-type");
+    job_call *call = job_call_open(j, x);
+    if (call == NULL) {
+        return NULL;
+    }
+    call->phase = CALL_COLLECTING;
+    if (type != NULL && multipart_boundary(type->data, type->size, call->boundary)) {
+        return call;
+    }
+    call->boundary[0] = '\0';
+    if (type != NULL && (type->size < 16 || memcmp(type->data, "application/json", 16) != 0)) {
+        call->phase = CALL_IDLE;
+        api_fail(x, 415, "unsupported_type", "a job is application/json or multipart/form-data");
+        return NULL;
+    }
+    return call;
+}
+
+job_call *job_call_waiter(const job_call *of, job_entry *e)
+{
+    jobs_table *j = of->jobs;
+    job_call *call = new_call(j, of->worker);
+    if (call != NULL) {
+        call->entry = e;
+        call->wait_ns = UINT64_MAX / 4; /* its own end is the only one */
+        (void)pthread_mutex_lock(&j->lock);
+        e->refs++;
+        (void)pthread_mutex_unlock(&j->lock);
+    }
+    return call;
+}
+
+void job_call_free(job_call *call)
 {
     jobs_table *j = call->jobs;
     if (call->dropped != NULL) {
@@ -117,7 +160,7 @@ static void free_call(job_call *call)
 void job_calls_destroy(jobs_table *j)
 {
     while (j->all != NULL) {
-        free_call(j->all);
+        job_call_free(j->all);
     }
 }
 
@@ -213,7 +256,9 @@ static void run_task(loop_task *task)
     if (call->phase == CALL_WAITING) {
         leave_here(call);
         call->phase = CALL_IDLE;
-        if (call->x != NULL) {
+        if (call->over != NULL) {
+            call->over(call);
+        } else if (call->x != NULL) {
             job_answer_result(call);
             return;
         }
@@ -224,7 +269,7 @@ static void run_task(loop_task *task)
             return;
         }
     }
-    free_call(call);
+    job_call_free(call);
 }
 
 void job_call_gone(exchange *x)
@@ -250,7 +295,7 @@ void job_call_gone(exchange *x)
         }
         leave_here(call);
     }
-    free_call(call);
+    job_call_free(call);
 }
 
 bool job_call_send(job_call *call)

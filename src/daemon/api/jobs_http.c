@@ -20,7 +20,6 @@
 #include <string.h>
 
 #include "daemon/api/answer.h"
-#include "daemon/api/multipart.h"
 #include "daemon/api/sse.h"
 
 enum { FIELDS_MAX = 8, TEXT_MAX = 512 };
@@ -189,17 +188,7 @@ static void admit_away(job_call *call)
         job_admit(e, node, parts, count, &call->refusal);
         return;
     }
-    jobs_table *j = e->jobs;
-    (void)pthread_mutex_lock(&j->lock);
-    e->state = JOB_FAILED;
-    e->error_status = call->refusal.status;
-    (void)snprintf(e->error_text, sizeof e->error_text, "%s", call->refusal.text);
-    job_call *waiters = e->waiters;
-    e->waiters = NULL;
-    jobs_unlist(j, e);
-    e->refs--;
-    (void)pthread_mutex_unlock(&j->lock);
-    job_calls_post(waiters);
+    job_refuse_entry(e, &call->refusal);
 }
 
 static void admitted(job_call *call)
@@ -450,26 +439,6 @@ static void begin_one(jobs_table *j, exchange *x)
 
 /* --- the route ---------------------------------------------------------------------------- */
 
-static void begin_post(jobs_table *j, exchange *x)
-{
-    const http_text *type = exchange_field(x, "content-type");
-    job_call *call = job_call_open(j, x);
-    if (call == NULL) {
-        return;
-    }
-    call->phase = CALL_COLLECTING;
-    if (type != NULL && multipart_boundary(type->data, type->size, call->boundary)) {
-        return;
-    }
-    call->boundary[0] = '\0';
-    bool is_json =
-        type == NULL || (type->size >= 16 && memcmp(type->data, "application/json", 16) == 0);
-    if (!is_json) {
-        call->phase = CALL_IDLE;
-        api_fail(x, 415, "unsupported_type", "a job is application/json or multipart/form-data");
-    }
-}
-
 static void begin(exchange *x)
 {
     jobs_table *j = x->route->ctx;
@@ -477,7 +446,7 @@ static void begin(exchange *x)
     if (x->rest.size > 0) {
         begin_one(j, x);
     } else if (x->method == HTTP_POST) {
-        begin_post(j, x);
+        (void)job_call_collect(j, x);
     } else if (x->method == HTTP_DELETE) {
         api_fail(x, 405, "method_not_allowed", "this method is not for this path");
     } else {
@@ -535,12 +504,18 @@ brisk_err jobs_add_routes(jobs_table *j, http_routes *routes)
                                   .priority = {.urgency = 1},
                                   .begin = jobs_queue_begin,
                                   .ctx = j};
+    j->route_batch = j->route_jobs;
+    j->route_batch.name = "api.batch";
+    j->route_batch.methods = HTTP_POST;
+    j->route_batch.begin = job_batch_begin;
+    j->route_batch.writable = job_batch_writable;
     j->route_workloads = j->route_queue;
     j->route_workloads.name = "api.workloads";
     j->route_workloads.begin = jobs_workloads_begin;
     j->route_workloads.gone = job_call_gone;
     brisk_err err = http_routes_add(routes, "", "/v1/jobs", &j->route_jobs);
     err = err == BRISK_OK ? http_routes_add(routes, "", "/v1/queue", &j->route_queue) : err;
+    err = err == BRISK_OK ? http_routes_add(routes, "", "/v1/batch", &j->route_batch) : err;
     return err == BRISK_OK ? http_routes_add(routes, "", "/v1/workloads", &j->route_workloads)
                            : err;
 }

@@ -71,7 +71,8 @@ typedef struct job_body {
     unsigned char *data;
     size_t size;
     size_t room;
-    size_t kept; /* counted by server_keep */
+    size_t kept;        /* counted by server_keep */
+    brisk_arena *arena; /* of a batch: what its jobs share; NULL: none */
 } job_body;
 
 typedef struct job_call job_call;
@@ -160,6 +161,7 @@ struct job_call {
     job_refusal refusal;
     void (*home)(job_call *call); /* in the worker's thread, when the task arrives; x is not NULL */
     void (*away)(job_call *call); /* in the admission thread */
+    void (*over)(job_call *call); /* of a waiter without an exchange: the job is over */
     void (*dropped)(job_call *call); /* before it is freed; may be NULL */
     void *ctx;
     struct sse *stream; /* of events; NULL: none */
@@ -251,6 +253,11 @@ uint64_t jobs_now_ns(const jobs_table *j);
 
 /* NULL: no memory, and that was answered. */
 job_call *job_call_open(jobs_table *j, exchange *x);
+/* Likewise for a body: JSON, or multipart/form-data; NULL: it was answered. */
+job_call *job_call_collect(jobs_table *j, exchange *x);
+/* One without an exchange, for a job that `of` is interested in; NULL: no memory. */
+job_call *job_call_waiter(const job_call *of, job_entry *e);
+void job_call_free(job_call *call);
 /* Collect a body; false: it was answered. */
 bool job_call_take(job_call *call, const void *data, size_t size);
 /* To the admission thread: away(call) there, then home(call) here. */
@@ -273,6 +280,12 @@ void job_admit(job_entry *e, const brisk_json_node *node, const brisk_form_part 
 bool job_read_body(const job_body *body, const char *boundary, brisk_arena *arena,
                    const brisk_json_node **ret, brisk_form_part **ret_parts, uint32_t *ret_count,
                    job_refusal *refusal);
+/* Nobody finds it any more, those who wait for it are told why.  The caller has a reference. */
+void job_refuse_entry(job_entry *e, const job_refusal *refusal);
+/* Of {"entry": "key"}, for a batch. */
+BRISK_NODISCARD brisk_err job_entry_bytes(jobs_table *j, const brisk_json_node *node,
+                                          brisk_arena *arena, brisk_form_part *ret,
+                                          brisk_errinfo *info);
 void job_refuse(job_refusal *ret, uint16_t status, const char *code, const char *format, ...)
     BRISK_PRINTF(4, 5);
 
@@ -314,5 +327,6 @@ void jobs_metrics_end(jobs_table *j);
 void jobs_queue_begin(exchange *x);
 void jobs_workloads_begin(exchange *x);
 void job_batch_begin(exchange *x);
+void job_batch_writable(exchange *x);
 
 #endif /* BRISK_SRC_DAEMON_API_JOBS_INTERNAL_H */
