@@ -291,7 +291,7 @@ bool jobs_need_runner(jobs_table *j)
     return j->runner_count > 0;
 }
 
-void jobs_publish(const job_entry *e)
+void jobs_publish(const job_entry *e, job_state state)
 {
     events_hub *hub = e->jobs->server->api != NULL ? e->jobs->server->api->events : NULL;
     if (hub == NULL || !events_wanted(hub, EVENTS_JOBS)) {
@@ -304,7 +304,7 @@ void jobs_publish(const job_entry *e)
     brisk_json_object_begin(&json, NULL);
     brisk_json_str(&json, "id", e->id);
     brisk_json_str(&json, "workload", e->workload_name);
-    brisk_json_str(&json, "status", job_state_name(e->state));
+    brisk_json_str(&json, "status", job_state_name(state));
     brisk_json_str(&json, "class", queue_class_name(e->item.class));
     brisk_json_object_end(&json);
     if (brisk_json_finish(&json) == BRISK_OK) {

@@ -250,7 +250,7 @@ static bool enqueue(job_entry *e, job_refusal *refusal)
     bool cancel = e->cancel;
     (void)pthread_mutex_unlock(&j->lock);
     if (err == BRISK_OK) {
-        jobs_publish(e);
+        jobs_publish(e, JOB_WAITING);
         if (cancel) {
             (void)job_cancel(e);
         }
@@ -314,7 +314,10 @@ void job_admit(job_entry *e, const brisk_json_node *node, const brisk_form_part 
     ret->status = 0;
     bool good = admit(e, node, parts, part_count, ret);
     if (good && !e->job_opts.no_cache && brisk_job_lookup(e->job) == BRISK_OK) {
+        (void)pthread_mutex_lock(&j->lock);
         e->started_ns = jobs_now_ns(j);
+        e->state = JOB_RUNNING;
+        (void)pthread_mutex_unlock(&j->lock);
         job_end(e, BRISK_OK); /* the memory tier had it */
         return;
     }

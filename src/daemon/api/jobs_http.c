@@ -305,7 +305,8 @@ typedef struct filter {
 
 static bool fits(const job_entry *e, const filter *f)
 {
-    return (f->status[0] == '\0' || strcmp(f->status, job_state_name(e->state)) == 0) &&
+    return e->state != JOB_ADMITTING &&
+           (f->status[0] == '\0' || strcmp(f->status, job_state_name(e->state)) == 0) &&
            (f->workload[0] == '\0' || strcmp(f->workload, e->workload_name) == 0) &&
            (f->class[0] == '\0' || strcmp(f->class, queue_class_name(e->item.class)) == 0);
 }

@@ -245,8 +245,8 @@ void jobs_free_list(job_entry *list);
 /* Threads: at least one runner that may take a job, the admission.  False: there is none.  Under the lock. */
 bool jobs_need_runner(jobs_table *j);
 bool jobs_need_admission(jobs_table *j);
-/* Tell those who listen for jobs at large. */
-void jobs_publish(const job_entry *e);
+/* Tell those who listen for jobs at large that `e` is now in `state`. */
+void jobs_publish(const job_entry *e, job_state state);
 uint64_t jobs_now_ns(const jobs_table *j);
 
 /* --- jobs_call.c -------------------------------------------------------------------------- */

@@ -46,11 +46,17 @@ static uint64_t since(uint64_t from_ns, uint64_t to_ns, uint64_t now_ns)
     return from_ns != 0 && end_ns > from_ns ? end_ns - from_ns : 0;
 }
 
-static void write_common(const job_entry *e, job_state state, brisk_json *json)
+/* `ended_ns` 0: it has not; the entry's own is its runner's until the state says that it is over. */
+static void write_common(const job_entry *e, job_state state, uint64_t ended_ns, brisk_json *json)
 {
     uint64_t now_ns = jobs_now_ns(e->jobs);
     brisk_json_u64(json, "schema", 1);
     brisk_json_str(json, "id", e->id);
+    if (state == JOB_ADMITTING) { /* the rest is being found out, by another thread */
+        brisk_json_str(json, "status", job_state_name(state));
+        brisk_json_u64(json, "created_ms", e->created_wall_ns / ns_per_ms);
+        return;
+    }
     brisk_json_str(json, "workload", e->workload_name);
     brisk_json_str(json, "status", job_state_name(state));
     brisk_json_str(json, "class", queue_class_name(e->item.class));
@@ -59,9 +65,9 @@ static void write_common(const job_entry *e, job_state state, brisk_json *json)
     if (e->deadline_wall_ns != 0) {
         brisk_json_u64(json, "deadline_ms", e->deadline_wall_ns / ns_per_ms);
     }
-    uint64_t waited_until = e->started_ns != 0 ? e->started_ns : e->ended_ns;
+    uint64_t waited_until = e->started_ns != 0 ? e->started_ns : ended_ns;
     brisk_json_u64(json, "wait_ns", since(e->created_ns, waited_until, now_ns));
-    brisk_json_u64(json, "run_ns", since(e->started_ns, e->ended_ns, now_ns));
+    brisk_json_u64(json, "run_ns", since(e->started_ns, ended_ns, now_ns));
 }
 
 static void write_stages(const brisk_job *job, const brisk_workload *workload, brisk_json *json)
@@ -85,7 +91,7 @@ static void write_stages(const brisk_job *job, const brisk_workload *workload, b
 
 void job_write_live(const job_entry *e, brisk_json *json)
 {
-    write_common(e, e->state, json);
+    write_common(e, e->state, job_state_is_over(e->state) ? e->ended_ns : 0, json);
     if (e->state == JOB_WAITING && e->item.state == QUEUE_WAITING) {
         brisk_json_u64(json, "position", queue_position(e->jobs->queue, &e->item));
     }
@@ -211,7 +217,7 @@ static brisk_err write_all(const job_entry *e, job_state state, brisk_job *job, 
     brisk_json json;
     brisk_json_init(&json, brisk_str_out(text), 0);
     brisk_json_object_begin(&json, NULL);
-    write_common(e, state, &json);
+    write_common(e, state, e->ended_ns, &json);
     if (e->err != BRISK_OK) {
         write_error(e, job, &json);
     } else {

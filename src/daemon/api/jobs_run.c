@@ -187,7 +187,7 @@ void job_end(job_entry *e, brisk_err err)
     (void)pthread_mutex_unlock(&j->lock);
     job_calls_post(waiters);
     poke_streams(j);
-    jobs_publish(e);
+    jobs_publish(e, state);
     brisk_job_destroy(job);
     if (request != NULL && e->workload->form->release != NULL) {
         e->workload->form->release(request);
@@ -261,7 +261,7 @@ void jobs_run(void *jobs_of)
             e->started_ns = item->started_ns;
             e->refs++;
             (void)pthread_mutex_unlock(&j->lock);
-            jobs_publish(e);
+            jobs_publish(e, JOB_RUNNING);
             job_end(e, brisk_job_run(e->job));
             job_entry_unref(e);
             (void)pthread_mutex_lock(&j->lock);
