@@ -209,7 +209,8 @@ void cached_decide(transit *t, entry *e)
         if (e->front == NULL) {
             t->stale = e->value;
         } else {
-            entry_close(e); /* a file is not written anew: it is asked for as if it were not there */
+            entry_close(
+                e); /* a file is not written anew: it is asked for as if it were not there */
         }
         t->status.forward = (t->control.flags & CONTROL_NO_CACHE) != 0 ? "request" : "stale";
         if (t->method == HTTP_HEAD) {

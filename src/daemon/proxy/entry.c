@@ -70,10 +70,8 @@ bool entry_open_file(brisk_value *value, const brisk_alloc *alloc, entry *ret)
         brisk_value_unref(front);
         return false;
     }
-    *ret = (entry){.value = value,
-                   .front = front,
-                   .head = data,
-                   .block = (const char *)data + sizeof head};
+    *ret = (entry){
+        .value = value, .front = front, .head = data, .block = (const char *)data + sizeof head};
     return true;
 }
 

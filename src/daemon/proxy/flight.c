@@ -80,7 +80,8 @@ static void waiter_ready(transit *t)
     bool good = t->x != NULL && t->value != NULL && entry_open(t->value, &e);
     bool late = t->late;
     t->late = false;
-    if (good && is_shared(t, &e) && late) { /* it asked after the answer came: as if it had found it */
+    if (good && is_shared(t, &e) &&
+        late) { /* it asked after the answer came: as if it had found it */
         e.value = brisk_value_ref(e.value);
         cached_decide(t, &e);
     } else if (good && is_shared(t, &e)) {

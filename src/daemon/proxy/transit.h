@@ -97,13 +97,13 @@ struct transit {
     bool posted;       /* `task` is on its way */
     bool leads;        /* its flight */
     bool waits;        /* for another one's: `flight` and `posted` are under the lock */
-    bool late; /* ... whose answer was there already */
+    bool late;         /* ... whose answer was there already */
     bool streams;      /* the client gets what is being stored, from `sent` on */
     uint64_t sent;
     flight *flight;
     transit *next_waiter;
     brisk_hash128 shared_key; /* of what its leader got */
-    brisk_value *stale; /* what is being validated, or may stand in; NULL: nothing */
+    brisk_value *stale;       /* what is being validated, or may stand in; NULL: nothing */
     transit_store store;
     char seen_spec[PROXY_VARY_SPEC_MAX]; /* found under the URL's key */
     /* Home from the executor, or from a flight's leader. */
