@@ -99,6 +99,111 @@ class Events:
         self.socket.close()
 
 
+class Socket:
+    """A WebSocket, frame by frame."""
+
+    def __init__(self, port, **fields):
+        head = {"host": f"127.0.0.1:{port}", "authorization": "Bearer " + TOKEN, "connection": "upgrade", "upgrade": "websocket",
+                "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version": "13"}  # fmt: skip
+        head.update({k.replace("_", "-"): v for k, v in fields.items()})
+        self.socket = socket.create_connection(("127.0.0.1", port), 30)
+        self.socket.sendall(("GET /v1/ws HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in head.items() if v) + "\r\n").encode())
+        self.file = self.socket.makefile("rb")
+        self.status = int(self.file.readline().split()[1])
+        self.fields = {}
+        while (line := self.file.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode().strip().partition(": ")
+            self.fields[name] = value
+
+    def send(self, data, first=0x81, pieces=1):
+        data = json.dumps(data).encode() if isinstance(data, (dict, list)) else data
+        mask, size = b"\x01\x02\x03\x04", len(data)
+        head = bytes([first]) + (bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big"))
+        frame = head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data))
+        for i in range(0, len(frame), -(-len(frame) // pieces)):
+            self.socket.sendall(frame[i : i + -(-len(frame) // pieces)])
+
+    def frame(self):
+        first, size = self.file.read(2)
+        if size >= 126:
+            size = int.from_bytes(self.file.read(2 if size == 126 else 8), "big")
+        return first, self.file.read(size)
+
+    def next(self):
+        """The next event; pings are passed over."""
+        while True:
+            first, data = self.frame()
+            if first == 0x81:
+                return json.loads(data)
+            check(first == 0x89, (first, data))
+
+    def closed(self):
+        """The code of the close that comes; then the end."""
+        while True:
+            first, data = self.frame()
+            if first == 0x88:
+                check(self.file.read() == b"", "nothing follows a close")
+                return int.from_bytes(data[:2], "big")
+
+
+@case
+def a_websocket():
+    with Node(BRISK, settings=["serve.jobs.running=1"]) as node:
+        http, ws = node.http(), Socket(node.port)
+        check(ws.status == 101 and ws.fields["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ws.fields)
+        ws.send(b"hello?", 0x89)
+        check(ws.frame() == (0x8A, b"hello?"))
+        ws.send({"subscribe": ["jobs"]}, pieces=5)
+        ws.send(b"now", 0x89)
+        check(ws.frame() == (0x8A, b"now"))
+        job = start(http, slow(ms=300, steps=3))
+        seen = [ws.next() for _ in range(3)]
+        check([(e["event"], e["data"]["id"], e["data"]["status"]) for e in seen] == [("jobs", job, s) for s in ("queued", "running", "succeeded")], seen)
+        ws.send({"subscribe": []})
+        job = start(http, slow(ms=400, steps=4))
+        ws.send({"job": job})
+        seen = [ws.next()]
+        while seen[-1]["event"] != "end":
+            seen.append(ws.next())
+        check(all(e["data"]["id"] == job for e in seen) and seen[-1]["data"]["status"] == "succeeded", seen)
+        check(len(seen) >= 2 and seen[0]["event"] == "progress", seen)
+        for wrong in (b"{", b"[]", b"{}", {"job": "x"}, {"job": 1}, {"subscribe": ["x"]}, {"subscribe": 1}, {"subscribe": [1]}, {"subscribe": ["jobs"] * 100}):
+            ws.send(wrong)
+            check(ws.next()["event"] == "error", wrong)
+        ws.send({"subscribe": ["metrics"]})
+        check(ws.next()["event"] == "metrics")
+        ws.send(b"\x03\xe8", 0x88)
+        check(ws.closed() == 1000)
+
+
+@case
+def websockets_that_are_wrong():
+    with Node(BRISK) as node:
+        check(Socket(node.port, origin=f"http://127.0.0.1:{node.port}").status == 101)
+        check(Socket(node.port, origin="http://evil.example").status == 403)
+        check(Socket(node.port, sec_websocket_version="12").status == 426)
+        check(Socket(node.port, sec_websocket_key="short").status == 400)
+        check(Socket(node.port, upgrade=None).status == 400)
+        check(Socket(node.port, authorization="Bearer wrong-wrong-wrong-wrong").status == 401)
+        for data, first, code in ((b"a", 0x82, 1003), (b"a", 0xC1, 1002), (b"\xff", 0x81, 1007), (b"a", 0x83, 1002), (b"\x03", 0x88, 1002), (b"", 0x88, 1000)):
+            ws = Socket(node.port)
+            ws.send(data, first)
+            check(ws.closed() == code, (data, first))
+        ws = Socket(node.port)
+        ws.socket.sendall(b"\x81\xff" + (1 << 20).to_bytes(8, "big") + b"\0\0\0\0")
+        check(ws.closed() == 1009)
+        ws = Socket(node.port)
+        ws.socket.sendall(b"\x81\x01a")
+        check(ws.closed() == 1002, "a client masks")
+        for _ in range(20):
+            gone = Socket(node.port)
+            gone.send({"subscribe": ["metrics", "jobs"]})
+            gone.socket.close()
+        left = Socket(node.port)
+        left.send({"subscribe": ["metrics", "jobs", "alerts", "log"]})
+        check(left.next()["event"] == "metrics")
+
+
 @case
 def a_result_at_once_and_later():
     with Node(BRISK) as node:

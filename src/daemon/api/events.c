@@ -31,17 +31,21 @@ static const char *const topic_names[TOPICS] = {"metrics", "jobs", "alerts", "lo
 /* A frame of SSE, for all who get it. */
 typedef struct event {
     _Atomic uint32_t references;
+    const char *topic;
+    size_t data_at; /* where the JSON begins */
+    size_t data_size;
     size_t size;
     size_t room; /* as acquired */
     char text[];
 } event;
 
-typedef struct subscriber {
+typedef struct events_subscriber {
     loop_task task; /* first */
     events_hub *hub;
     exchange *x; /* NULL when it is gone */
-    struct subscriber *next;
-    struct subscriber *previous;
+    struct events_subscriber *next;
+    struct events_subscriber *previous;
+    events_write write; /* NULL: SSE */
     uint32_t topics;
     bool posted;
     bool choked;  /* its worker's own: wait for writable */
@@ -51,7 +55,7 @@ typedef struct subscriber {
     uint32_t count;
     size_t bytes;
     event *queue[EVENTS_QUEUE_MAX];
-} subscriber;
+} subscriber; /* of the hub's list */
 
 struct events_hub {
     const brisk_alloc *alloc;
@@ -89,6 +93,9 @@ static event *event_create(events_hub *hub, uint32_t topic, const char *json, si
                         "id: %llu\nevent: %s\ndata: ", (unsigned long long)hub->next_id,
                         topic_names[__builtin_ctz(topic)]);
     BRISK_ASSERT(head > 0 && head < FRAME_HEAD_MAX);
+    e->topic = topic_names[__builtin_ctz(topic)];
+    e->data_at = (size_t)head;
+    e->data_size = size;
     memcpy(e->text + head, json, size);
     memcpy(e->text + head + size, "\n\n", 2);
     e->size = (size_t)head + size + 2;
@@ -216,24 +223,42 @@ static bool take(subscriber *s, event **e, uint64_t *dropped, bool *ping)
     return *e != NULL || *dropped != 0 || *ping;
 }
 
+/* One event as SSE, or in the subscriber's own way; false: wait until it is writable. */
+static bool send(const subscriber *s, const event *e)
+{
+    return s->write != NULL ? s->write(s->x, e->topic, e->text + e->data_at, e->data_size)
+                            : exchange_write(s->x, e->text, e->size);
+}
+
+static bool send_dropped(const subscriber *s, uint64_t dropped)
+{
+    char text[96];
+    int size = snprintf(text, sizeof text, "event: dropped\ndata: {\"count\":%llu}\n\n",
+                        (unsigned long long)dropped);
+    if (s->write == NULL) {
+        return exchange_write(s->x, text, (size_t)size);
+    }
+    static const size_t head = sizeof "event: dropped\ndata: " - 1;
+    return s->write(s->x, "dropped", text + head, (size_t)size - head - 2);
+}
+
+static bool send_ping(const subscriber *s)
+{
+    return s->write != NULL ? s->write(s->x, "ping", "", 0) : exchange_write(s->x, ": \n\n", 4);
+}
+
 static void send_all(subscriber *s)
 {
     event *e;
     uint64_t dropped;
     bool ping;
     while (!s->choked && s->x != NULL && take(s, &e, &dropped, &ping)) {
-        char text[96];
-        bool open = true;
-        if (ping) {
-            open = exchange_write(s->x, ": \n\n", 4);
-        }
+        bool open = !ping || send_ping(s);
         if (dropped != 0) {
-            int size = snprintf(text, sizeof text, "event: dropped\ndata: {\"count\":%llu}\n\n",
-                                (unsigned long long)dropped);
-            open = exchange_write(s->x, text, (size_t)size) && open;
+            open = send_dropped(s, dropped) && open;
         }
         if (e != NULL) {
-            open = exchange_write(s->x, e->text, e->size) && open;
+            open = send(s, e) && open;
             event_unref(s->hub, e);
         }
         s->choked = !open;
@@ -272,14 +297,9 @@ static bool enlist(events_hub *hub, subscriber *s)
     return room;
 }
 
-static void gone(exchange *x)
+void events_unsubscribe(events_subscriber *s)
 {
-    subscriber *s = x->handler;
-    if (s == NULL) {
-        return;
-    }
     events_hub *hub = s->hub;
-    x->handler = NULL;
     (void)pthread_mutex_lock(&hub->lock);
     if (s->previous != NULL) {
         s->previous->next = s->next;
@@ -296,6 +316,41 @@ static void gone(exchange *x)
     (void)pthread_mutex_unlock(&hub->lock);
     if (!posted) {
         free_subscriber(s);
+    }
+}
+
+void events_resume(events_subscriber *s)
+{
+    s->choked = false;
+    send_all(s);
+}
+
+events_subscriber *events_subscribe(events_hub *hub, exchange *x, uint32_t topics,
+                                    events_write write)
+{
+    subscriber *s = hub->alloc->acquire(hub->alloc->ctx, sizeof *s, _Alignof(subscriber));
+    if (s == NULL) {
+        return NULL;
+    }
+    memset(s, 0, sizeof *s);
+    s->task.run = run_task;
+    s->hub = hub;
+    s->x = x;
+    s->topics = topics;
+    s->write = write;
+    if (!enlist(hub, s)) {
+        hub->alloc->release(hub->alloc->ctx, s, sizeof *s, _Alignof(subscriber));
+        return NULL;
+    }
+    return s;
+}
+
+static void gone(exchange *x)
+{
+    subscriber *s = x->handler;
+    if (s != NULL) {
+        x->handler = NULL;
+        events_unsubscribe(s);
     }
 }
 

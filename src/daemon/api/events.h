@@ -65,6 +65,17 @@ events_figures events_read(const events_hub *hub);
 /* "metrics,jobs" as topics; 0: there is a word that is none.  "" means all. */
 uint32_t events_parse_topics(const char *text);
 
+/*
+ * For an exchange that carries events in its own way (websocket.c): `write` gets one at a time, "ping" now and
+ * then; false: not before events_resume.  NULL: there is no room.
+ */
+typedef struct events_subscriber events_subscriber;
+typedef bool (*events_write)(exchange *x, const char *event, const char *json, size_t size);
+events_subscriber *events_subscribe(events_hub *hub, exchange *x, uint32_t topics,
+                                    events_write write);
+void events_resume(events_subscriber *s);
+void events_unsubscribe(events_subscriber *s);
+
 /* GET /v1/events. */
 BRISK_NODISCARD brisk_err api_events_add_routes(http_routes *routes, events_hub *hub);
 

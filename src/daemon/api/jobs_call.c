@@ -233,7 +233,11 @@ void job_calls_post(job_call *list)
 
 void jobs_tick(jobs_table *j, worker *w)
 {
-    if (j == NULL || j->here[w->index] == NULL) {
+    if (j == NULL) {
+        return;
+    }
+    job_sockets_tick(j, w);
+    if (j->here[w->index] == NULL) {
         return;
     }
     uint64_t now_ns = jobs_now_ns(j);

@@ -517,6 +517,7 @@ brisk_err jobs_add_routes(jobs_table *j, http_routes *routes)
     brisk_err err = http_routes_add(routes, "", "/v1/jobs", &j->route_jobs);
     err = err == BRISK_OK ? http_routes_add(routes, "", "/v1/queue", &j->route_queue) : err;
     err = err == BRISK_OK ? http_routes_add(routes, "", "/v1/batch", &j->route_batch) : err;
+    err = err == BRISK_OK ? job_sockets_add_route(j, routes) : err;
     return err == BRISK_OK ? http_routes_add(routes, "", "/v1/workloads", &j->route_workloads)
                            : err;
 }

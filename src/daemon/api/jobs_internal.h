@@ -187,6 +187,7 @@ struct jobs {
     http_route route_queue;
     http_route route_workloads;
     http_route route_batch;
+    http_route route_socket;
 
     pthread_mutex_t lock;
     pthread_cond_t work;    /* runners wait for jobs, clock monotonic */
@@ -215,8 +216,9 @@ struct jobs {
     uint32_t runner_count;
     uint32_t idle_runners;
     uint32_t runners_max;
-    _Atomic uint32_t streams;    /* of events */
-    job_call *here[WORKERS_MAX]; /* each of its worker's thread */
+    _Atomic uint32_t streams;             /* of events */
+    job_call *here[WORKERS_MAX];          /* each of its worker's thread */
+    struct session *sockets[WORKERS_MAX]; /* likewise; websocket.c */
 };
 
 /* --- jobs.c ------------------------------------------------------------------------------- */
@@ -328,5 +330,7 @@ void jobs_queue_begin(exchange *x);
 void jobs_workloads_begin(exchange *x);
 void job_batch_begin(exchange *x);
 void job_batch_writable(exchange *x);
+BRISK_NODISCARD brisk_err job_sockets_add_route(jobs_table *j, http_routes *routes);
+void job_sockets_tick(jobs_table *j, worker *w);
 
 #endif /* BRISK_SRC_DAEMON_API_JOBS_INTERNAL_H */
