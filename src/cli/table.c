@@ -17,12 +17,22 @@ static const brisk_command *const cache_commands[] = {
     &cmd_cache_stats, &cmd_cache_analyze, &cmd_cache_clear,      &cmd_cache_path,
 };
 
+static const brisk_command *const node_commands[] = {
+    &cmd_node_health, &cmd_node_stats,  &cmd_node_metrics,    &cmd_node_get,
+    &cmd_node_put,    &cmd_node_delete, &cmd_node_invalidate, &cmd_node_jobs,
+    &cmd_node_submit, &cmd_node_result, &cmd_node_cancel,     &cmd_node_knobs,
+};
+
 static const cli_group groups[] = {
     {.commands = top_commands, .command_count = sizeof top_commands / sizeof top_commands[0]},
     {.name = "cache",
      .summary = "what is remembered, and where",
      .commands = cache_commands,
      .command_count = sizeof cache_commands / sizeof cache_commands[0]},
+    {.name = "node",
+     .summary = "ask a running node, here or elsewhere",
+     .commands = node_commands,
+     .command_count = sizeof node_commands / sizeof node_commands[0]},
 };
 
 const brisk_option cli_globals[] = {

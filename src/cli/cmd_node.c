@@ -1,0 +1,453 @@
+/*
+ * cmd_node.c -- `brisk node ...`: what a running node can be asked over HTTP, here or elsewhere.
+ *
+ * Answers are JSON or values and go to standard output as they came.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <brisk/file.h>
+#include <brisk/json.h>
+
+#include "cli/commands.h"
+#include "cli/remote.h"
+
+enum { PATH_MAX_BYTES = 6000, KEY_MAX = 2900, FILE_MAX = 512 << 20 };
+
+static brisk_exit print(const brisk_invocation *in, brisk_http_response *response)
+{
+    if (response == NULL) {
+        return BRISK_EXIT_FAILED;
+    }
+    bool good = response->body_size == 0 ||
+                fwrite(response->body, 1, response->body_size, in->out) == response->body_size;
+    brisk_http_response_destroy(response);
+    return good ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+}
+
+static brisk_exit get(const brisk_invocation *in, const char *path)
+{
+    return print(in, remote_ask(in, &(remote_question){.path = path}, 0));
+}
+
+/* "/v1/cache/HEX?encoding=hex": whatever is in a key stays one. */
+static bool key_path(const brisk_invocation *in, const char *key, char path[PATH_MAX_BYTES])
+{
+    static const char head[] = "/v1/cache/";
+    size_t size = strlen(key);
+    if (size == 0 || size > KEY_MAX) {
+        (void)fprintf(in->err, "brisk: a key has 1 to %d bytes\n", KEY_MAX);
+        return false;
+    }
+    memcpy(path, head, sizeof head);
+    for (size_t i = 0; i < size; i++) {
+        (void)snprintf(path + sizeof head - 1 + 2 * i, 3, "%02x", (unsigned char)key[i]);
+    }
+    (void)snprintf(path + sizeof head - 1 + 2 * size, 32, "?encoding=hex");
+    return true;
+}
+
+/* A name of the API's own in a path: jobs, knobs, profiles.  False after saying why. */
+static bool name_path(const brisk_invocation *in, const char *head, const char *name,
+                      char path[PATH_MAX_BYTES])
+{
+    static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t size = strlen(name);
+    if (size == 0 || size > 256 || strspn(name, fine) != size || strcmp(name, "..") == 0 ||
+        strcmp(name, ".") == 0) {
+        (void)fprintf(in->err, "brisk: this is no name of anything there\n");
+        return false;
+    }
+    (void)snprintf(path, PATH_MAX_BYTES, "%s%s", head, name);
+    return true;
+}
+
+/* --- figures ------------------------------------------------------------------------------ */
+
+static const brisk_option plain_options[] = {REMOTE_OPTION_ROWS};
+
+static brisk_exit run_health(const brisk_invocation *in)
+{
+    brisk_http_response *response = remote_ask(in, &(remote_question){.path = "/health"}, 503);
+    bool well = response != NULL && response->status == 200;
+    brisk_exit printed = print(in, response);
+    return well ? printed : BRISK_EXIT_FAILED;
+}
+
+static brisk_exit run_metrics(const brisk_invocation *in)
+{
+    return get(in, "/metrics");
+}
+
+static brisk_exit run_stats(const brisk_invocation *in)
+{
+    return get(in, "/v1/stats");
+}
+
+#define PLAIN(variable, word, text, function)                                                      \
+    const brisk_command variable = {.name = word,                                                  \
+                                    .group = "Node",                                               \
+                                    .synopsis = "[--node URL]",                                    \
+                                    .summary = text,                                               \
+                                    .options = plain_options,                                      \
+                                    .option_count = REMOTE_OPTIONS,                                \
+                                    .run = function}
+
+PLAIN(cmd_node_health, "health", "how it is; fails unless it is well", run_health);
+PLAIN(cmd_node_metrics, "metrics", "its figures, as Prometheus reads them", run_metrics);
+PLAIN(cmd_node_stats, "stats", "its last quarter of an hour, second by second", run_stats);
+
+/* --- entries ------------------------------------------------------------------------------ */
+
+enum { PUT_TTL = REMOTE_OPTIONS, PUT_TAG, PUT_COUNT };
+
+static const brisk_option put_options[PUT_COUNT] = {
+    REMOTE_OPTION_ROWS,
+    [PUT_TTL] = {.name = "ttl",
+                 .type = BRISK_OPTION_DURATION,
+                 .metavar = "TIME",
+                 .summary = "how long it lives; for ever without"},
+    [PUT_TAG] = {.name = "tag",
+                 .type = BRISK_OPTION_LIST,
+                 .metavar = "TAG",
+                 .summary = "goes with this tag; may be repeated"},
+};
+
+static brisk_exit run_get(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    return key_path(in, in->argv[0], path) ? get(in, path) : BRISK_EXIT_USAGE;
+}
+
+/* Life and tags as headers; how many, or -1 after saying why. */
+static int put_headers(const brisk_invocation *in, char life[64], char tags[2048],
+                       const char *headers[3])
+{
+    int count = 0;
+    const brisk_option_list *list = &in->lists[PUT_TAG];
+    headers[count++] = "Content-Type: application/octet-stream";
+    if (in->values[PUT_TTL].set) {
+        (void)snprintf(life, 64, "X-Brisk-TTL-Ms: %" PRIu64, in->values[PUT_TTL].number / 1000000);
+        headers[count++] = life;
+    }
+    size_t used = (size_t)snprintf(tags, 2048, "Surrogate-Key:");
+    for (uint32_t i = 0; i < list->count; i++) {
+        size_t size = strlen(list->texts[i]);
+        if (size == 0 || used + size + 2 > 2048 || strpbrk(list->texts[i], " \t\r\n") != NULL) {
+            (void)fprintf(in->err, "brisk: a tag is a word, and all of them fit in 2000 bytes\n");
+            return -1;
+        }
+        used += (size_t)snprintf(tags + used, 2048 - used, " %s", list->texts[i]);
+    }
+    if (list->count > 0) {
+        headers[count++] = tags;
+    }
+    return count;
+}
+
+static brisk_exit run_put(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    char life[64];
+    char tags[2048];
+    const char *headers[3];
+    brisk_file_view view = {0};
+    brisk_errinfo info = {.text = ""};
+    const char *value = in->argv[1];
+    int count = put_headers(in, life, tags, headers);
+    if (count < 0 || !key_path(in, in->argv[0], path)) {
+        return BRISK_EXIT_USAGE;
+    }
+    remote_question q = {.method = "PUT",
+                         .path = path,
+                         .body = value,
+                         .body_size = strlen(value),
+                         .headers = headers,
+                         .header_count = (uint32_t)count};
+    if (value[0] == '@') {
+        if (brisk_file_view_open(value + 1, FILE_MAX, &view, &info) != BRISK_OK) {
+            (void)fprintf(in->err, "brisk: %s\n", info.text);
+            return BRISK_EXIT_FAILED;
+        }
+        q.body = view.data;
+        q.body_size = view.size;
+    }
+    brisk_exit done = print(in, remote_ask(in, &q, 0));
+    brisk_file_view_close(&view);
+    return done;
+}
+
+static brisk_exit run_delete(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    if (!key_path(in, in->argv[0], path)) {
+        return BRISK_EXIT_USAGE;
+    }
+    return print(in, remote_ask(in, &(remote_question){.method = "DELETE", .path = path}, 0));
+}
+
+/* A body of JSON that `write` writes; the answer is printed. */
+static brisk_exit send_json(const brisk_invocation *in, const remote_question *question,
+                            void (*write)(const brisk_invocation *in, brisk_json *json))
+{
+    static const char *const headers[] = {"Content-Type: application/json"};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    brisk_json json;
+    remote_question q = *question;
+    if (file == NULL) {
+        (void)fprintf(in->err, "brisk: out of memory\n");
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_json_init(&json, brisk_out_file(file), 0);
+    write(in, &json);
+    bool good = brisk_json_finish(&json) == BRISK_OK;
+    good = fclose(file) == 0 && good;
+    q.body = text;
+    q.body_size = size;
+    q.headers = headers;
+    q.header_count = 1;
+    brisk_exit done = BRISK_EXIT_FAILED;
+    if (good) {
+        done = print(in, remote_ask(in, &q, 0));
+    } else {
+        (void)fprintf(in->err, "brisk: out of memory\n");
+    }
+    free(text);
+    return done;
+}
+
+enum { DROP_KEY = REMOTE_OPTIONS, DROP_TAG, DROP_PREFIX, DROP_COUNT };
+
+static const brisk_option drop_options[DROP_COUNT] = {
+    REMOTE_OPTION_ROWS,
+    [DROP_KEY] = {.name = "key",
+                  .type = BRISK_OPTION_LIST,
+                  .metavar = "KEY",
+                  .summary = "this key"},
+    [DROP_TAG] = {.name = "tag",
+                  .type = BRISK_OPTION_LIST,
+                  .metavar = "TAG",
+                  .summary = "all that have this tag"},
+    [DROP_PREFIX] = {.name = "prefix",
+                     .type = BRISK_OPTION_LIST,
+                     .metavar = "PREFIX",
+                     .summary = "all that begin so"},
+};
+
+static void write_drop(const brisk_invocation *in, brisk_json *json)
+{
+    static const struct {
+        int option;
+        const char *member;
+    } lists[] = {{DROP_KEY, "keys"}, {DROP_TAG, "tags"}, {DROP_PREFIX, "prefixes"}};
+    brisk_json_object_begin(json, NULL);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        const brisk_option_list *list = &in->lists[lists[i].option];
+        brisk_json_array_begin(json, lists[i].member);
+        for (uint32_t at = 0; at < list->count; at++) {
+            brisk_json_str(json, NULL, list->texts[at]);
+        }
+        brisk_json_array_end(json);
+    }
+    brisk_json_object_end(json);
+}
+
+static brisk_exit run_invalidate(const brisk_invocation *in)
+{
+    if (in->lists[DROP_KEY].count + in->lists[DROP_TAG].count + in->lists[DROP_PREFIX].count == 0) {
+        (void)fprintf(in->err, "brisk: say --key, --tag or --prefix\n");
+        return BRISK_EXIT_USAGE;
+    }
+    return send_json(in, &(remote_question){.method = "POST", .path = "/v1/cache/invalidate"},
+                     write_drop);
+}
+
+const brisk_command cmd_node_get = {.name = "get",
+                                    .group = "Node",
+                                    .synopsis = "KEY [--node URL]",
+                                    .summary = "write the value of an entry",
+                                    .options = plain_options,
+                                    .option_count = REMOTE_OPTIONS,
+                                    .args_min = 1,
+                                    .args_max = 1,
+                                    .run = run_get};
+const brisk_command cmd_node_put = {.name = "put",
+                                    .group = "Node",
+                                    .synopsis = "KEY VALUE|@FILE [--ttl TIME] [--tag TAG]",
+                                    .summary = "store an entry",
+                                    .options = put_options,
+                                    .option_count = PUT_COUNT,
+                                    .args_min = 2,
+                                    .args_max = 2,
+                                    .run = run_put};
+const brisk_command cmd_node_delete = {.name = "delete",
+                                       .group = "Node",
+                                       .synopsis = "KEY [--node URL]",
+                                       .summary = "remove an entry",
+                                       .options = plain_options,
+                                       .option_count = REMOTE_OPTIONS,
+                                       .args_min = 1,
+                                       .args_max = 1,
+                                       .run = run_delete};
+const brisk_command cmd_node_invalidate = {.name = "invalidate",
+                                           .group = "Node",
+                                           .synopsis = "[--key KEY] [--tag TAG] [--prefix PREFIX]",
+                                           .summary = "make entries a miss",
+                                           .options = drop_options,
+                                           .option_count = DROP_COUNT,
+                                           .run = run_invalidate};
+
+/* --- jobs --------------------------------------------------------------------------------- */
+
+enum { SUBMIT_WAIT = REMOTE_OPTIONS, SUBMIT_COUNT };
+
+static const brisk_option submit_options[SUBMIT_COUNT] = {
+    REMOTE_OPTION_ROWS,
+    [SUBMIT_WAIT] = {.name = "wait",
+                     .type = BRISK_OPTION_DURATION,
+                     .metavar = "TIME",
+                     .summary = "write the result if it comes within TIME"},
+};
+
+/* Prefer: wait=SECONDS, and JSON. */
+static uint32_t job_headers(const brisk_invocation *in, char prefer[64], const char *headers[2])
+{
+    uint32_t count = 0;
+    headers[count++] = "Content-Type: application/json";
+    if (in->values[SUBMIT_WAIT].set) {
+        uint64_t seconds = (in->values[SUBMIT_WAIT].number + 999999999) / 1000000000;
+        (void)snprintf(prefer, 64, "Prefer: wait=%" PRIu64, seconds);
+        headers[count++] = prefer;
+    }
+    return count;
+}
+
+static brisk_exit run_submit(const brisk_invocation *in)
+{
+    char prefer[64];
+    const char *headers[2];
+    brisk_file_view view;
+    brisk_errinfo info = {.text = ""};
+    if (brisk_file_view_open(in->argv[0], FILE_MAX, &view, &info) != BRISK_OK) {
+        (void)fprintf(in->err, "brisk: %s\n", info.text);
+        return BRISK_EXIT_FAILED;
+    }
+    remote_question q = {.method = "POST",
+                         .path = "/v1/jobs",
+                         .body = view.data,
+                         .body_size = view.size,
+                         .headers = headers,
+                         .header_count = job_headers(in, prefer, headers)};
+    brisk_exit done = print(in, remote_ask(in, &q, 0));
+    brisk_file_view_close(&view);
+    return done;
+}
+
+static brisk_exit run_jobs(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    if (in->argc == 0) {
+        return get(in, "/v1/jobs");
+    }
+    return name_path(in, "/v1/jobs/", in->argv[0], path) ? get(in, path) : BRISK_EXIT_USAGE;
+}
+
+static brisk_exit run_result(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    char prefer[64];
+    const char *headers[2];
+    if (!name_path(in, "/v1/jobs/", in->argv[0], path)) {
+        return BRISK_EXIT_USAGE;
+    }
+    (void)snprintf(path + strlen(path), 16, "/result");
+    uint32_t count = job_headers(in, prefer, headers);
+    remote_question q = {.path = path, .headers = headers + 1, .header_count = count - 1};
+    brisk_http_response *response = remote_ask(in, &q, 0);
+    if (response != NULL && response->status == 202) {
+        (void)fprintf(in->err, "brisk: the job is not over\n");
+        brisk_http_response_destroy(response);
+        return BRISK_EXIT_FAILED;
+    }
+    return print(in, response);
+}
+
+static brisk_exit run_cancel(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    if (!name_path(in, "/v1/jobs/", in->argv[0], path)) {
+        return BRISK_EXIT_USAGE;
+    }
+    return print(in, remote_ask(in, &(remote_question){.method = "DELETE", .path = path}, 0));
+}
+
+const brisk_command cmd_node_submit = {.name = "submit",
+                                       .group = "Node",
+                                       .synopsis = "FILE [--wait TIME]",
+                                       .summary = "submit the job that FILE (JSON) describes",
+                                       .options = submit_options,
+                                       .option_count = SUBMIT_COUNT,
+                                       .args_min = 1,
+                                       .args_max = 1,
+                                       .run = run_submit};
+const brisk_command cmd_node_jobs = {.name = "jobs",
+                                     .group = "Node",
+                                     .synopsis = "[ID] [--node URL]",
+                                     .summary = "its jobs, or how one is",
+                                     .options = plain_options,
+                                     .option_count = REMOTE_OPTIONS,
+                                     .args_max = 1,
+                                     .run = run_jobs};
+const brisk_command cmd_node_result = {.name = "result",
+                                       .group = "Node",
+                                       .synopsis = "ID [--wait TIME]",
+                                       .summary = "write what a job gave",
+                                       .options = submit_options,
+                                       .option_count = SUBMIT_COUNT,
+                                       .args_min = 1,
+                                       .args_max = 1,
+                                       .run = run_result};
+const brisk_command cmd_node_cancel = {.name = "cancel",
+                                       .group = "Node",
+                                       .synopsis = "ID [--node URL]",
+                                       .summary = "cancel a job, or forget one that is over",
+                                       .options = plain_options,
+                                       .option_count = REMOTE_OPTIONS,
+                                       .args_min = 1,
+                                       .args_max = 1,
+                                       .run = run_cancel};
+
+/* --- knobs -------------------------------------------------------------------------------- */
+
+static void write_value(const brisk_invocation *in, brisk_json *json)
+{
+    brisk_json_object_begin(json, NULL);
+    brisk_json_str(json, "value", in->argv[1]);
+    brisk_json_object_end(json);
+}
+
+static brisk_exit run_knobs(const brisk_invocation *in)
+{
+    char path[PATH_MAX_BYTES];
+    if (in->argc == 0) {
+        return get(in, "/v1/knobs");
+    }
+    if (!name_path(in, "/v1/knobs/", in->argv[0], path)) {
+        return BRISK_EXIT_USAGE;
+    }
+    return in->argc == 1
+               ? get(in, path)
+               : send_json(in, &(remote_question){.method = "PATCH", .path = path}, write_value);
+}
+
+const brisk_command cmd_node_knobs = {.name = "knobs",
+                                      .group = "Node",
+                                      .synopsis = "[NAME [VALUE]] [--node URL]",
+                                      .summary = "its knobs, one of them, or a new value for one",
+                                      .options = plain_options,
+                                      .option_count = REMOTE_OPTIONS,
+                                      .args_max = 2,
+                                      .run = run_knobs};

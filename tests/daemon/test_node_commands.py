@@ -1,0 +1,115 @@
+"""`brisk node ...` against a node, and against none.
+
+  test_node_commands.py BRISK [NAME...]
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from api_lib import READER, TOKEN, Node, check, run
+from serve_lib import free_port, wait_until
+
+BRISK = sys.argv[1]
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def brisk(*args, token=TOKEN, stdin=None, **environment):
+    env = {**os.environ, **environment}
+    env.pop("BRISK_TOKEN", None)
+    if token is not None:
+        env["BRISK_TOKEN"] = token
+    return subprocess.run([BRISK, "node", *args], capture_output=True, env=env, timeout=60, input=stdin)
+
+
+@case
+def entries():
+    with Node(BRISK) as node, tempfile.TemporaryDirectory(prefix="brisk-node-") as folder:
+        there = ("--node", f"http://127.0.0.1:{node.port}")
+        path = os.path.join(folder, "value")
+        with open(path, "wb") as file:
+            file.write(bytes(range(256)) * 100)
+        for key, value, wanted in (("a", "one", b"one"), ("../x y/é%", "two", b"two"), ("file", "@" + path, bytes(range(256)) * 100)):
+            done = brisk("put", key, value, *there)
+            check(done.returncode == 0 and done.stdout == b"", done)
+            done = brisk("get", key, *there)
+            check(done.returncode == 0 and done.stdout == wanted, done.stderr)
+        check(node.resp().ok("GET", "../x y/é%".encode()) == b"two", "the same key for Redis")
+        done = brisk("put", "t", "x", "--ttl", "90s", "--tag", "red", "--tag", "blue", *there)
+        check(done.returncode == 0, done)
+        check(0 < node.resp().ok("TTL", "t") <= 90)
+        done = brisk("invalidate", "--tag", "red", "--key", "a", *there)
+        check(json.loads(done.stdout) == {"schema": 1, "keys": 1, "tags": 1, "prefixes": 0}, done)
+        for key in ("a", "t"):
+            done = brisk("get", key, *there)
+            check(done.returncode == 1 and done.stdout == b"" and b"there is no such entry" in done.stderr, done)
+        check(brisk("delete", "file", *there).returncode == 0)
+        check(brisk("delete", "file", *there).returncode == 1)
+        check(brisk("put", "t", "x", "--tag", "two words", *there).returncode == 2)
+        check(brisk("put", "t", "@/nonexistent", *there).returncode == 1)
+        check(brisk("get", "", *there).returncode == 2)
+        check(brisk("invalidate", *there).returncode == 2)
+
+
+@case
+def figures_knobs_and_jobs():
+    with Node(BRISK) as node:
+        there = ("--node", f"http://127.0.0.1:{node.port}/")
+        check(wait_until(lambda: json.loads(brisk("stats", *there).stdout)["samples"] != []))
+        done = brisk("health", *there)
+        check(done.returncode == 0 and json.loads(done.stdout)["status"] == "healthy", done)
+        check(b"serve_uptime" in brisk("metrics", *there).stdout)
+        done = brisk("knobs", "serve.memory", "32MiB", *there)
+        check(done.returncode == 0 and json.loads(done.stdout)["number"] == 32 << 20, done)
+        check(json.loads(brisk("knobs", "serve.memory", *there).stdout)["source"] == "flag")
+        check(b"serve.memory" in brisk("knobs", *there).stdout)
+        done = brisk("knobs", "serve.pipeline", "65", *there)
+        check(done.returncode == 1 and b"64" in done.stderr, done)
+        check(brisk("knobs", "../health", *there).returncode == 2)
+        check(json.loads(brisk("jobs", *there).stdout)["jobs"] == [])
+        done = brisk("jobs", "none", *there)
+        check(done.returncode == 1 and b"there is no such job" in done.stderr, done)
+        check(brisk("cancel", "none", *there).returncode == 1 and brisk("result", "none", *there).returncode == 1)
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            file.write(b'{"workload": "there is none"}')
+            file.flush()
+            done = brisk("submit", file.name, *there)
+            check(done.returncode == 1 and done.stderr.startswith(b"brisk: "), done)
+
+
+@case
+def tokens():
+    with Node(BRISK) as node, tempfile.TemporaryDirectory(prefix="brisk-node-") as folder:
+        there = ("--node", f"http://127.0.0.1:{node.port}")
+        own = {"XDG_RUNTIME_DIR": folder, "XDG_STATE_HOME": folder, "HOME": folder}
+        done = brisk("put", "a", "x", *there, token=None, **own)
+        check(done.returncode == 1 and b"needs a token" in done.stderr, done)
+        done = brisk("put", "a", "x", *there, token=READER)
+        check(done.returncode == 1 and b"may read" in done.stderr, done)
+        done = brisk("put", "a", "x", *there, token="wrong-token-0123456789")
+        check(done.returncode == 1 and b"not known" in done.stderr and b"wrong-token" not in done.stderr, done)
+        check(brisk("put", "a", "x", "--token-file", node.token_file, *there, token=None, **own).returncode == 0)
+        done = brisk("get", "a", "--token-file", "/nonexistent", *there)
+        check(done.returncode == 1 and b"/nonexistent" in done.stderr, done)
+        os.makedirs(os.path.join(folder, "brisk"))
+        with open(os.path.join(folder, "brisk", "token"), "w", encoding="ascii") as file:
+            file.write(TOKEN + "\n")
+        check(brisk("put", "a", "y", *there, token=None, **own).returncode == 0, "the one that is made for this user")
+
+
+@case
+def nobody_there():
+    port = free_port()
+    for url, words in ((f"http://127.0.0.1:{port}", b"127.0.0.1"), ("ftp://127.0.0.1", b"brisk: "), ("http://", b"brisk: ")):
+        done = brisk("health", "--node", url)
+        check(done.returncode == 1 and done.stdout == b"" and words in done.stderr, (url, done))
+
+
+if __name__ == "__main__":
+    sys.exit(run(CASES, sys.argv[2:]))
