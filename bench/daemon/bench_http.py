@@ -3,7 +3,7 @@
 
   bench_http BUILD [--rounds N] [--seconds S] [--sizes 1k,100k,10m] [--servers brisk-cache,...]
 
-Every server has processor 0 and one worker, wrk processor 1 and 64 connections.  A round asks each server for each
+Every server has processor 0 and one worker, wrk processor 1 and 64 connections (8 for 10m).  A round asks each server for each
 size once; figures are medians over rounds: answers a second, the server's processor time for one (utime + stime of all
 its threads), wrk's median latency, and ratios to the best peer of the same run.  Servers that are not installed are
 left out.
@@ -22,6 +22,7 @@ import tempfile
 import time
 
 SIZES = {"1k": 1024, "100k": 102400, "10m": 10485760}
+CONNECTIONS = {"1k": 64, "100k": 64, "10m": 8}
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -130,7 +131,7 @@ hosts: {{default: {{paths: {{/: {{file.dir: {folder}/www}}}}}}}}
 def run_wrk(server, size, seconds):
     before = processor_seconds(server.pids())
     text = subprocess.run(
-        ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", "--latency",
+        ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS[size]}", f"-d{seconds}s", "--latency",
          f"http://127.0.0.1:{server.port}{server.prefix}{size}"],
         stdout=subprocess.PIPE, check=True).stdout.decode()
     used = processor_seconds(server.pids()) - before
@@ -141,7 +142,7 @@ def run_wrk(server, size, seconds):
         raise RuntimeError(f"{server.name} {size}: {text}")
     median, unit = re.search(r"50%\s+([\d.]+)(us|ms|s)", text).groups()
     scale = {"us": 1.0, "ms": 1000.0, "s": 1e6}[unit]
-    return {"per_second": rate, "processor_us": used / count * 1e6, "median_us": float(median) * scale}
+    return {"per_second": rate, "processor_us": used / max(count, 1) * 1e6, "median_us": float(median) * scale}
 
 
 def measure(servers, sizes, rounds, seconds):
