@@ -7,10 +7,9 @@
 #include "daemon/proxy/link.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -656,7 +655,7 @@ static void take_connected(proxy_link *l)
     push(l);
 }
 
-static void link_ready(loop_source *self, uint32_t events)
+void link_ready(loop_source *self, uint32_t events)
 {
     proxy_link *l = (proxy_link *)self;
     if (l->state == LINK_DEAD) {
@@ -736,79 +735,4 @@ void link_check_time(proxy_link *l, uint64_t now_ns)
         bool connected = l->state == LINK_BUSY;
         fail(l, connected ? FETCH_SLOW : FETCH_NO_REACH);
     }
-}
-
-/* --- beginning ----------------------------------------------------------------------------- */
-
-static int open_socket(upstream *up, bool *connecting)
-{
-    uint32_t at = atomic_load_explicit(&up->next_address, memory_order_relaxed) % up->address_count;
-    const upstream_address *address = &up->addresses[at];
-    int fd = socket(address->data.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    if (address->data.ss_family != AF_UNIX) {
-        int on = 1;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    }
-    *connecting = false;
-    if (connect(fd, (const struct sockaddr *)&address->data, address->size) != 0) {
-        if (errno != EINPROGRESS) {
-            (void)close(fd);
-            return -1;
-        }
-        *connecting = true;
-    }
-    return fd;
-}
-
-static proxy_link *make(proxy_pool *pool, upstream *up)
-{
-    const brisk_alloc *alloc = pool->worker->alloc;
-    proxy_link *l = alloc->acquire(alloc->ctx, sizeof *l, _Alignof(proxy_link));
-    if (l == NULL) {
-        return NULL;
-    }
-    *l = (proxy_link){.source = {.ready = link_ready}, .pool = pool, .up = up, .fd = -1};
-    l->out.alloc = alloc;
-    l->head.answer = true;
-    if (up->secure && wire_tls_create(pool->group->tls, up->host, &l->tls) != BRISK_OK) {
-        alloc->release(alloc->ctx, l, sizeof *l, _Alignof(proxy_link));
-        return NULL;
-    }
-    return l;
-}
-
-proxy_link *link_open(proxy_pool *pool, upstream *up)
-{
-    proxy_link *l = pool->idle[up->index].first;
-    if (l != NULL) {
-        link_list_remove(&pool->idle[up->index], l);
-        l->state = LINK_BUSY;
-        l->reused = true;
-        pool->tally.reuses++;
-    } else {
-        l = make(pool, up);
-        if (l == NULL) {
-            return NULL;
-        }
-        bool connecting = false;
-        l->fd = open_socket(up, &connecting);
-        l->events = EPOLLIN | EPOLLOUT;
-        if (l->fd < 0 || loop_watch(pool->worker->loop, l->fd, l->events, &l->source) != BRISK_OK) {
-            if (l->fd >= 0) {
-                (void)close(l->fd);
-            }
-            link_free(l);
-            return NULL;
-        }
-        l->state = connecting ? LINK_CONNECTING : l->tls != NULL ? LINK_SHAKING : LINK_BUSY;
-        pool->tally.connects++;
-        (void)atomic_fetch_add_explicit(&up->connects, 1, memory_order_relaxed);
-    }
-    link_list_push(&pool->busy, l);
-    pool->busy_peak = pool->busy.count > pool->busy_peak ? pool->busy.count : pool->busy_peak;
-    proxy_worker_arm_tick(pool->worker, now_of(l));
-    return l;
 }

@@ -87,6 +87,8 @@ void link_pause(proxy_link *l, bool paused);
 /* Nobody wants it any more: close it. */
 void link_drop(proxy_link *l);
 void link_free(proxy_link *l);
+/* For link_open.c: its socket has something to tell. */
+void link_ready(loop_source *self, uint32_t events);
 /* What is due at `now_ns`. */
 void link_check_time(proxy_link *l, uint64_t now_ns);
 
