@@ -113,8 +113,11 @@ static bool take_near(sending *s, const char *path, uint32_t bit)
 static void choose_by_class(sending *s)
 {
     exchange *x = s->ask->x;
+    if ((s->near & NEAR_BY_CLASS) == 0) {
+        return;
+    }
     bandwidth_level level = bandwidth_class(x);
-    if (level == BANDWIDTH_HIGH || (s->near & NEAR_BY_CLASS) == 0) {
+    if (level == BANDWIDTH_HIGH) {
         return;
     }
     bool asked = bandwidth_hint(BANDWIDTH_HIGH, exchange_field(x, "save-data"),
