@@ -240,6 +240,9 @@ brisk_exit life_run(const life_opts *opts)
     if (err == BRISK_OK) {
         announce(opts->in, l.server, opts->server->memory_bytes);
         warn_of_strangers(opts->in, l.server);
+        if (opts->remark != NULL) {
+            (void)fprintf(opts->in->err, "brisk: %s\n", opts->remark);
+        }
         tell_supervisor(&l, HANDOVER_READY);
         notify_say(&l.notify, "READY=1");
         leave(&l, wait_for_end(&l));

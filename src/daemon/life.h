@@ -20,9 +20,10 @@
 typedef struct life_opts {
     const brisk_invocation *in;
     const server_opts *server;
-    int supervisor_fd; /* -1: there is none */
-    bool replace;      /* on SIGHUP, when settings have changed that need another process */
-    uint64_t drain_ns; /* for those who are connected, at the end */
+    int supervisor_fd;  /* -1: there is none */
+    const char *remark; /* to be said when it is ready; NULL: nothing */
+    bool replace;       /* on SIGHUP, when settings have changed that need another process */
+    uint64_t drain_ns;  /* for those who are connected, at the end */
 } life_opts;
 
 brisk_exit life_run(const life_opts *opts);

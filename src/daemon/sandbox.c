@@ -451,10 +451,15 @@ static bool install_both(void)
            install(&main, SECCOMP_FILTER_FLAG_LOG);
 }
 
+bool sandbox_is_expected(void)
+{
+    return !SANITIZED && ARCHITECTURE != 0;
+}
+
 brisk_err sandbox_enter(sandbox_mode mode, bool *ret_entered, brisk_errinfo *info)
 {
     *ret_entered = false;
-    if (mode == SANDBOX_OFF || (mode == SANDBOX_AUTO && (SANITIZED || ARCHITECTURE == 0))) {
+    if (mode == SANDBOX_OFF || (mode == SANDBOX_AUTO && !sandbox_is_expected())) {
         return BRISK_OK;
     }
     if (ARCHITECTURE == 0) {

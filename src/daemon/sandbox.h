@@ -20,6 +20,8 @@ typedef enum sandbox_mode {
     SANDBOX_OFF,
 } sandbox_mode;
 
+/* Whether this build has one. */
+bool sandbox_is_expected(void);
 /* False: it is none of the three. */
 bool sandbox_mode_of(const char *text, sandbox_mode *ret);
 /* *ret_entered says whether it is in force.  Errors, with SANDBOX_ON alone: UNSUPPORTED. */

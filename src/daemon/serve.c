@@ -806,7 +806,8 @@ static brisk_err give_up_rights(const brisk_knobs *knobs, brisk_errinfo *info)
     return err;
 }
 
-static brisk_err enter_sandbox(const brisk_invocation *in, const brisk_knobs *knobs,
+/* *ret_remark: what is to be said of it, or NULL. */
+static brisk_err enter_sandbox(const brisk_knobs *knobs, const char **ret_remark,
                                brisk_errinfo *info)
 {
     char text[64];
@@ -818,9 +819,9 @@ static brisk_err enter_sandbox(const brisk_invocation *in, const brisk_knobs *kn
                                  "setting 'serve.sandbox': '%s' is neither auto, on nor off", text);
     }
     brisk_err err = sandbox_enter(mode, &entered, info);
-    if (err == BRISK_OK && !entered && mode == SANDBOX_AUTO && !in->quiet) {
-        (void)fputs("brisk: there is no sandbox here\n", in->err);
-    }
+    *ret_remark = !entered && mode == SANDBOX_AUTO && sandbox_is_expected()
+                      ? "there is no sandbox here"
+                      : NULL;
     return err;
 }
 
@@ -847,12 +848,14 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
         destroy_lists(set);
         return supervise(&opts);
     }
-    if (enter_sandbox(in, knobs, &info) != BRISK_OK) {
+    const char *remark = NULL;
+    if (enter_sandbox(knobs, &remark, &info) != BRISK_OK) {
         sockets_close(&set->sockets, false);
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
     life_opts opts = {.in = in,
+                      .remark = remark,
                       .server = &set->opts,
                       .supervisor_fd = supervisor_fd,
                       .replace = brisk_knobs_u64(knobs, "serve.reload_replaces") != 0,
