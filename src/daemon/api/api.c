@@ -180,14 +180,19 @@ brisk_err api_start(server *s)
 {
     (void)stats_take(s->api->stats); /* what the first second is compared with */
     background_opts opts = {.second = second, .ctx = s->api, .alloc = s->alloc};
-    return background_start(&opts, &s->api->background);
+    background *b;
+    brisk_err err = background_start(&opts, &b);
+    if (err == BRISK_OK) {
+        /* Release: a worker that finds it finds it whole. */
+        atomic_store_explicit(&s->api->background, b, memory_order_release);
+    }
+    return err;
 }
 
 void api_stop(server *s)
 {
     if (s->api != NULL) {
-        background_stop(s->api->background);
-        s->api->background = NULL;
+        background_stop(atomic_exchange_explicit(&s->api->background, NULL, memory_order_acq_rel));
     }
 }
 

@@ -41,7 +41,7 @@ typedef struct api {
     events_hub *events;
     stats_ring *stats;
     report_routes *reports;
-    background *background;
+    _Atomic(background *) background; /* NULL until it runs: shortly after the workers begin */
     brisk_budgets *budgets;
     brisk_budget_watch *budget_watch; /* NULL: there are no budgets */
     brisk_events *alerts;             /* what it tells */

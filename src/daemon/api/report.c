@@ -166,7 +166,8 @@ static void give(ticket *t)
 {
     t->query.body = brisk_str_text(&t->body);
     t->query.body_size = brisk_str_size(&t->body);
-    t->is_given = background_give(t->query.server->api->background, &t->work);
+    background *b = atomic_load_explicit(&t->query.server->api->background, memory_order_acquire);
+    t->is_given = b != NULL && background_give(b, &t->work);
     if (!t->is_given) {
         api_fail(t->x, 503, "busy", "too much is asked for at once");
     }
