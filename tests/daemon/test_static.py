@@ -333,6 +333,16 @@ def test_variants(port, slow, root):
     equal((slowly.body, "private" in slowly.get("cache-control")), (b"low", True), "a slow connection")
 
 
+def test_links_follow_bandwidth(port, slow, root):
+    """Hints and prefetch links go with pages to fast connections only."""
+    links = ["</a.css>; rel=preload; as=style", "</n.html>; rel=prefetch"]
+    equal(ask(port, "/strict/").all("link"), links, "fast")
+    equal(ask(port, "/strict/", ect="3g").all("link"), links[:1], "medium")
+    equal(ask(port, "/strict/", save_data="on").all("link"), [], "Save-Data")
+    equal(ask(slow, "/strict/").all("link"), [], "slow")
+    equal(ask(port, "/strict/a.txt").all("link"), [], "no page")
+
+
 def test_strength_follows_bandwidth(port, slow, root):
     """Plain to a connection of 100 Gbit/s, brotli of some strength to one of 0.5 Mbit/s."""
     answer = ask(slow, "/a.txt", accept_encoding="gzip, br, zstd")
@@ -546,7 +556,8 @@ def main(brisk):
         os.symlink("r1", os.path.join(base, "current"))
         common = 'cache_control: "public, max-age=60", revalidate: 0ms'
         mounts = (f"[{{at: /, root: {root}, listing: true, dictionary: '/lib/*.js', {common}}},"
-                  f"{{at: /strict, root: {root}, symlinks: never, {common}}},"
+                  f"{{at: /strict, root: {root}, symlinks: never, hints: ['</a.css>; rel=preload; as=style'], "
+                  f"prefetch: ['</n.html>; rel=prefetch'], {common}}},"
                   f"{{at: /release, root: {base}/current, {common}}}]")
         server = Server(brisk, settings=[f"serve.static={mounts}", "serve.bandwidth.fixed=50000000"])
         slow = Server(brisk, settings=[f"serve.static={mounts}", "serve.bandwidth.fixed=500000"])
@@ -556,7 +567,7 @@ def main(brisk):
                          test_dictionaries, test_many_at_once):
                 test(server.port, root)
                 print(f"ok {test.__name__}")
-            for test in (test_variants, test_strength_follows_bandwidth):
+            for test in (test_variants, test_links_follow_bandwidth, test_strength_follows_bandwidth):
                 test(server.port, slow.port, root)
                 print(f"ok {test.__name__}")
         finally:
