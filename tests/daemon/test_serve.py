@@ -292,6 +292,59 @@ def password():
 
 
 @case
+def another_certificate():
+    """SIGHUP: new connections get the new one, old ones go on, a wrong one changes nothing."""
+    import shutil
+    import ssl
+    import subprocess
+
+    if shutil.which("openssl") is None:
+        print("skipped: no openssl")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        names = {}
+        for name in ("first", "second"):
+            cert, key = os.path.join(folder, name), os.path.join(folder, name + "-key")
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout",
+                            key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext",
+                            "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+            names[name] = (cert, key, ssl.create_default_context(cafile=cert))
+        cert, key = os.path.join(folder, "cert"), os.path.join(folder, "key")
+
+        def put(name):
+            shutil.copy(names[name][0], cert)
+            shutil.copy(names[name][1], key)
+
+        put("first")
+        settings = [f"serve.tls_cert={cert}", f"serve.tls_key={key}"]
+        with Serving("--threads", "2", settings=settings) as server:
+
+            def again(words):
+                server.process.send_signal(signal.SIGHUP)
+                line = server.process.stderr.readline().decode()
+                check(words in line, line)
+
+            def connect(name):
+                return Client(("127.0.0.1", server.port), 30.0, names[name][2])
+
+            old = connect("first")
+            check(old.ok("SET", "a", "1") == "OK")
+            put("second")
+            again("settings are read again")
+            check(connect("second").ok("GET", "a") == b"1")
+            check(old.ok("GET", "a") == b"1")
+            try:
+                connect("first")
+                raise AssertionError("the old certificate is still there")
+            except ssl.SSLError:
+                pass
+            with open(cert, "w", encoding="ascii") as file:
+                file.write("nonsense")
+            again("the certificate stays as it was: ")
+            check(connect("second").ok("GET", "a") == b"1")
+
+
+@case
 def tls_and_plain_at_one_address():
     import shutil
     import ssl
