@@ -57,6 +57,12 @@ static const api_response object_responses[] = {
     {200, "As it is now", "application/json", "{\"type\": \"object\"}"},
 };
 
+static const api_response batch_responses[] = {
+    {200, "A line for each, in the order in which they are done", "application/x-ndjson",
+     "{\"type\": \"object\", \"required\": [\"index\", \"status\"]}"},
+    {413, "Too many", "application/json", API_REF("Error")},
+};
+
 static const api_operation operations[] = {
     {.method = "post",
      .path = "/v1/jobs",
@@ -110,6 +116,16 @@ static const api_operation operations[] = {
      .right = HTTP_RIGHT_READ,
      .parameters = API_ROWS(id_parameters),
      .responses = API_ROWS(trace_responses)},
+    {.method = "post",
+     .path = "/v1/batch",
+     .id = "submitBatch",
+     .summary = "Submit many jobs and get their results as they come",
+     .description =
+         "A list of jobs, or of {\"entry\": KEY}; with Accept: application/json one array.",
+     .right = HTTP_RIGHT_CHANGE,
+     .body_type = "application/json",
+     .body_schema = "{\"type\": \"array\", \"maxItems\": 1000, \"items\": {\"type\": \"object\"}}",
+     .responses = API_ROWS(batch_responses)},
     {.method = "get",
      .path = "/v1/queue",
      .id = "getQueue",
