@@ -11,7 +11,9 @@
 
 #include "base/vec.h"
 
-enum { NONE = UINT32_MAX, ROW = 17, WIDTH = 1200 };
+#define NONE UINT32_MAX
+
+enum { ROW = 17, WIDTH = 1200 };
 
 typedef struct node {
     uint32_t child; /* NONE */
