@@ -597,7 +597,9 @@ http1_status http1_head_read(http1_head *head, unsigned char *data, size_t size)
     if (head->resume > 0 && is_unfinished(head, data, size)) {
         return HTTP1_MORE;
     }
-    http1_head_start(head);
+    if (head->resume > 0) { /* forget what was read of it before it was whole */
+        http1_head_start(head);
+    }
     http1_status status = read_whole(head, data, size);
     if (status == HTTP1_MORE) {
         (void)is_unfinished(head, data, size);
