@@ -1,0 +1,156 @@
+/*
+ * test_proxy_parts.c -- entries as disks may give them back, upstreams as settings may name them, and
+ * which of them is asked.
+ */
+#include "support/check.h"
+
+#include <string.h>
+
+#include "daemon/proxy/entry.h"
+#include "daemon/proxy/upstream.h"
+
+static brisk_value *make_entry(const char *body)
+{
+    proxy_head block;
+    brisk_value *value = NULL;
+    unsigned char *to = NULL;
+    entry_head head = {.status = 200, .body_size = strlen(body), .total = strlen(body)};
+    proxy_head_init(&block, brisk_alloc_libc());
+    proxy_head_add(&block, HTTP_TEXT("a"), HTTP_TEXT("b"));
+    CHECK_OK(entry_make(&head, &block, brisk_alloc_libc(), &value, &to));
+    memcpy(to, body, strlen(body));
+    proxy_head_deinit(&block);
+    return value;
+}
+
+static void test_entries_are_checked(void **state)
+{
+    (void)state;
+    brisk_value *value = make_entry("hello");
+    entry e;
+    http_field table[PROXY_HEAD_FIELDS_MAX];
+    proxy_fields fields;
+    CHECK(entry_open(value, &e));
+    CHECK(e.head->body_size == 5 && memcmp(e.body, "hello", 5) == 0);
+    CHECK(entry_fields(&e, table, &fields) && fields.count == 1);
+    size_t size = (size_t)brisk_value_size(value);
+    for (size_t cut = 0; cut < size; cut++) { /* any other length is no entry */
+        brisk_value *part = NULL;
+        CHECK_OK(brisk_value_copy(brisk_value_data(value), cut, brisk_alloc_libc(), &part));
+        CHECK(!entry_open(part, &e));
+        brisk_value_unref(part);
+    }
+    uint64_t seed = check_seed();
+    for (int i = 0; i < 20000; i++) { /* whatever a head says, nothing is beyond the value */
+        void *data;
+        brisk_value *wrong = NULL;
+        CHECK_OK(brisk_value_reserve(size, brisk_alloc_libc(), &data, &wrong));
+        memcpy(data, brisk_value_data(value), size);
+        ((unsigned char *)data)[check_random(&seed) % size] = (unsigned char)check_random(&seed);
+        if (entry_open(wrong, &e)) {
+            CHECK_U64(sizeof(entry_head) + e.head->block_size + e.head->body_size, ==, size);
+            (void)entry_fields(&e, table, &fields);
+        }
+        brisk_value_unref(wrong);
+    }
+    brisk_value_unref(value);
+}
+
+static void test_keys(void **state)
+{
+    (void)state;
+    char a[ENTRY_KEY_MAX];
+    char b[ENTRY_KEY_MAX];
+    size_t m;
+    size_t n;
+    CHECK(entry_key(a, false, HTTP_TEXT("Example.ORG:80"), HTTP_TEXT("/x"), &m));
+    CHECK(entry_key(b, false, HTTP_TEXT("example.org"), HTTP_TEXT("/x"), &n));
+    CHECK(m == n && memcmp(a, b, m) == 0);
+    CHECK(entry_key(b, true, HTTP_TEXT("example.org"), HTTP_TEXT("/x"), &n));
+    CHECK(m != n || memcmp(a, b, m) != 0);
+    static char wide[ENTRY_KEY_MAX];
+    memset(wide, 'x', sizeof wide);
+    CHECK(!entry_key(b, false, HTTP_TEXT("h"), (http_text){wide, sizeof wide}, &n));
+}
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"http://127.0.0.1", "http://127.0.0.1:81/base/",
+                                       "https://[::1]:8443", "unix:/run/x.sock"};
+    static const char *const bad[] = {"",
+                                      "127.0.0.1",
+                                      "ftp://127.0.0.1",
+                                      "http://",
+                                      "http://:1",
+                                      "http://127.0.0.1:0",
+                                      "http://127.0.0.1:65536",
+                                      "http://127.0.0.1:x",
+                                      "unix:x",
+                                      "http://u@127.0.0.1",
+                                      "http://127.0.0.1/?q",
+                                      "http://127.0.0.1/a b",
+                                      "http://[::1",
+                                      "http://[::1]x"};
+    static upstream up;
+    brisk_errinfo info;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (upstream_parse(good[i], &up, &info) != BRISK_OK) {
+            fail_msg("%s: %s", good[i], info.text);
+        }
+    }
+    CHECK_OK(upstream_parse(good[1], &up, &info));
+    assert_string_equal(up.base, "/base");
+    assert_string_equal(up.authority, "127.0.0.1:81");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (upstream_parse(bad[i], &up, &info) == BRISK_OK) {
+            fail_msg("'%s' was taken", bad[i]);
+        }
+    }
+}
+
+static void test_choice(void **state)
+{
+    (void)state;
+    static upstream items[3];
+    upstreams group = {.items = items, .count = 3, .failures_max = 3};
+    memset(items, 0, sizeof items);
+    for (uint32_t i = 0; i < 3; i++) {
+        items[i].index = i;
+        items[i].weight = i == 0 ? 4 : 1;
+    }
+    uint64_t seed = check_seed();
+    for (int i = 0; i < 600; i++) { /* nobody answers: they fill up by weight */
+        upstream_began(upstreams_pick(&group, NULL, check_random(&seed), 1));
+    }
+    CHECK_U64(items[0].outstanding, >=, 390);
+    CHECK_U64(items[0].outstanding, <=, 410);
+    CHECK(upstreams_pick(&group, &items[0], check_random(&seed), 1) != &items[0]);
+    for (int i = 0; i < 3; i++) {
+        CHECK(upstream_is_well(&items[1], 1000));
+        upstream_failed(&group, &items[1], 1000);
+    }
+    CHECK(!upstream_is_well(&items[1], 1000));
+    CHECK(upstream_is_well(&items[1], UINT64_C(1000001000)));
+    upstream_failed(&group, &items[1], UINT64_C(1000001000)); /* again: twice as long */
+    CHECK(!upstream_is_well(&items[1], UINT64_C(2900000000)));
+    CHECK(upstream_is_well(&items[1], UINT64_C(3000001001)));
+    upstream_succeeded(&items[1]);
+    CHECK(upstream_is_well(&items[1], 0));
+    for (uint32_t i = 0; i < 3; i++) {
+        items[i].ill = true;
+    }
+    CHECK(upstreams_pick(&group, NULL, check_random(&seed), 1) !=
+          NULL); /* all ill: all are asked */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_entries_are_checked),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_choice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
