@@ -53,6 +53,11 @@ static const api_response trace_responses[] = {
     {200, "Its spans, as Chrome's trace format", "application/json", "{\"type\": \"object\"}"},
     {404, "There is none", "application/json", API_REF("Error")},
 };
+static const api_response socket_responses[] = {
+    {101, "From here on it is a WebSocket", NULL, NULL},
+    {400, "A WebSocket of HTTP/1.1 is expected", "application/json", API_REF("Error")},
+    {426, "Another version of it is expected", NULL, NULL},
+};
 static const api_response object_responses[] = {
     {200, "As it is now", "application/json", "{\"type\": \"object\"}"},
 };
@@ -126,6 +131,12 @@ static const api_operation operations[] = {
      .body_type = "application/json",
      .body_schema = "{\"type\": \"array\", \"maxItems\": 1000, \"items\": {\"type\": \"object\"}}",
      .responses = API_ROWS(batch_responses)},
+    {.method = "get",
+     .path = "/v1/ws",
+     .id = "openWebSocket",
+     .summary = "A WebSocket: events and the progress of jobs, both ways",
+     .right = HTTP_RIGHT_READ,
+     .responses = API_ROWS(socket_responses)},
     {.method = "get",
      .path = "/v1/queue",
      .id = "getQueue",
