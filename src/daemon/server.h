@@ -108,7 +108,7 @@ struct worker {
     server *server;
     uint32_t index;
     brisk_thread thread;
-    bool started;
+    _Atomic bool started; /* read by the sampler of api/stats.c meanwhile */
     unsigned char *in;    /* WORKER_IN_BYTES */
     unsigned char *plain; /* likewise, for what TLS decrypts */
     resp_writer out;

@@ -189,7 +189,7 @@ static brisk_err read_head(text head, uint32_t index, brisk_arena *arena, brisk_
                            brisk_errinfo *info)
 {
     *part = (brisk_form_part){.type = ""};
-    while (head.size > 0) {
+    while (head.data != NULL && head.size > 0) { /* NULL has no size, which gcc does not see */
         const char *end = memmem(head.data, head.size, "\r\n", 2);
         size_t size = end != NULL ? (size_t)(end - head.data) : head.size;
         brisk_err err = read_field((text){head.data, size}, index, arena, part, info);
