@@ -206,6 +206,10 @@ static void tick(void *ctx)
 static void run_worker(void *ctx)
 {
     worker *w = ctx;
+    clockid_t clock;
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0) {
+        atomic_store_explicit(&w->cpu_clock, clock, memory_order_relaxed); /* it says all itself */
+    }
     loop_run(&w->loop);
 }
 

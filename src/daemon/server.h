@@ -108,7 +108,10 @@ struct worker {
     server *server;
     uint32_t index;
     brisk_thread thread;
-    _Atomic bool started; /* read by the sampler of api/stats.c meanwhile */
+    bool started;
+    /* Of its thread's processor time, for the sampler of api/stats.c, which may ask when the thread
+     * is gone: a clock says so then, a pthread_t must not be asked.  0: not yet. */
+    _Atomic int cpu_clock;
     unsigned char *in;    /* WORKER_IN_BYTES */
     unsigned char *plain; /* likewise, for what TLS decrypts */
     resp_writer out;

@@ -224,12 +224,12 @@ static void read_tiers(stats_ring *st, const brisk_snapshot *now, stats_sample *
     }
 }
 
-static uint64_t thread_ns(pthread_t thread)
+static uint64_t thread_ns(const worker *w)
 {
-    clockid_t clock;
+    clockid_t clock = atomic_load_explicit(&w->cpu_clock, memory_order_relaxed);
     struct timespec used;
-    if (pthread_getcpuclockid(thread, &clock) != 0 || clock_gettime(clock, &used) != 0) {
-        return 0;
+    if (clock == 0 || clock_gettime(clock, &used) != 0) {
+        return 0; /* it does not run yet, or not any more */
     }
     return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
 }
@@ -246,7 +246,7 @@ static void read_busy(stats_ring *st, stats_sample *ret)
     const server *s = st->server;
     double length = ret->length_ns > 0 ? (double)ret->length_ns : 1;
     for (uint32_t i = 0; i < s->worker_count; i++) {
-        uint64_t used = s->workers[i].started ? thread_ns(s->workers[i].thread.id_) : 0;
+        uint64_t used = thread_ns(&s->workers[i]);
         double share = used > st->cpu_before[i] ? (double)(used - st->cpu_before[i]) / length : 0;
         st->cpu_before[i] = used;
         ret->busy += share / s->worker_count;
