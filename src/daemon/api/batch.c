@@ -29,7 +29,8 @@ typedef struct batch_item {
     struct batch *batch;
     job_entry *entry; /* with a reference; NULL: it was refused, or is no job */
     job_refusal refusal;
-    brisk_form_part found; /* {"entry": ...}: its bytes */
+    brisk_form_part found;      /* {"entry": ...}: its bytes */
+    const brisk_json_node *key; /* and its key, in the body's tree */
     bool written;
     struct batch_item *next_ready;
 } batch_item;
@@ -43,6 +44,7 @@ typedef struct batch {
     uint32_t written;
     uint32_t holders; /* the call and those of the items */
     size_t inline_max;
+    uint64_t used; /* bytes of entries, all together */
     bool as_array;
     bool choked;
     bool ended;
@@ -163,6 +165,21 @@ static void add_outcome(const batch *b, const job_entry *e, brisk_str *text)
     }
 }
 
+/* What {"entry": ...} asked for; where it can be had when it is too large for a line. */
+static void add_entry(const batch *b, const batch_item *item, brisk_str *text)
+{
+    brisk_str_printf(text, ",\"bytes\":%zu", item->found.size);
+    if (item->found.size <= b->inline_max) {
+        add_bytes(text, "", item->found.data, item->found.size);
+        return;
+    }
+    brisk_str_add(text, ",\"url\":\"/v1/cache/");
+    for (size_t i = 0; i < item->key->size; i++) {
+        brisk_str_printf(text, "%02x", (unsigned char)item->key->text[i]);
+    }
+    brisk_str_add(text, "?encoding=hex\"");
+}
+
 static void add_item(const batch *b, const batch_item *item, brisk_str *text)
 {
     const job_entry *e = item->entry;
@@ -180,8 +197,7 @@ static void add_item(const batch *b, const batch_item *item, brisk_str *text)
         brisk_str_printf(text, ",\"job\":\"%s\"", e->id);
         add_outcome(b, e, text);
     } else {
-        brisk_str_printf(text, ",\"bytes\":%zu", item->found.size);
-        add_bytes(text, "", item->found.data, item->found.size);
+        add_entry(b, item, text);
     }
     brisk_str_add(text, "}");
 }
@@ -236,10 +252,11 @@ static void add_ready(batch *b, batch_item *item)
 /* --- admission ---------------------------------------------------------------------------- */
 
 /* {"entry": "key"}: the bytes of the cache's entry. */
-static void admit_entry(const batch *b, batch_item *item, const brisk_json_node *node)
+static void admit_entry(batch *b, batch_item *item, const brisk_json_node *node)
 {
     brisk_errinfo info = {.text = ""};
-    brisk_err err = job_entry_bytes(b->jobs, node, b->body->arena, &item->found, &info);
+    item->key = brisk_json_get(node, "entry");
+    brisk_err err = job_entry_bytes(b->jobs, node, b->body->arena, &b->used, &item->found, &info);
     if (err != BRISK_OK) {
         uint16_t status = err == BRISK_ERR_NOT_FOUND ? 404 : err == BRISK_ERR_LIMIT ? 413 : 400;
         job_refuse(&item->refusal, status, status == 404 ? "not_found" : "invalid", "%s",
@@ -247,7 +264,7 @@ static void admit_entry(const batch *b, batch_item *item, const brisk_json_node 
     }
 }
 
-static void admit_item(const batch *b, batch_item *item, const brisk_json_node *node,
+static void admit_item(batch *b, batch_item *item, const brisk_json_node *node,
                        const brisk_form_part *parts, uint32_t part_count)
 {
     jobs_table *j = b->jobs;

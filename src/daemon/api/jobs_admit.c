@@ -162,8 +162,12 @@ static bool read_class(job_entry *e, const brisk_json_node *node, job_refusal *r
 
 /* --- entries of the cache ----------------------------------------------------------------- */
 
-static brisk_err copy_view(const keyspace_view *view, brisk_arena *arena, brisk_form_part *ret)
+static brisk_err copy_view(const keyspace_view *view, uint64_t max, brisk_arena *arena,
+                           brisk_form_part *ret)
 {
+    if (view->size > max) {
+        return BRISK_ERR_LIMIT;
+    }
     void *copy = brisk_arena_alloc(arena, view->size + 1);
     if (copy == NULL) {
         return BRISK_ERR_NOMEM;
@@ -183,21 +187,31 @@ static brisk_err find_cache_entry(void *ctx, const char *name, size_t name_size,
     if (!keyspace_key_fits(key)) {
         return BRISK_ERR_NOT_FOUND;
     }
-    server_lock(s);
     brisk_err err = BRISK_ERR_NOT_FOUND;
-    if (keyspace_view_open(&s->keys, key, &view)) {
-        err = view.size <= j->opts.body_max ? copy_view(&view, arena, ret) : BRISK_ERR_LIMIT;
-        keyspace_view_close(&view);
+    server_lock(s);
+    bool found = keyspace_view_open(&s->keys, key, &view);
+    bool held = found && view.held != NULL;
+    if (found && !held) {
+        err = copy_view(&view, j->opts.body_max, arena, ret);
     }
     server_unlock(s);
+    if (held) { /* a large value: no loop has to wait until it is copied */
+        err = copy_view(&view, j->opts.body_max, arena, ret);
+    }
+    if (found) {
+        keyspace_view_close(&view);
+    }
     return err;
 }
 
 brisk_err job_entry_bytes(jobs_table *j, const brisk_json_node *node, brisk_arena *arena,
-                          brisk_form_part *ret, brisk_errinfo *info)
+                          uint64_t *used, brisk_form_part *ret, brisk_errinfo *info)
 {
-    brisk_form_input in = {
-        .arena = arena, .bytes_max = j->opts.body_max, .entry = find_cache_entry, .ctx = j};
+    brisk_form_input in = {.arena = arena,
+                           .bytes_max = j->opts.body_max,
+                           .entry = find_cache_entry,
+                           .ctx = j,
+                           .used = used};
     return brisk_form_bytes(&in, node, "entry", ret, info);
 }
 

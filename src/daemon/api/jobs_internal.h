@@ -284,9 +284,9 @@ bool job_read_body(const job_body *body, const char *boundary, brisk_arena *aren
                    job_refusal *refusal);
 /* Nobody finds it any more, those who wait for it are told why.  The caller has a reference. */
 void job_refuse_entry(job_entry *e, const job_refusal *refusal);
-/* Of {"entry": "key"}, for a batch. */
+/* Of {"entry": "key"}, for a batch; *used counts what all of them bring, against body_max. */
 BRISK_NODISCARD brisk_err job_entry_bytes(jobs_table *j, const brisk_json_node *node,
-                                          brisk_arena *arena, brisk_form_part *ret,
+                                          brisk_arena *arena, uint64_t *used, brisk_form_part *ret,
                                           brisk_errinfo *info);
 void job_refuse(job_refusal *ret, uint16_t status, const char *code, const char *format, ...)
     BRISK_PRINTF(4, 5);
