@@ -177,6 +177,30 @@ def a_websocket():
 
 
 @case
+def a_websocket_that_reads_nothing():
+    with Node(BRISK) as node:
+        ws, sent = Socket(node.port), 0
+        ws.socket.settimeout(1)
+        wrong = (b"\x81\x81\0\0\0\0{" * 4096)  # each has an answer ten times as long
+        try:
+            while sent < 64 << 20:
+                sent += ws.socket.send(wrong)
+        except TimeoutError:
+            pass
+        check(sent < 32 << 20, f"{sent} bytes were taken of somebody who reads nothing")
+        ws.socket.settimeout(60)
+        rest = wrong[sent % 7 : 7] if sent % 7 != 0 else b""  # of the frame that was cut
+        writer = threading.Thread(target=lambda: (ws.socket.sendall(rest), ws.send(b"still there?", 0x89)))
+        writer.start()
+        answers = 0
+        while (frame := ws.frame())[0] == 0x81:  # who reads again is listened to again, and nothing is lost
+            check(json.loads(frame[1])["event"] == "error", frame)
+            answers += 1
+        writer.join()
+        check(frame == (0x8A, b"still there?") and answers == (sent + len(rest)) // 7, (frame, answers, sent))
+
+
+@case
 def websockets_that_are_wrong():
     with Node(BRISK) as node:
         check(Socket(node.port, origin=f"http://127.0.0.1:{node.port}").status == 101)
@@ -613,6 +637,14 @@ def a_batch():
         check(by[3]["error"]["message"] == "no" and by[1]["error"]["code"] == "no_workload", by)
         check(by[7]["bytes"] == 3 << 20 and len(http.ok("GET", by[7]["url"]).body) == 3 << 20, by)
         check(http.ok("GET", "/v1/jobs/" + by[0]["job"]).json()["status"] == "succeeded")
+        http.ok("PUT", "/v1/cache/large%2F1", b"x" * (4 << 20), status=201)
+        lines = http.ok("POST", "/v1/batch", [{"entry": "large/1"}, {"entry": "a"}]).body.splitlines()
+        by = {line["index"]: line for line in map(json.loads, lines)}
+        check(by[1]["base64"] == "b25l" and by[0]["bytes"] == 4 << 20 and "base64" not in by[0], lines)
+        check(http.ok("GET", by[0]["url"]).body == b"x" * (4 << 20), by[0])
+        lines = http.ok("POST", "/v1/batch", [{"entry": "large/1"}] * 40).body.splitlines()
+        codes = sorted(json.loads(line)["status"] for line in lines)
+        check(codes == [200] * 16 + [413] * 24, "64 MiB of entries is all that a batch may bring")
         array = http.ok("POST", "/v1/batch", {"jobs": jobs[1:4]}, {"accept": "application/json"})
         check([line["index"] for line in sorted(array.json(), key=lambda line: line["index"])] == [0, 1, 2], array)
         check(http.ok("POST", "/v1/batch", [], {"accept": "application/json"}).json() == [])
