@@ -169,6 +169,10 @@ static bool make_url(const brisk_invocation *in, const char *path, char url[URL_
     while (size > 0 && node[size - 1] == '/') {
         size--;
     }
+    if (strpbrk(node, "@\\") != NULL) { /* "http://localhost:x@elsewhere": the token went there */
+        say(in, "the URL of a node has no name or password in it");
+        return false;
+    }
     int length = snprintf(url, URL_BYTES_MAX, "%s%.*s%s", scheme, (int)size, node, path);
     if (length < 0 || length >= URL_BYTES_MAX) {
         say(in, "the URL is too long");
@@ -189,6 +193,9 @@ static brisk_http_client *make_client(const brisk_invocation *in, const secret *
     brisk_http_client_opts opts = {
         .tokens = &tokens,
         .token_count = token->text[0] != '\0' ? 1 : 0,
+        /* Nobody in between: a proxy of the environment would be told the token. */
+        .http_proxy = is_this_machine(node_of(in)) ? "" : NULL,
+        .https_proxy = is_this_machine(node_of(in)) ? "" : NULL,
         .ca_file = in->values[REMOTE_CA].set ? in->values[REMOTE_CA].text : NULL,
         .connect_timeout_ns = 5 * NS_PER_S,
         .retries = BRISK_HTTP_NONE,

@@ -4,6 +4,7 @@
 """
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,28 @@ def brisk(*args, token=TOKEN, stdin=None, **environment):
     if token is not None:
         env["BRISK_TOKEN"] = token
     return subprocess.run([BRISK, "node", *args], capture_output=True, env=env, timeout=60, input=stdin)
+
+
+@case
+def tokens_stay_here():
+    """A token that a node of this machine made goes to this machine, and nowhere in between."""
+    with tempfile.TemporaryDirectory(prefix="brisk-node-") as home, socket.create_server(("127.0.0.1", 0)) as stranger:
+        os.mkdir(os.path.join(home, "brisk"))
+        with open(os.path.join(home, "brisk", "token"), "w", encoding="ascii") as file:
+            file.write(TOKEN)
+        stranger.settimeout(0.5)
+        port = stranger.getsockname()[1]
+        at = f"127.0.0.1:{port}"
+        for url in (f"http://localhost:1@{at}", f"http://127.0.0.1:x@{at}/", f"localhost@{at}"):
+            done = brisk("stats", "--node", url, token=None, XDG_RUNTIME_DIR=home)
+            check(done.returncode != 0 and b"no name or password" in done.stderr and TOKEN.encode() not in done.stderr, done)
+        done = brisk("stats", "--node", f"http://127.0.0.1:{free_port()}", token=None, XDG_RUNTIME_DIR=home, http_proxy=f"http://{at}")
+        check(done.returncode != 0, done)
+        try:
+            stranger.accept()
+            check(False, "somebody else was asked")
+        except TimeoutError:
+            pass
 
 
 @case
