@@ -379,9 +379,10 @@ static void put_socket(program *p)
 
 static void put_ioctl(program *p)
 {
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4);
+    put(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 6);
     put_load(p, argument(1));
     put_case(p, TIOCSTI, refused);
+    put_case(p, TIOCLINUX, refused); /* pastes, which is typing as well */
     put_return(p, SECCOMP_RET_ALLOW);
 }
 

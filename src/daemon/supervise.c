@@ -266,7 +266,9 @@ static void restart(supervisor *s, const process *dead, int status)
 static void died(supervisor *s, process *p, int status)
 {
     process dead = *p;
-    hear(s, p);
+    if (p->state != STARTING || find(s, SERVING) == NULL) {
+        hear(s, p); /* not that it is ready: the one that serves must not leave for a dead one */
+    }
     dead.state = p->state; /* its last words may have changed that */
     if (p->fd >= 0) {
         (void)close(p->fd);

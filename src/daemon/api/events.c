@@ -141,7 +141,8 @@ bool events_publish(events_hub *hub, events_topic topic, const char *json, size_
     while (size > 0 && json[size - 1] == '\n') {
         size--;
     }
-    if (size > EVENTS_BYTES_MAX || memchr(json, '\n', size) != NULL) {
+    if (size > EVENTS_BYTES_MAX || memchr(json, '\n', size) != NULL ||
+        memchr(json, '\r', size) != NULL) {
         return false;
     }
     (void)pthread_mutex_lock(&hub->lock);

@@ -255,15 +255,6 @@ static taken take_entry(job_call *call, bool has_key, brisk_hash128 key)
     return how;
 }
 
-/* Nobody admits it: out of the table. */
-static void take_back(job_entry *e)
-{
-    (void)pthread_mutex_lock(&e->jobs->lock);
-    jobs_unlist(e->jobs, e);
-    e->refs--; /* the call has one */
-    (void)pthread_mutex_unlock(&e->jobs->lock);
-}
-
 static void submit(job_call *call)
 {
     bool has_key;
@@ -289,8 +280,9 @@ static void submit(job_call *call)
     call->body = NULL;
     call->away = admit_away;
     call->home = admitted;
-    if (!job_call_send(call)) {
-        take_back(call->entry);
+    if (!job_call_send(call)) { /* nobody admits it; the same request of others may wait for it */
+        job_refuse(&call->refusal, 503, "stopping", "this node takes no jobs now");
+        job_refuse_entry(call->entry, &call->refusal);
     }
 }
 

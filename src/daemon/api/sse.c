@@ -186,8 +186,9 @@ static void walk(worker *w, uint64_t now_ns, bool stopping)
 static void poked(loop_task *task)
 {
     worker *w = (worker *)((char *)task - offsetof(worker, poke));
-    /* Before the walk: what is poked for later is seen by the next one. */
-    atomic_store_explicit(&w->poked, false, memory_order_release);
+    /* Before the walk: what is poked for later is seen by the next one; acquire: what was poked for
+     * until now is seen by this one. */
+    (void)atomic_exchange_explicit(&w->poked, false, memory_order_acq_rel);
     walk(w, w->now_ns, false);
 }
 
