@@ -861,6 +861,41 @@ def a_client_that_goes_leaves_its_entry():
         check(origin.count() == 1, origin.count())
 
 
+# --- hostile ---------------------------------------------------------------------------------
+
+
+@case
+def a_renewal_that_cannot_begin_ends_once():
+    """The upstream is gone: connecting fails at once, behind an answer that was given from the cache."""
+    with tempfile.TemporaryDirectory(prefix="brisk-proxy-") as folder:
+        path = os.path.join(folder, "s")
+
+        def handle(request, connection):
+            return answer(b"x", cache_control="max-age=1, stale-while-revalidate=100")
+
+        with Origin(handle, path=path) as origin, node(upstreams=[origin.url]) as n:
+            for i in range(4):
+                check(get(n, f"/{i}").body == b"x")
+            origin.close()
+            os.unlink(path)
+            time.sleep(1.2)
+            for _ in range(3):
+                for i in range(4):
+                    check(get(n, f"/{i}").body == b"x", "a stale one serves")
+            with socket.create_connection(("127.0.0.1", n.port)) as a:
+                # Two at once, each in need of a record of its own.
+                with socket.create_connection(("127.0.0.1", n.port)) as b:
+                    for s in (a, b):
+                        s.sendall(b"GET /0 HTTP/1.1\r\nHost: x\r\n\r\nGET /miss HTTP/1.1\r\nHost: x\r\n\r\n")
+                    for s in (a, b):
+                        s.settimeout(10)
+                        got = b""
+                        while b" 502 " not in got:
+                            data = s.recv(65536)
+                            check(data, "the node still answers")
+                            got += data
+
+
 @case
 def wrong_settings_are_refused():
     for text_, words in (

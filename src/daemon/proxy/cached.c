@@ -191,10 +191,12 @@ void cached_renew(transit *t, brisk_value *stale)
     t->stale = NULL;
     r->conditional = stale != NULL;
     r->whole_wanted = true;
+    r->held = true; /* the fetch may fail before it has begun */
     flight_join(r);
     if (r->waits) {
         flight_leave(r); /* somebody is at it */
     }
+    r->held = false;
     transit_let_go(r);
 }
 
@@ -246,6 +248,7 @@ static void looked_deep(transit *t)
     entry e = {.value = t->value, .front = t->front};
     t->value = NULL;
     t->front = NULL;
+    t->away = false;
     bool found = e.value != NULL;
     if (e.front != NULL) {
         entry_front(&e);
@@ -279,7 +282,8 @@ void cached_start(transit *t)
         cached_decide(t, &e);
     } else if (p->deep && (t->control.flags & CONTROL_ONLY_IF_CACHED) == 0 && flight_wait(t)) {
         return; /* it is on its way, perhaps into a tier that is not near */
-    } else if (p->deep) {
+    } else if (p->deep && transit_keep_fields(t)) {
+        t->away = true;
         transit_leave(t, look_deep, looked_deep);
     } else {
         miss(t);

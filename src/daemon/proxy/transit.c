@@ -73,7 +73,7 @@ void transit_destroy(transit *t)
 
 void transit_let_go(transit *t)
 {
-    if (t->x != NULL || t->fetching || t->waits) {
+    if (t->x != NULL || t->fetching || t->waits || t->held) {
         return; /* while it waits, the rest is its leader's to change */
     }
     if (t->flight != NULL || t->posted) {
@@ -308,11 +308,23 @@ bool transit_write_request(transit *t)
     return true;
 }
 
+bool transit_keep_fields(transit *t)
+{
+    const exchange *x = t->x;
+    bool good = true;
+    t->text.count = 0;
+    for (uint32_t i = 0; good && i < x->field_count; i++) {
+        good = add_line(t, x->fields[i].name, x->fields[i].value);
+    }
+    t->fetch.request.block = (http_text){t->text.items, t->text.count};
+    return good;
+}
+
 proxy_fields transit_fields(const transit *t, http_field table[PROXY_HEAD_FIELDS_MAX])
 {
     const http_text *block = &t->fetch.request.block;
     uint32_t count = 0;
-    if (t->x != NULL) {
+    if (!t->away && t->x != NULL) {
         return (proxy_fields){t->x->fields, t->x->field_count};
     }
     if (!proxy_block_fields(block->data, block->size, table, PROXY_HEAD_FIELDS_MAX, &count)) {

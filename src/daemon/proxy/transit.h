@@ -95,6 +95,8 @@ struct transit {
     bool conditional;  /* our own conditions are in the request */
     bool whole_wanted; /* the client's conditions and ranges are not: for the cache */
     bool posted;       /* `task` is on its way */
+    bool held;         /* by who made it, whose call may end with its fetch */
+    bool away;         /* in the executor, where `x` is not to be looked at */
     bool leads;        /* its flight */
     bool waits;        /* for another one's: `flight` and `posted` are under the lock */
     bool late;         /* ... whose answer was there already */
@@ -141,6 +143,8 @@ bool transit_write_request(transit *t);
 /* The request's fields: the client's, or what is left of them when it has gone. */
 proxy_fields transit_fields(const transit *t, http_field table[PROXY_HEAD_FIELDS_MAX]);
 void transit_fetch(transit *t, const fetch_events *events);
+/* A copy of the client's fields, for the executor: the exchange may end meanwhile. */
+bool transit_keep_fields(transit *t);
 /* Run `work` in the executor, then `home` in the worker. */
 void transit_leave(transit *t, void (*work)(transit *t), void (*home)(transit *t));
 void transit_post(transit *t, void (*home)(transit *t));
