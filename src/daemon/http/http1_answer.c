@@ -256,7 +256,9 @@ static void answer_all(exchange *x, const http_answer *answer)
         length = answer->length;
     }
     h->keep = goes_on(h) && rest_is_short(h);
-    bool says_length = !bodiless || (answer->status == 304 && length > 0);
+    bool unknown = x->method == HTTP_HEAD && answer->body.kind == HTTP_BODY_NONE &&
+                   answer->length == HTTP_LENGTH_UNKNOWN;
+    bool says_length = !unknown && (!bodiless || (answer->status == 304 && length > 0));
     put_head(h, answer, says_length ? BY_LENGTH : BY_NOTHING, length);
     put_body(h, &answer->body, http_has_body(x, answer->status));
     awake(h);
