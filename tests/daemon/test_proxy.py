@@ -897,6 +897,91 @@ def a_renewal_that_cannot_begin_ends_once():
 
 
 @case
+def no_path_climbs_out_of_its_mount():
+    with Origin(text) as origin, node(
+        {"at": "/public", "upstreams": [origin.url]},
+        {"at": "/own", "upstreams": [origin.url + "/base"], "strip": True},
+        {"at": "/", "upstreams": [origin.url + "/base"]},
+    ) as n:
+        for target in (
+            "/secret/..%2fpublic/x",
+            "/secret/a%2fb/..%2f..%2f../public/x",
+            "/secret/%2e%2e/public/x",
+            "/secret/../public/x",
+            "/own/../own/secret",
+            "//../secret",
+            "/a%2fb/../../secret",
+            "/x/..",
+        ):
+            with socket.create_connection(("127.0.0.1", n.port)) as s:
+                s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                check(s.recv(65536).startswith(b"HTTP/1.1 400 "), f"{target}: {origin.count()}")
+        check(origin.count() == 0, f"{origin.last().target if origin.count() else ''}")
+        for target in ("/public/a%2fb", "/public/x..y/...", "/public/x?y=../z"):
+            check(get(n, target).status == 200 and origin.last().target == target, target)
+
+
+@case
+def one_clients_fields_do_not_switch_the_cache_off():
+    with Origin(text) as origin, node(upstreams=[origin.url]) as n:
+        def plain(path):
+            return answer(b"x", last_modified="Wed, 01 Jan 2020 00:00:00 GMT")
+
+        origin.handle = lambda request, connection: plain(request.target)
+        check(get(n, "/a", authorization="Basic eDp5").status == 200)
+        check(get(n, "/a").status == 200)
+        check(is_hit(get(n, "/a")), "others' answers are stored all the same")
+        origin.handle = lambda request, connection: answer(b"x", cache_control="private")
+        check(get(n, "/b").status == 200)
+        check("not-shared" in get(n, "/b")["cache-status"], "what the origin does not share is not waited for")
+
+
+@case
+def tags_outlive_validation():
+    def handle(request, connection):
+        if request["if-none-match"] is not None:
+            return answer(status="304 Not Modified", length=False, etag='"1"', cache_control="max-age=1000")
+        return answer(b"%d" % request.number, etag='"1"', cache_control="max-age=1", surrogate_key="k")
+
+    with Origin(handle) as origin, node(upstreams=[origin.url]) as n:
+        owner = n.http()
+        check(get(n, "/").body == b"1")
+        time.sleep(1.2)
+        check(get(n, "/").body == b"1" and origin.count() == 2, "validated")
+        check(is_hit(get(n, "/")))
+        check(owner.ask("PURGE", "/other", fields={"surrogate-key": "k"}).status == 200)
+        a = get(n, "/")
+        check(a.body == b"3", f"the tag was forgotten: {a.body} {a['cache-status']} {origin.count()}")
+
+
+@case
+def a_head_says_no_length_that_it_does_not_know():
+    def handle(request, connection):
+        return answer(status="200 OK", length=False, transfer_encoding="chunked")
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], cache=False) as n:
+        with socket.create_connection(("127.0.0.1", n.port)) as s:
+            s.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b""
+            while data := s.recv(65536):
+                got += data
+            check(got.startswith(b"HTTP/1.1 200 ") and b"content-length" not in got.lower(), got)
+
+
+@case
+def what_differs_by_address_is_not_shared():
+    def handle(request, connection):
+        return answer(b"%d" % request.number, cache_control=FRESH, vary=request.target[1:])
+
+    with Origin(handle) as origin, node(upstreams=[origin.url]) as n:
+        for name in ("X-Forwarded-For", "Forwarded"):
+            get(n, "/" + name)
+            check(not is_hit(get(n, "/" + name)), f"{name} is of the proxy, not of the client")
+        get(n, "/X-Other")
+        check(is_hit(get(n, "/X-Other")))
+
+
+@case
 def wrong_settings_are_refused():
     for text_, words in (
         ("{at: /}", "a list of mounts"),

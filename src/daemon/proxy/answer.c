@@ -210,6 +210,18 @@ static void answer_all(transit *t, const entry *e, const answer_fields *fields)
     exchange_answer(t->x, &answer);
 }
 
+/* Tags are the cache's own. */
+static uint32_t without_tags(http_field *fields, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!proxy_same(fields[i].name, HTTP_TEXT("surrogate-key"))) {
+            fields[kept++] = fields[i];
+        }
+    }
+    return kept;
+}
+
 void transit_answer_entry(transit *t, const entry *e)
 {
     exchange *x = t->x;
@@ -224,19 +236,22 @@ void transit_answer_entry(transit *t, const entry *e)
     }
     t->answered = true;
     fields.count = stored.count;
+    if ((e->head->flags & ENTRY_TAGS) != 0) {
+        fields.count = without_tags(fields.items, stored.count);
+        stored.count = fields.count;
+    }
     add_age(t, e, &fields);
     t->status.has_ttl = true;
     t->status.ttl_s = proxy_left_s(&e->head->life, proxy_wall_ms(proxy_of(t)));
     add_status(t, &fields);
     proxy_fields request = {x->fields, x->field_count};
     proxy_validators v = proxy_validators_of(stored, e->head->date_s);
-    bool is_part = (e->head->flags & ENTRY_PART) != 0;
-    if ((e->head->status == 200 || is_part) && proxy_condition_holds(request, &v)) {
+    if (e->head->status == 200 && proxy_condition_holds(request, &v)) {
         answer_not_modified(t, &fields);
         return;
     }
     proxy_range range;
-    proxy_part part = t->method == HTTP_GET && (e->head->status == 200 || is_part)
+    proxy_part part = t->method == HTTP_GET && e->head->status == 200
                           ? proxy_part_of(request, &v, e->head->total, &range)
                           : PROXY_PART_ALL;
     if (part == PROXY_PART_NONE) {

@@ -15,8 +15,7 @@ static bool is_head(const entry_head *head, uint64_t size)
     uint64_t rest = size - sizeof *head;
     return head->magic == magic && head->block_size <= rest &&
            head->body_size == rest - head->block_size && head->status >= 200 &&
-           head->status <= 999 && head->total >= head->body_size &&
-           head->first <= head->total - head->body_size;
+           head->status <= 999 && head->total == head->body_size && head->first == 0;
 }
 
 bool entry_open(brisk_value *value, entry *ret)
@@ -139,7 +138,7 @@ brisk_err entry_renew(const entry *old, const entry_head *head, const proxy_head
     fresh.body_size = old->head->body_size;
     fresh.first = old->head->first;
     fresh.total = old->head->total;
-    fresh.flags = old->head->flags;
+    fresh.flags = old->head->flags | head->flags;
     brisk_err err = entry_make(&fresh, block, alloc, ret, &body);
     if (err == BRISK_OK && fresh.body_size > 0) {
         memcpy(body, old->body, (size_t)fresh.body_size);

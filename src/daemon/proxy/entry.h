@@ -28,7 +28,7 @@
 
 enum {
     ENTRY_SPEC = 1u << 0, /* no response: the names in `block` */
-    ENTRY_PART = 1u << 1, /* `body` is `first` .. of `total` bytes */
+    ENTRY_TAGS = 1u << 1, /* there is a Surrogate-Key in the block, which is nobody else's */
 };
 
 typedef struct entry_head {

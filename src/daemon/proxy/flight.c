@@ -105,6 +105,18 @@ static void waiter_alone(transit *t)
     transit_let_go(t);
 }
 
+/* The leader's answer was for the leader, by its Authorization: who has none may lead. */
+static void waiter_without(transit *t)
+{
+    t->waits = false;
+    if (t->x != NULL && exchange_field(t->x, "authorization") != NULL) {
+        direct_start(t);
+    } else if (t->x != NULL) {
+        cached_miss(t);
+    }
+    transit_let_go(t);
+}
+
 static void waiter_again(transit *t)
 {
     t->waits = false;
@@ -189,6 +201,17 @@ void flight_spoil(proxy *p, brisk_hash128 url_hash)
     lock(p);
     for (flight *f = *bucket_of(p, url_hash); f != NULL; f = f->next) {
         f->spoiled = f->spoiled || same(f->url, url_hash);
+    }
+    unlock(p);
+}
+
+void flight_spoil_all(proxy *p)
+{
+    lock(p);
+    for (uint32_t i = 0; i < FLIGHT_BUCKETS; i++) {
+        for (flight *f = p->flights[i]; f != NULL; f = f->next) {
+            f->spoiled = true;
+        }
     }
     unlock(p);
 }
@@ -314,6 +337,7 @@ static bool use_stale(transit *t, proxy_failure failure)
 static void restart(transit *t)
 {
     t->conditional = false;
+    store_drop(t); /* of an attempt to renew */
     brisk_value_unref(t->stale);
     t->stale = NULL;
     if (t->x == NULL || ++t->restarts > RESTARTS_MAX) {
@@ -380,11 +404,12 @@ static void finish_whole(transit *t, const fetch_reply *reply)
 /* It is not kept: each for himself, the leader with what comes. */
 static void go_alone(transit *t, const fetch_reply *reply)
 {
+    bool personal = store_was_personal(t);
     store_drop(t);
-    if (reply->status < 500) {
+    if (reply->status < 500 && !personal) {
         cached_pass(t);
     }
-    end_flight(t, NULL, waiter_alone);
+    end_flight(t, NULL, personal ? waiter_without : waiter_alone);
     if (t->x == NULL && t->fetching) {
         fetch_cancel(&t->fetch);
         t->fetching = false;

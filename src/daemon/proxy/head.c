@@ -51,6 +51,12 @@ static bool is_for_caches(http_text name)
     return IS_ONE_OF(name, list);
 }
 
+/* Surrogate-Key is kept: what was stored is put again after a validation, and has its tags then, too. */
+static bool is_not_kept(http_text name)
+{
+    return proxy_same(name, HTTP_TEXT("surrogate-control"));
+}
+
 void proxy_head_init(proxy_head *head, const brisk_alloc *alloc)
 {
     brisk_str_init(&head->block, alloc, PROXY_HEAD_BYTES_MAX);
@@ -103,7 +109,7 @@ void proxy_head_keep(proxy_head *head, proxy_fields response)
     bool names = proxy_field(response, "cache-control") != NULL;
     for (uint32_t i = 0; i < response.count; i++) {
         const http_field *f = &response.items[i];
-        if (proxy_is_hop_field_of(response, f->name) || is_for_caches(f->name) ||
+        if (proxy_is_hop_field_of(response, f->name) || is_not_kept(f->name) ||
             proxy_same(f->name, HTTP_TEXT("age")) ||
             proxy_same(f->name, HTTP_TEXT("content-length")) ||
             (names && proxy_control_names(response, f->name))) {
@@ -164,7 +170,7 @@ void proxy_head_merge(proxy_head *head, proxy_fields stored, proxy_fields not_mo
     }
     for (uint32_t i = 0; i < not_modified.count; i++) {
         const http_field *f = &not_modified.items[i];
-        if (!is_updated_by(not_modified, f->name) || is_for_caches(f->name) ||
+        if (!is_updated_by(not_modified, f->name) || is_not_kept(f->name) ||
             proxy_same(f->name, HTTP_TEXT("age")) ||
             (names && proxy_control_names(not_modified, f->name))) {
             continue;

@@ -41,7 +41,7 @@ bool proxy_block_fields(const char *block, size_t size, http_field *ret, uint32_
                         uint32_t *count);
 
 /* The fields of a response that are kept: not those of the hop, not Age, not those that the
- * response forbids to keep, not those for caches alone (Surrogate-Key and its kin). */
+ * response forbids to keep, not Surrogate-Control. */
 void proxy_head_keep(proxy_head *head, proxy_fields response);
 /* Is it a field of a response that is not handed on? */
 bool proxy_head_is_left_out(proxy_fields response, http_text name);

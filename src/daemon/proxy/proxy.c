@@ -71,6 +71,51 @@ static brisk_err make_side(proxy_side *side, loop *on)
 
 /* --- the route ----------------------------------------------------------------------------- */
 
+/* One character of a target, whether it is escaped or not. */
+static char next_character(http_text *rest)
+{
+    static const char hex[] = "0123456789abcdef";
+    char c = rest->data[0];
+    size_t used = 1;
+    if (c == '%' && rest->size > 2) {
+        const char *high = strchr(hex, rest->data[1] | 0x20);
+        const char *low = strchr(hex, rest->data[2] | 0x20);
+        if (high != NULL && low != NULL) {
+            c = (char)((high - hex) << 4 | (low - hex));
+            used = 3;
+        }
+    }
+    rest->data += used;
+    rest->size -= used;
+    return c;
+}
+
+/* Does it go up, in the eyes of anybody?  The mount was found by the path without escapes and dots, and upstreams get
+ * the target as it was written: what one resolves and the other does not would lead out of the mount, or out of the
+ * upstream's base.  ("\" and ";" end a segment for some.) */
+static bool climbs(http_text target)
+{
+    const char *query = memchr(target.data, '?', target.size);
+    target.size = query != NULL ? (size_t)(query - target.data) : target.size;
+    uint32_t dots = 0;
+    bool others = false; /* in the segment */
+    while (target.size > 0) {
+        char c = next_character(&target);
+        if (c == '/' || c == '\\' || c == ';') {
+            if (dots == 2 && !others) {
+                return true;
+            }
+            others = c == ';';
+            dots = 0;
+        } else if (c == '.') {
+            dots++;
+        } else {
+            others = true;
+        }
+    }
+    return dots == 2 && !others;
+}
+
 static void route_begin(exchange *x)
 {
     proxy_mount *mount = x->route->ctx;
@@ -90,6 +135,8 @@ static void route_begin(exchange *x)
     } else if (proxy_same(x->method_text, HTTP_TEXT("TRACE")) || x->target.size == 0 ||
                x->target.data[0] != '/') {
         transit_fail(t, 405, "not through this proxy");
+    } else if (climbs(x->target)) {
+        transit_fail(t, 400, "a path with \"..\" does not go through this proxy");
     } else if (mount->cache && (x->method & (HTTP_GET | HTTP_HEAD)) != 0 && !x->has_body) {
         cached_start(t);
     } else {

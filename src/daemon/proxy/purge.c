@@ -110,6 +110,8 @@ static bool drop_tags(proxy *p, http_text names)
         names.data += used;
         names.size -= used;
     }
+    /* One whose answer is on its way into the tiers would be found by who asks now. */
+    flight_spoil_all(p);
     return good;
 }
 

@@ -108,7 +108,11 @@ static proxy_keep may_keep(transit *t, const fetch_reply *reply, const proxy_got
         (reply->content_length > 0 && (uint64_t)reply->content_length > t->mount->object_max)) {
         return PROXY_KEEP_STATUS;
     }
-    return proxy_vary_spec(got->fields, t->store.spec) ? PROXY_KEEP : PROXY_KEEP_VARY;
+    /* Clients' own of these say less than what the upstream saw. */
+    bool of_ours =
+        t->mount->forwarded && (proxy_list_has(got->fields, "vary", HTTP_TEXT("x-forwarded-for")) ||
+                                proxy_list_has(got->fields, "vary", HTTP_TEXT("forwarded")));
+    return !of_ours && proxy_vary_spec(got->fields, t->store.spec) ? PROXY_KEEP : PROXY_KEEP_VARY;
 }
 
 /* The key under which it goes, once it is known on what it varies. */
@@ -141,6 +145,9 @@ bool store_begin(transit *t, const fetch_reply *reply)
     s->head = (entry_head){.status = reply->status,
                            .date_s = date_of(&got),
                            .life = proxy_life_of(&got, &t->mount->policy)};
+    if (proxy_field(got.fields, "surrogate-key") != NULL) {
+        s->head.flags = ENTRY_TAGS;
+    }
     write_block(t, &got);
     take_tags(t, got.fields);
     bool good = s->on && proxy_head_err(&s->block) == BRISK_OK && set_key(t);
@@ -156,6 +163,11 @@ bool store_begin(transit *t, const fetch_reply *reply)
         store_drop(t);
     }
     return good;
+}
+
+bool store_was_personal(const transit *t)
+{
+    return !t->store.on && t->status.detail == proxy_keep_text(PROXY_KEEP_AUTHORIZATION);
 }
 
 bool store_body(transit *t, const void *data, size_t size)
@@ -225,7 +237,6 @@ brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply)
     t->store.on = true;
     proxy_head_init(block, proxy_of(t)->alloc);
     proxy_head_merge(block, stored, got.fields);
-    take_tags(t, got.fields);
     if (proxy_head_err(block) != BRISK_OK ||
         !proxy_block_fields(brisk_str_text(&block->block), brisk_str_size(&block->block), merged,
                             PROXY_HEAD_FIELDS_MAX, &count)) {
@@ -235,6 +246,7 @@ brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply)
     proxy_got now = got;
     now.status = old->head->status;
     now.fields = (proxy_fields){merged, count};
+    take_tags(t, now.fields);
     now.control = proxy_control_of_response(now.fields);
     const http_text *age = proxy_field(got.fields, "age");
     if (age != NULL && count < PROXY_HEAD_FIELDS_MAX) {
@@ -244,6 +256,7 @@ brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply)
     entry_head head = *old->head;
     head.life = proxy_life_of(&now, &t->mount->policy);
     head.date_s = date_of(&now);
+    head.flags |= proxy_field(now.fields, "surrogate-key") != NULL ? ENTRY_TAGS : 0;
     if (!t->store.on || !proxy_vary_spec(now.fields, t->store.spec) || !set_key(t) ||
         entry_renew(old, &head, block, proxy_of(t)->alloc, &fresh) != BRISK_OK) {
         return NULL;

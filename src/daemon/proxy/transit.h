@@ -189,6 +189,8 @@ bool flight_wait(transit *t);
 void flight_writable(transit *t);
 /* Mark flights of a URL: what they bring is outdated. */
 void flight_spoil(proxy *p, brisk_hash128 url_hash);
+/* Likewise all: which of them has a tag is not known here. */
+void flight_spoil_all(proxy *p);
 void flight_leave(transit *t);
 /* At the end: without telling anybody. */
 void flight_discard(transit *t);
@@ -197,6 +199,8 @@ void flight_discard(transit *t);
 
 /* Begin to keep the response, if it may be kept; sets status.detail when not. */
 bool store_begin(transit *t, const fetch_reply *reply);
+/* Was it the request's own fields that kept it out?  Others' answers may be kept. */
+bool store_was_personal(const transit *t);
 bool store_body(transit *t, const void *data, size_t size);
 /* The value; NULL: it could not be kept.  The caller owns a reference. */
 brisk_value *store_end(transit *t);
