@@ -168,6 +168,10 @@ void cached_renew(transit *t, brisk_value *stale)
     if (r == NULL) {
         return;
     }
+    if (!transit_orphan(r)) { /* who asks next renews it */
+        transit_let_go(r);
+        return;
+    }
     t->stale = stale != NULL ? brisk_value_ref(stale) : NULL;
     t->conditional = stale != NULL;
     t->whole_wanted = true;

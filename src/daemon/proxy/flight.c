@@ -537,6 +537,14 @@ const fetch_events flight_events = {
     .fail = on_fail,
 };
 
+void flight_give_up(transit *t)
+{
+    fetch_cancel(&t->fetch);
+    t->fetching = false;
+    store_drop(t);
+    end_flight(t, NULL, waiter_again);
+}
+
 /* --- joining ------------------------------------------------------------------------------- */
 
 /* Wait for the flight of this key, or (with `may_lead`) become its leader; false: neither. */

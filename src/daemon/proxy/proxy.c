@@ -183,6 +183,8 @@ static void route_gone(exchange *x)
     if (t->fetching && !t->leads) { /* nobody wants it; a leader goes on for the cache */
         fetch_cancel(&t->fetch);
         t->fetching = false;
+    } else if (t->fetching && !transit_orphan(t)) {
+        flight_give_up(t);
     } else if (t->fetching && t->fetch.paused) {
         fetch_pause(&t->fetch, false);
     }

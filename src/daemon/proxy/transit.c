@@ -71,6 +71,16 @@ void transit_destroy(transit *t)
     alloc->release(alloc->ctx, t, sizeof *t, _Alignof(transit));
 }
 
+bool transit_orphan(transit *t)
+{
+    if (t->side->orphans == ORPHANS_MAX) {
+        return false;
+    }
+    t->side->orphans++;
+    t->orphan = true;
+    return true;
+}
+
 void transit_let_go(transit *t)
 {
     if (t->x != NULL || t->fetching || t->waits || t->held) {
@@ -80,6 +90,7 @@ void transit_let_go(transit *t)
         return;
     }
     proxy_side *side = t->side;
+    side->orphans -= t->orphan ? 1 : 0;
     if (t->previous != NULL) {
         t->previous->next = t->next;
     } else {

@@ -24,7 +24,7 @@
 #include "daemon/proxy/proxy.h"
 #include "daemon/server.h"
 
-enum { FLIGHT_BUCKETS = 256, PASSES = 1024, PASS_SECONDS = 10, RESTARTS_MAX = 3 };
+enum { FLIGHT_BUCKETS = 256, PASSES = 1024, PASS_SECONDS = 10, RESTARTS_MAX = 3, ORPHANS_MAX = 64 };
 
 typedef struct transit transit;
 typedef struct flight flight;
@@ -38,7 +38,8 @@ typedef struct proxy_side {
     proxy_pool **pools;   /* one a mount */
     transit *free;
     uint32_t free_count;
-    transit *all; /* that are in use */
+    transit *all;     /* that are in use */
+    uint32_t orphans; /* of them, at work for the cache alone: ORPHANS_MAX, whatever clients do */
 } proxy_side;
 
 struct proxy {
@@ -96,6 +97,7 @@ struct transit {
     bool whole_wanted; /* the client's conditions and ranges are not: for the cache */
     bool posted;       /* `task` is on its way */
     bool held;         /* by who made it, whose call may end with its fetch */
+    bool orphan;       /* counted in side->orphans */
     bool away;         /* in the executor, where `x` is not to be looked at */
     bool leads;        /* its flight */
     bool waits;        /* for another one's: `flight` and `posted` are under the lock */
@@ -134,6 +136,8 @@ static inline int64_t proxy_wall_ms(const proxy *p)
 /* --- transit.c ----------------------------------------------------------------------------- */
 
 transit *transit_new(proxy_side *side, proxy_mount *mount, exchange *x);
+/* It goes on without a client; false: too many do. */
+bool transit_orphan(transit *t);
 /* Free it when nothing names it any more. */
 void transit_let_go(transit *t);
 void transit_destroy(transit *t);
@@ -192,6 +196,8 @@ void flight_spoil(proxy *p, brisk_hash128 url_hash);
 /* Likewise all: which of them has a tag is not known here. */
 void flight_spoil_all(proxy *p);
 void flight_leave(transit *t);
+/* The leader stops in the middle; of those who wait one begins anew. */
+void flight_give_up(transit *t);
 /* At the end: without telling anybody. */
 void flight_discard(transit *t);
 
