@@ -9,7 +9,28 @@ import { useTheme } from "./theme";
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"];
 const COLOURS_DARK = ["#56b4e9", "#e69f00", "#2fc79a", "#e39cc5", "#9ad0f5", "#ff8a4c"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [10, 4]];
+const STYLES = ["solid", "dashed", "dotted", "dashed", "dotted", "dashed"];
 const HEIGHT = 180;
+const BINARY = Array.from({ length: 51 }, (_, power) => 2 ** power); // steps of an axis of bytes
+const two = (value: number): string => String(value).padStart(2, "0");
+
+/** Marks of time: the day where there is more than one, seconds where marks are closer than a minute. */
+function times(at: number[]): string[] {
+  const step = at.length > 1 ? at[1]! - at[0]! : 60;
+  const days = at.length > 1 && at[at.length - 1]! - at[0]! > 86400;
+  return at.map((t) => {
+    const d = new Date(t * 1000);
+    const clock = `${two(d.getHours())}:${two(d.getMinutes())}`;
+    if (days || step >= 86400) return `${two(d.getMonth() + 1)}-${two(d.getDate())}${step >= 86400 ? "" : ` ${clock}`}`;
+    return step < 60 ? `${clock}:${two(d.getSeconds())}` : clock;
+  });
+}
+
+const TIMES = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800];
+
+function moment(t: number | null): string {
+  return t == null ? "–" : new Date(t * 1000).toLocaleTimeString([], { hour12: false });
+}
 
 export interface Line {
   label: string;
@@ -26,13 +47,29 @@ export interface ChartProps {
   height?: number;
   /** Marks across the chart: (x, text). */
   marks?: { x: number; text: string }[];
+  /** Seconds that the chart shows at least, up to its last moment. */
+  span_s?: number;
   /** The least that the top of the vertical axis is. */
   top?: number;
+  /** The horizontal axis grows by doubling. */
+  log?: boolean;
+  /** Steps of the vertical axis are powers of two. */
+  binary?: boolean;
   /** Dots, not only lines. */
   points?: boolean;
   /** What is said when there is nothing. */
   empty?: string;
   children?: ComponentChildren;
+}
+
+/** Values without neighbours, which no line shows. */
+function alone(u: uPlot, series: number, show: boolean): number[] | null {
+  const values = u.data[series]!;
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+  }
+  return show || found.length > 0 ? found : null;
 }
 
 function options(props: ChartProps, width: number, dark: boolean): uPlot.Options {
@@ -44,21 +81,22 @@ function options(props: ChartProps, width: number, dark: boolean): uPlot.Options
     width,
     height: props.height ?? HEIGHT,
     cursor: { y: false, points: { size: 6 } },
-    scales: { x: { time: !props.formatX }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high || (props.top ?? 1)) * 1.08, props.top ?? 0)] } },
-    legend: { live: true },
+    scales: { x: { time: !props.formatX, ...(props.log ? { distr: 3 as const, log: 2 as const } : {}), ...(props.span_s ? { range: (_: uPlot, low: number, high: number): [number, number] => [Math.min(low, high - props.span_s!), high] } : {}) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high || (props.top ?? 1)) * 1.08, props.top ?? 0)] } },
+    legend: { live: true, markers: { width: 2, dash: (_: uPlot, i: number) => STYLES[(i - 1) % STYLES.length]! } },
     axes: [
-      { stroke: ink, grid, ticks: grid, font, ...(props.formatX ? { values: (_: uPlot, at: number[]) => at.map(props.formatX!) } : {}) },
-      { stroke: ink, grid, ticks: grid, font, size: 68, values: (_: uPlot, at: number[]) => at.map((value) => props.format(value)) },
+      { stroke: ink, grid, ticks: grid, font, space: 70,
+        values: (_: uPlot, at: number[]) => props.formatX ? at.map(props.formatX) : times(at), ...(props.formatX ? {} : { incrs: TIMES }) },
+      { stroke: ink, grid, ticks: grid, font, size: 82, ...(props.binary ? { incrs: BINARY } : {}), values: (_: uPlot, at: number[]) => at.map((value) => props.format(value)) },
     ],
     series: [
-      props.formatX ? { value: (_: uPlot, value: number | null) => (value == null ? "–" : props.formatX!(value)) } : {},
+      props.formatX ? { value: (_: uPlot, value: number | null) => (value == null ? "–" : props.formatX!(value)) } : { label: "at", value: (_: uPlot, t: number | null) => moment(t) },
       ...props.lines.map((line, i) => ({
         label: line.label,
         stroke: colours[i % colours.length]!,
         dash: DASHES[i % DASHES.length]!,
         width: 1.75,
         spanGaps: false,
-        points: { show: props.points === true, size: 5 },
+        points: { show: true, size: 5, ...(props.points ? {} : { filter: alone }) },
         value: (_: uPlot, value: number | null) => props.format(value),
       })),
     ],
@@ -104,9 +142,11 @@ export function Chart(props: ChartProps) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [dark, shape, props.marks?.length]);
+  }, [dark, shape, props.marks?.length, props.span_s]);
   useEffect(() => {
-    plot.current?.setData([props.x, ...props.lines.map((line) => line.values)] as uPlot.AlignedData);
+    const u = plot.current;
+    u?.setData([props.x, ...props.lines.map((line) => line.values)] as uPlot.AlignedData);
+    if (u && (u.cursor.left ?? -1) < 0 && props.x.length > 0) u.setLegend({ idx: props.x.length - 1 }, false);
   });
   const empty = props.x.length === 0 || props.lines.every((line) => line.values.every((value) => value === null));
   return (

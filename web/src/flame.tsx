@@ -1,7 +1,7 @@
 // A flame graph: width is share of samples; a click or Enter zooms; against another profile, colour is change.
 import { useMemo, useState } from "preact/hooks";
 import type { Frame } from "./api";
-import { share } from "./format";
+import { seconds, share } from "./format";
 
 const ROW = 20;
 const WIDTH = 1000;
@@ -65,12 +65,12 @@ export function Flame(props: { root: Frame; total: number; totalBefore: number |
   const say = (box: Box): string => {
     const by = change(box);
     const part = share(box.frame.value / Math.max(1, props.total));
-    return `${box.frame.name}: ${box.frame.value} samples, ${part}${by === null ? "" : `, ${by >= 0 ? "+" : ""}${(by * 100).toFixed(1)} points`}`;
+    return `${box.frame.name}: ${seconds(box.frame.value / 1e9)}, ${part}${by === null ? "" : `, ${by >= 0 ? "+" : ""}${(by * 100).toFixed(1)} points`}`;
   };
   return (
     <figure class="flame">
       <figcaption>
-        {totalBefore === null ? `Flame graph of ${props.total} samples` : <>Difference of two profiles <span class="key more">more</span> <span class="key less">less than in the other</span></>}
+        {totalBefore === null ? `Flame graph of ${seconds(props.total / 1e9)} of processor time` : <>Difference of two profiles <span class="key more">more</span> <span class="key less">less than in the other</span></>}
         {" "}<label>find <input type="search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} /></label>
         {" "}<button type="button" disabled={zoom === root.name} onClick={() => setZoom(root.name)}>whole</button>
       </figcaption>
@@ -79,11 +79,11 @@ export function Flame(props: { root: Frame; total: number; totalBefore: number |
           const width = (box.to - box.from) * WIDTH;
           const pick = (): void => setZoom(prefix + box.path);
           return (
-            <g key={box.path} role="treeitem" tabIndex={0} aria-label={say(box)} onClick={pick}
+            <g key={box.path} role="treeitem" tabindex={0} aria-label={say(box)} onClick={pick}
               onKeyDown={(event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick(); } }}>
               <title>{say(box)}</title>
               <rect class={colour(box)} x={box.from * WIDTH} y={box.depth * ROW} width={Math.max(0.5, width - 0.5)} height={ROW - 1} rx={2} />
-              {width > 40 && <text x={box.from * WIDTH + 4} y={box.depth * ROW + 14}>{box.frame.name.slice(0, Math.floor((width - 8) / 6.4))}</text>}
+              {width > 40 && <text x={box.from * WIDTH + 4} y={box.depth * ROW + 14}>{box.frame.name.slice(0, Math.floor((width - 8) / 7.2))}</text>}
             </g>
           );
         })}

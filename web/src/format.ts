@@ -55,11 +55,11 @@ export function byteRate(value: number | Missing): string {
 }
 
 export function clock(t: number | Missing): string {
-  return t == null ? DASH : new Date(t * 1000).toLocaleTimeString();
+  return t == null ? DASH : new Date(t * 1000).toLocaleTimeString([], { hour12: false });
 }
 
 export function day(t: number | Missing): string {
-  return t == null ? DASH : new Date(t * 1000).toLocaleString();
+  return t == null ? DASH : new Date(t * 1000).toLocaleString([], { hour12: false, dateStyle: "medium", timeStyle: "medium" });
 }
 
 export function plain(value: string | number | boolean | Missing): string {

@@ -5,6 +5,7 @@ import { type Alert, type Figure, type Sample, type Stats, get, headers } from "
 import { type Columns, addSample, columnsOf } from "./figures";
 
 const POINTS_MAX = 900;
+const RECENT_MAX = 120;
 const PAUSE_FIRST_MS = 500;
 const PAUSE_MAX_MS = 15000;
 const SILENCE_MAX_MS = 40000; // a heartbeat comes every 15 s
@@ -16,6 +17,8 @@ export class Live {
   link: Link = "connecting";
   columns: Columns = { t: [], series: new Map() };
   tiers: Sample["tiers"] = [];
+  /** The seconds of the last minutes, whole: the end of longer stretches of time. */
+  recent: Sample[] = [];
   alerts: Alert[] = [];
   /** Rises when a job came, began or ended. */
   jobs = 0;
@@ -69,7 +72,7 @@ export class Live {
 
   /** Open the stream anew: a token was given. */
   restart(): void {
-    this.setLink("connecting");
+    if (this.link !== "refused") this.setLink("connecting"); // who was refused is until the node says otherwise
     this.abort.abort();
     this.wake?.();
   }
@@ -105,9 +108,13 @@ export class Live {
       const { samples } = await get<Stats>("/v1/stats", this.abort.signal);
       this.columns = columnsOf(samples.slice(-POINTS_MAX));
       this.tiers = samples[samples.length - 1]?.tiers ?? [];
+      this.recent = samples.slice(-RECENT_MAX);
       this.changed();
     } catch (why) {
-      if ((why as { status?: number }).status === 401 || (why as { status?: number }).status === 403) this.setLink("refused");
+      if ((why as { status?: number }).status === 401 || (why as { status?: number }).status === 403) {
+        this.setLink("refused");
+        this.changed();
+      }
       throw why;
     }
   }
@@ -160,6 +167,8 @@ export class Live {
     if (t.length > 0 && sample.time_s <= t[t.length - 1]!) return;
     addSample(this.columns, sample);
     this.tiers = sample.tiers;
+    this.recent.push(sample);
+    if (this.recent.length > RECENT_MAX) this.recent.shift();
     while (t.length > POINTS_MAX) {
       t.shift();
       for (const values of series.values()) values.shift();

@@ -48,7 +48,11 @@ static const api_parameter format_parameters[] = {
     {"format", "query", "{\"enum\": [\"prometheus\", \"openmetrics\"]}",
      "Instead of what Accept says", false},
 };
-static const api_parameter time_parameters[] = {SINCE, UNTIL};
+static const api_parameter stats_parameters[] = {
+    SINCE,
+    UNTIL,
+    {"step", "query", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 86400}",
+     "The longest samples of at most so many seconds: 1 (the default), 60, 300, 1800", false}};
 static const api_parameter target_parameters[] = {
     {"target", "query", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 99}",
      "The hit rate to advise for, percent", false},
@@ -105,8 +109,8 @@ static const api_operation operations[] = {
     {READ, .path = "/v1/metrics", .id = "getMetrics",
      .summary = "Figures with percentiles and rates", .responses = API_ROWS(metrics_responses)},
     {READ, .path = "/v1/stats", .id = "getStats",
-     .summary = "The last quarter of an hour, second by second",
-     .parameters = API_ROWS(time_parameters), .responses = API_ROWS(stats_responses)},
+     .summary = "The last quarter of an hour, second by second, or the last week in longer steps",
+     .parameters = API_ROWS(stats_parameters), .responses = API_ROWS(stats_responses)},
     {READ, .path = "/v1/cache/curve", .id = "getCurve",
      .summary = "Miss ratio by size of memory, and the size that a hit rate needs",
      .description = "A key named curve is reached with ?encoding=hex.",
@@ -178,9 +182,9 @@ static const api_schema schemas[] = {
                       ", \"busy_most\": " NUMBER ", \"loops\": " LIST(
                           NUMBER) ", \"cpu\": " NUMBER ", \"prediction_precision\": " MAYBE_NUMBER
                                   ", \"tiers\": " LIST(API_REF("Tier")))},
-    {"Stats", OBJECT("\"schema\", \"kept_s\", \"uptime_s\", \"samples\"",
-                     SCHEMA "\"kept_s\": " API_INTEGER ", \"uptime_s\": " NUMBER
-                            ", \"samples\": " LIST(API_REF("Sample")))},
+    {"Stats", OBJECT("\"schema\", \"step_s\", \"kept_s\", \"uptime_s\", \"samples\"",
+                     SCHEMA "\"step_s\": " API_INTEGER ", \"kept_s\": " API_INTEGER
+                            ", \"uptime_s\": " NUMBER ", \"samples\": " LIST(API_REF("Sample")))},
     {"Curve",
      OBJECT("\"schema\", \"requests\", \"keys\", \"curve\", \"recommended\", \"text\"",
             SCHEMA "\"requests\": " API_INTEGER ", \"keys\": " API_INTEGER ", \"curve\": " LIST(

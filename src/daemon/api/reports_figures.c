@@ -86,14 +86,16 @@ brisk_err report_stats(const report_query *q, brisk_str *text, report_result *re
 {
     (void)ret;
     brisk_json json;
+    stats_stretch of = stats_stretch_of(q->step_s, q->since_ns, q->until_ns);
     brisk_json_init(&json, brisk_str_out(text), 0);
     brisk_json_object_begin(&json, NULL);
     brisk_json_u64(&json, "schema", 1);
-    brisk_json_u64(&json, "kept_s", STATS_SAMPLES);
+    brisk_json_u64(&json, "step_s", of.step_s);
+    brisk_json_u64(&json, "kept_s", of.kept_s);
     brisk_json_double(&json, "uptime_s",
                       (double)(brisk_clock_now_ns(q->server->clock) - q->server->started_ns) / 1e9);
     brisk_json_array_begin(&json, "samples");
-    stats_each(q->server->api->stats, q->since_ns, q->until_ns, put_sample, &json);
+    stats_each(q->server->api->stats, &of, put_sample, &json);
     brisk_json_array_end(&json);
     brisk_json_object_end(&json);
     return brisk_json_finish(&json);
@@ -251,7 +253,8 @@ brisk_err report_grades(const report_query *q, brisk_str *text, report_result *r
     minute m = {.memory = (double)NAN};
     uint64_t now = brisk_clock_wall_ns(q->server->clock);
     uint64_t window = (uint64_t)GRADE_WINDOW_S * UINT64_C(1000000000);
-    stats_each(q->server->api->stats, now > window ? now - window : 0, 0, add_sample, &m);
+    stats_stretch of = stats_stretch_of(0, now > window ? now - window : 0, 0);
+    stats_each(q->server->api->stats, &of, add_sample, &m);
     const brisk_knobs *knobs =
         NULL; /* the conventions; the knobs grade.* are the programs' that print grades */
     double known = m.samples > 0 ? 1 : (double)NAN;

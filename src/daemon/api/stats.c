@@ -33,20 +33,38 @@ typedef struct tier_state {
     uint64_t failed_ns; /* when it did last; 0: it works */
 } tier_state;
 
-struct stats_ring {
-    const brisk_alloc *alloc;
-    server *server;
+enum { SAMPLES = STATS_SAMPLES + 120 + 300 + 350 };
+
+/* How long a sample of each level is, and how many are kept: 15 minutes, 2 hours, a day, a week. */
+static const struct {
+    uint32_t step_s;
+    uint32_t kept;
+} levels[] = {{1, STATS_SAMPLES}, {60, 120}, {300, 300}, {1800, 350}};
+
+enum { LEVELS = sizeof levels / sizeof levels[0] };
+
+/* Each level has a look of its own to compare with, so that its percentiles are of all of its time. */
+typedef struct level {
     brisk_snapshot *before;
     uint64_t before_ns;
-    uint64_t now_ns; /* of this look */
     tier_state tiers[STATS_TIERS_MAX];
     uint64_t cpu_before[WORKERS_MAX];
     uint64_t process_before;
+    uint32_t first; /* its place in the ring */
+    uint32_t kept;
+    uint32_t next; /* with count: under the lock */
+    uint32_t count;
+} level;
+
+struct stats_ring {
+    const brisk_alloc *alloc;
+    server *server;
+    uint64_t now_ns; /* of this look */
+    level *level;    /* whose sample is taken */
+    level levels[LEVELS];
     uint64_t counts[BUCKETS]; /* of one name, while it is looked at */
     pthread_mutex_t lock;     /* of what follows */
-    uint32_t next;
-    uint32_t count;
-    stats_sample ring[STATS_SAMPLES];
+    stats_sample ring[SAMPLES];
 };
 
 /* --- the registry ------------------------------------------------------------------------- */
@@ -85,7 +103,7 @@ static uint64_t gained(const stats_ring *st, const brisk_snapshot *now, const ch
                        const char *label, const char *value)
 {
     uint64_t is = total(now, name, label, value);
-    uint64_t was = total(st->before, name, label, value);
+    uint64_t was = total(st->level->before, name, label, value);
     return is >= was ? is - was : is;
 }
 
@@ -149,7 +167,7 @@ static void read_times(stats_ring *st, const brisk_snapshot *now, const char *na
 {
     memset(st->counts, 0, sizeof st->counts);
     add_buckets(st, now, name, false);
-    add_buckets(st, st->before, name, true);
+    add_buckets(st, st->level->before, name, true);
     *ret = (stats_times){0};
     for (uint32_t i = 0; i < BUCKETS; i++) {
         ret->count += st->counts[i];
@@ -167,7 +185,7 @@ static void read_times(stats_ring *st, const brisk_snapshot *now, const char *na
 /* A tier without a breaker: it failed within the last minute, and did nothing well since. */
 static bool has_failed(stats_ring *st, uint32_t index, const stats_tier *tier, uint64_t puts)
 {
-    tier_state *state = &st->tiers[index];
+    tier_state *state = &st->level->tiers[index];
     if (tier->errors > 0) {
         state->failed_ns = st->now_ns;
     }
@@ -247,8 +265,10 @@ static void read_busy(stats_ring *st, stats_sample *ret)
     double length = ret->length_ns > 0 ? (double)ret->length_ns : 1;
     for (uint32_t i = 0; i < s->worker_count; i++) {
         uint64_t used = thread_ns(&s->workers[i]);
-        double share = used > st->cpu_before[i] ? (double)(used - st->cpu_before[i]) / length : 0;
-        st->cpu_before[i] = used;
+        double share = used > st->level->cpu_before[i]
+                           ? (double)(used - st->level->cpu_before[i]) / length
+                           : 0;
+        st->level->cpu_before[i] = used;
         ret->busy += share / s->worker_count;
         if (i < STATS_LOOPS_MAX) {
             ret->loops[ret->loop_count++] = (float)share;
@@ -256,8 +276,8 @@ static void read_busy(stats_ring *st, stats_sample *ret)
         ret->busy_most = share > ret->busy_most ? share : ret->busy_most;
     }
     uint64_t process = process_ns();
-    ret->cpu = (double)(process - st->process_before) / length;
-    st->process_before = process;
+    ret->cpu = (double)(process - st->level->process_before) / length;
+    st->level->process_before = process;
 }
 
 /* The kernel's limit for this group of processes, or what the machine has. */
@@ -311,47 +331,64 @@ static brisk_err look(server *s, brisk_snapshot **ret)
     return err;
 }
 
+/* Of the level that is set; false: it is its first look. */
+static bool take(stats_ring *st, brisk_snapshot *now)
+{
+    level *l = st->level;
+    stats_sample sample = {.wall_ns = brisk_snapshot_wall_ns(now),
+                           .length_ns = st->now_ns - l->before_ns};
+    bool first = l->before == NULL;
+    read_busy(st, &sample);
+    if (!first) {
+        read_counters(st, now, &sample);
+        read_tiers(st, now, &sample);
+        (void)pthread_mutex_lock(&st->lock);
+        st->ring[l->first + l->next] = sample;
+        l->next = (l->next + 1) % l->kept;
+        l->count += l->count < l->kept ? 1 : 0;
+        (void)pthread_mutex_unlock(&st->lock);
+    }
+    brisk_snapshot_unref(l->before);
+    l->before = brisk_snapshot_ref(now);
+    l->before_ns = st->now_ns;
+    return !first;
+}
+
 bool stats_take(stats_ring *st)
 {
     brisk_snapshot *now;
     if (look(st->server, &now) != BRISK_OK) {
         return false;
     }
-    uint64_t now_ns = brisk_clock_now_ns(st->server->clock);
-    st->now_ns = now_ns;
-    stats_sample sample = {.wall_ns = brisk_snapshot_wall_ns(now),
-                           .length_ns = now_ns - st->before_ns};
-    bool first = st->before == NULL;
-    read_busy(st, &sample);
-    if (!first) {
-        read_counters(st, now, &sample);
-        read_tiers(st, now, &sample);
-        (void)pthread_mutex_lock(&st->lock);
-        st->ring[st->next] = sample;
-        st->next = (st->next + 1) % STATS_SAMPLES;
-        st->count += st->count < STATS_SAMPLES ? 1 : 0;
-        (void)pthread_mutex_unlock(&st->lock);
+    st->now_ns = brisk_clock_now_ns(st->server->clock);
+    bool taken = false;
+    for (uint32_t i = 0; i < LEVELS; i++) {
+        /* A tick may come a little early. */
+        uint64_t step_ns = levels[i].step_s * UINT64_C(1000000000) - UINT64_C(500000000);
+        st->level = &st->levels[i];
+        if (i == 0 || st->level->before == NULL || st->now_ns - st->level->before_ns >= step_ns) {
+            taken = take(st, now) || taken;
+        }
     }
-    brisk_snapshot_unref(st->before);
-    st->before = now;
-    st->before_ns = now_ns;
-    return !first;
+    brisk_snapshot_unref(now);
+    return taken;
 }
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-/* Sample `index` of st->count, the oldest first. */
-static const stats_sample *at(const stats_ring *st, uint32_t index)
+/* Sample `index` of l->count, the oldest first. */
+static const stats_sample *at(const stats_ring *st, const level *l, uint32_t index)
 {
-    return &st->ring[(st->next + STATS_SAMPLES - st->count + index) % STATS_SAMPLES];
+    return &st->ring[l->first + (l->next + l->kept - l->count + index) % l->kept];
 }
 
 bool stats_last(stats_ring *st, stats_sample *ret)
 {
     (void)pthread_mutex_lock(&st->lock);
-    bool any = st->count > 0;
+    const level *l = &st->levels[0];
+    bool any = l->count > 0;
     if (any) {
-        *ret = *at(st, st->count - 1);
+        *ret = *at(st, l, l->count - 1);
     }
     (void)pthread_mutex_unlock(&st->lock);
     return any;
@@ -361,9 +398,10 @@ void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret)
 {
     *ret = (stats_sums){0};
     (void)pthread_mutex_lock(&st->lock);
-    uint32_t from = st->count > seconds ? st->count - seconds : 0;
-    for (uint32_t i = from; i < st->count; i++) {
-        const stats_sample *sample = at(st, i);
+    const level *l = &st->levels[0];
+    uint32_t from = l->count > seconds ? l->count - seconds : 0;
+    for (uint32_t i = from; i < l->count; i++) {
+        const stats_sample *sample = at(st, l, i);
         ret->samples++;
         ret->responses += sample->responses;
         ret->server_errors += sample->server_errors;
@@ -373,13 +411,27 @@ void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret)
     (void)pthread_mutex_unlock(&st->lock);
 }
 
-void stats_each(stats_ring *st, uint64_t since_ns, uint64_t until_ns,
+stats_stretch stats_stretch_of(uint64_t step_s, uint64_t since_ns, uint64_t until_ns)
+{
+    stats_stretch ret = {.since_ns = since_ns, .until_ns = until_ns};
+    for (uint32_t i = 0; i < LEVELS && (i == 0 || levels[i].step_s <= step_s); i++) {
+        ret.level = i;
+        ret.step_s = levels[i].step_s;
+        ret.kept_s = (uint64_t)levels[i].step_s * levels[i].kept;
+    }
+    return ret;
+}
+
+void stats_each(stats_ring *st, const stats_stretch *of,
                 void (*fn)(void *ctx, const stats_sample *sample), void *ctx)
 {
+    BRISK_ASSERT(of->level < LEVELS);
+    const level *l = &st->levels[of->level];
     (void)pthread_mutex_lock(&st->lock);
-    for (uint32_t i = 0; i < st->count; i++) {
-        const stats_sample *sample = at(st, i);
-        if (sample->wall_ns > since_ns && (until_ns == 0 || sample->wall_ns <= until_ns)) {
+    for (uint32_t i = 0; i < l->count; i++) {
+        const stats_sample *sample = at(st, l, i);
+        if (sample->wall_ns > of->since_ns &&
+            (of->until_ns == 0 || sample->wall_ns <= of->until_ns)) {
             fn(ctx, sample);
         }
     }
@@ -468,6 +520,11 @@ brisk_err stats_create(server *s, stats_ring **ret)
     }
     /* The ring is not touched before it is used: most of it costs nothing for a while. */
     memset(st, 0, offsetof(stats_ring, ring));
+    for (uint32_t i = 0, first = 0; i < LEVELS; first += levels[i].kept, i++) {
+        st->levels[i].first = first;
+        st->levels[i].kept = levels[i].kept;
+        BRISK_ASSERT(first + levels[i].kept <= SAMPLES);
+    }
     st->alloc = s->alloc;
     st->server = s;
     int failed = pthread_mutex_init(&st->lock, NULL);
@@ -479,7 +536,9 @@ brisk_err stats_create(server *s, stats_ring **ret)
 void stats_destroy(stats_ring *st)
 {
     if (st != NULL) {
-        brisk_snapshot_unref(st->before);
+        for (uint32_t i = 0; i < LEVELS; i++) {
+            brisk_snapshot_unref(st->levels[i].before);
+        }
         (void)pthread_mutex_destroy(&st->lock);
         st->alloc->release(st->alloc->ctx, st, sizeof *st, _Alignof(stats_ring));
     }

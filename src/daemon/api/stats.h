@@ -2,7 +2,8 @@
  * stats.h -- the node's figures second by second, for the dashboard, health and events.
  *
  * Once a second the registry is looked at and what happened since the last look becomes a sample; a ring holds the
- * last STATS_SAMPLES of them.  Rates, shares and percentiles are of that second alone.
+ * last STATS_SAMPLES of them.  Rates, shares and percentiles are of that second alone.  Beside them there are
+ * samples of a minute, of 5 and of 30 minutes, each of all that happened in its time, which reach back a week.
  *
  * Threads: sample by the background's thread; read by any.  Locks: one, a leaf.
  */
@@ -94,8 +95,19 @@ typedef struct stats_sums {
 } stats_sums;
 
 void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret);
-/* Call `fn` for the samples after `since_ns` up to `until_ns` (0: all), oldest first. */
-void stats_each(stats_ring *st, uint64_t since_ns, uint64_t until_ns,
+
+typedef struct stats_stretch {
+    uint64_t since_ns; /* wall clock; after this */
+    uint64_t until_ns; /* up to this; 0: all */
+    uint32_t level;
+    uint32_t step_s; /* of a sample */
+    uint64_t kept_s; /* so far back are they kept */
+} stats_stretch;
+
+/* Of the longest samples of at most `step_s`; 0: seconds. */
+stats_stretch stats_stretch_of(uint64_t step_s, uint64_t since_ns, uint64_t until_ns);
+/* Call `fn` for the samples of a stretch, oldest first. */
+void stats_each(stats_ring *st, const stats_stretch *of,
                 void (*fn)(void *ctx, const stats_sample *sample), void *ctx);
 /* A sample as a JSON object, as a value or a member. */
 void stats_put(brisk_json *json, const char *key, const stats_sample *sample);

@@ -57,15 +57,15 @@ export function Cache(props: { live: Live; shown: Shown; node: Node | null }) {
         </Empty>
       )}
       <div class="grid2">
-        <Chart title="Hit rate by tier" x={shown.t} format={share} top={1} lines={byTier("hit")} />
-        <Chart title="Misses by size of the memory tier" x={points.map((point) => point.bytes)} format={share} formatX={bytes} top={1}
+        <Chart title="Hit rate by tier" x={shown.t} span_s={shown.range.length_s} format={share} top={1} lines={byTier("hit")} />
+        <Chart title="Misses by size of the memory tier" x={points.map((point) => point.bytes)} format={share} formatX={bytes} log top={1}
           empty={node?.curve === "off" ? "The node keeps no curve: it was started with serve.curve=off." : "No key was followed yet: the curve needs some traffic."}
           lines={[{ label: "share of requests that miss", values: points.map((point) => point.miss_ratio) }]}
           marks={curve.data === null ? [] : [{ x: curve.data.bytes, text: "now" }]} />
-        <Chart title="Entries" x={shown.t} format={count} lines={byTier("entries")} />
-        <Chart title="Evictions" x={shown.t} format={rate} lines={byTier("evictions")} />
-        <Chart title="Predictions that came true" x={shown.t} format={share} top={1} empty="Nothing was predicted in this time." lines={shown.lines({ precision: "prediction" })} />
-        <Chart title="Memory" x={shown.t} format={bytes} lines={shown.lines({ cache: "bytes.memory", "its limit": "limit.memory", process: "resident_bytes" })} />
+        <Chart title="Entries" x={shown.t} span_s={shown.range.length_s} format={count} lines={byTier("entries")} />
+        <Chart title="Evictions" x={shown.t} span_s={shown.range.length_s} format={rate} lines={byTier("evictions")} />
+        <Chart title="Predictions that came true" x={shown.t} span_s={shown.range.length_s} format={share} top={1} empty="Nothing was predicted in this time." lines={shown.lines({ precision: "prediction" })} />
+        <Chart title="Memory" x={shown.t} span_s={shown.range.length_s} format={bytes} binary lines={shown.lines({ cache: "bytes.memory", "its limit": "limit.memory", process: "resident_bytes" })} />
       </div>
       {curve.data !== null && <Advice curve={curve.data} />}
       <Problem failure={curve.failure} />

@@ -137,8 +137,8 @@ export function Jobs(props: { live: Live; shown: Shown }) {
       {queue.data !== null && <Shares queue={queue.data} />}
       <Problem failure={queue.failure} />
       <div class="grid2">
-        <Chart title="Jobs" x={shown.t} format={rate} lines={shown.lines({ ended: "jobs_per_s" })} />
-        <Chart title="Time of jobs" x={shown.t} format={seconds} empty="No job ended in this time." lines={shown.lines({ p50: "job_p50_s", p95: "job_p95_s", p99: "job_p99_s" })} />
+        <Chart title="Jobs" x={shown.t} span_s={shown.range.length_s} format={rate} lines={shown.lines({ ended: "jobs_per_s" })} />
+        <Chart title="Time of jobs" x={shown.t} span_s={shown.range.length_s} format={seconds} empty="No job ended in this time." lines={shown.lines({ p50: "job_p50_s", p95: "job_p95_s", p99: "job_p99_s" })} />
       </div>
       <History shown={shown} />
     </>

@@ -18,10 +18,10 @@ function GradesCard() {
       <Problem failure={failure} />
       {data !== null && (
         <ul class="grades">
-          <li class="whole"><b class={`grade g${data.grade.charAt(0)}`}>{data.grade || "–"}</b> overall <small>{data.text}</small></li>
+          <li class="whole"><b class={`grade g-${data.points === null ? "none" : data.grade}`}>{data.points === null ? "–" : data.grade}</b> overall <small>{data.text}</small></li>
           {data.parts.map((part) => (
             <li key={part.name}>
-              <b class={`grade g${part.grade.charAt(0)}`}>{part.value === null ? "–" : part.grade}</b> {part.name}
+              <b class={`grade g-${part.value === null ? "none" : part.grade}`}>{part.value === null ? "–" : part.grade}</b> {part.name}
               <small>{part.value === null ? "not measured" : gradeValue(part.name, part.value)}</small>
             </li>
           ))}
@@ -54,10 +54,10 @@ export function Overview(props: { shown: Shown; node: Node | null }) {
         </Empty>
       )}
       <div class="grid2">
-        <Chart title="Throughput" x={shown.t} format={rate} lines={shown.lines({ HTTP: "http_per_s", Redis: "commands_per_s" })} />
-        <Chart title="Latency of HTTP" x={shown.t} format={seconds} lines={shown.lines({ p50: "http_p50_s", p95: "http_p95_s", p99: "http_p99_s" })} />
-        <Chart title="Latency of Redis commands" x={shown.t} format={seconds} lines={shown.lines({ p50: "command_p50_s", p95: "command_p95_s", p99: "command_p99_s" })} />
-        <Chart title="Traffic" x={shown.t} format={byteRate} lines={shown.lines({ in: "bytes_in_per_s", out: "bytes_out_per_s" })} />
+        <Chart title="Throughput" x={shown.t} span_s={shown.range.length_s} format={rate} lines={shown.lines({ HTTP: "http_per_s", Redis: "commands_per_s" })} />
+        <Chart title="Latency of HTTP" x={shown.t} span_s={shown.range.length_s} format={seconds} lines={shown.lines({ p50: "http_p50_s", p95: "http_p95_s", p99: "http_p99_s" })} />
+        <Chart title="Latency of Redis commands" x={shown.t} span_s={shown.range.length_s} format={seconds} lines={shown.lines({ p50: "command_p50_s", p95: "command_p95_s", p99: "command_p99_s" })} />
+        <Chart title="Traffic" x={shown.t} span_s={shown.range.length_s} format={byteRate} binary lines={shown.lines({ in: "bytes_in_per_s", out: "bytes_out_per_s" })} />
       </div>
       <GradesCard />
     </>

@@ -19,11 +19,11 @@ export function System(props: { shown: Shown; node: Node | null }) {
         ))}
       </section>
       <div class="grid2">
-        <Chart title="Time that each worker is busy" x={shown.t} format={share} top={1} lines={shown.lines(Object.fromEntries(loops.map((index) => [`loop ${index}`, `loop.${index}`])))} />
-        <Chart title="Processors in use" x={shown.t} format={count} lines={shown.lines({ "by the whole process": "cpu" })} />
-        <Chart title="Connections" x={shown.t} format={count} lines={shown.lines(Object.fromEntries(open.map((name) => [protocols[name] ?? name, `open.${name}`])))} />
-        <Chart title="Memory" x={shown.t} format={bytes} lines={shown.lines({ process: "resident_bytes", cache: "bytes.memory" })} />
-        <Chart title="Errors" x={shown.t} format={share} empty="Nothing was answered in this time." lines={shown.lines({ "share of answers and jobs": "errors_share" })} />
+        <Chart title="Time that each worker is busy" x={shown.t} span_s={shown.range.length_s} format={share} top={1} lines={shown.lines(Object.fromEntries(loops.map((index) => [`loop ${index}`, `loop.${index}`])))} />
+        <Chart title="Processors in use" x={shown.t} span_s={shown.range.length_s} format={count} lines={shown.lines({ "by the whole process": "cpu" })} />
+        <Chart title="Connections" x={shown.t} span_s={shown.range.length_s} format={count} lines={shown.lines(Object.fromEntries(open.map((name) => [protocols[name] ?? name, `open.${name}`])))} />
+        <Chart title="Memory" x={shown.t} span_s={shown.range.length_s} format={bytes} binary lines={shown.lines({ process: "resident_bytes", cache: "bytes.memory" })} />
+        <Chart title="Errors" x={shown.t} span_s={shown.range.length_s} format={share} empty="Nothing was answered in this time." lines={shown.lines({ "share of answers and jobs": "errors_share" })} />
       </div>
       {node !== null && (
         <dl class="facts card">
