@@ -41,7 +41,7 @@ class Node {
     await new Promise((done, fail) => {
       this.process.stderr.on("data", (data) => {
         said += data;
-        const found = /ready at 127\.0\.0\.1:(\d+)/.exec(said);
+        const found = /ready at 127\.0\.0\.1:(\d+).*\n/.exec(said);
         if (found) {
           this.port = Number(found[1]);
           done();
@@ -51,7 +51,8 @@ class Node {
     });
     this.origin = `http://127.0.0.1:${this.port}`;
     const file = /token ([^,)\n]+)/.exec(said);
-    this.token = file ? readFileSync(file[1], "utf8").trim() : "";
+    check(file, `no token is named: ${said}`);
+    this.token = readFileSync(file[1], "utf8").trim();
   }
 
   async stop() {

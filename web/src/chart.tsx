@@ -12,6 +12,7 @@ const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [10, 4]];
 const STYLES = ["solid", "dashed", "dotted", "dashed", "dotted", "dashed"];
 const HEIGHT = 180;
 const BINARY = Array.from({ length: 51 }, (_, power) => 2 ** power); // steps of an axis of bytes
+const LEAST_S = 60;
 const two = (value: number): string => String(value).padStart(2, "0");
 
 /** Marks of time: the day where there is more than one, seconds where marks are closer than a minute. */
@@ -47,7 +48,7 @@ export interface ChartProps {
   height?: number;
   /** Marks across the chart: (x, text). */
   marks?: { x: number; text: string }[];
-  /** Seconds that the chart shows at least, up to its last moment. */
+  /** Seconds that the chart shows at most, up to its last moment: as far as something was measured. */
   span_s?: number;
   /** The least that the top of the vertical axis is. */
   top?: number;
@@ -81,7 +82,7 @@ function options(props: ChartProps, width: number, dark: boolean): uPlot.Options
     width,
     height: props.height ?? HEIGHT,
     cursor: { y: false, points: { size: 6 } },
-    scales: { x: { time: !props.formatX, ...(props.log ? { distr: 3 as const, log: 2 as const } : {}), ...(props.span_s ? { range: (_: uPlot, low: number, high: number): [number, number] => [Math.min(low, high - props.span_s!), high] } : {}) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high || (props.top ?? 1)) * 1.08, props.top ?? 0)] } },
+    scales: { x: { time: !props.formatX, ...(props.log ? { distr: 3 as const, log: 2 as const } : {}), ...(props.span_s ? { range: (_: uPlot, low: number, high: number): [number, number] => [Math.max(high - props.span_s!, Math.min(low, high - LEAST_S)), high] } : {}) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high || (props.top ?? 1)) * 1.08, props.top ?? 0)] } },
     legend: { live: true, markers: { width: 2, dash: (_: uPlot, i: number) => STYLES[(i - 1) % STYLES.length]! } },
     axes: [
       { stroke: ink, grid, ticks: grid, font, space: 70,

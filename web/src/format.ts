@@ -4,6 +4,7 @@ const DASH = "–";
 
 function trim(value: number): string {
   const size = Math.abs(value);
+  if (size > 0 && size < 0.1) return String(Number(value.toPrecision(2)));
   return value.toFixed(size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2);
 }
 
@@ -43,7 +44,9 @@ export function seconds(value: number | Missing): string {
 
 export function share(value: number | Missing): string {
   if (value == null || !Number.isFinite(value)) return DASH;
-  return `${(value * 100).toFixed(Math.abs(value) >= 0.9995 || value === 0 ? 0 : 1)} %`;
+  const size = Math.abs(value);
+  if (size > 0 && size < 0.001) return `${Number((value * 100).toPrecision(1))} %`;
+  return `${(value * 100).toFixed(size >= 0.9995 || value === 0 ? 0 : 1)} %`;
 }
 
 export function rate(value: number | Missing): string {

@@ -5,15 +5,21 @@ import { Empty, Level, Problem, Table } from "../parts";
 import { useAsked } from "../use_asked";
 
 const EXAMPLE = `cat > budgets.yaml <<'END'
+schema: 1
 budgets:
-  - {name: fast answers, metric: http.ns, statistic: p99, target: 5ms, warning: 10ms, critical: 50ms}
+  - name: fast answers
+    metric: serve.http.time
+    labels: {route: api.cache}
+    statistic: p99
+    warning: 5ms
+    critical: 50ms
 END
 brisk serve --set serve.budgets=budgets.yaml`;
 
 /** The unit stands at the end of a metric's name. */
 function figure(budget: Budget, value: number | null): string {
   if (value === null) return "–";
-  if (/(^|[._])ns$/.test(budget.metric)) return seconds(value / 1e9);
+  if (/[._](ns|time)$/.test(budget.metric)) return seconds(value / 1e9);
   return budget.statistic === "share" || budget.statistic === "rate" ? share(value) : count(value);
 }
 

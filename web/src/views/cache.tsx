@@ -23,7 +23,7 @@ function Advice(props: { curve: Curve }) {
       <h3>What the curve advises</h3>
       <p>{text}</p>
       <p class="foot">Now {bytes(props.curve.bytes)} of at most {bytes(props.curve.bytes_max)} with {props.curve.policy}; advised {bytes(recommended.bytes)} with {recommended.policy}, for {share(recommended.hit_rate)} of hits.
-        Change it: <code>brisk knobs set serve.memory SIZE</code>.</p>
+        Change it: <code>brisk node knobs serve.memory SIZE</code>.</p>
     </section>
   );
 }

@@ -22,7 +22,7 @@ export function Tune() {
       {asked.data !== null && rows.length === 0 && (
         <Empty title="Nothing to recommend">
           <p>{asked.data.kept ? "Opportunities come from what was measured and kept. Look for some:" : "Opportunities come from the history, and none is kept yet. Turn it on, run some jobs, and look:"}</p>
-          <pre>brisk opportunities --help</pre>
+          <pre>brisk history opportunities</pre>
         </Empty>
       )}
       <ul class="advice">
