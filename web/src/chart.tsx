@@ -86,11 +86,11 @@ function options(props: ChartProps, width: number, dark: boolean): uPlot.Options
     legend: { live: true, markers: { width: 2, dash: (_: uPlot, i: number) => STYLES[(i - 1) % STYLES.length]! } },
     axes: [
       { stroke: ink, grid, ticks: grid, font, space: 70,
-        values: (_: uPlot, at: number[]) => props.formatX ? at.map(props.formatX) : times(at), ...(props.formatX ? {} : { incrs: TIMES }) },
+        values: (_: uPlot, at: number[]) => props.formatX ? at.map((value: number | null) => value === null ? "" : props.formatX!(value)) : times(at), ...(props.formatX ? {} : { incrs: TIMES }) },
       { stroke: ink, grid, ticks: grid, font, size: 82, ...(props.binary ? { incrs: BINARY } : {}), values: (_: uPlot, at: number[]) => at.map((value) => props.format(value)) },
     ],
     series: [
-      props.formatX ? { value: (_: uPlot, value: number | null) => (value == null ? "–" : props.formatX!(value)) } : { label: "at", value: (_: uPlot, t: number | null) => moment(t) },
+      props.formatX ? { label: "at", value: (_: uPlot, value: number | null) => (value == null ? "–" : props.formatX!(value)) } : { label: "at", value: (_: uPlot, t: number | null) => moment(t) },
       ...props.lines.map((line, i) => ({
         label: line.label,
         stroke: colours[i % colours.length]!,

@@ -71,10 +71,10 @@ export function Flame(props: { root: Frame; total: number; totalBefore: number |
     <figure class="flame">
       <figcaption>
         {totalBefore === null ? `Flame graph of ${seconds(props.total / 1e9)} of processor time` : <>Difference of two profiles <span class="key more">more</span> <span class="key less">less than in the other</span></>}
-        {" "}<label>find <input type="search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} /></label>
-        {" "}<button type="button" disabled={zoom === root.name} onClick={() => setZoom(root.name)}>whole</button>
+        <span class="bar"><label>find <input type="search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} /></label>
+        <button type="button" disabled={zoom === root.name} onClick={() => setZoom(root.name)}>whole</button></span>
       </figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${depth * ROW}`} role="tree" aria-label="Flame graph">
+      <div class="scroll"><svg viewBox={`0 0 ${WIDTH} ${depth * ROW}`} role="tree" aria-label="Flame graph">
         {boxes.map((box) => {
           const width = (box.to - box.from) * WIDTH;
           const pick = (): void => setZoom(prefix + box.path);
@@ -87,7 +87,7 @@ export function Flame(props: { root: Frame; total: number; totalBefore: number |
             </g>
           );
         })}
-      </svg>
+      </svg></div>
     </figure>
   );
 }

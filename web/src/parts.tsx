@@ -44,9 +44,9 @@ export interface Column<T> {
   right?: boolean;
 }
 
-export function Table<T>(props: { caption: string; columns: Column<T>[]; rows: T[]; row_key: (row: T) => string | number; onPick?: (row: T) => void; picked?: string | number }) {
+export function Table<T>(props: { caption: string; columns: Column<T>[]; rows: T[]; row_key: (row: T) => string | number; onPick?: (row: T) => void; picked?: string | number; tall?: boolean }) {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={props.caption}>
+    <div class={props.tall ? "scroll tall" : "scroll"} tabIndex={0} role="region" aria-label={props.caption}>
       <table>
         <caption>{props.caption}</caption>
         <thead>

@@ -27,7 +27,7 @@ function Progress(props: { job: Job }) {
 function Recent(props: { rows: Job[]; picked: string; onPick: (job: Job) => void }) {
   return (
     <section class="card">
-      <Table caption="Jobs of this node" rows={props.rows} row_key={(job) => job.id} picked={props.picked} onPick={props.onPick} columns={[
+      <Table tall caption="Jobs of this node" rows={props.rows} row_key={(job) => job.id} picked={props.picked} onPick={props.onPick} columns={[
         { head: "Job", cell: (job) => job.id },
         { head: "Workload", cell: (job) => job.workload },
         { head: "State", cell: (job) => <Level level={job.status} /> },
@@ -97,10 +97,10 @@ function History(props: { shown: Shown }) {
       {rows.length === 0 ? (
         <>
           <h3>History, {range.title}</h3>
-          <p class="empty">{runs.data?.kept === false ? "No history is kept: brisk keeps one when history.record is on." : "No run in this time."}</p>
+          <p class="empty">{runs.data?.kept === false ? "No history is kept here yet. Commands of brisk keep what their jobs took, unless history.runs is off." : "No run in this time."}</p>
         </>
       ) : (
-        <Table caption={`History, ${range.title}`} rows={rows} row_key={(run) => run.id} columns={[
+        <Table tall caption={`History, ${range.title}`} rows={rows} row_key={(run) => run.id} columns={[
           { head: "When", cell: (run) => day(run.time_s) },
           { head: "Workload", cell: (run) => run.workload },
           { head: "Outcome", cell: (run) => <Level level={run.outcome} /> },

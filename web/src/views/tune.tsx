@@ -21,7 +21,7 @@ export function Tune() {
       <Problem failure={asked.failure} />
       {asked.data !== null && rows.length === 0 && (
         <Empty title="Nothing to recommend">
-          <p>{asked.data.kept ? "Opportunities come from what was measured and kept. Look for some:" : "Opportunities come from the history, and none is kept yet. Turn it on, run some jobs, and look:"}</p>
+          <p>{asked.data.kept ? "Opportunities come from what was measured and kept. Look for some:" : "Opportunities come from the history, and none is kept here yet. Run some jobs from the command line, and look:"}</p>
           <pre>brisk history opportunities</pre>
         </Empty>
       )}
