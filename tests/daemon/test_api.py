@@ -209,6 +209,34 @@ def health_ready_live():
 
 
 @case
+def the_node_itself():
+    with Node(BRISK) as node:
+        http = node.http()
+        found = http.ok("GET", "/v1/node").json()
+        check(found["health"] == "healthy" and found["problems"] == [] and found["curve"] == "empty", found)
+        check(found["listeners"] == [f"127.0.0.1:{node.port}"], found)
+        check(len(found["workers"]) >= 1 and sum(w["connections"] for w in found["workers"]) >= 1, found)
+        check(wait_until(lambda: all(w["busy"] is not None for w in http.ok("GET", "/v1/node").json()["workers"])))
+        sample = http.ok("GET", "/v1/stats").json()["samples"][-1]
+        check(len(sample["loops"]) == len(found["workers"]) and sample["busy_most"] >= max(sample["loops"]) - 1e-3, sample)
+        check(http.get("/v1/node/more").status == 404)
+    with Node(BRISK, settings=["serve.curve=off"]) as node:
+        check(node.http().ok("GET", "/v1/node").json()["curve"] == "off")
+
+
+@case
+def longer_stretches_of_time():
+    with Node(BRISK) as node:
+        http = node.http()
+        for asked, step in ((1, 1), (59, 1), (60, 60), (299, 60), (300, 300), (1800, 1800), (86400, 1800)):
+            found = http.ok("GET", f"/v1/stats?step={asked}").json()
+            check(found["step_s"] == step and found["kept_s"] >= 900 * (step > 1) + 900, found)
+            check(step == 1 or found["samples"] == [], "a minute that was none")
+        for wrong in ("0", "-1", "86401", "x"):
+            check(http.get(f"/v1/stats?step={wrong}").status == 400, wrong)
+
+
+@case
 def budgets_and_alerts():
     with tempfile.TemporaryDirectory(prefix="brisk-api-") as folder:
         path = os.path.join(folder, "budgets.yaml")
