@@ -115,6 +115,9 @@ static void test_made_once(void **state)
     CHECK(http_tokens_read(&tokens, below, &info) == BRISK_ERR_INVALID); /* a folder */
     CHECK(unlink(path) == 0);
     CHECK(http_tokens_read(&tokens, path, &info) == BRISK_ERR_NOT_FOUND);
+    CHECK(chmod(below, 0777) == 0); /* anybody could put another one there */
+    CHECK(http_tokens_make(&tokens, below, again, &info) == BRISK_ERR_PERMISSION);
+    CHECK(strstr(info.text, "folder") != NULL && chmod(below, 0700) == 0);
     CHECK(symlink("/etc/passwd", path) == 0);
     CHECK(http_tokens_make(&tokens, below, again, &info) == BRISK_ERR_PERMISSION);
     http_tokens_deinit(&tokens);

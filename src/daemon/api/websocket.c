@@ -55,9 +55,6 @@ static bool send_frame(session *s, ws_opcode opcode, const void *data, size_t si
     bool open = exchange_write(s->x, head, ws_head(head, opcode, size));
     open = exchange_write(s->x, data, size) && open;
     s->choked = !open;
-    if (!open) { /* whoever does not read is not listened to: each ping and each mistake has an answer */
-        exchange_pause(s->x, true);
-    }
     return open;
 }
 
@@ -256,7 +253,6 @@ static void writable(exchange *x)
     session *s = x->handler;
     if (s != NULL) {
         s->choked = false;
-        exchange_pause(x, false);
         if (s->events != NULL) {
             events_resume(s->events);
         }

@@ -190,6 +190,9 @@ static brisk_err check_file(int fd, const char *path, brisk_errinfo *info)
     if (!S_ISREG(st.st_mode)) {
         return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%s: not a regular file", path);
     }
+    if (geteuid() != 0 && st.st_uid != geteuid() && st.st_uid != 0) {
+        return brisk_errinfo_set(info, BRISK_ERR_PERMISSION, "%s: it is somebody else's", path);
+    }
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         return brisk_errinfo_set(info, BRISK_ERR_PERMISSION,
                                  "%s: others may write to it: chmod 600", path);
@@ -284,6 +287,21 @@ static brisk_err make_file(const char *folder, const char *path, brisk_errinfo *
     return err;
 }
 
+/* Who may rename in the folder chooses what is read from it, now and at each reload. */
+static brisk_err check_folder(const char *folder, brisk_errinfo *info)
+{
+    struct stat st;
+    if (stat(folder, &st) != 0) {
+        return brisk_errinfo_set_errno(info, errno, "%s", folder);
+    }
+    bool ours = st.st_uid == geteuid() || st.st_uid == 0;
+    if (!ours || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return brisk_errinfo_set(info, BRISK_ERR_PERMISSION,
+                                 "%s: others may write to the folder of the token", folder);
+    }
+    return BRISK_OK;
+}
+
 brisk_err http_tokens_make(http_tokens *tokens, const char *folder, char path[TOKEN_PATH_MAX],
                            brisk_errinfo *info)
 {
@@ -291,13 +309,14 @@ brisk_err http_tokens_make(http_tokens *tokens, const char *folder, char path[TO
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "%s: the path is too long", folder);
     }
     struct stat st;
-    brisk_err err = BRISK_OK;
+    brisk_err err = brisk_file_make_dirs(folder, info);
+    err = err == BRISK_OK ? check_folder(folder, info) : err;
+    if (err != BRISK_OK) {
+        return err;
+    }
     if (lstat(path, &st) != 0) {
-        err = errno == ENOENT ? brisk_file_make_dirs(folder, info)
+        err = errno == ENOENT ? make_file(folder, path, info)
                               : brisk_errinfo_set_errno(info, errno, "%s", path);
-        if (err == BRISK_OK) {
-            err = make_file(folder, path, info);
-        }
     } else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
         err = brisk_errinfo_set(info, BRISK_ERR_PERMISSION, "%s: it is somebody else's", path);
     }
