@@ -53,14 +53,14 @@ enum {
 
 /* What is configured; see serve.c for the knobs.  What CONFIG SET changes is read by all workers. */
 typedef struct server_limits {
-    uint32_t clients_max;
-    _Atomic uint64_t idle_ns;   /* 0: never */
-    size_t output_max;          /* of one connection: it is closed beyond */
-    _Atomic size_t output_high; /* of one connection: its commands wait beyond */
-    size_t output_total;        /* of all: those who have unsent answers wait beyond */
-    _Atomic size_t input_max;   /* of one connection's unfinished request */
-    size_t input_total;         /* of all */
-    uint64_t bulk_max;
+    _Atomic uint32_t clients_max; /* those that are atomic are changed while they are read */
+    _Atomic uint64_t idle_ns;     /* 0: never */
+    size_t output_max;            /* of one connection: it is closed beyond */
+    _Atomic size_t output_high;   /* of one connection: its commands wait beyond */
+    size_t output_total;          /* of all: those who have unsent answers wait beyond */
+    _Atomic size_t input_max;     /* of one connection's unfinished request */
+    size_t input_total;           /* of all */
+    _Atomic uint64_t bulk_max;
     uint32_t args_max;
     uint32_t batch_max;
     http1_limits http_head;
