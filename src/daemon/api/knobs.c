@@ -149,9 +149,10 @@ static void hide_passwords(char *text)
 {
     for (char *at = strstr(text, "://"); at != NULL; at = strstr(at, "://")) {
         at += 3;
-        size_t size = strcspn(at, "/@ \t\"',");
-        if (at[size] == '@') {
-            memset(at, '*', size);
+        char *mark =
+            memrchr(at, '@', strcspn(at, "/ \t\"',")); /* the last: others are the password's */
+        if (mark != NULL) {
+            memset(at, '*', (size_t)(mark - at));
         }
     }
 }
