@@ -363,10 +363,13 @@ static http1_status read_host(http1_head *head, http_text value)
     return HTTP1_DONE;
 }
 
-static void read_connection(http1_head *head, http_text value)
+static http1_status read_connection(http1_head *head, http_text value)
 {
     http_text item;
     while (http1_next_item(&value, &item)) {
+        if (head->options++ == HTTP1_OPTIONS_MAX) {
+            return bad(head, "Connection names too much");
+        }
         if (http1_equal_nocase(item, HTTP_TEXT("close"))) {
             head->close = true;
         } else if (http1_equal_nocase(item, HTTP_TEXT("keep-alive"))) {
@@ -377,6 +380,7 @@ static void read_connection(http1_head *head, http_text value)
             head->other_hop = true;
         }
     }
+    return HTTP1_DONE;
 }
 
 static http1_status read_expectation(http1_head *head, http_text value)
@@ -405,7 +409,7 @@ static http1_status understand(http1_head *head, const http_field *field)
         break;
     case 10:
         if (memcmp(name.data, "connection", 10) == 0) {
-            read_connection(head, field->value);
+            return read_connection(head, field->value);
         }
         break;
     case 14:

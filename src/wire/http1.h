@@ -41,6 +41,7 @@ typedef struct http_field {
 } http_field;
 
 enum {
+    HTTP1_OPTIONS_MAX = 64, /* names in Connection: each is compared with each field's */
     HTTP1_FIELDS_MAX = 100,
     HTTP1_HEAD_MAX = 65536, /* bytes of a head */
     HTTP1_LINE_MAX = 16384, /* bytes of a line of it */
@@ -88,8 +89,9 @@ typedef struct http1_head {
     bool close;             /* Connection: close, keep-alive, upgrade ... */
     bool keep_alive;
     bool upgrade;
-    bool other_hop; /* ... or names of fields */
-    bool expects;   /* Expect: 100-continue */
+    bool other_hop;  /* ... or names of fields */
+    uint8_t options; /* names in Connection */
+    bool expects;    /* Expect: 100-continue */
 
     /* With BAD. */
     uint16_t refusal; /* what a server answers: 400, 414, 417, 431, 501, 505 */

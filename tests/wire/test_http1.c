@@ -319,6 +319,28 @@ static void test_limits(void **state)
     CHECK(read_at_once(&small, REQUEST "A: 12345\r\n\r\n") == HTTP1_BAD && small.refusal == 431);
 }
 
+/* Names in Connection, of one line or of two. */
+static void test_options_are_bounded(void **state)
+{
+    (void)state;
+    for (uint32_t count = HTTP1_OPTIONS_MAX; count <= HTTP1_OPTIONS_MAX + 1; count++) {
+        size_t size = strlen(REQUEST "Connection: ");
+        memcpy(text, REQUEST "Connection: ", size);
+        for (uint32_t i = 0; i < count; i++, size += 2) {
+            memcpy(text + size, "a,", 2);
+            if (i == 9) {
+                memcpy(text + size + 2, "\r\nConnection: ", 14);
+                size += 14;
+            }
+        }
+        memcpy(text + size, "\r\n\r\n", 4);
+        http1_head h = head_of(HTTP1_BEST, false);
+        http1_status status = http1_head_read(&h, text, size + 4);
+        CHECK(count == HTTP1_OPTIONS_MAX ? status == HTTP1_DONE && h.other_hop
+                                         : status == HTTP1_BAD && h.refusal == 400);
+    }
+}
+
 /* Every path finds what the plainest does, at every place and size. */
 static void test_paths_are_the_same(void **state)
 {
@@ -504,10 +526,15 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),           cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_what_is_refused),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_paths_are_the_same), cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_limits_of_chunks),   cmocka_unit_test(test_words),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_options_are_bounded),
+        cmocka_unit_test(test_paths_are_the_same),
+        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_limits_of_chunks),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
