@@ -11,6 +11,12 @@ const WEIGHT_MAX = 150 * 1024;
 
 const [source, modules, out] = process.argv.slice(2).map((path) => resolve(path));
 mkdirSync(out, { recursive: true });
+
+/** Whose work is in the page, and on what terms: these go with every copy. */
+function notices() {
+  const texts = ["preact", "uplot"].map((name) => `${name}\n${readFileSync(join(modules, name, "LICENSE"), "utf8").trim()}`);
+  return `/*!\n${texts.join("\n\n").replaceAll("*/", "* /")}\n*/`;
+}
 await build({
   entryPoints: [join(source, "src/main.tsx")],
   outfile: join(out, "app.js"),
@@ -22,6 +28,7 @@ await build({
   jsxImportSource: "preact",
   nodePaths: [modules],
   legalComments: "eof",
+  footer: { js: notices() },
   logLevel: "warning",
 });
 copyFileSync(join(source, "src/index.html"), join(out, "index.html"));

@@ -349,6 +349,11 @@ test("every control has a name", async ({ node, page }) => {
   check(nameless.length === 0, `without a name: ${nameless.join(" ")}`);
 });
 
+test("the notices of what is in the page go with it", async ({ node }) => {
+  const text = await fetch(`${node.origin}/app.js`).then((answer) => answer.text());
+  for (const name of ["Jason Miller", "Leon Sorokin"]) check(text.includes(name), `${name} is not named`);
+});
+
 test("it works at /dashboard/, too", async ({ node, page }) => {
   await page.goto(`${node.origin}/dashboard`);
   await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
