@@ -1,9 +1,10 @@
 /*
  * conn.c -- reading, sending, backpressure, closing.
  *
- * Invariant: EPOLLIN is asked for exactly while the connection may be worked on; EPOLLOUT exactly
- * while bytes are unsent; EPOLLRDHUP while it waits for long.  A connection that died stays in memory until the round ends, since the
- * same wait may have returned another event for it.
+ * Invariant: EPOLLIN is asked for while the connection may be worked on; EPOLLOUT exactly while bytes are unsent;
+ * EPOLLRDHUP while it may be worked on or waits for long.  What is asked for too much of EPOLLIN and EPOLLRDHUP stays until
+ * it happens: most answers are there before the peer says more, and that saves two calls for each.  A connection that
+ * died stays in memory until the round ends, since the same wait may have returned another event for it.
  */
 #include "daemon/conn.h"
 
@@ -42,17 +43,32 @@ static bool may_work(const conn *c)
     return !c->waiting && !c->choked && !c->closing && !c->dead;
 }
 
+static uint32_t wanted_events(const conn *c)
+{
+    bool works = may_work(c);
+    bool watches = !c->ended && (works || (c->waiting && c->for_long));
+    return ((works && !c->ended) || c->lingers ? (uint32_t)EPOLLIN : 0U) |
+           (conn_unsent(c) > 0 || c->choked ? (uint32_t)EPOLLOUT : 0U) |
+           (watches ? (uint32_t)EPOLLRDHUP : 0U);
+}
+
+static void set_events(conn *c, uint32_t events)
+{
+    if (events != c->events) {
+        loop_rewatch(&c->worker->loop, c->fd, events, &c->source);
+        c->events = events;
+    }
+}
+
 static void ask_for_events(conn *c)
 {
     if (c->dead) {
         return;
     }
-    uint32_t events = ((may_work(c) && !c->ended) || c->lingers ? (uint32_t)EPOLLIN : 0U) |
-                      (conn_unsent(c) > 0 || c->choked ? (uint32_t)EPOLLOUT : 0U) |
-                      (c->waiting && c->for_long && !c->ended ? (uint32_t)EPOLLRDHUP : 0U);
-    if (events != c->events) {
-        loop_rewatch(&c->worker->loop, c->fd, events, &c->source);
-        c->events = events;
+    uint32_t events = wanted_events(c);
+    uint32_t too_many = c->events & ~events;
+    if (c->ended || (events & ~c->events) != 0 || (too_many & (uint32_t)EPOLLOUT) != 0) {
+        set_events(c, events);
     }
 }
 
@@ -715,8 +731,10 @@ static void ready(loop_source *source, uint32_t events)
         }
     } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
         conn_kill(c);
-    } else if ((events & EPOLLRDHUP) != 0 && !c->ended) {
+    } else if ((events & EPOLLRDHUP) != 0 && !c->ended && c->waiting && c->for_long) {
         peer_ended(c);
+    } else if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) {
+        set_events(c, wanted_events(c)); /* not now */
     }
 }
 
@@ -739,10 +757,10 @@ void conn_open(worker *w, const protocol *p, int fd)
                 .address = address,
                 .active_ns = w->now_ns,
                 .fd = fd,
-                .events = EPOLLIN,
+                .events = EPOLLIN | EPOLLRDHUP,
                 .next = w->conns};
     resp_writer_init(&c->pending, s->alloc, s->limits.output_max);
-    if (loop_watch(&w->loop, fd, EPOLLIN, &c->source) != BRISK_OK) {
+    if (loop_watch(&w->loop, fd, c->events, &c->source) != BRISK_OK) {
         addresses_leave(&s->addresses, address);
         (void)close(fd);
         s->alloc->release(s->alloc->ctx, c, sizeof *c, _Alignof(conn));

@@ -35,6 +35,7 @@ enum {
     CONN_ROOM = 262144,        /* with less unsent there is room again */
     CONN_LINGER_MAX = 1048576, /* bytes that are read only to be thrown away */
     CONN_LINGER_MS = 2000,
+    CONN_ADDRESS_TEXT = 46, /* of the longest, with NUL */
 };
 
 typedef struct conn conn;
@@ -103,6 +104,7 @@ struct conn {
     struct dict_entry *address; /* counts those of the same; NULL: not counted */
     int fd;
     uint32_t events;   /* what epoll is asked for */
+    uint8_t peer;      /* http_peer + 1 of who is there; 0: nobody wanted to know */
     bool waiting;      /* for conn_resume ... */
     bool for_long;     /* ... and it is over when the peer goes */
     bool choked;       /* until enough is sent */
@@ -119,6 +121,9 @@ struct conn {
     conn *next_again;
     bool again;   /* on the worker's list */
     bool working; /* its protocol is at work: worker->out is its own */
+    bool has_address_text;
+    char address_text
+        [CONN_ADDRESS_TEXT]; /* of who is there, for whom the proxy asks; see transit.c */
     bandwidth band;
 };
 

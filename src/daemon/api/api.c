@@ -21,7 +21,11 @@
 /* server.http_admit */
 static bool admit(exchange *x)
 {
-    return http_auth_admit(x->worker->server->api->auth, x, http_peer_of(x->conn->fd));
+    conn *c = x->conn;
+    if (c->peer == 0) { /* it stays the same: asked for once, not with each request */
+        c->peer = (uint8_t)(http_peer_of(c->fd) + 1);
+    }
+    return http_auth_admit(x->worker->server->api->auth, x, (http_peer)(c->peer - 1));
 }
 
 /* --- once a second ------------------------------------------------------------------------- */

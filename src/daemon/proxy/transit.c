@@ -6,6 +6,7 @@
 #include "daemon/proxy/transit.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -131,25 +132,42 @@ static bool add_line(transit *t, http_text name, http_text value)
            (value.size == 0 || add(t, value.data, value.size)) && add(t, "\r\n", 2);
 }
 
-/* Who asks, as text; "" when that is not known. */
-static size_t client_address(const exchange *x, char text[INET6_ADDRSTRLEN], bool *is_v6)
+/* Who is there, as text; "" when that is not known. */
+static void read_address(int fd, char text[INET6_ADDRSTRLEN])
 {
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
-    *is_v6 = false;
     text[0] = '\0';
-    if (x->conn == NULL || getpeername(x->conn->fd, (struct sockaddr *)&address, &size) != 0) {
-        return 0;
+    if (getpeername(fd, (struct sockaddr *)&address, &size) != 0) {
+        return;
     }
     if (address.ss_family == AF_INET) {
         (void)inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, text,
                         INET6_ADDRSTRLEN);
     } else if (address.ss_family == AF_INET6) {
-        *is_v6 = true;
         (void)inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, text,
                         INET6_ADDRSTRLEN);
     }
-    return strlen(text);
+}
+
+/* Who asks, likewise: read once for each connection. */
+static size_t client_address(const exchange *x, char text[INET6_ADDRSTRLEN], bool *is_v6)
+{
+    static_assert(CONN_ADDRESS_TEXT == INET6_ADDRSTRLEN, "it is kept there");
+    conn *c = x->conn;
+    *is_v6 = false;
+    text[0] = '\0';
+    if (c == NULL) {
+        return 0;
+    }
+    if (!c->has_address_text) {
+        read_address(c->fd, c->address_text);
+        c->has_address_text = true;
+    }
+    size_t size = strlen(c->address_text);
+    memcpy(text, c->address_text, size + 1);
+    *is_v6 = memchr(text, ':', size) != NULL;
+    return size;
 }
 
 /* All lines of one field, joined, and `last` behind them. */
