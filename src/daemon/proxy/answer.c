@@ -64,16 +64,31 @@ void transit_answer_failure(transit *t, fetch_error why)
                  fetch_error_text(why));
 }
 
+/* Does "connection" name fields, or say only how the connection goes on, as it nearly always does? */
+static bool names_fields(proxy_fields from)
+{
+    for (uint32_t i = 0; i < from.count; i++) {
+        const http_field *f = &from.items[i];
+        if (proxy_same(f->name, HTTP_TEXT("connection")) &&
+            !http1_equal_nocase(f->value, HTTP_TEXT("keep-alive")) &&
+            !http1_equal_nocase(f->value, HTTP_TEXT("close"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The fields of a reply that are a client's. */
 static void pass_fields(answer_fields *to, proxy_fields from)
 {
-    bool named = proxy_field(from, "connection") != NULL;
+    bool named = names_fields(from);
+    proxy_fields naming = named ? from : (proxy_fields){.count = 0};
     for (uint32_t i = 0; i < from.count; i++) {
         const http_field *f = &from.items[i];
         char first = f->name.data[0];
         /* Those that are left out begin with one of these letters. */
         if (named || (first != 'd' && first != 'e' && first != 'l' && first != 'x')) {
-            if (proxy_head_is_left_out(from, f->name)) {
+            if (proxy_head_is_left_out(naming, f->name)) {
                 continue;
             }
         }
@@ -84,7 +99,8 @@ static void pass_fields(answer_fields *to, proxy_fields from)
 void transit_answer_reply(transit *t, const fetch_reply *reply)
 {
     exchange *x = t->x;
-    answer_fields fields = {.count = 0};
+    answer_fields fields; /* of which nobody reads more than there are */
+    fields.count = 0;
     if (x == NULL || t->answered) {
         return;
     }
@@ -146,7 +162,8 @@ static void add_age(transit *t, const entry *e, answer_fields *fields)
 
 static void answer_not_modified(transit *t, const answer_fields *all)
 {
-    answer_fields fields = {.count = 0};
+    answer_fields fields; /* of which nobody reads more than there are */
+    fields.count = 0;
     for (uint32_t i = 0; i < all->count; i++) {
         http_text name = all->items[i].name;
         if (is_of_304(name) || proxy_same(name, HTTP_TEXT("age")) ||
@@ -225,7 +242,8 @@ static uint32_t without_tags(http_field *fields, uint32_t count)
 void transit_answer_entry(transit *t, const entry *e)
 {
     exchange *x = t->x;
-    answer_fields fields = {.count = 0};
+    answer_fields fields; /* of which nobody reads more than there are */
+    fields.count = 0;
     proxy_fields stored;
     if (x == NULL || t->answered) {
         return;
