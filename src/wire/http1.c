@@ -148,9 +148,12 @@ static bool is_hex(unsigned char c)
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* unreserved and sub-delims of RFC 3986: of tokens all but some, and some more. */
+/* unreserved and sub-delims of RFC 3986: of tokens all but some, and some more.  What hosts are made of comes first. */
 static bool is_host_character(unsigned char c)
 {
+    if (is_digit(c) || c == '.' || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
+        return true;
+    }
     return tokens[c] != 0 ? c != '#' && c != '%' && c != '^' && c != '`' && c != '|'
                           : c == '(' || c == ')' || c == ',' || c == ';' || c == '=';
 }
@@ -171,13 +174,17 @@ static size_t name_size(http_text host)
 {
     size_t i = 0;
     while (i < host.size && host.data[i] != ':') {
+        if (is_host_character((unsigned char)host.data[i])) {
+            i++;
+            continue;
+        }
         bool escape = host.data[i] == '%' && host.size - i > 2 &&
                       is_hex((unsigned char)host.data[i + 1]) &&
                       is_hex((unsigned char)host.data[i + 2]);
-        if (!escape && !is_host_character((unsigned char)host.data[i])) {
+        if (!escape) {
             return 0;
         }
-        i += escape ? 3 : 1;
+        i += 3;
     }
     return i;
 }

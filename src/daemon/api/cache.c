@@ -43,7 +43,8 @@ typedef struct request {
     size_t kept;  /* counted by server_keep */
     bool refused; /* answered already */
     uint32_t tag_count;
-    brisk_tag tags[BRISK_TAGS_MAX];
+    brisk_tag *tags;
+    bool borrowed; /* it lies in the exchange's memory, and waits for nothing */
 } request;
 
 static void run_method(request *r);
@@ -67,7 +68,9 @@ static void free_request(request *r)
     if (r->kept != 0) {
         server_let_go(r->server, r->kept);
     }
-    alloc->release(alloc->ctx, r, sizeof *r, _Alignof(request));
+    if (!r->borrowed) {
+        alloc->release(alloc->ctx, r, sizeof *r, _Alignof(request));
+    }
 }
 
 static void run_waiter(loop_task *task)
@@ -144,6 +147,19 @@ static bool wait_for_disk(request *r)
     r->waiting = !r->looked && disk_want(r->server, r->key, &r->waiter);
     r->looked = true; /* once */
     return r->waiting;
+}
+
+/* What waits may outlive its exchange: NULL: no memory for that. */
+static request *to_own_memory(request *r)
+{
+    const brisk_alloc *alloc = r->server->alloc;
+    request *own = alloc->acquire(alloc->ctx, sizeof *own, _Alignof(request));
+    if (own != NULL) {
+        *own = *r;
+        own->borrowed = false;
+        own->x->handler = own;
+    }
+    return own;
 }
 
 /* --- GET and HEAD -------------------------------------------------------------------------- */
@@ -272,15 +288,19 @@ static void get_entry(request *r)
 {
     server *s = r->server;
     found entry;
-    fields f = {.count = 0};
+    fields f;
+    f.count = 0;
+    f.etag[0] = '\0';
     server_lock(s);
     brisk_err err = look_up(r, &entry);
-    if (err == BRISK_ERR_NOT_FOUND && !r->looked) {
-        if (wait_for_disk(r)) {
+    if (err == BRISK_ERR_NOT_FOUND && !r->looked && s->disk != NULL) {
+        request *own = r->borrowed ? to_own_memory(r) : r;
+        if (own != NULL && wait_for_disk(own)) {
             server_unlock(s);
             return;
         }
-        err = look_up(r, &entry);
+        r = own != NULL ? own : r;
+        err = own != NULL ? look_up(r, &entry) : BRISK_ERR_NOMEM;
     }
     s->stats.hits += err == BRISK_ERR_NOT_FOUND ? 0 : 1;
     s->stats.misses += err == BRISK_ERR_NOT_FOUND ? 1 : 0;
@@ -412,6 +432,11 @@ static void begin_put(request *r)
 {
     exchange *x = r->x;
     const char *wrong = cache_read_life(x, &r->life);
+    r->tags = exchange_alloc(x, BRISK_TAGS_MAX * sizeof *r->tags);
+    if (r->tags == NULL) {
+        refuse(r, 503, "no_memory", "there is no memory for more unfinished requests");
+        return;
+    }
     wrong = wrong != NULL ? wrong : cache_read_tags(x, r->tags, &r->tag_count);
     if (wrong != NULL) {
         refuse(r, 400, "invalid", wrong);
@@ -487,7 +512,9 @@ static void put_entry(request *r)
 {
     server *s = r->server;
     bool present = false;
-    fields f = {.count = 0};
+    fields f;
+    f.count = 0;
+    f.etag[0] = '\0';
     describe(&f, &(found){.data = r->bytes, .size = r->size, .left_ns = UINT64_MAX});
     server_lock(s);
     bool paused = s->pause_until_ns > s->now_ns;
@@ -571,12 +598,15 @@ static void begin(exchange *x)
         api_fail(x, 400, "invalid", "%s", wrong);
         return;
     }
-    request *r = s->alloc->acquire(s->alloc->ctx, sizeof *r, _Alignof(request));
+    bool reads = x->method == HTTP_GET || x->method == HTTP_HEAD;
+    request *r = reads ? exchange_alloc(x, sizeof *r)
+                       : s->alloc->acquire(s->alloc->ctx, sizeof *r, _Alignof(request));
     if (r == NULL) {
         api_fail_err(x, BRISK_ERR_NOMEM, "the request");
         return;
     }
     memset(r, 0, sizeof *r);
+    r->borrowed = reads;
     r->waiter.task.run = run_waiter;
     r->waiter.loop = &x->worker->loop;
     r->server = s;

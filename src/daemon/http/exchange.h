@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <brisk/arena.h>
 #include <brisk/err.h>
@@ -181,8 +182,12 @@ struct exchange {
     uint32_t field_count;
 };
 
-/* The first field of that name (lower case), or NULL. */
-const http_text *exchange_field(const exchange *x, const char *name);
+/* The first field of that name (lower case), or NULL.  Inline, so that the size of a literal is known before. */
+const http_text *exchange_field_sized(const exchange *x, const char *name, size_t size);
+static inline const http_text *exchange_field(const exchange *x, const char *name)
+{
+    return x->field_count > 0 ? exchange_field_sized(x, name, strlen(name)) : NULL;
+}
 /* All of them joined by ", ", in `arena`; "" when there is none.  Errors: NOMEM. */
 BRISK_NODISCARD brisk_err exchange_fields(const exchange *x, const char *name, brisk_arena *arena,
                                           http_text *ret);

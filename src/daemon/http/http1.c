@@ -34,16 +34,16 @@ typedef enum step { ON, MORE, WAIT, CLOSE, LINGER } step;
 static bool is_of_hop(const http1_head *head, http_text name)
 {
     static const http_text names[] = {
-        HTTP_TEXT_INIT("connection"),
-        HTTP_TEXT_INIT("keep-alive"),
-        HTTP_TEXT_INIT("proxy-connection"),
-        HTTP_TEXT_INIT("te"),
-        HTTP_TEXT_INIT("transfer-encoding"),
-        HTTP_TEXT_INIT("trailer"),
-        HTTP_TEXT_INIT("expect"),
-        HTTP_TEXT_INIT("host"),
+        HTTP_TEXT_INIT("host"),       HTTP_TEXT_INIT("connection"),
+        HTTP_TEXT_INIT("keep-alive"), HTTP_TEXT_INIT("proxy-connection"),
+        HTTP_TEXT_INIT("te"),         HTTP_TEXT_INIT("transfer-encoding"),
+        HTTP_TEXT_INIT("trailer"),    HTTP_TEXT_INIT("expect"),
     };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    /* A bit for each size that one of them, or "upgrade", has. */
+    static const uint32_t sizes =
+        1u << 2 | 1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 16 | 1u << 17;
+    bool may_be = name.size < 32 && (sizes >> name.size & 1) != 0;
+    for (size_t i = 0; may_be && i < sizeof names / sizeof names[0]; i++) {
         if (name.size == names[i].size && memcmp(name.data, names[i].data, name.size) == 0) {
             return true;
         }
