@@ -185,7 +185,16 @@ static bool add_appended(transit *t, const char *name, http_text last)
     return good && add(t, last.data, last.size) && add(t, "\r\n", 2);
 }
 
-/* "for=192.0.2.1;proto=http;host="example.org"", and the older fields that say the same. */
+static size_t put(char *to, size_t used, http_text text)
+{
+    if (text.size > 0) {
+        memcpy(to + used, text.data, text.size);
+    }
+    return used + text.size;
+}
+
+/* "for=192.0.2.1;proto=http;host="example.org"", and the older fields that say the same.  Without printf, which takes as
+ * long as a tenth of all the rest of a request. */
 static bool add_forwarded(transit *t)
 {
     const exchange *x = t->x;
@@ -198,11 +207,14 @@ static bool add_forwarded(transit *t)
     bool plain_host = x->authority.size < 512 &&
                       memchr(x->authority.data, '"', x->authority.size) == NULL &&
                       memchr(x->authority.data, '\\', x->authority.size) == NULL;
-    int used = snprintf(element, sizeof element, "for=%s%.*s%s;proto=%.*s;host=\"%.*s\"",
-                        is_v6 ? "\"[" : "", (int)who.size, who.data, is_v6 ? "]\"" : "",
-                        (int)proto.size, proto.data, plain_host ? (int)x->authority.size : 0,
-                        x->authority.data != NULL ? x->authority.data : "");
-    return add_appended(t, "forwarded", (http_text){element, (size_t)used}) &&
+    size_t used = put(element, 0, is_v6 ? HTTP_TEXT("for=\"[") : HTTP_TEXT("for="));
+    used = put(element, used, who);
+    used = put(element, used, is_v6 ? HTTP_TEXT("]\";proto=") : HTTP_TEXT(";proto="));
+    used = put(element, used, proto);
+    used = put(element, used, HTTP_TEXT(";host=\""));
+    used = put(element, used, plain_host ? x->authority : HTTP_TEXT(""));
+    used = put(element, used, HTTP_TEXT("\""));
+    return add_appended(t, "forwarded", (http_text){element, used}) &&
            add_appended(t, "x-forwarded-for", who) &&
            add_line(t, HTTP_TEXT("x-forwarded-proto"), proto) &&
            (x->authority.size == 0 || add_line(t, HTTP_TEXT("x-forwarded-host"), x->authority));
