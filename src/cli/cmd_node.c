@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <brisk/alloc.h>
 #include <brisk/file.h>
 #include <brisk/json.h>
 
@@ -187,35 +188,61 @@ static brisk_exit run_delete(const brisk_invocation *in)
     return print(in, remote_ask(in, &(remote_question){.method = "DELETE", .path = path}, 0));
 }
 
+/* Bytes that grow; the program's memory. */
+typedef struct growing {
+    char *data;
+    size_t size;
+    size_t capacity;
+} growing;
+
+static brisk_err grow(void *ctx, const char *data, size_t size)
+{
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    growing *to = ctx;
+    if (size > to->capacity - to->size) {
+        size_t capacity = 2 * (to->capacity + size) + 256;
+        char *wider = alloc->acquire(alloc->ctx, capacity, 1);
+        if (wider == NULL) {
+            return BRISK_ERR_NOMEM;
+        }
+        if (to->size > 0) {
+            memcpy(wider, to->data, to->size);
+        }
+        if (to->data != NULL) {
+            alloc->release(alloc->ctx, to->data, to->capacity, 1);
+        }
+        to->data = wider;
+        to->capacity = capacity;
+    }
+    memcpy(to->data + to->size, data, size);
+    to->size += size;
+    return BRISK_OK;
+}
+
 /* A body of JSON that `write` writes; the answer is printed. */
 static brisk_exit send_json(const brisk_invocation *in, const remote_question *question,
                             void (*write)(const brisk_invocation *in, brisk_json *json))
 {
     static const char *const headers[] = {"Content-Type: application/json"};
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    growing body = {0};
     brisk_json json;
     remote_question q = *question;
-    if (file == NULL) {
-        (void)fprintf(in->err, "brisk: out of memory\n");
-        return BRISK_EXIT_FAILED;
-    }
-    brisk_json_init(&json, brisk_out_file(file), 0);
-    write(in, &json);
-    bool good = brisk_json_finish(&json) == BRISK_OK;
-    good = fclose(file) == 0 && good;
-    q.body = text;
-    q.body_size = size;
-    q.headers = headers;
-    q.header_count = 1;
     brisk_exit done = BRISK_EXIT_FAILED;
-    if (good) {
+    brisk_json_init(&json, (brisk_out){.write = grow, .ctx = &body}, 0);
+    write(in, &json);
+    if (brisk_json_finish(&json) == BRISK_OK) {
+        q.body = body.data;
+        q.body_size = body.size;
+        q.headers = headers;
+        q.header_count = 1;
         done = print(in, remote_ask(in, &q, 0));
     } else {
         (void)fprintf(in->err, "brisk: out of memory\n");
     }
-    free(text);
+    if (body.data != NULL) {
+        alloc->release(alloc->ctx, body.data, body.capacity, 1);
+    }
     return done;
 }
 

@@ -254,7 +254,7 @@ static void read_policy(reader *r, const brisk_yaml_node *map, proxy_mount *moun
     p->stale_while_s = seconds(r, map, "stale_while_revalidate", 0);
     p->stale_error_s = seconds(r, map, "stale_if_error", 60);
     p->stale_on_status = brisk_yaml_get(map, "stale_if_error") != NULL;
-    p->no_cookies = !truth(r, map, "cache_cookies", true);
+    p->no_cookies = !truth(r, map, "cache_cookies", false);
     p->deaf = !truth(r, map, "client_directives", true);
     mount->cache = truth(r, map, "cache", true);
     mount->object_max = value(r, map, "object_max", BRISK_KNOB_BYTES, UINT64_C(16) << 20);
