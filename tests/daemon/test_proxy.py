@@ -999,7 +999,7 @@ def clients_that_leave_do_not_pile_up_fetches():
             check(s.recv(1000).startswith(b"HTTP/1.1 200 "))
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             s.close()  # with a reset: one that has only ended its side may still read
-        few = wait_until(lambda: get(n, "/ok").body == b"ok" and len(origin.open) <= 66, 10)
+        few = wait_until(lambda: get(n, "/ok").body == b"ok" and len(origin.open) <= 66, 60)
         check(few, f"{len(origin.open)} connections for nobody")
 
 

@@ -794,7 +794,7 @@ def warm_restart():
             for i in range(2000):
                 check(client.read() == b"v%d" % i, i)
             check(client.ok("GET", "large") == b"L" * 2000000)
-            check(990 <= client.ok("TTL", "short") <= 1000)
+            check(700 <= client.ok("TTL", "short") <= 1000)
             check(client.ok("GET", "gone") is None)
             check(client.ok("APPEND", "k1", "!") == 3)
             client.ok("MULTI")
