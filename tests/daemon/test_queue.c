@@ -7,11 +7,8 @@
 
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "daemon/api/queue.h"
 #include "support/fault_alloc.h"
-
-BRISK_DEFINE_CLEANUP(queue, queue_destroy)
 
 #define MS UINT64_C(1000000)
 

@@ -30,18 +30,9 @@ static void test_addresses(void **state)
         sockets_close(&s, false);
         CHECK(s.count == 0);
     }
-    static const char *const bad[] = {"",
-                                      "nonsense",
-                                      "127.0.0.1",
-                                      "127.0.0.1:",
-                                      ":70000",
-                                      "::1:6380",
-                                      "127.0.0.1:-1",
-                                      "127.0.0.1:1x",
-                                      "a:b:6380",
-                                      "unix:",
-                                      "127.0.0.1:00000"
-                                      "1"};
+    static const char *const bad[] = {"",         "nonsense", "127.0.0.1",       "127.0.0.1:",
+                                      ":70000",   "::1:6380", "127.0.0.1:-1",    "127.0.0.1:1x",
+                                      "a:b:6380", "unix:",    "127.0.0.1:000001"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         sockets s = {.backlog = 8};
         if (sockets_open(&s, bad[i], &info) != BRISK_ERR_INVALID || s.count != 0) {
