@@ -122,8 +122,7 @@ def check_project(bench, name, url):
     assert jaccard >= 0.998
     subprocess.run([bench.brisk, "pkg", "check", str(bench.folder / name)],
                    stdout=subprocess.DEVNULL, check=name != "alotta")
-    if name == "vite":  # npm takes half a minute for the others
-        check_npm(bench, name, url)
+    check_npm(bench, name, url)
     for args in (["--offline"], ["--offline", "--no-cache"], [], ["--prefer-offline"]):
         told, again, _ = bench.resolve(name, url, *args)
         assert again == online, (name, args)
