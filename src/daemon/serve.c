@@ -18,6 +18,7 @@
 #include "daemon/handover.h"
 #include "daemon/life.h"
 #include "daemon/privileges.h"
+#include "daemon/profiler.h"
 #include "daemon/sandbox.h"
 #include "daemon/server.h"
 #include "daemon/supervise.h"
@@ -849,7 +850,8 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
         return supervise(&opts);
     }
     const char *remark = NULL;
-    if (enter_sandbox(knobs, &remark, &info) != BRISK_OK) {
+    if (profiler_start(&set->opts.profiler_fd, &info) != BRISK_OK ||
+        enter_sandbox(knobs, &remark, &info) != BRISK_OK) {
         sockets_close(&set->sockets, false);
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
@@ -861,6 +863,7 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
                       .replace = brisk_knobs_u64(knobs, "serve.reload_replaces") != 0,
                       .drain_ns = drain_ns};
     brisk_exit result = life_run(&opts);
+    (void)close(set->opts.profiler_fd);
     destroy_lists(set);
     return result;
 }

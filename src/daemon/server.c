@@ -296,6 +296,7 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
                     .audit_file = opts->audit_file,
                     .budgets_file = opts->budgets_file,
                     .degraded_is_ok = opts->degraded_is_ok,
+                    .profiler_fd = opts->profiler_fd,
                     .certificates = opts->tls_ca != NULL && opts->tls_ca[0] != '\0'};
     brisk_err err = api_create(s, &how, info);
     if (err == BRISK_OK) {

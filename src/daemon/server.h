@@ -89,6 +89,7 @@ typedef struct server_opts {
     const struct http_priorities *priorities; /* borrowed; NULL: none */
     server_limits limits;
     const char *token_file; /* of HTTP; NULL or "": one is made */
+    int profiler_fd;        /* of profiler.h, borrowed; 0: none */
     const char *hosts;      /* more names of this node; NULL or "": none */
     bool local_needs_token;
     bool degraded_is_ok;         /* /health is 200 then */

@@ -338,7 +338,7 @@ def a_flame_graph_of_the_node():
     kept = os.environ.get("BRISK_MODULE_PATH", "")
     os.environ["BRISK_MODULE_PATH"] = f"{kept}:{os.path.realpath(modules)}"
     try:
-        with Node(BRISK, settings=["serve.sandbox=off"]) as node:
+        with Node(BRISK) as node:
             http = node.http()
             for body in ('{"seconds": 0}', '{"seconds": 61}', '{"hertz": 1000}', '{"more": 1}', "[]", "{"):
                 check(http.ask("POST", "/v1/profiles", body.encode()).status == 400, body)

@@ -283,7 +283,7 @@ test("who needs a token is asked for it, once", async ({ page, expected }) => {
 });
 
 test("a flame graph of the node, after the button", async ({ page }) => {
-  const own = new Node(["--set", "serve.sandbox=off"]);
+  const own = new Node([]);
   await own.start();
   try {
     await page.goto(`${own.origin}/#/profile`);

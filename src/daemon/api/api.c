@@ -157,7 +157,7 @@ static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errin
         err = create_audit(s, a, opts);
     }
     if (err == BRISK_OK) {
-        err = profiles_create(s->alloc, &a->profiles);
+        err = profiles_create(s->alloc, opts->profiler_fd, &a->profiles);
     }
     if (err != BRISK_OK) {
         return brisk_errinfo_set(info, err, "%s", brisk_err_message(err));

@@ -32,6 +32,7 @@ typedef struct api_opts {
     const char *budgets_file; /* NULL or "": none */
     bool degraded_is_ok;      /* /health is 200 then */
     bool certificates;        /* clients over TLS have shown one */
+    int profiler_fd;          /* of profiler.h; 0: none */
 } api_opts;
 
 typedef struct api {

@@ -57,9 +57,6 @@ const api_set *const api_sets[] = {
     &api_profiles_set,
     &api_reports_set,
     NULL,
-    &document_set,   &api_cache_set,   &api_events_set,
-    &api_health_set, &api_knobs_set,   &api_profiles_set,
-    &api_node_set,   &api_reports_set, NULL,
 };
 /* clang-format on */
 

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +22,10 @@
 #include "daemon/api/flame.h"
 #include "daemon/api/openapi.h"
 #include "daemon/api/reports.h"
+#include "daemon/profiler.h"
 #include "daemon/server.h"
 
-extern char **environ;
-
-enum { WORDS_MAX = 4096, PATIENCE_S = 30 };
+enum { WORDS_MAX = 4096 };
 
 typedef enum profile_state {
     PROFILE_NONE = 0,
@@ -43,10 +40,8 @@ typedef struct profile {
     uint64_t wall_ns;
     uint64_t seconds;
     uint64_t hertz;
-    pid_t pid;
     int out; /* while it runs; files in memory */
     int words;
-    uint64_t due_ns; /* it is ended then */
     char *stacks;
     size_t size;
     char why[256];
@@ -55,6 +50,7 @@ typedef struct profile {
 struct profiles {
     const brisk_alloc *alloc;
     uint64_t next_id;
+    int starter;                 /* see profiler.h */
     profile kept[PROFILES_KEPT]; /* by id */
 };
 
@@ -92,58 +88,17 @@ static void close_files(profile *one)
     one->words = -1;
 }
 
-/* The profiler, whose output and words go to the files. */
-static brisk_err spawn(profile *one, brisk_errinfo *info)
-{
-    char pid[24];
-    char duration[24];
-    char hertz[24];
-    (void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
-    (void)snprintf(duration, sizeof duration, "%" PRIu64 "s", one->seconds);
-    (void)snprintf(hertz, sizeof hertz, "%" PRIu64, one->hertz);
-    char name[] = "brisk";
-    char *argv[] = {name,
-                    (char[]){"profile"},
-                    (char[]){"--pid"},
-                    pid,
-                    (char[]){"--duration"},
-                    duration,
-                    (char[]){"--frequency"},
-                    hertz,
-                    (char[]){"--format"},
-                    (char[]){"collapsed"},
-                    (char[]){"--no-off-cpu"},
-                    (char[]){"--no-lines"},
-                    NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    (void)sigemptyset(&none);
-    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attr) != 0) {
-        return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "out of memory");
-    }
-    int failed = posix_spawn_file_actions_adddup2(&actions, one->out, STDOUT_FILENO);
-    failed |= posix_spawn_file_actions_adddup2(&actions, one->words, STDERR_FILENO);
-    failed |= posix_spawnattr_setsigmask(&attr, &none);
-    failed |= posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    int err = failed != 0
-                  ? ENOMEM
-                  : posix_spawn(&one->pid, "/proc/self/exe", &actions, &attr, argv, environ);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)posix_spawnattr_destroy(&attr);
-    return err == 0 ? BRISK_OK
-                    : brisk_errinfo_set(
-                          info, BRISK_ERR_UNSUPPORTED,
-                          "the profiler cannot be started here (serve.sandbox forbids it): %s",
-                          strerror(err));
-}
-
 static brisk_err begin(profiles *p, profile *one, brisk_errinfo *info)
 {
     one->out = memfd_create("profile", MFD_CLOEXEC);
     one->words = memfd_create("profile-words", MFD_CLOEXEC);
     brisk_err err = one->out >= 0 && one->words >= 0
-                        ? spawn(one, info)
+                        ? profiler_run(p->starter,
+                                       &(profiler_order){.seconds = (uint32_t)one->seconds,
+                                                         .hertz = (uint32_t)one->hertz,
+                                                         .out = one->out,
+                                                         .words = one->words},
+                                       info)
                         : brisk_errinfo_set_errno(info, errno, "a file in memory");
     if (err != BRISK_OK) {
         close_files(one);
@@ -151,7 +106,6 @@ static brisk_err begin(profiles *p, profile *one, brisk_errinfo *info)
         return err;
     }
     one->state = PROFILE_RUNNING;
-    one->due_ns = brisk_clock_now_ns(NULL) + (one->seconds + PATIENCE_S) * UINT64_C(1000000000);
     return BRISK_OK;
 }
 
@@ -201,15 +155,12 @@ void profiles_tick(profiles *p)
     if (one == NULL) {
         return;
     }
-    pid_t got = waitpid(one->pid, &status, WNOHANG);
-    if (got == one->pid || (got < 0 && errno == ECHILD)) {
+    if (profiler_ended(p->starter, &status)) {
         end(p, one, status);
-    } else if (brisk_clock_now_ns(NULL) > one->due_ns) {
-        (void)kill(one->pid, SIGKILL);
     }
 }
 
-brisk_err profiles_create(const brisk_alloc *alloc, profiles **ret)
+brisk_err profiles_create(const brisk_alloc *alloc, int starter, profiles **ret)
 {
     profiles *p = alloc->acquire(alloc->ctx, sizeof *p, _Alignof(profiles));
     if (p == NULL) {
@@ -218,6 +169,7 @@ brisk_err profiles_create(const brisk_alloc *alloc, profiles **ret)
     memset(p, 0, sizeof *p);
     p->alloc = alloc;
     p->next_id = 1;
+    p->starter = starter;
     *ret = p;
     return BRISK_OK;
 }
@@ -229,9 +181,7 @@ void profiles_destroy(profiles *p)
     }
     profile *one = running(p);
     if (one != NULL) {
-        (void)kill(one->pid, SIGKILL);
-        (void)waitpid(one->pid, NULL, 0);
-        close_files(one);
+        close_files(one); /* the starter ends the profiler with the node */
     }
     for (uint32_t i = 0; i < PROFILES_KEPT; i++) {
         forget(p, &p->kept[i]);

@@ -13,16 +13,19 @@
 #include <brisk/alloc.h>
 #include <brisk/err.h>
 
+#include "daemon/profiler.h"
+
 enum {
     PROFILES_KEPT = 16,
-    PROFILE_SECONDS_MAX = 60,
-    PROFILE_HERTZ_MAX = 999,
+    PROFILE_SECONDS_MAX = PROFILER_SECONDS_MAX,
+    PROFILE_HERTZ_MAX = PROFILER_HERTZ_MAX,
     PROFILE_BYTES_MAX = 8 << 20, /* of its stacks */
 };
 
 typedef struct profiles profiles;
 
-BRISK_NODISCARD brisk_err profiles_create(const brisk_alloc *alloc, profiles **ret);
+/* `starter`: see profiler.h; 0: none.  Errors: NOMEM. */
+BRISK_NODISCARD brisk_err profiles_create(const brisk_alloc *alloc, int starter, profiles **ret);
 /* One that runs is ended.  NULL is accepted. */
 void profiles_destroy(profiles *p);
 /* Once a second: has the one that runs ended? */
