@@ -814,7 +814,9 @@ def a_slow_client_holds_its_upstream_back():
         check(n.server.rss() < 120 << 20, n.server.rss())
         got = 0
         while got < 64 << 20:
-            got += len(s.recv(1 << 20))
+            more = s.recv(1 << 20)
+            check(more, "closed")
+            got += len(more)
         # A client that goes takes its upstream's connection with it.
         s.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         s.recv(1000)
@@ -837,9 +839,13 @@ def a_slow_reader_does_not_keep_others_waiting():
         check(origin.count() == 1, origin.count())
         data = b""
         while len(data) < len(body):
-            data += s.recv(1 << 20)
+            more = s.recv(1 << 20)
+            check(more, "closed")
+            data += more
         while not data.endswith(body[-100:]):
-            data += s.recv(1 << 20)
+            more = s.recv(1 << 20)
+            check(more, "closed")
+            data += more
         check(data.endswith(body))
 
 

@@ -702,7 +702,9 @@ void link_pause(proxy_link *l, bool paused)
     if (l->state != LINK_BUSY) {
         return;
     }
-    memmove(l->in, l->in + used, l->in_size - used);
+    if (used < l->in_size) { /* `in` is not there while nothing is kept */
+        memmove(l->in, l->in + used, l->in_size - used);
+    }
     l->in_size -= used;
     if (l->paused) {
         return;
