@@ -258,16 +258,16 @@ static bool enqueue(job_entry *e, job_refusal *refusal)
     brisk_err err = stopping ? BRISK_ERR_CANCELLED : queue_push(j->queue, &e->item, jobs_now_ns(j));
     if (err == BRISK_OK) {
         e->state = JOB_WAITING;
+        jobs_publish(e, JOB_WAITING); /* under the lock: before a runner says that it runs */
         (void)pthread_cond_signal(&j->work);
     }
     uint32_t retry_after_s = queue_retry_after_s(j->queue);
     bool cancel = e->cancel;
     (void)pthread_mutex_unlock(&j->lock);
+    if (err == BRISK_OK && cancel) {
+        (void)job_cancel(e);
+    }
     if (err == BRISK_OK) {
-        jobs_publish(e, JOB_WAITING);
-        if (cancel) {
-            (void)job_cancel(e);
-        }
         return true;
     }
     if (stopping) {
