@@ -404,11 +404,15 @@ static void test_several_processes(void **state)
         if (pids[w] == 0) {
             brisk_history *mine;
             brisk_history_run run = {.workload = "rom"};
+            brisk_errinfo info = {0};
             bool ok = brisk_history_open(&(brisk_history_opts){.path = path, .wait_ms = 60000},
-                                         &mine, NULL) == BRISK_OK;
+                                         &mine, &info) == BRISK_OK;
             for (int i = 0; i < ROWS_EACH && ok; i++) {
                 ok = brisk_history_put_run(mine, &run, &(brisk_history_stage){.name = "s"}, 1, NULL,
-                                           NULL) == BRISK_OK;
+                                           &info) == BRISK_OK;
+            }
+            if (!ok) {
+                (void)fprintf(stderr, "writer %d: %s\n", w, info.text);
             }
             _exit(ok ? 0 : 1);
         }

@@ -24,6 +24,8 @@ enum {
     APPLICATION_ID = 0x6272736b, /* "brsk" */
     VALUE_BYTES_MAX = 2 * BRISK_HISTORY_TEXT_MAX,
     PATH_BYTES_MAX = HISTORY_PATH_MAX,
+    WAL_PAUSE_US = 1000,
+    WAL_PAUSE_US_MAX = 16000,
 };
 
 brisk_err history_exec(brisk_history *history, const char *sql, const char *what,
@@ -100,9 +102,9 @@ static brisk_err connect_file(brisk_history *history, const brisk_history_opts *
                                        NULL) != SQLITE_OK) {
         return history_sqlite_error(history->db, history->path, "opening", info);
     }
-    uint32_t wait_ms = opts->wait_ms != 0 ? opts->wait_ms : BRISK_HISTORY_WAIT_MS_DEFAULT;
-    (void)history_sqlite.sqlite3_busy_timeout(history->db,
-                                              wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms);
+    history->wait_ms = opts->wait_ms != 0 ? opts->wait_ms : BRISK_HISTORY_WAIT_MS_DEFAULT;
+    (void)history_sqlite.sqlite3_busy_timeout(
+        history->db, history->wait_ms > INT32_MAX ? INT32_MAX : (int)history->wait_ms);
     (void)history_sqlite.sqlite3_limit(history->db, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
     (void)history_sqlite.sqlite3_db_config(history->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
     return history_exec(history, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
@@ -177,20 +179,47 @@ static brisk_err make_tables(brisk_history *history, brisk_errinfo *info)
     return err;
 }
 
+/* The three numbers as of one moment: another process may be making the tables. */
+static brisk_err read_identity_at_once(brisk_history *history, identity *ret, brisk_errinfo *info)
+{
+    brisk_err err = history_exec(history, "BEGIN", "opening", info);
+    if (err != BRISK_OK) {
+        return err;
+    }
+    err = read_identity(history, ret, info);
+    (void)history_sqlite.sqlite3_exec(history->db, "ROLLBACK", NULL, NULL, NULL);
+    return err;
+}
+
+/* Into WAL mode.  Two that switch at once hold a shared lock each and want it alone: SQLite tells one of them
+ * BUSY at once, without the busy timeout, so that they do not wait for each other. */
+static brisk_err use_wal(brisk_history *history, brisk_errinfo *info)
+{
+    useconds_t pause = WAL_PAUSE_US;
+    for (uint64_t waited_us = 0;; waited_us += pause) {
+        brisk_err err = history_exec(history, "PRAGMA journal_mode = WAL", "opening", info);
+        if (err != BRISK_ERR_DEADLINE || waited_us / 1000 >= history->wait_ms) {
+            return err;
+        }
+        (void)usleep(pause);
+        pause = pause < WAL_PAUSE_US_MAX ? 2 * pause : pause;
+    }
+}
+
 static brisk_err check_identity(brisk_history *history, bool read_only, brisk_errinfo *info)
 {
     identity now;
-    brisk_err err = read_identity(history, &now, info);
+    brisk_err err = read_identity_at_once(history, &now, info);
     if (err != BRISK_OK) {
         return err;
     }
     if (now.tables == 0 && now.application == 0 && !read_only) {
-        err = history_exec(history, "PRAGMA journal_mode = WAL", "opening", info);
+        err = use_wal(history, info);
         if (err == BRISK_OK) {
             err = make_tables(history, info);
         }
         if (err == BRISK_OK) {
-            err = read_identity(history, &now, info);
+            err = read_identity_at_once(history, &now, info);
         }
         if (err != BRISK_OK) {
             return err;

@@ -21,6 +21,7 @@ struct brisk_history {
     pthread_mutex_t lock; /* around every use of `db`; a leaf */
     char *path;
     size_t path_size;
+    uint32_t wait_ms;                /* for a lock that another process holds */
     brisk_history_imported imported; /* written by open */
     sqlite3_stmt *insert_run;        /* kept: a spool has thousands of them; NULL: not yet made */
     sqlite3_stmt *insert_stage;
