@@ -23,7 +23,7 @@
 #include "disk_test.h"
 
 enum {
-    ROUNDS = 200,
+    ROUNDS = CHECK_ROUNDS(200),
     KEYS_MAX = 512,
     KEYS_FEW = 8, /* every operation meets others on its key */
     WRITERS = 2,

@@ -14,7 +14,14 @@
 
 #include "disk_test.h"
 
-enum { KEYS = 24, VALUE_MAX = 1500, FILES_MAX = 512, PAGE = 4096, OPS = 120, ROUNDS = 400 };
+enum {
+    KEYS = 24,
+    VALUE_MAX = 1500,
+    FILES_MAX = 512,
+    PAGE = 4096,
+    OPS = 120,
+    ROUNDS = CHECK_ROUNDS(400)
+};
 
 /* --- what the disk has ------------------------------------------------------------------------ */
 
