@@ -24,6 +24,7 @@
 #include <brisk/hash.h>
 
 #include "base/assert.h"
+#include "base/hash_wide.h"
 
 enum {
     STATE_ALIGN = 64,
@@ -36,11 +37,17 @@ static_assert(sizeof(XXH3_state_t) + STATE_ALIGN - 1 <= sizeof(brisk_hasher),
 
 uint64_t brisk_hash64(const void *data, size_t size, uint64_t seed)
 {
+    if (size >= HASH_WIDE_MIN && hash_wide_exists()) {
+        return hash_wide_64(data, size, seed);
+    }
     return XXH3_64bits_withSeed(data, size, seed);
 }
 
 brisk_hash128 brisk_hash128_of(const void *data, size_t size, uint64_t seed)
 {
+    if (size >= HASH_WIDE_MIN && hash_wide_exists()) {
+        return hash_wide_128(data, size, seed);
+    }
     XXH128_hash_t hash = XXH3_128bits_withSeed(data, size, seed);
     return (brisk_hash128){.lo = hash.low64, .hi = hash.high64};
 }
