@@ -87,7 +87,9 @@ static void test_routes(void **state)
         {"x", "/a/b/c", &other, "c"},
         {"site.EXAMPLE", "/a/c", &other, "c"},
         {"site.example:8080", "/a/c", &other, "c"},
-        {"site.example.", "/a/c", &route, "c"},
+        {"site.example.", "/a/c", &other, "c"},
+        {"Site.example.:8080", "/a/c", &other, "c"},
+        {"site.example..", "/a/c", &route, "c"},
         {"[::1]:80", "/a/c", &route, "c"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

@@ -165,6 +165,83 @@ def hosts_and_paths_as_configured():
 
 
 @case
+def what_upstreams_are_told_of_clients():
+    ours = {
+        "x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http",
+        "x-forwarded-host": "example.org", "forwarded": 'for=127.0.0.1;proto=http;host="example.org"',
+    }  # fmt: skip
+    theirs = {
+        "x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "gopher", "x-forwarded-host": "evil",
+        "x-forwarded-scheme": "nothttps", "x-forwarded-port": "1", "forwarded": "for=192.0.2.7",
+    }  # fmt: skip
+    with Origin(text) as origin:
+        mounts = [
+            {"at": f"/{how}", "upstreams": [origin.url], "cache": False, "forwarded": value}
+            for how, value in (("add", True), ("none", False), ("pass", "pass"))
+        ]
+        with node(*mounts) as n:
+
+            def told(path, **fields):
+                get(n, path, host="example.org", **fields)
+                return {k: v for k, v in origin.last().pairs if "forwarded" in k}
+
+            fields = {k.replace("-", "_"): v for k, v in theirs.items()}
+            both = {k: f"{theirs[k]}, {v}" if k in ("x-forwarded-for", "forwarded") else v for k, v in ours.items()}
+            check(told("/add") == ours, told("/add"))
+            check(told("/add", **fields) == both, told("/add", **fields))
+            check(told("/none", **fields) == {}, told("/none", **fields))
+            check(told("/pass", **fields) == theirs, told("/pass", **fields))
+            check(told("/pass") == {}, told("/pass"))
+            # A quote that does not end would make the proxy's own words a part of the client's.
+            for value in ('for="x', 'for="a\\"', '"', 'for="a";by="\\'):
+                check(told("/add", forwarded=value) == ours, (value, told("/add", forwarded=value)))
+            kept = told("/add", forwarded='for="a\\"b"')["forwarded"]
+            check(kept == 'for="a\\"b", ' + ours["forwarded"], kept)
+
+
+@case
+def a_host_has_one_name():
+    with Origin(text) as origin, node(
+        {"at": "/", "host": "example.org", "upstreams": [origin.url]}
+    ) as n:
+        for host in ("example.org", "example.org.", "EXAMPLE.org.", "example.org.:80"):
+            a = get(n, "/", host=host)
+            check(a.body == b"1", (host, a))
+        get(n, "/other", host="example.org.")
+        check(origin.last()["host"] == "example.org", origin.last().pairs)
+        get(n, "/other2", host="example.org.:80")
+        check(origin.last()["host"] == "example.org:80", origin.last().pairs)
+        check(get(n, "/", host="example.org..").body != b"1")
+
+
+@case
+def words_before_an_answer():
+    """Of 1xx the known ones go through, without what is of one hop; 100 and others are the proxy's."""
+
+    def handle(request, connection):
+        connection.sendall(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n"
+            b"HTTP/1.1 199 What\r\nx-what: 1\r\n\r\n"
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nkeep-alive: 1\r\nsurrogate-key: s\r\n\r\n"
+        )
+        return answer(b"body", cache_control=FRESH)
+
+    for cache in (True, False):
+        with Origin(handle) as origin, node(upstreams=[origin.url], cache=cache) as n:
+            for version, wanted in ((b"1.1", [b"102", b"103", b"200"]), (b"1.0", [b"200"])):
+                with socket.create_connection(("127.0.0.1", n.port)) as s:
+                    s.sendall(b"GET /%s HTTP/%s\r\nHost: x\r\nConnection: close\r\n\r\n" % (version, version))
+                    got = b""
+                    while data := s.recv(65536):
+                        got += data
+                heads = got.split(b"\r\n\r\n")[:-1]
+                check([head[9:12] for head in heads] == wanted, got)
+                for gone in (b"x-hop", b"keep-alive: 1", b"surrogate", b"x-what"):
+                    check(gone not in got, got)
+                check((b"link: </a>" in got) == (version == b"1.1") and got.endswith(b"body"), got)
+
+
+@case
 def answers_without_a_body():
     def handle(request, connection):
         status = {"/204": "204 No Content", "/304": "304 Not Modified"}.get(request.target)
@@ -335,6 +412,25 @@ def unsafe_methods_invalidate():
         check(is_hit(get(n, "/fail")))
         h.ask("M-SEARCH", "/a")
         check(not is_hit(get(n, "/a")))
+
+
+@case
+def nobody_finds_what_an_unsafe_method_outdated():
+    """Tiers on disk are told in the background: the next request must not see that."""
+    state = {"version": 0}
+
+    def handle(request, connection):
+        if request.method == "POST":
+            state["version"] += 1
+        return answer(b"%d" % state["version"], cache_control=FRESH, vary="X-V")
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], threads=2) as n:
+        h = n.http(token=None)
+        for i in range(60):
+            check(h.ask("POST", "/", b"x").status == 200)
+            check(h.get("/").body == b"%d" % (i + 1), "an outdated answer")
+            check(get(n, "/", x_v="2").body == b"%d" % (i + 1), "an outdated variant")
+        check(wait_until(lambda: is_hit(get(n, "/"))), "it is cached again")
 
 
 @case

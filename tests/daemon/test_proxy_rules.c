@@ -484,6 +484,11 @@ static void test_vary_values(void **state)
     static char large[PROXY_VARY_TEXT_MAX + 16] = "foo: ";
     memset(large + 5, 'x', PROXY_VARY_TEXT_MAX);
     CHECK(!proxy_vary_hash("foo", fields_of(&h, large), &x));
+    /* It is in keys on disk: the first half of SHA-256 of "foo+1,\n". */
+    static const unsigned char digest[16] = {0x9d, 0x32, 0x7e, 0x0b, 0x2d, 0xfb, 0x36, 0x24,
+                                             0xd5, 0xf2, 0x37, 0x95, 0x39, 0x4c, 0x0e, 0x5a};
+    CHECK(proxy_vary_hash("foo", fields_of(&h, "foo: 1"), &x));
+    assert_memory_equal(&x, digest, sizeof digest);
 }
 
 /* --- conditions, ranges, heads ----------------------------------------------------------- */

@@ -319,10 +319,38 @@ static bool check_right(exchange *x)
     return false;
 }
 
+/* "example.org." and "example.org.:80" without the root's dot: one host has one name here, in routes, in caches' keys and
+ * for upstreams.  False: no memory. */
+static bool drop_root_dot(exchange *x)
+{
+    http_text *a = &x->authority;
+    const char *colon = a->size > 0 ? memrchr(a->data, ':', a->size) : NULL;
+    size_t host = colon != NULL ? (size_t)(colon - a->data) : a->size;
+    if (host < 2 || a->data[host - 1] != '.') {
+        return true;
+    }
+    if (host == a->size) {
+        a->size--;
+        return true;
+    }
+    char *copy = exchange_alloc(x, a->size);
+    if (copy == NULL) {
+        return false;
+    }
+    memcpy(copy, a->data, host - 1);
+    memcpy(copy + host - 1, a->data + host, a->size - host);
+    *a = (http_text){copy, a->size - 1};
+    return true;
+}
+
 void exchange_begin(exchange *x)
 {
     x->begun_ns = brisk_clock_now_ns(x->worker->server->clock);
     x->method = http_method_of(x->method_text);
+    if (!drop_root_dot(x)) {
+        exchange_fail(x, 503, "out of memory");
+        return;
+    }
     if (x->target.size == 1 && x->target.data[0] == '*') {
         x->path = x->target;
         answer_methods(x, HTTP_GET | HTTP_HEAD | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH);

@@ -172,10 +172,11 @@ struct exchange {
 
     http_text method_text; /* as written */
     http_text target;      /* as written: origin form */
-    http_text path;      /* percent-decoded, dot segments removed; no NUL inside, begins with '/' */
-    http_text query;     /* as written, without the '?' */
-    http_text authority; /* Host or :authority, "" when there is none (HTTP/1.0) */
-    http_text rest;      /* of path, behind the route's prefix; without a leading '/' */
+    http_text path;  /* percent-decoded, dot segments removed; no NUL inside, begins with '/' */
+    http_text query; /* as written, without the '?' */
+    http_text
+        authority; /* Host or :authority, without the root's dot; "" when there is none (HTTP/1.0) */
+    http_text rest; /* of path, behind the route's prefix; without a leading '/' */
     /* Without pseudo fields, host, and those of the hop: connection and what it names, te, expect ...;
      * `upgrade` is there when the client wants one. */
     const http_field *fields;

@@ -96,6 +96,18 @@ static void pass_fields(answer_fields *to, proxy_fields from)
     }
 }
 
+void transit_inform(fetch *f, uint16_t status, proxy_fields fields)
+{
+    transit *t = transit_of(f);
+    answer_fields to; /* of which nobody reads more than there are */
+    to.count = 0;
+    if (t->x == NULL || t->started || t->answered || (status != 102 && status != 103)) {
+        return; /* 100 answers an Expect that was ours; others are of versions that this one does not know */
+    }
+    pass_fields(&to, fields);
+    exchange_inform(t->x, status, to.items, to.count);
+}
+
 void transit_answer_reply(transit *t, const fetch_reply *reply)
 {
     exchange *x = t->x;

@@ -19,10 +19,15 @@
 
 /* --- keys that are not shared -------------------------------------------------------------- */
 
-/* The upper half of the hash, and the second until which it holds. */
-static uint64_t pass_mark(const transit *t, uint64_t until_s)
+/* Half of a hash with a seed, so that nobody makes others' keys pass, and the second until which it holds. */
+static uint64_t pass_mark(uint64_t hash, uint64_t until_s)
 {
-    return (t->url_hash.hi & ~UINT64_C(0xffffffff)) | (until_s & UINT64_C(0xffffffff));
+    return (hash & ~UINT64_C(0xffffffff)) | (until_s & UINT64_C(0xffffffff));
+}
+
+static uint64_t pass_hash(const transit *t)
+{
+    return brisk_hash64(t->key.items, t->url_key_size, proxy_of(t)->seed);
 }
 
 static uint64_t now_s(const proxy *p)
@@ -33,15 +38,17 @@ static uint64_t now_s(const proxy *p)
 bool cached_is_passed(transit *t)
 {
     proxy *p = proxy_of(t);
-    uint64_t mark = atomic_load_explicit(&p->passes[t->url_hash.lo % PASSES], memory_order_relaxed);
-    return pass_mark(t, mark) == mark && (mark & UINT64_C(0xffffffff)) > now_s(p);
+    uint64_t hash = pass_hash(t);
+    uint64_t mark = atomic_load_explicit(&p->passes[hash % PASSES], memory_order_relaxed);
+    return pass_mark(hash, mark) == mark && (mark & UINT64_C(0xffffffff)) > now_s(p);
 }
 
 void cached_pass(transit *t)
 {
     proxy *p = proxy_of(t);
-    atomic_store_explicit(&p->passes[t->url_hash.lo % PASSES],
-                          pass_mark(t, now_s(p) + PASS_SECONDS), memory_order_relaxed);
+    uint64_t hash = pass_hash(t);
+    atomic_store_explicit(&p->passes[hash % PASSES], pass_mark(hash, now_s(p) + PASS_SECONDS),
+                          memory_order_relaxed);
 }
 
 /* --- finding ------------------------------------------------------------------------------- */
@@ -98,8 +105,7 @@ bool cached_find(transit *t, uint32_t tiers, entry *e)
     if (!good || !proxy_vary_hash(spec, transit_fields(t, table), &hash)) {
         return false;
     }
-    t->key_size = entry_variant_key(t->key.items, t->url_key_size, hash);
-    t->key.count = t->key_size;
+    transit_set_variant(t, hash);
     if (!get(t, tiers, e)) {
         return false;
     }
@@ -190,6 +196,7 @@ void cached_renew(transit *t, brisk_value *stale)
     r->key_size = t->key_size;
     r->url_key_size = t->url_key_size;
     r->url_hash = t->url_hash;
+    r->variant = t->variant;
     r->method = HTTP_GET;
     r->stale = t->stale;
     t->stale = NULL;
@@ -277,7 +284,7 @@ void cached_start(transit *t)
     entry e;
     t->control = proxy_control_of_request(request);
     if (p->cache == NULL || proxy_condition_is_origins(request) || !set_url_key(t) ||
-        ((t->control.flags & CONTROL_NO_STORE) != 0 && !t->mount->policy.deaf)) {
+        ((t->control.flags & CONTROL_NO_STORE) != 0 && !t->mount->policy.deaf) || purge_is_at(t)) {
         t->status.forward = "bypass";
         direct_start(t);
         return;

@@ -233,6 +233,22 @@ static void read_host(reader *r, const brisk_yaml_node *map, proxy_mount *mount)
                                                                 : PROXY_HOST_FIXED;
 }
 
+static void read_forwarded(reader *r, const brisk_yaml_node *map, proxy_mount *mount)
+{
+    const brisk_yaml_node *node = scalar(r, map, "forwarded");
+    uint64_t told = 1;
+    if (node == NULL) {
+        return;
+    }
+    if (strcmp(node->text, "pass") == 0) {
+        mount->forwarded = PROXY_FORWARDED_PASS;
+    } else if (brisk_knob_parse(BRISK_KNOB_BOOL, node->text, &told) != BRISK_OK) {
+        refuse(r, node, "true, false or \"pass\" is wanted");
+    } else {
+        mount->forwarded = told != 0 ? PROXY_FORWARDED_ADD : PROXY_FORWARDED_NONE;
+    }
+}
+
 static void read_manners(reader *r, const brisk_yaml_node *map, proxy_mount *mount)
 {
     proxy_manners *m = &mount->manners;
@@ -308,7 +324,7 @@ static void read_mount(reader *r, const brisk_yaml_node *node, proxy_mount *moun
     read_policy(r, node, mount);
     read_health(r, node, &mount->health);
     read_host(r, node, mount);
-    mount->forwarded = truth(r, node, "forwarded", true);
+    read_forwarded(r, node, mount);
     mount->strip = truth(r, node, "strip", false);
 }
 

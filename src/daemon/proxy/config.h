@@ -29,6 +29,13 @@ typedef enum proxy_host {
     PROXY_HOST_FIXED,
 } proxy_host;
 
+/* What upstreams are told of who asks: Forwarded and X-Forwarded-*. */
+typedef enum proxy_forwarded {
+    PROXY_FORWARDED_ADD = 0, /* the client is added to those that its request names */
+    PROXY_FORWARDED_NONE,    /* nothing, whatever the request says */
+    PROXY_FORWARDED_PASS,    /* what the request says: there is a proxy in front that is trusted */
+} proxy_forwarded;
+
 typedef struct proxy_health {
     char path[PROXY_AT_MAX]; /* "": no active checks */
     uint64_t interval_ns;
@@ -46,8 +53,8 @@ typedef struct proxy_mount {
     proxy_host host_policy;
     char host_fixed[PROXY_HOST_MAX];
     bool cache;
-    bool forwarded; /* Forwarded and X-Forwarded-* are written */
-    bool strip;     /* `at` is cut off targets */
+    proxy_forwarded forwarded;
+    bool strip; /* `at` is cut off targets */
     uint64_t object_max;
     uint64_t body_max; /* of requests */
     uint32_t index;

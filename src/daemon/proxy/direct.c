@@ -5,14 +5,6 @@
  */
 #include "daemon/proxy/transit.h"
 
-static void direct_inform(fetch *f, uint16_t status, proxy_fields fields)
-{
-    transit *t = transit_of(f);
-    if (t->x != NULL && status > 101 && !t->started && t->x->version >= 11) {
-        exchange_inform(t->x, status, fields.items, fields.count);
-    }
-}
-
 static void direct_head(fetch *f, const fetch_reply *reply)
 {
     transit *t = transit_of(f);
@@ -73,7 +65,7 @@ static void on_writable(fetch *f)
 }
 
 const fetch_events direct_events = {
-    .inform = direct_inform,
+    .inform = transit_inform,
     .head = direct_head,
     .body = on_body,
     .end = on_end,

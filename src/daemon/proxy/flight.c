@@ -22,21 +22,37 @@ enum { PIECE = 262144 };
 
 struct flight {
     flight *next; /* of its bucket */
-    brisk_hash128 key;
-    brisk_hash128 url;
+    flight **bucket;
     transit *waiters;
+    brisk_hash128 variant; /* if it is `varied` */
+    bool varied;
     bool spoiled; /* what it brings is outdated */
     bool landed;  /* its answer is on its way into the tiers: who joins now judges it then */
+    size_t url_size;
+    char url[]; /* its key: a hash that clients can choose is no proof that two are the same */
 };
 
-static bool same(brisk_hash128 a, brisk_hash128 b)
+/* Chosen with a seed: nobody outside knows which URLs share a bucket. */
+static flight **bucket_of(proxy *p, const char *url, size_t size)
 {
-    return a.lo == b.lo && a.hi == b.hi;
+    return &p->flights[brisk_hash64(url, size, p->seed) % FLIGHT_BUCKETS];
 }
 
-static flight **bucket_of(proxy *p, brisk_hash128 url)
+static bool is_of_url(const flight *f, const char *url, size_t size)
 {
-    return &p->flights[url.lo % FLIGHT_BUCKETS];
+    return f->url_size == size && memcmp(f->url, url, size) == 0;
+}
+
+static bool is_of_variant(const flight *f, const transit *t)
+{
+    bool varied = t->key_size != t->url_key_size;
+    return f->varied == varied &&
+           (!varied || memcmp(&f->variant, &t->variant, sizeof f->variant) == 0);
+}
+
+static void release(proxy *p, flight *f)
+{
+    p->alloc->release(p->alloc->ctx, f, sizeof *f + f->url_size, _Alignof(flight));
 }
 
 static void lock(proxy *p)
@@ -68,9 +84,8 @@ static bool is_shared(transit *t, const entry *e)
     if (!proxy_vary_hash(spec, transit_fields(t, own), &hash)) {
         return false;
     }
-    t->key_size = entry_variant_key(t->key.items, t->url_key_size, hash);
-    t->key.count = t->key_size;
-    return same(brisk_hash128_of(t->key.items, t->key_size, 0), t->shared_key);
+    transit_set_variant(t, hash);
+    return memcmp(&hash, &t->shared_variant, sizeof hash) == 0;
 }
 
 static void waiter_ready(transit *t)
@@ -133,6 +148,16 @@ static void waiter_failed(transit *t)
     transit_let_go(t);
 }
 
+/* Under the lock. */
+static void unlink_flight(flight *f)
+{
+    flight **at = f->bucket;
+    while (*at != f) {
+        at = &(*at)->next;
+    }
+    *at = f->next;
+}
+
 /* The flight is over for all who wait; `value` is borrowed. */
 static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
 {
@@ -141,43 +166,34 @@ static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
     if (f == NULL) {
         return;
     }
-    brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
     lock(p);
-    flight **at = bucket_of(p, f->url);
-    while (*at != f) {
-        at = &(*at)->next;
-    }
-    *at = f->next;
+    unlink_flight(f);
     while (f->waiters != NULL) {
         transit *w = f->waiters;
         f->waiters = w->next_waiter;
         w->next_waiter = NULL;
         w->flight = NULL;
-        w->shared_key = key;
+        w->shared_variant = t->variant;
         w->value = value != NULL ? brisk_value_ref(value) : NULL;
         transit_post(w, home);
     }
     unlock(p);
     t->flight = NULL;
     t->leads = false;
-    p->alloc->release(p->alloc->ctx, f, sizeof *f, _Alignof(flight));
+    release(p, f);
 }
 
 void flight_discard(transit *t)
 {
     proxy *p = proxy_of(t);
     flight *f = t->flight;
-    flight **at = bucket_of(p, f->url);
-    while (*at != f) {
-        at = &(*at)->next;
-    }
-    *at = f->next;
+    unlink_flight(f);
     for (transit *w = f->waiters; w != NULL; w = w->next_waiter) {
         w->flight = NULL;
         w->waits = false;
     }
     t->flight = NULL;
-    p->alloc->release(p->alloc->ctx, f, sizeof *f, _Alignof(flight));
+    release(p, f);
 }
 
 void flight_leave(transit *t)
@@ -196,11 +212,11 @@ void flight_leave(transit *t)
     unlock(p);
 }
 
-void flight_spoil(proxy *p, brisk_hash128 url_hash)
+void flight_spoil(proxy *p, const char *url, size_t size)
 {
     lock(p);
-    for (flight *f = *bucket_of(p, url_hash); f != NULL; f = f->next) {
-        f->spoiled = f->spoiled || same(f->url, url_hash);
+    for (flight *f = *bucket_of(p, url, size); f != NULL; f = f->next) {
+        f->spoiled = f->spoiled || is_of_url(f, url, size);
     }
     unlock(p);
 }
@@ -287,10 +303,10 @@ static void put_home(transit *t)
 static void rekey(transit *t)
 {
     proxy *p = proxy_of(t);
-    brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
     lock(p);
     if (t->flight != NULL) {
-        t->flight->key = key;
+        t->flight->varied = t->key_size != t->url_key_size;
+        t->flight->variant = t->variant;
         t->flight->landed = true;
     }
     unlock(p);
@@ -521,16 +537,8 @@ static void on_fail(fetch *f, fetch_error why)
     transit_let_go(t);
 }
 
-static void on_inform(fetch *f, uint16_t status, proxy_fields fields)
-{
-    transit *t = transit_of(f);
-    if (t->x != NULL && status > 101 && !t->started && t->x->version >= 11) {
-        exchange_inform(t->x, status, fields.items, fields.count);
-    }
-}
-
 const fetch_events flight_events = {
-    .inform = on_inform,
+    .inform = transit_inform,
     .head = on_head,
     .body = on_body,
     .end = on_end,
@@ -547,20 +555,43 @@ void flight_give_up(transit *t)
 
 /* --- joining ------------------------------------------------------------------------------- */
 
+/* The flight of this key that may be waited for; under the lock. */
+static flight *find_flight(const transit *t, flight *f)
+{
+    /* Who does not know on what it varies looks at what is landing, and then again. */
+    bool any = t->key_size == t->url_key_size;
+    while (f != NULL && (f->spoiled || !is_of_url(f, t->key.items, t->url_key_size) ||
+                         !(is_of_variant(f, t) || (any && f->landed)))) {
+        f = f->next;
+    }
+    return f;
+}
+
+/* A flight of this key, in its bucket; NULL: no memory.  Under the lock. */
+static flight *make_flight(proxy *p, const transit *t, flight **bucket)
+{
+    size_t size = t->url_key_size;
+    flight *f = p->alloc->acquire(p->alloc->ctx, sizeof *f + size, _Alignof(flight));
+    if (f != NULL) {
+        *f = (flight){.next = *bucket,
+                      .bucket = bucket,
+                      .variant = t->variant,
+                      .varied = t->key_size != size,
+                      .url_size = size};
+        memcpy(f->url, t->key.items, size);
+        *bucket = f;
+    }
+    return f;
+}
+
 /* Wait for the flight of this key, or (with `may_lead`) become its leader; false: neither. */
 static bool board(transit *t, bool may_lead)
 {
     proxy *p = proxy_of(t);
-    brisk_hash128 key = brisk_hash128_of(t->key.items, t->key_size, 0);
     bool good = true;
+    flight **bucket = bucket_of(p, t->key.items, t->url_key_size);
     lock(p);
-    flight *f = *bucket_of(p, t->url_hash);
-    /* Who does not know on what it varies looks at what is landing, and then again. */
-    bool any_key = t->key_size == t->url_key_size;
-    while (f != NULL && (!same(f->url, t->url_hash) || f->spoiled ||
-                         !(same(f->key, key) || (any_key && f->landed)))) {
-        f = f->next;
-    }
+    flight *f = find_flight(t, *bucket);
     if (f != NULL) {
         t->leads = false;
         t->waits = true;
@@ -569,11 +600,9 @@ static bool board(transit *t, bool may_lead)
         t->next_waiter = f->waiters;
         f->waiters = t;
     } else {
-        f = may_lead ? p->alloc->acquire(p->alloc->ctx, sizeof *f, _Alignof(flight)) : NULL;
+        f = may_lead ? make_flight(p, t, bucket) : NULL;
         good = f != NULL;
         if (good) {
-            *f = (flight){.next = *bucket_of(p, t->url_hash), .key = key, .url = t->url_hash};
-            *bucket_of(p, t->url_hash) = f;
             t->flight = f;
             t->leads = true;
         }

@@ -4,6 +4,7 @@
 #include "daemon/proxy/proxy.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 #include <brisk/engine.h>
 #include <brisk/log.h>
@@ -229,6 +230,9 @@ brisk_err proxy_create(server *s, const brisk_yaml_doc *doc, proxy **ret, brisk_
     p->alloc = s->alloc;
     p->clock = s->clock;
     p->mounts = mounts;
+    if (getrandom(&p->seed, sizeof p->seed, GRND_NONBLOCK) != (ssize_t)sizeof p->seed) {
+        p->seed = brisk_clock_now_ns(p->clock) ^ (uint64_t)(uintptr_t)p; /* early in the boot */
+    }
     (void)pthread_mutex_init(&p->lock, NULL); /* cannot fail for plain ones on Linux */
     (void)pthread_cond_init(&p->idle, NULL);
     for (uint32_t i = 0; i < WORKERS_MAX; i++) {

@@ -8,15 +8,26 @@
  * name, when they are of the same origin (RFC 9111 4.4).
  *
  * Flights under way for a URL that goes do not store what they bring.
+ *
+ * Tiers on disk wait, loops do not: they are told in the executor.  Until that is done the URL is in proxy.purges, and
+ * who asks for it is answered by the upstream: nobody finds what an unsafe method has outdated.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/proxy/transit.h"
 
-enum { TAG_MAX = 256 };
+enum { TAG_MAX = 256, PURGES_MAX = 256 };
 
-/* Drop a URL with its variants.  In the worker for unsafe methods: the next request must not find it. */
+typedef struct purge {
+    brisk_task job;
+    proxy *owner;
+    struct purge *next;
+    size_t size;
+    char key[]; /* of the URL */
+} purge;
+
+/* Drop a URL with its variants. */
 static bool drop_url(proxy *p, const char *key, size_t size)
 {
     brisk_hash128 hash = brisk_hash128_of(key, size, 0);
@@ -24,9 +35,71 @@ static bool drop_url(proxy *p, const char *key, size_t size)
     char tag[1 + sizeof hash];
     tag[0] = 'u';
     memcpy(tag + 1, &hash, sizeof hash);
-    flight_spoil(p, hash);
+    flight_spoil(p, key, size);
     bool good = brisk_cache_remove(p->cache, &url) == BRISK_OK;
     return brisk_cache_invalidate_tag(p->cache, tag, sizeof tag) == BRISK_OK && good;
+}
+
+/* In the executor. */
+static void run_purge(brisk_task *job)
+{
+    purge *one = (purge *)((char *)job - offsetof(purge, job));
+    proxy *p = one->owner;
+    const brisk_alloc *alloc = p->alloc;
+    (void)drop_url(p, one->key, one->size);
+    (void)pthread_mutex_lock(&p->lock);
+    purge **at = &p->purges;
+    while (*at != one) {
+        at = &(*at)->next;
+    }
+    *at = one->next;
+    (void)atomic_fetch_sub_explicit(&p->purging, 1, memory_order_release);
+    alloc->release(alloc->ctx, one, sizeof *one + one->size, _Alignof(purge));
+    p->tasks--;
+    if (p->tasks == 0) {
+        (void)pthread_cond_broadcast(&p->idle);
+    }
+    (void)pthread_mutex_unlock(&p->lock); /* the proxy is there until this */
+}
+
+/* Likewise, without waiting for tiers that are not near; the next request does not find it. */
+static void drop_later(proxy *p, const char *key, size_t size)
+{
+    purge *one = NULL;
+    if (p->deep &&
+        atomic_load_explicit(&p->purging, memory_order_relaxed) < PURGES_MAX) { /* or so */
+        one = p->alloc->acquire(p->alloc->ctx, sizeof *one + size, _Alignof(purge));
+    }
+    if (one == NULL) {
+        (void)drop_url(p, key, size);
+        return;
+    }
+    *one = (purge){.job = {.run = run_purge}, .owner = p, .size = size};
+    memcpy(one->key, key, size);
+    flight_spoil(p, key, size);
+    (void)pthread_mutex_lock(&p->lock);
+    one->next = p->purges;
+    p->purges = one;
+    p->tasks++;
+    (void)atomic_fetch_add_explicit(&p->purging, 1, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&p->lock);
+    brisk_executor_submit(p->executor, &one->job);
+}
+
+bool purge_is_at(transit *t)
+{
+    proxy *p = proxy_of(t);
+    bool found = false;
+    /* Acquire, with the release of the last one's end: what it dropped is gone for who sees the count without it. */
+    if (atomic_load_explicit(&p->purging, memory_order_acquire) == 0) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&p->lock);
+    for (const purge *one = p->purges; one != NULL && !found; one = one->next) {
+        found = one->size == t->url_key_size && memcmp(one->key, t->key.items, one->size) == 0;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    return found;
 }
 
 static void drop_named(transit *t, http_text where)
@@ -68,7 +141,7 @@ static void drop_named(transit *t, http_text where)
         where = (http_text){target, base + where.size};
     }
     if (entry_key(key, x->secure, x->authority, where, &size)) {
-        (void)drop_url(proxy_of(t), key, size);
+        drop_later(proxy_of(t), key, size);
     }
 }
 
@@ -81,7 +154,7 @@ void purge_after(transit *t, const fetch_reply *reply)
         return;
     }
     if (entry_key(key, t->x->secure, t->x->authority, t->x->target, &size)) {
-        (void)drop_url(p, key, size);
+        drop_later(p, key, size);
     }
     const http_text *location = proxy_field(reply->fields, "location");
     const http_text *content = proxy_field(reply->fields, "content-location");

@@ -109,9 +109,9 @@ static proxy_keep may_keep(transit *t, const fetch_reply *reply, const proxy_got
         return PROXY_KEEP_STATUS;
     }
     /* Clients' own of these say less than what the upstream saw. */
-    bool of_ours =
-        t->mount->forwarded && (proxy_list_has(got->fields, "vary", HTTP_TEXT("x-forwarded-for")) ||
-                                proxy_list_has(got->fields, "vary", HTTP_TEXT("forwarded")));
+    bool of_ours = t->mount->forwarded == PROXY_FORWARDED_ADD &&
+                   (proxy_list_has(got->fields, "vary", HTTP_TEXT("x-forwarded-for")) ||
+                    proxy_list_has(got->fields, "vary", HTTP_TEXT("forwarded")));
     return !of_ours && proxy_vary_spec(got->fields, t->store.spec) ? PROXY_KEEP : PROXY_KEEP_VARY;
 }
 
@@ -125,7 +125,7 @@ static bool set_key(transit *t)
         if (!proxy_vary_hash(t->store.spec, transit_fields(t, table), &hash)) {
             return false;
         }
-        t->key_size = entry_variant_key(t->key.items, t->url_key_size, hash);
+        transit_set_variant(t, hash);
     }
     t->key.count = t->key_size;
     return true;

@@ -114,6 +114,13 @@ void transit_let_go(transit *t)
     side->free_count++;
 }
 
+void transit_set_variant(transit *t, brisk_hash128 variant)
+{
+    t->variant = variant;
+    t->key_size = entry_variant_key(t->key.items, t->url_key_size, variant);
+    t->key.count = t->key_size;
+}
+
 /* --- the request --------------------------------------------------------------------------- */
 
 static bool add(transit *t, const char *data, size_t size)
@@ -170,6 +177,20 @@ static size_t client_address(const exchange *x, char text[INET6_ADDRSTRLEN], boo
     return size;
 }
 
+/* Do its quoted strings end?  One that does not would swallow what is written behind it. */
+static bool ends_its_quotes(http_text value)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < value.size; i++) {
+        if (quoted && value.data[i] == '\\') {
+            i++;
+        } else if (value.data[i] == '"') {
+            quoted = !quoted;
+        }
+    }
+    return !quoted;
+}
+
 /* All lines of one field, joined, and `last` behind them. */
 static bool add_appended(transit *t, const char *name, http_text last)
 {
@@ -178,7 +199,8 @@ static bool add_appended(transit *t, const char *name, http_text last)
     bool good = add(t, name, size) && add(t, ": ", 2);
     for (uint32_t i = 0; good && i < fields.count; i++) {
         const http_field *f = &fields.items[i];
-        if (f->name.size == size && memcmp(f->name.data, name, size) == 0 && f->value.size > 0) {
+        if (f->name.size == size && memcmp(f->name.data, name, size) == 0 && f->value.size > 0 &&
+            ends_its_quotes(f->value)) {
             good = add(t, f->value.data, f->value.size) && add(t, ", ", 2);
         }
     }
@@ -230,14 +252,19 @@ static bool is_one_of(http_text name, const http_text *list, size_t count)
     return false;
 }
 
+/* Any X-Forwarded-*: upstreams believe them all, and those that are not in a key would be in others' answers. */
+static bool is_forwarded(http_text name)
+{
+    static const char x[] = "x-forwarded-";
+    return proxy_same(name, HTTP_TEXT("forwarded")) ||
+           (name.size >= sizeof x && memcmp(name.data, x, sizeof x - 1) == 0);
+}
+
 /* Fields that this proxy writes itself, or that are about a part of what it wants whole. */
 static bool is_left_out(const transit *t, http_text name)
 {
     static const http_text ours[] = {HTTP_TEXT_INIT("host"), HTTP_TEXT_INIT("content-length"),
                                      HTTP_TEXT_INIT("via"), HTTP_TEXT_INIT("expect")};
-    static const http_text forwarded[] = {
-        HTTP_TEXT_INIT("forwarded"), HTTP_TEXT_INIT("x-forwarded-for"),
-        HTTP_TEXT_INIT("x-forwarded-proto"), HTTP_TEXT_INIT("x-forwarded-host")};
     static const http_text parts[] = {HTTP_TEXT_INIT("if-none-match"),
                                       HTTP_TEXT_INIT("if-modified-since"),
                                       HTTP_TEXT_INIT("if-range"), HTTP_TEXT_INIT("range")};
@@ -246,7 +273,7 @@ static bool is_left_out(const transit *t, http_text name)
         return false;
     }
     return proxy_is_hop_field(name) || is_one_of(name, ours, 4) ||
-           (t->mount->forwarded && is_one_of(name, forwarded, 4)) ||
+           (t->mount->forwarded != PROXY_FORWARDED_PASS && is_forwarded(name)) ||
            (t->whole_wanted && is_one_of(name, parts, 4));
 }
 
@@ -336,7 +363,8 @@ bool transit_write_request(transit *t)
                                 x->version == 20   ? HTTP_TEXT("2.0 brisk")
                                 : x->version == 10 ? HTTP_TEXT("1.0 brisk")
                                                    : HTTP_TEXT("1.1 brisk"));
-    good = good && (!t->mount->forwarded || add_forwarded(t)) && add_conditions(t);
+    good = good && (t->mount->forwarded != PROXY_FORWARDED_ADD || add_forwarded(t)) &&
+           add_conditions(t);
     if (!good) {
         transit_fail(t, 503, "out of memory");
         return false;

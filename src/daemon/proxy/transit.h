@@ -50,13 +50,16 @@ struct proxy {
     proxy_side sides[WORKERS_MAX];
     brisk_cache *cache;       /* NULL: there is none */
     brisk_executor *executor; /* for tiers that may wait */
+    _Atomic uint32_t purging; /* of `purges` */
     uint32_t near;            /* the tier that does not: bit 0, or none */
     bool deep;                /* there are others */
     pthread_mutex_t lock;     /* flights, tasks */
     flight *flights[FLIGHT_BUCKETS];
     _Atomic uint64_t passes[PASSES]; /* keys that were found not to be shared lately */
+    uint64_t seed;                   /* of hashes that clients must not foresee */
     pthread_cond_t idle;
-    uint32_t tasks; /* in the executor; under `lock` */
+    uint32_t tasks;       /* in the executor; under `lock` */
+    struct purge *purges; /* URLs that are being dropped; under `lock` */
 };
 
 /* What a response looks like while it is being stored. */
@@ -84,8 +87,9 @@ struct transit {
     BRISK_VEC(char) key; /* of the URL, with room for a variant's */
     size_t url_key_size;
     size_t key_size;
-    brisk_hash128 url_hash;
-    proxy_control control; /* of the request */
+    brisk_hash128 url_hash; /* as tiers want it */
+    brisk_hash128 variant;  /* when the key is longer than the URL's */
+    proxy_control control;  /* of the request */
     proxy_status status;
     http_method method;
     int64_t request_ms;
@@ -106,8 +110,8 @@ struct transit {
     uint64_t sent;
     flight *flight;
     transit *next_waiter;
-    brisk_hash128 shared_key; /* of what its leader got */
-    brisk_value *stale;       /* what is being validated, or may stand in; NULL: nothing */
+    brisk_hash128 shared_variant; /* of what its leader got */
+    brisk_value *stale;           /* what is being validated, or may stand in; NULL: nothing */
     transit_store store;
     char seen_spec[PROXY_VARY_SPEC_MAX]; /* found under the URL's key */
     /* Home from the executor, or from a flight's leader. */
@@ -138,14 +142,16 @@ static inline int64_t proxy_wall_ms(const proxy *p)
 transit *transit_new(proxy_side *side, proxy_mount *mount, exchange *x);
 /* It goes on without a client; false: too many do. */
 bool transit_orphan(transit *t);
+/* Its key is that of a variant from here on. */
+void transit_set_variant(transit *t, brisk_hash128 variant);
 /* Free it when nothing names it any more. */
 void transit_let_go(transit *t);
 void transit_destroy(transit *t);
 /* The request as upstreams get it; false: there is no memory, or it cannot be asked (answered). */
 bool transit_write_request(transit *t);
-/* Ask the mount's upstreams; `events` are the fetch's. */
 /* The request's fields: the client's, or what is left of them when it has gone. */
 proxy_fields transit_fields(const transit *t, http_field table[PROXY_HEAD_FIELDS_MAX]);
+/* Ask the mount's upstreams; `events` are the fetch's. */
 void transit_fetch(transit *t, const fetch_events *events);
 /* A copy of the client's fields, for the executor: the exchange may end meanwhile. */
 bool transit_keep_fields(transit *t);
@@ -155,6 +161,8 @@ void transit_post(transit *t, void (*home)(transit *t));
 
 /* --- answer.c ------------------------------------------------------------------------------ */
 
+/* An upstream's 1xx: 102 and 103 are handed on. */
+void transit_inform(fetch *f, uint16_t status, proxy_fields fields);
 /* Begin or give the answer as it came. */
 void transit_answer_reply(transit *t, const fetch_reply *reply);
 /* Give what is stored: all, a part, 304, or 416. */
@@ -192,7 +200,7 @@ bool flight_wait(transit *t);
 /* The client takes more. */
 void flight_writable(transit *t);
 /* Mark flights of a URL: what they bring is outdated. */
-void flight_spoil(proxy *p, brisk_hash128 url_hash);
+void flight_spoil(proxy *p, const char *url, size_t size);
 /* Likewise all: which of them has a tag is not known here. */
 void flight_spoil_all(proxy *p);
 void flight_leave(transit *t);
@@ -223,6 +231,8 @@ void store_put_deep(transit *t);
 void purge_start(transit *t);
 /* After an unsafe method that was no error. */
 void purge_after(transit *t, const fetch_reply *reply);
+/* Is its URL being dropped?  What tiers still have of it is not to be used. */
+bool purge_is_at(transit *t);
 
 /* --- health.c ------------------------------------------------------------------------------ */
 

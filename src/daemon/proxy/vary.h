@@ -11,6 +11,9 @@
  *
  * A field that is missing differs from one that is empty.
  *
+ * The text's hash stands for it in keys, on disk too, and clients choose what is hashed: so it is SHA-256 (its first
+ * half), under which nobody finds a second request that is taken for a given one.
+ *
  * Threads: pure functions.
  * Source:  RFC 9111 4.1, RFC 9110 12.5.
  */
