@@ -17,7 +17,9 @@
  *
  * How much a host gets at once is found out: more while its answers come in time, half after 429, 503
  * or a lost connection.  Idempotent requests are repeated after such (with growing, random pauses,
- * Retry-After honoured, out of a budget that a storm of errors uses up).
+ * Retry-After honoured, out of a budget of their host that a storm of errors uses up).  A host that
+ * answers nothing for many attempts in a row is left alone for a while: requests to it fail at once,
+ * then one is let through, and its answer opens the door again.
  *
  * Secrets: a token goes to the origin and below the path it was given for, nowhere else; neither
  * tokens nor headers nor a user and password of a URL are in any message, log line or answer.
@@ -92,11 +94,20 @@ typedef struct brisk_http_client_opts {
     uint64_t expanded_bytes_max;    /**< Of it expanded; 0 means 1 GiB. */
     uint32_t head_bytes_max;        /**< Of all headers of an answer; 0 means 64 KiB. */
     uint32_t retries;               /**< Of an idempotent request; 0 means 3; BRISK_HTTP_NONE. */
-    uint64_t retry_base_ns;         /**< First pause, at most (it is random); 0 means 100 ms. */
-    uint64_t retry_after_max_ns;    /**< A longer Retry-After is an answer; 0 means 30 s. */
+    /** So many repetitions and hedges for 100 requests to a host; 0 means 20; BRISK_HTTP_NONE.  A
+     *  host that is well saves up to 5 times as many, and begins with as many. */
+    uint32_t retry_percent;
+    uint64_t retry_base_ns;      /**< First pause, at most (it is random); 0 means 100 ms. */
+    uint64_t retry_after_max_ns; /**< A longer Retry-After is an answer; 0 means 30 s. */
     /** An idempotent request without a first byte for that long is sent again over another
-     *  connection, and the first answer counts.  0 means never. */
+     *  connection, and the first answer counts.  It is paid like a repetition.  0 means never. */
     uint64_t hedge_after_ns;
+    /** A host without an answer (of any status) to so many attempts, each begun after the one before
+     *  had failed, is left alone; 0 means 8; BRISK_HTTP_NONE. */
+    uint32_t break_after;
+    /** For so long, and twice as long as before each time that it is asked again in vain, up to 30 s;
+     *  0 means 1 s. */
+    uint64_t break_ns;
     uint64_t seed; /**< Of pauses; 0 means a random one. */
     const brisk_alloc
         *alloc; /**< Borrowed, thread-safe, outlives all responses; NULL means libc. */
@@ -122,8 +133,8 @@ BRISK_API BRISK_NODISCARD brisk_err brisk_http_client_probe(brisk_errinfo *info)
 
 typedef enum brisk_http_priority {
     BRISK_HTTP_NORMAL = 0,
-    BRISK_HTTP_HIGH, /**< Before all normal ones that wait. */
-    BRISK_HTTP_LOW,  /**< After them: what may be needed. */
+    BRISK_HTTP_HIGH, /**< Before all normal ones that wait, of any host; `Priority: u=1`. */
+    BRISK_HTTP_LOW,  /**< After them: what may be needed; `Priority: u=5` (RFC 9218). */
 } brisk_http_priority;
 
 /** Called once, in the client's thread: be quick, do not destroy the client.  Takes `response`. */
@@ -278,6 +289,8 @@ typedef struct brisk_http_stats {
     uint64_t retries_denied; /**< By the budget. */
     uint64_t hedges;
     uint64_t hedges_won;
+    uint64_t hedges_denied; /**< By the budget. */
+    uint64_t left_alone;    /**< Failed at once, since their host was. */
     uint64_t redirects;
     uint64_t throttled;   /**< Answers 429 and 503. */
     uint64_t connections; /**< Opened. */
@@ -291,6 +304,12 @@ typedef struct brisk_http_stats {
     uint32_t hosts;
 } brisk_http_stats;
 
+typedef enum brisk_http_health {
+    BRISK_HTTP_WELL = 0,
+    BRISK_HTTP_LEFT_ALONE, /**< Requests fail at once. */
+    BRISK_HTTP_TRIED,      /**< One at a time, until one is answered. */
+} brisk_http_health;
+
 typedef struct brisk_http_host_stats {
     uint32_t limit; /**< Requests at once, now. */
     uint32_t in_flight;
@@ -300,6 +319,19 @@ typedef struct brisk_http_host_stats {
     uint64_t latency_ns;     /**< Moving average. */
     uint64_t throttled;
     uint64_t paused_ns; /**< Left of what it asked for by Retry-After. */
+    brisk_http_health health;
+    uint32_t failures; /**< In a row, each begun after the one before. */
+    uint32_t broken;   /**< How often it was left alone. */
+    uint64_t alone_ns; /**< Left of that. */
+    uint64_t retries;
+    uint64_t hedges;
+    uint32_t retry_budget; /**< Repetitions and hedges that it may have now. */
+    uint64_t connections;  /**< Opened. */
+    uint64_t reused;       /**< Requests over a connection that was there. */
+    uint64_t bytes_in;     /**< Bodies and heads. */
+    uint64_t bytes_out;
+    uint64_t bytes_per_second; /**< Received, while anything was in flight; moving average. */
+    uint64_t rtt_ns;           /**< The kernel's estimate, of a connection used lately; 0: none. */
 } brisk_http_host_stats;
 
 BRISK_API void brisk_http_client_read_stats(brisk_http_client *client, brisk_http_stats *ret);

@@ -11,8 +11,6 @@
 #include "base/assert.h"
 #include "io/http_internal.h"
 
-enum { BUDGET_FIRST = 20 };
-
 static void lock(brisk_http_client *client)
 {
     int failed = pthread_mutex_lock(&client->lock);
@@ -58,8 +56,7 @@ brisk_err brisk_http_client_create(const brisk_http_client_opts *opts, brisk_htt
     if (client == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "HTTP: out of memory");
     }
-    *client =
-        (brisk_http_client){.alloc = alloc, .check_ns = UINT64_MAX, .retry_budget = BUDGET_FIRST};
+    *client = (brisk_http_client){.alloc = alloc, .check_ns = UINT64_MAX};
     brisk_err err = http_settings_init(&client->settings, alloc, &o, info);
     if (err != BRISK_OK) {
         alloc->release(alloc->ctx, client, sizeof *client, _Alignof(brisk_http_client));

@@ -75,6 +75,7 @@ brisk_err http_host_find(brisk_http_client *client, const char *origin, http_hos
     bool plain = o->http1 || !tls; /* libcurl 7.88 cannot keep HTTP/2 connections without TLS */
     *host = (http_host){.limit = o->host_start,
                         .limit_max = o->in_flight_max,
+                        .retry_budget = o->retry_percent * 100,
                         .slow_start = true,
                         .version = plain ? 11 : 0};
     (void)snprintf(host->origin, sizeof host->origin, "%s", origin);
@@ -122,21 +123,17 @@ static uint32_t limit_of(const brisk_http_client *client, const http_host *host)
 
 uint32_t http_host_room(const brisk_http_client *client, const http_host *host, uint64_t now_ns)
 {
-    uint32_t limit = limit_of(client, host);
+    uint32_t limit = host->alone_for_ns != 0 ? 1 : limit_of(client, host);
     return now_ns < host->paused_until_ns || host->in_flight >= limit ? 0 : limit - host->in_flight;
 }
 
-http_call *http_host_next(http_host *host)
+http_call *http_host_next(http_host *host, brisk_http_priority class)
 {
-    static const brisk_http_priority order[] = {BRISK_HTTP_HIGH, BRISK_HTTP_NORMAL, BRISK_HTTP_LOW};
-    for (int i = 0; i < HTTP_PRIORITIES; i++) {
-        http_call *call = host->waiting[order[i]].first;
-        if (call != NULL) {
-            http_list_remove(call);
-            return call;
-        }
+    http_call *call = host->waiting[class].first;
+    if (call != NULL) {
+        http_list_remove(call);
     }
-    return NULL;
+    return call;
 }
 
 static bool may_decrease(http_host *host, uint64_t now_ns)
@@ -200,14 +197,20 @@ void http_host_connected(http_host *host)
 void http_host_publish(brisk_http_client *client, uint64_t now_ns)
 {
     for (http_host *host = client->hosts; host != NULL; host = host->next) {
-        host->published = (brisk_http_host_stats){
-            .limit = limit_of(client, host),
-            .in_flight = host->in_flight,
-            .waiting = waiting_of(host),
-            .http_version = host->version,
-            .latency_min_ns = host->latency_min_ns,
-            .latency_ns = host->latency_ns,
-            .throttled = host->throttled,
-            .paused_ns = host->paused_until_ns > now_ns ? host->paused_until_ns - now_ns : 0};
+        brisk_http_host_stats *s = &host->published;
+        http_meter_roll(&host->meter, now_ns);
+        *s = host->counts;
+        s->limit = limit_of(client, host);
+        s->in_flight = host->in_flight;
+        s->waiting = waiting_of(host);
+        s->http_version = host->version;
+        s->latency_min_ns = host->latency_min_ns;
+        s->latency_ns = host->latency_ns;
+        s->paused_ns = host->paused_until_ns > now_ns ? host->paused_until_ns - now_ns : 0;
+        s->health = http_host_health(host, now_ns);
+        s->failures = host->failures;
+        s->alone_ns = s->health == BRISK_HTTP_LEFT_ALONE ? host->alone_till_ns - now_ns : 0;
+        s->retry_budget = host->retry_budget / 100;
+        s->bytes_per_second = host->meter.rate;
     }
 }

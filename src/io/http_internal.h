@@ -76,7 +76,8 @@ struct http_call {
     size_t body_size;
     bool idempotent;
     bool plain;
-    bool elsewhere; /* a redirection has left the first origin */
+    bool elsewhere;  /* a redirection has left the first origin */
+    bool not_hedged; /* it was not in the budget */
     uint32_t redirects_left;
     uint32_t retries_left;
     brisk_http_priority priority;
@@ -113,6 +114,13 @@ struct http_transfer {
     http_head head;
 };
 
+/* Bytes a second while something is under way: an average of windows of 100 ms. */
+typedef struct http_meter {
+    uint64_t begun_ns;
+    uint64_t bytes; /* in this window */
+    uint64_t rate;
+} http_meter;
+
 struct http_host {
     http_host *next; /* lock, for writing */
     http_list waiting[HTTP_PRIORITIES];
@@ -127,8 +135,16 @@ struct http_host {
     uint64_t latency_ns;
     uint64_t decreased_ns;
     uint64_t paused_until_ns;
-    uint64_t heard_ns; /* a byte of any answer */
-    uint64_t throttled;
+    uint64_t heard_ns;      /* a byte of any answer */
+    uint32_t retry_budget;  /* hundredths of a repetition */
+    uint32_t failures;      /* in a row */
+    uint64_t failed_ns;     /* the last of them; what began before says nothing new */
+    uint64_t alone_for_ns;  /* 0: it is well */
+    uint64_t alone_till_ns; /* then one request at a time */
+    const char *failure;    /* the last, a constant */
+    uint64_t rtt_read_ns;
+    http_meter meter;
+    brisk_http_host_stats counts;    /* what is only counted */
     brisk_http_host_stats published; /* lock */
     char origin[HTTP_ORIGIN_MAX];
 };
@@ -169,10 +185,8 @@ struct brisk_http_client {
     http_list done;
     brisk_http_stats stats;
     brisk_rng rng;
-    double retry_budget;
-    uint64_t check_ns;  /* when a timer may have run out */
-    uint64_t window_ns; /* bandwidth: since when and how much has come */
-    uint64_t window_bytes;
+    uint64_t check_ns; /* when a timer may have run out */
+    http_meter meter;
 };
 
 /* --- http_call.c ---------------------------------------------------------------------------- */
@@ -209,7 +223,7 @@ BRISK_NODISCARD brisk_err http_host_find(brisk_http_client *client, const char *
 void http_hosts_destroy(brisk_http_client *client);
 uint32_t http_host_room(const brisk_http_client *client, const http_host *host, uint64_t now_ns);
 void http_host_set(http_call *call, http_host *host); /* NULL: it leaves its host */
-http_call *http_host_next(http_host *host);           /* taken out; NULL: none waits */
+http_call *http_host_next(http_host *host, brisk_http_priority class); /* out; NULL: none */
 void http_host_answered(const brisk_http_client *client, http_host *host, uint64_t latency_ns,
                         uint64_t now_ns);
 /* 429, 503, a lost connection; pause_ns: what Retry-After asked for, or 0. */
@@ -218,6 +232,23 @@ void http_host_pushed_back(const brisk_http_client *client, http_host *host, uin
 /* A request got a connection of its own. */
 void http_host_connected(http_host *host);
 void http_host_publish(brisk_http_client *client, uint64_t now_ns); /* lock */
+
+/* --- http_health.c -------------------------------------------------------------------------- */
+
+/* A request for it has come, and with it a part of a repetition. */
+void http_budget_earn(const brisk_http_client *client, http_host *host);
+bool http_budget_spend(http_host *host); /* false: there is nothing left */
+bool http_host_is_alone(const http_host *host, uint64_t now_ns);
+brisk_http_health http_host_health(const http_host *host, uint64_t now_ns);
+void http_host_well(http_host *host); /* it has answered */
+/* An attempt, begun then, had no answer; `why`: a constant. */
+void http_host_failed(const brisk_http_client *client, http_host *host, uint64_t begun_ns,
+                      const char *why);
+/* What waits for it fails. */
+void http_host_give_up(brisk_http_client *client, http_host *host);
+void http_meter_begin(http_meter *meter, uint64_t now_ns); /* idle time is no bandwidth */
+void http_meter_roll(http_meter *meter, uint64_t now_ns);
+void http_host_read_rtt(brisk_http_client *client, http_host *host, CURL *easy, uint64_t now_ns);
 
 /* --- http_transfer.c ------------------------------------------------------------------------ */
 
@@ -249,8 +280,6 @@ void http_loop_at(brisk_http_client *client, uint64_t ns);
 void http_outcome(brisk_http_client *client, http_transfer *t, CURLcode code, uint64_t now_ns);
 /* The call is over with an error: transfers stopped, answer filled in, in client->done. */
 void http_fail(brisk_http_client *client, http_call *call, brisk_err err, const char *why);
-/* A request has come, and with it a part of a repetition. */
-void http_budget_earn(brisk_http_client *client);
 /* Into the list of its host, which its URL names. */
 void http_admit(brisk_http_client *client, http_call *call, bool front);
 

@@ -21,7 +21,6 @@
 enum { SLEEP_MAX_MS = 60000 };
 
 static const uint64_t ms = 1000000;
-static const uint64_t window_ns = 100 * 1000000;
 
 static void lock(brisk_http_client *client)
 {
@@ -41,24 +40,6 @@ void http_loop_at(brisk_http_client *client, uint64_t ns)
 }
 
 /* --- answers out ---------------------------------------------------------------------------- */
-
-/* Bytes per second while something is under way: an average of windows of 100 ms. */
-static void measure(brisk_http_client *client, uint64_t now)
-{
-    uint64_t elapsed = now - client->window_ns;
-    if (elapsed < window_ns && client->stats.bytes_per_second != 0) {
-        return;
-    }
-    if (client->window_bytes > 0 && elapsed > 0) {
-        uint64_t rate = client->window_bytes * 1000000 / (elapsed / 1000 + 1);
-        uint64_t old = client->stats.bytes_per_second;
-        client->stats.bytes_per_second = old == 0 ? rate : old - old / 4 + rate / 4;
-    }
-    if (elapsed >= window_ns) {
-        client->window_ns = now;
-        client->window_bytes = 0;
-    }
-}
 
 static void unlink_live(brisk_http_client *client, http_call *call)
 {
@@ -98,7 +79,8 @@ static void deliver(brisk_http_client *client, http_call *call)
 static void deliver_all(brisk_http_client *client)
 {
     uint64_t now = brisk_clock_now_ns(NULL);
-    measure(client, now);
+    http_meter_roll(&client->meter, now);
+    client->stats.bytes_per_second = client->meter.rate;
     client->stats.waiting = waiting_of(client);
     lock(client);
     for (http_call *call = client->done.first; call != NULL; call = call->next) {
@@ -148,7 +130,6 @@ static bool take_orders(brisk_http_client *client)
     while (fresh.first != NULL) {
         http_call *call = fresh.first;
         http_list_remove(call);
-        http_budget_earn(client);
         http_admit(client, call, false);
     }
     while (cancelled != NULL) {
@@ -204,15 +185,19 @@ static uint64_t hedge_due(const brisk_http_client *client, const http_transfer *
 {
     uint64_t after = client->settings.o.hedge_after_ns;
     bool wanted = after != 0 && t->first_byte_ns == 0 && !t->hedge && t->call->idempotent &&
-                  t->call->transfers[1] == NULL &&
+                  t->call->transfers[1] == NULL && !t->call->not_hedged &&
                   client->stats.in_flight < client->settings.o.in_flight_max;
     return wanted ? t->started_ns + after : UINT64_MAX;
 }
 
 static void hedge(brisk_http_client *client, http_transfer *t, uint64_t now)
 {
-    if (http_transfer_start(client, t->call, true, now) == BRISK_OK) {
+    if (!http_budget_spend(t->call->host)) {
+        client->stats.hedges_denied++;
+        t->call->not_hedged = true;
+    } else if (http_transfer_start(client, t->call, true, now) == BRISK_OK) {
         client->stats.hedges++;
+        t->call->host->counts.hedges++;
         http_loop_at(client, now + client->settings.o.hedge_after_ns);
     }
 }
@@ -297,9 +282,11 @@ static void start_one(brisk_http_client *client, http_call *call, uint64_t now)
     r->queued_ns = r->attempts == 0 && r->redirects == 0 ? now - call->submitted_ns : r->queued_ns;
     r->attempts++;
     call->state = HTTP_RUNNING;
-    if (client->stats.in_flight == 0) { /* idle time is no bandwidth */
-        client->window_ns = now;
-        client->window_bytes = 0;
+    if (client->stats.in_flight == 0) {
+        http_meter_begin(&client->meter, now);
+    }
+    if (call->host->in_flight == 0) {
+        http_meter_begin(&call->host->meter, now);
     }
     brisk_err err = http_transfer_start(client, call, false, now);
     if (err != BRISK_OK) {
@@ -310,22 +297,36 @@ static void start_one(brisk_http_client *client, http_call *call, uint64_t now)
     http_loop_at(client, call->deadline_ns);
 }
 
-/* Hosts take turns. */
+/* One request of each host, which take turns; whether there was any. */
+static bool start_round(brisk_http_client *client, brisk_http_priority class, uint64_t now)
+{
+    bool any = false;
+    for (http_host *host = client->hosts; host != NULL; host = host->next) {
+        if (client->stats.in_flight >= client->settings.o.in_flight_max) {
+            return false;
+        }
+        http_call *call =
+            http_host_room(client, host, now) > 0 ? http_host_next(host, class) : NULL;
+        if (call != NULL) {
+            start_one(client, call, now);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* What is urgent goes first, whichever host it is for. */
 static void start_waiting(brisk_http_client *client)
 {
+    static const brisk_http_priority order[] = {BRISK_HTTP_HIGH, BRISK_HTTP_NORMAL, BRISK_HTTP_LOW};
     uint64_t now = brisk_clock_now_ns(NULL);
-    uint32_t most = client->settings.o.in_flight_max;
-    for (bool any = true; any;) {
-        any = false;
-        for (http_host *host = client->hosts; host != NULL; host = host->next) {
-            if (client->stats.in_flight >= most) {
-                return;
-            }
-            http_call *call = http_host_room(client, host, now) > 0 ? http_host_next(host) : NULL;
-            if (call != NULL) {
-                start_one(client, call, now);
-                any = true;
-            }
+    for (http_host *host = client->hosts; host != NULL; host = host->next) {
+        if (http_host_is_alone(host, now)) {
+            http_host_give_up(client, host);
+        }
+    }
+    for (int i = 0; i < HTTP_PRIORITIES; i++) {
+        while (start_round(client, order[i], now)) {
         }
     }
 }

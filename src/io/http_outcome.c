@@ -6,8 +6,8 @@
  *     any other status                                                        answered
  *     error, hedged          the other attempt runs                           nothing yet
  *
- * The budget: each request brings a fifth of a repetition, up to BUDGET_MAX in reserve.  When all
- * a server does is fail, requests cause 1.2 times their number and not four times.
+ * The budget (http_health.c): when all a server does is fail, requests cause 1.2 times their number
+ * and not four times.
  *
  * Pauses are random between nothing and a bound that doubles ("full jitter"), so that those who
  * failed together do not come back together; after Retry-After they are added to it.
@@ -21,8 +21,6 @@
 
 enum { PAUSE_DOUBLINGS_MAX = 16 };
 
-static const double budget_share = 0.2;
-static const double budget_max = 100;
 static const uint64_t pause_max_ns = UINT64_C(10000000000);
 
 /* --- the end of a call ---------------------------------------------------------------------- */
@@ -77,6 +75,9 @@ void http_admit(brisk_http_client *client, http_call *call, bool front)
     call->state = HTTP_WAITING;
     http_list *list = &call->host->waiting[call->priority];
     (front ? http_list_prepend : http_list_append)(list, call);
+    if (!front) {
+        http_budget_earn(client, host);
+    }
     http_loop_at(client, call->deadline_ns);
 }
 
@@ -101,7 +102,7 @@ static uint64_t pause_of(brisk_http_client *client, const http_call *call, uint6
     return after_ns + brisk_rng_below(&client->rng, bound + 1);
 }
 
-/* Whether to try again, and after which pause. */
+/* Whether to try again, and after which pause; then it is paid. */
 static bool wants_retry(brisk_http_client *client, const http_call *call, uint64_t after_ns,
                         uint64_t *pause_ns)
 {
@@ -114,7 +115,7 @@ static bool wants_retry(brisk_http_client *client, const http_call *call, uint64
     if (call->deadline_ns <= now || *pause_ns >= call->deadline_ns - now) {
         return false; /* what there is now is better than nothing later */
     }
-    if (client->retry_budget < 1.0) {
+    if (!http_budget_spend(call->host)) {
         client->stats.retries_denied++;
         return false;
     }
@@ -123,8 +124,8 @@ static bool wants_retry(brisk_http_client *client, const http_call *call, uint64
 
 static void retry(brisk_http_client *client, http_call *call, uint64_t pause_ns, uint64_t now_ns)
 {
-    client->retry_budget -= 1.0;
     client->stats.retries++;
+    call->host->counts.retries++;
     call->retries_left--;
     call->not_before_ns = now_ns + pause_ns;
     call->state = HTTP_PAUSED;
@@ -200,6 +201,9 @@ static void follow(brisk_http_client *client, http_transfer *t)
     call->answer->base.redirects++;
     client->stats.redirects++;
     http_admit(client, call, true);
+    if (call->state == HTTP_WAITING) {
+        http_budget_earn(client, call->host);
+    }
 }
 
 /* --- answers -------------------------------------------------------------------------------- */
@@ -235,7 +239,8 @@ static void answer(brisk_http_client *client, http_transfer *t, uint64_t now_ns)
 }
 
 /* What an attempt says of its host. */
-static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, brisk_err err)
+static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, brisk_err err,
+                  const char *why)
 {
     http_host *host = t->call->host;
     uint64_t now = brisk_clock_now_ns(NULL);
@@ -246,7 +251,12 @@ static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, br
     client->stats.connections += (uint64_t)connects;
     client->stats.reused += connects == 0 && err == BRISK_OK;
     client->stats.bytes_out += (uint64_t)sent + t->call->body_size;
+    host->counts.connections += (uint64_t)connects;
+    host->counts.reused += connects == 0 && err == BRISK_OK;
+    host->counts.bytes_out += (uint64_t)sent + t->call->body_size;
     if (err == BRISK_OK) {
+        http_host_well(host);
+        http_host_read_rtt(client, host, t->easy, now);
         long version = 0;
         (void)client->so->curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
         host->version = version >= CURL_HTTP_VERSION_2_0 ? 20 : 11;
@@ -258,13 +268,14 @@ static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, br
         uint64_t pause = t->head.has_retry_after ? t->head.retry_after_s * 1000000000 : 0;
         uint64_t most = client->settings.o.retry_after_max_ns;
         client->stats.throttled++;
-        host->throttled++;
+        host->counts.throttled++;
         http_host_pushed_back(client, host, pause < most ? pause : most, now);
         http_loop_at(client, host->paused_until_ns);
     } else if (err == BRISK_OK) {
         http_host_answered(client, host, http_transfer_latency(client, t), now);
     } else if (http_transfer_is_transient(t, code)) {
         http_host_pushed_back(client, host, 0, now);
+        http_host_failed(client, host, t->started_ns, why);
     }
 }
 
@@ -274,7 +285,7 @@ void http_outcome(brisk_http_client *client, http_transfer *t, CURLcode code, ui
     const char *why = "";
     brisk_err err = http_transfer_judge(t, code, &why);
     http_transfer *other = call->transfers[t->hedge ? 0 : 1];
-    learn(client, t, code, err);
+    learn(client, t, code, err, why);
     if (other != NULL) {
         if (err != BRISK_OK) {
             http_transfer_stop(client, t); /* the other one may do better */
@@ -297,10 +308,4 @@ void http_outcome(brisk_http_client *client, http_transfer *t, CURLcode code, ui
     } else {
         answer(client, t, now_ns);
     }
-}
-
-void http_budget_earn(brisk_http_client *client)
-{
-    client->retry_budget += budget_share;
-    client->retry_budget = client->retry_budget < budget_max ? client->retry_budget : budget_max;
 }

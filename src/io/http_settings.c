@@ -20,7 +20,9 @@ static void set_defaults(brisk_http_client_opts *o)
                   {offsetof(brisk_http_client_opts, connections_max), 32},
                   {offsetof(brisk_http_client_opts, queue_max), 65536},
                   {offsetof(brisk_http_client_opts, head_bytes_max), 65536},
-                  {offsetof(brisk_http_client_opts, retries), 3}};
+                  {offsetof(brisk_http_client_opts, retries), 3},
+                  {offsetof(brisk_http_client_opts, break_after), 8},
+                  {offsetof(brisk_http_client_opts, retry_percent), 20}};
     static const struct {
         size_t offset;
         uint64_t value;
@@ -30,6 +32,7 @@ static void set_defaults(brisk_http_client_opts *o)
                  {offsetof(brisk_http_client_opts, first_byte_timeout_ns), 60000},
                  {offsetof(brisk_http_client_opts, stall_timeout_ns), 30000},
                  {offsetof(brisk_http_client_opts, retry_base_ns), 100},
+                 {offsetof(brisk_http_client_opts, break_ns), 1000},
                  {offsetof(brisk_http_client_opts, retry_after_max_ns), 30000}};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         uint32_t *field = (uint32_t *)((char *)o + counts[i].offset);
@@ -41,6 +44,7 @@ static void set_defaults(brisk_http_client_opts *o)
     }
     o->body_bytes_max = o->body_bytes_max != 0 ? o->body_bytes_max : UINT64_C(256) << 20;
     o->expanded_bytes_max = o->expanded_bytes_max != 0 ? o->expanded_bytes_max : UINT64_C(1) << 30;
+    o->retry_percent = o->retry_percent == BRISK_HTTP_NONE ? 0 : o->retry_percent;
     o->host_start = o->host_start < o->in_flight_max ? o->host_start : o->in_flight_max;
 }
 
@@ -51,6 +55,9 @@ static const char *find_fault(const brisk_http_client_opts *o)
     }
     if (o->header_count > BRISK_HTTP_HEADERS_MAX) {
         return "too many headers";
+    }
+    if (o->retry_percent > 1000) {
+        return "more than 10 repetitions for each request";
     }
     if (o->token_count > BRISK_HTTP_TOKENS_MAX) {
         return "too many tokens";

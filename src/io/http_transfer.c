@@ -45,6 +45,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *ctx)
     t->call->host->heard_ns = now;
     t->head_bytes += size;
     t->client->stats.bytes_in += size;
+    t->call->host->counts.bytes_in += size;
     if (t->head_bytes > t->client->settings.o.head_bytes_max) {
         return stop_with(t, BRISK_ERR_LIMIT, "the answer's headers are too long");
     }
@@ -96,7 +97,9 @@ static size_t on_body(char *data, size_t one, size_t size, void *ctx)
     t->last_byte_ns = brisk_clock_now_ns(NULL);
     t->call->host->heard_ns = t->last_byte_ns;
     t->client->stats.bytes_in += size;
-    t->client->window_bytes += size;
+    t->client->meter.bytes += size;
+    t->call->host->counts.bytes_in += size;
+    t->call->host->meter.bytes += size;
     if (size > t->body_bytes_max - t->body_size) {
         return stop_with(t, BRISK_ERR_LIMIT, "the answer's body is too large");
     }
@@ -125,7 +128,7 @@ static void drop_body(http_transfer *t)
 static bool may_go_elsewhere(const char *header)
 {
     static const char *const names[] = {
-        "Accept:", "Accept-Language:", "Cache-Control:", "Range:", "User-Agent:"};
+        "Accept:", "Accept-Language:", "Cache-Control:", "Priority:", "Range:", "User-Agent:"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (http_same_name(header, names[i])) {
             return true;
@@ -182,6 +185,11 @@ static bool make_headers(const brisk_http_client *client, const http_call *call,
     }
     if (!call->plain && !asks_itself(call, "Accept-Encoding:")) {
         good = good && append(so, list, "Accept-Encoding: gzip, br, zstd");
+    }
+    if (call->priority != BRISK_HTTP_NORMAL && !asks_itself(call, "Priority:")) {
+        const char *line =
+            call->priority == BRISK_HTTP_HIGH ? "Priority: u=1" : "Priority: u=5"; /* 3: normal */
+        good = good && append(so, list, line);
     }
     if (call->body != NULL && !asks_itself(call, "Content-Type:")) {
         good = good && append(so, list, "Content-Type:"); /* it is no form */
@@ -271,10 +279,6 @@ static void set_request(const brisk_http_client *client, http_transfer *t)
     (void)so->curl_easy_setopt(h, CURLOPT_SSL_CTX_DATA, t);
     (void)so->curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     (void)so->curl_easy_setopt(h, CURLOPT_WRITEDATA, t);
-    if (call->priority != BRISK_HTTP_NORMAL) { /* 16 is what all have */
-        (void)so->curl_easy_setopt(h, CURLOPT_STREAM_WEIGHT,
-                                   call->priority == BRISK_HTTP_HIGH ? 64L : 4L);
-    }
     if (t->hedge) {
         (void)so->curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
     }

@@ -52,6 +52,16 @@ static inline lab_url lab_join(const char *base, const char *path)
     return url;
 }
 
+/* The server under its other name. */
+static inline lab_url other_name(const char *base)
+{
+    lab_url url;
+    const char *port = strrchr(base, ':');
+    (void)snprintf(url.text, sizeof url.text, "%.*slocalhost%.20s",
+                   (int)(strstr(base, "://") + 3 - base), base, port);
+    return url;
+}
+
 /* The answer to one request; the URL is base and path. */
 static inline brisk_http_response *lab_ask(brisk_http_client *client, const char *base,
                                            const char *path, const brisk_http_request *more)

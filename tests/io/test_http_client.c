@@ -290,19 +290,100 @@ static void test_priorities(void **state)
     brisk_http_client_destroy(client);
 }
 
+/* The urgent one is for another host than those before it. */
+static void test_priorities_hold_across_hosts(void **state)
+{
+    (void)state;
+    order o = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    brisk_http_client *client =
+        lab_client(&server, LAB_TLS2, &(brisk_http_client_opts){.in_flight_max = 1});
+    lab_url slow = lab_join(server.https, "-/try/slow/150");
+    lab_url here = lab_join(server.https, "-/try/size/1");
+    lab_url there = lab_join(other_name(server.https).text, "-/try/size/1");
+    const struct {
+        const char *url;
+        brisk_http_priority priority;
+    } asked[] = {{slow.text, BRISK_HTTP_NORMAL}, {here.text, BRISK_HTTP_LOW},
+                 {there.text, BRISK_HTTP_LOW},   {here.text, BRISK_HTTP_NORMAL},
+                 {there.text, BRISK_HTTP_HIGH},  {here.text, BRISK_HTTP_HIGH}};
+    for (uint64_t i = 0; i < 6; i++) {
+        CHECK_OK(brisk_http_submit(client,
+                                   &(brisk_http_request){.url = asked[i].url,
+                                                         .done = note,
+                                                         .user = &o,
+                                                         .tag = i,
+                                                         .priority = asked[i].priority},
+                                   NULL, NULL));
+        while (i == 0 && lab_stats(client).in_flight == 0) {
+            (void)sched_yield();
+        }
+    }
+    brisk_http_response *last = lab_ask(client, server.https, "-/try/size/1",
+                                        &(brisk_http_request){.priority = BRISK_HTTP_LOW});
+    brisk_http_response_destroy(last);
+    bool urgent = o.tags[1] + o.tags[2] == 4 + 5 && o.tags[1] != o.tags[2];
+    CHECK(o.count >= 5 && o.tags[0] == 0 && urgent && o.tags[3] == 3);
+    brisk_http_client_destroy(client);
+}
+
+static void test_priorities_are_told(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"Priority: u=2, i"};
+    static const struct {
+        brisk_http_priority priority;
+        uint32_t own;
+        const char *line; /* of HTTP/2; NULL: none */
+    } cases[] = {{BRISK_HTTP_NORMAL, 0, NULL},
+                 {BRISK_HTTP_HIGH, 0, "riority: u=1\n"},
+                 {BRISK_HTTP_LOW, 0, "riority: u=5\n"},
+                 {BRISK_HTTP_HIGH, 1, "riority: u=2, i\n"}};
+    for (lab_protocol p = 0; p < LAB_PROTOCOLS; p++) {
+        brisk_http_client *client = lab_client(&server, p, NULL);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            brisk_http_response *r = lab_ask(client, lab_base(&server, p), "-/try/echo",
+                                             &(brisk_http_request){.priority = cases[i].priority,
+                                                                   .headers = own,
+                                                                   .header_count = cases[i].own});
+            CHECK_OK(r->err);
+            CHECK(has_line(r, cases[i].line != NULL ? cases[i].line : "riority:") ==
+                  (cases[i].line != NULL));
+            CHECK(!has_line(r, "u=1") || i == 1);
+            brisk_http_response_destroy(r);
+        }
+        brisk_http_client_destroy(client);
+    }
+}
+
+/* What the way to a host is like is told for each host. */
+static void test_figures_of_hosts(void **state)
+{
+    (void)state;
+    for (lab_protocol p = 0; p < LAB_PROTOCOLS; p++) {
+        const char *base = lab_base(&server, p);
+        brisk_http_client *client = lab_client(&server, p, NULL);
+        for (int i = 0; i < 3; i++) {
+            brisk_http_response *r = lab_ask(client, base, "-/try/size/400000", NULL);
+            CHECK_OK(r->err);
+            brisk_http_response_destroy(r);
+        }
+        brisk_http_response *r = lab_ask(client, other_name(base).text, "-/try/size/10", NULL);
+        CHECK_OK(r->err);
+        brisk_http_response_destroy(r);
+        brisk_http_host_stats host;
+        CHECK_OK(brisk_http_client_read_host(client, base, &host));
+        CHECK(host.bytes_in > 1200000 && host.bytes_in < 1300000 && host.bytes_out > 100);
+        CHECK(host.bytes_per_second > 1200000 && host.connections == 1 && host.reused == 2);
+        CHECK(host.rtt_ns > 0 && host.rtt_ns < 1000 * lab_ms && host.health == BRISK_HTTP_WELL);
+        CHECK_OK(brisk_http_client_read_host(client, other_name(base).text, &host));
+        CHECK(host.bytes_in >= 10 && host.bytes_in < 1000 && host.connections == 1);
+        brisk_http_client_destroy(client);
+    }
+}
+
 /* --- secrets and redirections --------------------------------------------------------------- */
 
 #define SECRET "hunter2"
-
-/* The server under its other name. */
-static lab_url other_name(const char *base)
-{
-    lab_url url;
-    const char *port = strrchr(base, ':');
-    (void)snprintf(url.text, sizeof url.text, "%.*slocalhost%.20s",
-                   (int)(strstr(base, "://") + 3 - base), base, port);
-    return url;
-}
 
 static void test_tokens(void **state)
 {
@@ -617,6 +698,9 @@ int main(void)
         cmocka_unit_test(test_many_share_a_connection),
         cmocka_unit_test(test_few_streams_are_not_many_connections),
         cmocka_unit_test(test_priorities),
+        cmocka_unit_test(test_priorities_hold_across_hosts),
+        cmocka_unit_test(test_priorities_are_told),
+        cmocka_unit_test(test_figures_of_hosts),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_redirections),
         cmocka_unit_test(test_a_redirection_takes_no_secret_along),

@@ -173,9 +173,10 @@ static void test_a_storm_uses_the_budget_up(void **state)
     enum { MANY = 400 };
     static const char *const paths[] = {"-/try/status/500", "-/try/status/429", "-/try/refuse"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        brisk_http_client *client =
-            lab_client(&server, LAB_PLAIN1,
-                       &(brisk_http_client_opts){.retry_base_ns = lab_ms, .connections_max = 8});
+        brisk_http_client *client = lab_client(
+            &server, LAB_PLAIN1,
+            &(brisk_http_client_opts){
+                .retry_base_ns = lab_ms, .connections_max = 8, .break_after = BRISK_HTTP_NONE});
         brisk_http_queue *queue = NULL;
         CHECK_OK(brisk_http_queue_create(NULL, &queue));
         lab_url url = lab_join(server.http, paths[i]);
@@ -196,6 +197,11 @@ static void test_a_storm_uses_the_budget_up(void **state)
         brisk_http_host_stats host;
         CHECK_OK(brisk_http_client_read_host(client, url.text, &host));
         CHECK(i == 0 || host.limit < 8); /* pushed back */
+        CHECK(host.retries == stats.retries && host.retry_budget < 1 && host.broken == 0);
+        brisk_http_response *r = lab_ask(client, other_name(server.http).text,
+                                         "-/try/flaky/storm/1", &(brisk_http_request){.tag = i});
+        CHECK(i > 0 || (r->status == 200 && r->attempts == 2)); /* a budget of its own */
+        brisk_http_response_destroy(r);
         CHECK_U64(host.throttled, ==, i == 1 ? stats.throttled : 0);
         brisk_http_client_destroy(client);
         brisk_http_queue_destroy(queue);
