@@ -9,6 +9,8 @@
  *     redirect/N                   to N-1 ... 0              echo          the request's headers
  *     redirect?URL                 302 to there              cached        304 by ETag or date
  *     loop                         302 to itself
+ *     takes/CODINGS                200, Accept-Encoding: CODINGS
+ *     refuses[/CODINGS]            415 for a body with Content-Encoding (likewise)
  *     stall stall-body cut endless headers garbage goaway refuse interim unknown
  */
 #include "registry.h"
@@ -229,6 +231,26 @@ static void try_echo(reg_server *server, const reg_request *r, const char *rest,
     reply->body = (reg_bytes){reply->owned, (size_t)size + r->lines_size};
 }
 
+static void try_takes(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply)
+{
+    try_echo(server, r, rest, reply);
+    reg_reply_header(reply, "accept-encoding", "%s", rest);
+}
+
+static void try_refuses(reg_server *server, const reg_request *r, const char *rest,
+                        reg_reply *reply)
+{
+    if (memmem(r->lines, r->lines_size, "ontent-", 7) == NULL ||
+        memmem(r->lines, r->lines_size, "ncoding: gzip\n", 14) == NULL) {
+        try_echo(server, r, rest, reply);
+    } else {
+        say(reply, 415, "no such coding\n");
+        if (*rest == '/') {
+            reg_reply_header(reply, "accept-encoding", "%s", rest + 1);
+        }
+    }
+}
+
 static void try_cached(reg_server *server, const reg_request *r, const char *rest, reg_reply *reply)
 {
     static const char date[] = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -287,7 +309,8 @@ bool reg_try(reg_server *server, const reg_request *request, reg_reply *reply)
                  {"status/", try_status},    {"flaky/", try_flaky},     {"broken/", try_broken},
                  {"late/", try_late},        {"slow/", try_slow},       {"lie/", try_lie},
                  {"redirect", try_redirect}, {"loop", try_loop},        {"echo", try_echo},
-                 {"cached", try_cached},     {"unknown", try_unknown}};
+                 {"cached", try_cached},     {"unknown", try_unknown},  {"takes/", try_takes},
+                 {"refuses", try_refuses}};
     const char *rest = strstr(request->path, "/-/try/") + 7;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         size_t size = strlen(table[i].name);

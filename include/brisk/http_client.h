@@ -108,6 +108,9 @@ typedef struct brisk_http_client_opts {
     /** For so long, and twice as long as before each time that it is asked again in vain, up to 30 s;
      *  0 means 1 s. */
     uint64_t break_ns;
+    /** Bodies of requests from so many bytes on are sent as gzip where that is wanted (see
+     *  brisk_http_compress) and an eighth is saved; 0 means 1024; BRISK_HTTP_NONE. */
+    uint32_t compress_min;
     uint64_t seed; /**< Of pauses; 0 means a random one. */
     const brisk_alloc
         *alloc; /**< Borrowed, thread-safe, outlives all responses; NULL means libc. */
@@ -137,6 +140,13 @@ typedef enum brisk_http_priority {
     BRISK_HTTP_LOW,  /**< After them: what may be needed; `Priority: u=5` (RFC 9218). */
 } brisk_http_priority;
 
+/** A request's body as gzip (RFC 9110, 12.5.3: an answer's Accept-Encoding says what a host takes). */
+typedef enum brisk_http_compress {
+    BRISK_HTTP_COMPRESS_ASKED = 0, /**< Once an answer of the host has said that it takes gzip. */
+    BRISK_HTTP_COMPRESS_YES,       /**< Unless it has said that it does not. */
+    BRISK_HTTP_COMPRESS_NO,
+} brisk_http_compress;
+
 /** Called once, in the client's thread: be quick, do not destroy the client.  Takes `response`. */
 typedef void (*brisk_http_done_fn)(void *ctx, brisk_http_response *response);
 
@@ -157,6 +167,8 @@ typedef struct brisk_http_request {
     uint64_t timeout_ns;       /**< 0 means the client's. */
     uint64_t body_bytes_max;   /**< 0 means the client's. */
     brisk_http_priority priority;
+    brisk_http_compress
+        compress;            /**< Not with a Content-Encoding of its own.  415 makes it plain. */
     brisk_http_done_fn done; /**< Where the answer goes: either this ... */
     brisk_http_queue *queue; /**< ... or this, borrowed until the answer. */
     void *user;              /**< Of the answer, and `ctx` of `done`. */
@@ -164,7 +176,7 @@ typedef struct brisk_http_request {
 } brisk_http_request;
 
 /**
- * Send when there is room.  Never waits.  *id, for brisk_http_cancel, may be NULL.
+ * Send when there is room.  Never waits, but compresses a body here, where it is wanted.  *id, for brisk_http_cancel, may be NULL.
  * Errors, with `info` (then there is no answer): INVALID (URL, header, neither or both of done and
  * queue), FULL (queue_max are open), CANCELLED (the client is being destroyed), NOMEM.
  */
@@ -227,6 +239,7 @@ struct brisk_http_response {
     unsigned char *body; /**< NULL when empty.  Followed by 16 readable bytes. */
     size_t body_size;
     size_t wire_size;       /**< Of the body as sent. */
+    size_t sent_size;       /**< Of the request's body as sent, last attempt. */
     uint32_t attempts;      /**< 1 and repetitions. */
     uint32_t redirects;     /**< Followed. */
     bool hedged;            /**< Answered by the second of two. */
@@ -297,6 +310,7 @@ typedef struct brisk_http_stats {
     uint64_t reused;      /**< Requests over a connection that was there. */
     uint64_t bytes_in;    /**< Bodies and heads. */
     uint64_t bytes_out;
+    uint64_t bytes_saved;      /**< Of bodies that were sent as gzip. */
     uint64_t bytes_per_second; /**< Received, while anything was in flight; moving average. */
     uint32_t in_flight;
     uint32_t in_flight_peak;
@@ -331,6 +345,8 @@ typedef struct brisk_http_host_stats {
     uint64_t bytes_in;     /**< Bodies and heads. */
     uint64_t bytes_out;
     uint64_t bytes_per_second; /**< Received, while anything was in flight; moving average. */
+    bool takes_gzip;           /**< It has said so: in bodies of requests. */
+    bool refuses_gzip;         /**< Likewise. */
     uint64_t rtt_ns;           /**< The kernel's estimate, of a connection used lately; 0: none. */
 } brisk_http_host_stats;
 

@@ -257,6 +257,10 @@ void http_call_destroy(brisk_http_client *client, http_call *call)
     if (call->answer != NULL) {
         brisk_http_response_destroy(&call->answer->base);
     }
+    if (call->packed != NULL) {
+        explicit_bzero(call->packed, call->packed_capacity);
+        alloc->release(alloc->ctx, call->packed, call->packed_capacity, 1);
+    }
     size_t size = call->block_size;
     explicit_bzero(call, size);
     alloc->release(alloc->ctx, call, size, _Alignof(http_call));

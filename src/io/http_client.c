@@ -137,6 +137,9 @@ brisk_err brisk_http_submit(brisk_http_client *client, const brisk_http_request 
     if (err != BRISK_OK) {
         return err;
     }
+    if (call->body_size > 0) {
+        http_call_compress(client, call, request->compress);
+    }
     err = hand_over(client, call, id);
     if (err != BRISK_OK) {
         http_call_destroy(client, call);

@@ -218,6 +218,34 @@ static void on_content_length(http_head *head, slice value)
     head->length = head->has_length ? length : 0;
 }
 
+/* "gzip;q=0" is none. */
+static bool is_wanted(slice parameters)
+{
+    bool wanted = true;
+    while (parameters.size > 0) {
+        slice p = trim(cut(&parameters, ';'));
+        if (begins(p, "q=")) {
+            wanted = false;
+            for (size_t i = 2; i < p.size; i++) {
+                wanted = wanted || (p.text[i] >= '1' && p.text[i] <= '9');
+            }
+        }
+    }
+    return wanted;
+}
+
+static void on_accept_encoding(http_head *head, slice value)
+{
+    head->has_takes = true;
+    while (value.size > 0) {
+        slice parameters = trim(cut(&value, ','));
+        slice name = trim(cut(&parameters, ';'));
+        if (is_word(name, "gzip") || is_word(name, "x-gzip")) {
+            head->takes_gzip = is_wanted(parameters);
+        }
+    }
+}
+
 static void on_content_encoding(http_head *head, slice value)
 {
     static const struct {
@@ -273,7 +301,8 @@ void http_head_read(http_head *head, const char *line, size_t size)
     static const struct {
         const char *name;
         void (*read)(http_head *head, slice value);
-    } table[] = {{"age", on_age},
+    } table[] = {{"accept-encoding", on_accept_encoding},
+                 {"age", on_age},
                  {"cache-control", on_cache_control},
                  {"content-encoding", on_content_encoding},
                  {"content-length", on_content_length},

@@ -20,6 +20,8 @@ typedef struct http_head {
     bool has_length;
     bool has_retry_after;
     bool location_too_long;
+    bool has_takes; /* Accept-Encoding: what bodies of requests may be */
+    bool takes_gzip;
     brisk_http_encoding encoding;
     brisk_http_caching caching;
     uint64_t length;

@@ -74,6 +74,9 @@ struct http_call {
     uint32_t header_count;
     const void *body;
     size_t body_size;
+    void *packed; /* the body as gzip, or NULL */
+    size_t packed_size;
+    size_t packed_capacity;
     bool idempotent;
     bool plain;
     bool elsewhere;  /* a redirection has left the first origin */
@@ -100,6 +103,7 @@ struct http_transfer {
     brisk_http_client *client;
     bool hedge;
     bool head_ended;
+    bool packed;     /* the body went as gzip */
     brisk_err err;   /* why a callback, or a timer, ended it */
     const char *why; /* likewise, a constant */
     size_t head_bytes;
@@ -208,6 +212,15 @@ BRISK_NODISCARD brisk_err http_settings_init(http_settings *settings, const bris
                                              const brisk_http_client_opts *opts,
                                              brisk_errinfo *info);
 void http_settings_deinit(http_settings *settings, const brisk_alloc *alloc);
+
+/* --- http_compress.c ------------------------------------------------------------------------ */
+
+/* In the submitter's thread, before the client has the call.  Does nothing when it cannot. */
+void http_call_compress(brisk_http_client *client, http_call *call, brisk_http_compress wish);
+/* What the next attempt sends. */
+size_t http_call_body(const http_call *call, const void **body, bool *packed);
+/* What an answer says about it: whether the call is to be sent again, plain. */
+bool http_learn_compression(http_transfer *t);
 
 /* --- http_answer.c -------------------------------------------------------------------------- */
 

@@ -248,12 +248,14 @@ static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, br
     long sent = 0;
     (void)client->so->curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
     (void)client->so->curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
+    uint64_t out = (uint64_t)sent + (t->packed ? t->call->packed_size : t->call->body_size);
     client->stats.connections += (uint64_t)connects;
     client->stats.reused += connects == 0 && err == BRISK_OK;
-    client->stats.bytes_out += (uint64_t)sent + t->call->body_size;
+    client->stats.bytes_out += out;
+    client->stats.bytes_saved += t->packed ? t->call->body_size - t->call->packed_size : 0;
     host->counts.connections += (uint64_t)connects;
     host->counts.reused += connects == 0 && err == BRISK_OK;
-    host->counts.bytes_out += (uint64_t)sent + t->call->body_size;
+    host->counts.bytes_out += out;
     if (err == BRISK_OK) {
         http_host_well(host);
         http_host_read_rtt(client, host, t->easy, now);
@@ -277,6 +279,18 @@ static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, br
         http_host_pushed_back(client, host, 0, now);
         http_host_failed(client, host, t->started_ns, why);
     }
+}
+
+/* It did not take the body as gzip, and has done nothing with it. */
+static void send_plain(brisk_http_client *client, http_transfer *t)
+{
+    http_call *call = t->call;
+    const brisk_alloc *alloc = client->alloc;
+    http_transfer_stop(client, t);
+    explicit_bzero(call->packed, call->packed_capacity);
+    alloc->release(alloc->ctx, call->packed, call->packed_capacity, 1);
+    call->packed = NULL;
+    http_admit(client, call, true);
 }
 
 void http_outcome(brisk_http_client *client, http_transfer *t, CURLcode code, uint64_t now_ns)
@@ -303,6 +317,8 @@ void http_outcome(brisk_http_client *client, http_transfer *t, CURLcode code, ui
         retry(client, call, pause, now_ns);
     } else if (err != BRISK_OK) {
         http_fail(client, call, err, why);
+    } else if (http_learn_compression(t)) {
+        send_plain(client, t);
     } else if (wants_follow(call, &t->head)) {
         follow(client, t);
     } else {

@@ -22,7 +22,8 @@ static void set_defaults(brisk_http_client_opts *o)
                   {offsetof(brisk_http_client_opts, head_bytes_max), 65536},
                   {offsetof(brisk_http_client_opts, retries), 3},
                   {offsetof(brisk_http_client_opts, break_after), 8},
-                  {offsetof(brisk_http_client_opts, retry_percent), 20}};
+                  {offsetof(brisk_http_client_opts, retry_percent), 20},
+                  {offsetof(brisk_http_client_opts, compress_min), 1024}};
     static const struct {
         size_t offset;
         uint64_t value;

@@ -186,6 +186,12 @@ static bool make_headers(const brisk_http_client *client, const http_call *call,
     if (!call->plain && !asks_itself(call, "Accept-Encoding:")) {
         good = good && append(so, list, "Accept-Encoding: gzip, br, zstd");
     }
+    const void *body;
+    bool packed;
+    (void)http_call_body(call, &body, &packed);
+    if (packed) {
+        good = good && append(so, list, "Content-Encoding: gzip");
+    }
     if (call->priority != BRISK_HTTP_NORMAL && !asks_itself(call, "Priority:")) {
         const char *line =
             call->priority == BRISK_HTTP_HIGH ? "Priority: u=1" : "Priority: u=5"; /* 3: normal */
@@ -285,8 +291,10 @@ static void set_request(const brisk_http_client *client, http_transfer *t)
     if (strcmp(call->method, "HEAD") == 0) {
         (void)so->curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
     } else if (call->body != NULL) {
-        (void)so->curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_size);
-        (void)so->curl_easy_setopt(h, CURLOPT_POSTFIELDS, call->body);
+        const void *body;
+        size_t size = http_call_body(call, &body, &t->packed);
+        (void)so->curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+        (void)so->curl_easy_setopt(h, CURLOPT_POSTFIELDS, body);
     }
     bool implied = strcmp(call->method, "HEAD") == 0 ||
                    (strcmp(call->method, "GET") == 0 && call->body == NULL); /* a body means POST */
@@ -544,6 +552,7 @@ void http_transfer_report(const brisk_http_client *client, http_transfer *t, htt
     memcpy(r->content_type, t->head.content_type, sizeof r->content_type);
     r->retry_after_ns = t->head.has_retry_after ? t->head.retry_after_s * UINT64_C(1000000000) : 0;
     r->wire_size = t->body_size;
+    r->sent_size = t->packed ? t->call->packed_size : t->call->body_size;
     r->hedged = t->hedge;
     r->reused = connects == 0;
     if (connects > 0) {
