@@ -457,7 +457,7 @@ static brisk_err step(reader *r)
 brisk_err brisk_json_read(const char *text, size_t size, const brisk_alloc *alloc,
                           const brisk_json_node **ret, brisk_errinfo *info)
 {
-    reader r = {.text = text, .size = size, .alloc = alloc, .info = info};
+    reader r = {.text = size > 0 ? text : "", .size = size, .alloc = alloc, .info = info};
     brisk_json_node *root;
     brisk_err err = new_node(&r, &root);
     if (err == BRISK_OK) {

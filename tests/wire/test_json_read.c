@@ -112,6 +112,17 @@ static void test_what_is_refused(void **unused)
     }
 }
 
+/* A request without a body is no bytes at no place. */
+static void test_nothing_at_all(void **unused)
+{
+    (void)unused;
+    BRISK_CLEANUP(brisk_arena_destroy) brisk_arena *arena = NULL;
+    CHECK_OK(brisk_arena_create(NULL, &arena));
+    const brisk_json_node *root = NULL;
+    CHECK(brisk_json_read(NULL, 0, brisk_arena_as_alloc(arena), &root, NULL) == BRISK_ERR_INVALID);
+    CHECK(root == NULL);
+}
+
 static void test_bounds(void **unused)
 {
     (void)unused;
@@ -235,6 +246,7 @@ int main(void)
     const struct CMUnitTest cases[] = {
         cmocka_unit_test(test_a_whole_document),
         cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_nothing_at_all),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_a_member_twice_among_many),
         cmocka_unit_test(test_members_of_a_request),
