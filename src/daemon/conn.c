@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "daemon/addresses.h"
+#include "daemon/http/auth.h"
 #include "daemon/server.h"
 
 enum {
@@ -36,6 +37,14 @@ static size_t bytes_unsent(const conn *c)
 size_t conn_unsent(const conn *c)
 {
     return bytes_unsent(c) + c->parts.left;
+}
+
+http_peer conn_peer(conn *c)
+{
+    if (c->peer == 0) { /* it stays the same: asked for once */
+        c->peer = (uint8_t)(http_peer_of(c->fd) + 1);
+    }
+    return (http_peer)(c->peer - 1);
 }
 
 static bool may_work(const conn *c)
@@ -259,7 +268,8 @@ static bool send_all(conn *c, const unsigned char *data, size_t size, conn_parts
     if (c->tls == NULL && between->first == NULL) {
         return send_plain(c, data, size, ret_sent);
     }
-    outgoing what = {.data = data, .size = size, .parts = between};
+    outgoing what = {
+        .data = data, .size = size, .parts = between, .near = conn_peer(c) != HTTP_PEER_REMOTE};
     if (c->tls != NULL) {
         return send_tls(c, what, ret_sent);
     }

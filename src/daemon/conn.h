@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/http/auth.h"
 #include "daemon/http/bandwidth.h"
 #include "daemon/loop.h"
 #include "daemon/parts.h"
@@ -104,7 +105,7 @@ struct conn {
     struct dict_entry *address; /* counts those of the same; NULL: not counted */
     int fd;
     uint32_t events;   /* what epoll is asked for */
-    uint8_t peer;      /* http_peer + 1 of who is there; 0: nobody wanted to know */
+    uint8_t peer;      /* see conn_peer; 0: nobody wanted to know */
     bool waiting;      /* for conn_resume ... */
     bool for_long;     /* ... and it is over when the peer goes */
     bool choked;       /* until enough is sent */
@@ -166,6 +167,8 @@ bool conn_window_stalled(conn_window *window, bool waiting, uint64_t bytes, cons
 bool conn_is_stalled(conn *c, const conn_pace *pace);
 /* Close those that lingered long enough. */
 void conn_close_lingering(worker *w, uint64_t now_ns);
+/* Where its peer is. */
+http_peer conn_peer(conn *c);
 /* Bytes to be sent, with those of parts. */
 size_t conn_unsent(const conn *c);
 

@@ -1,6 +1,16 @@
 /*
  * parts.c -- bytes, values and files in one stream.
  *
+ * A file goes by sendfile to other machines, through the worker's room to this one.  Sendfile saves a copy, which is
+ * half of the processor's time when the network is the limit (10 MiB at 10 Gbit/s: 1.3 to 1.6 ms against 2.9).  A reader
+ * on this machine copies once more itself, out of pages of the file instead of memory that was written a moment ago, and
+ * is woken for each 64 KiB that sendfile moves at a time: 8 connections took 284 answers of 10 MiB a second from
+ * sendfile, 340 from a room of 64 KiB, 366 of 256 KiB, 420 of 1 MiB.  Mapping the file while it is open gave 450, but
+ * shows as memory of the process and fails in the middle when the file is cut; mapping a piece at a time is no better
+ * than reading it.
+ *
+ * How much is read follows how much the kernel took: a slow peer's small buffer must not cost a room each time.
+ *
  * Invariants: `gaps` and `left` are the sums over the list; bytes behind the last part are not in any gap.
  */
 #include "daemon/parts.h"
@@ -13,7 +23,14 @@
 
 #include "base/assert.h"
 
-enum { IOV_MAX_USED = 16, POOL_KEPT = 256, FILE_MAX_AT_ONCE = 1 << 30 };
+enum {
+    IOV_MAX_USED = 16,
+    POOL_KEPT = 256,
+    TURN_MAX = 4 << 20, /* a connection sends no more while others wait */
+    ROOM_BYTES = 1 << 20,
+    STEP_FIRST = ROOM_BYTES / 4,
+    STEP_LEAST = 16384, /* also of the room when there is no memory for one */
+};
 
 /* --- lists -------------------------------------------------------------------------------- */
 
@@ -40,6 +57,19 @@ void part_pool_deinit(part_pool *pool, const brisk_alloc *alloc)
         alloc->release(alloc->ctx, p, sizeof *p, _Alignof(conn_part));
     }
     pool->count = 0;
+    if (pool->room != NULL) {
+        alloc->release(alloc->ctx, pool->room, ROOM_BYTES, 1);
+    }
+    pool->room = NULL;
+}
+
+void part_pool_tidy(part_pool *pool, const brisk_alloc *alloc)
+{
+    if (pool->room != NULL && !pool->room_used) {
+        alloc->release(alloc->ctx, pool->room, ROOM_BYTES, 1);
+        pool->room = NULL;
+    }
+    pool->room_used = false;
 }
 
 void parts_add(conn_parts *to, conn_part *p, size_t bytes)
@@ -137,12 +167,16 @@ typedef struct gather {
     bool more; /* a file follows */
 } gather;
 
-static void add(gather *g, const void *data, uint64_t size)
+/* False: it is full. */
+static bool add(gather *g, const void *data, uint64_t size)
 {
+    uint64_t most = TURN_MAX - g->size;
     if (size > 0) {
-        g->iov[g->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
-        g->size += size;
+        uint64_t taken = size < most ? size : most;
+        g->iov[g->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = taken};
+        g->size += taken;
     }
+    return size < most;
 }
 
 /* Bytes and values from the start to the first file, or as many as go into one call. */
@@ -155,17 +189,19 @@ static void collect(const outgoing *what, size_t sent, gather *g)
     g->more = false;
     const conn_part *p = what->parts->first;
     for (; p != NULL && g->count < IOV_MAX_USED - 1; p = p->next) {
-        add(g, at, p->gap);
+        bool fits = add(g, at, p->gap);
         at += p->gap;
         rest -= p->gap;
-        if (p->fd >= 0) {
+        if (fits && p->fd >= 0) {
             g->more = true;
             return;
         }
-        add(g, (const char *)brisk_value_data(p->value) + p->offset, p->left);
+        if (!fits || !add(g, (const char *)brisk_value_data(p->value) + p->offset, p->left)) {
+            return;
+        }
     }
     if (p == NULL) {
-        add(g, at, rest);
+        (void)add(g, at, rest);
     }
 }
 
@@ -183,14 +219,51 @@ static ssize_t send_gathered(int fd, const gather *g)
     return n < 0 && errno == EAGAIN ? 0 : n;
 }
 
-/* The first part is a file, and it is its turn; -1: dead, or it is shorter than it was. */
-static ssize_t send_file(int fd, const conn_part *p)
+static ssize_t read_file(const conn_part *p, void *to, size_t size)
 {
-    off_t offset = (off_t)p->offset;
-    size_t size = p->left < FILE_MAX_AT_ONCE ? (size_t)p->left : FILE_MAX_AT_ONCE;
     ssize_t n;
     do {
-        n = sendfile(fd, p->fd, &offset, size);
+        n = pread(p->fd, to, size, (off_t)p->offset);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* How much of a file goes now; -1: dead, or it is shorter than it was.  *wanted becomes what was offered. */
+static ssize_t copy_file(int fd, conn_part *p, part_pool *pool, const brisk_alloc *alloc,
+                         uint64_t *wanted)
+{
+    unsigned char small[STEP_LEAST];
+    if (pool->room == NULL) {
+        pool->room = alloc->acquire(alloc->ctx, ROOM_BYTES, 1);
+    }
+    pool->room_used = true;
+    void *room = pool->room != NULL ? pool->room : small;
+    size_t step = pool->room == NULL ? sizeof small : p->step != 0 ? p->step : STEP_FIRST;
+    ssize_t got = read_file(p, room, p->left < step ? (size_t)p->left : step);
+    if (got <= 0) {
+        return -1;
+    }
+    gather g = {.iov = {{.iov_base = room, .iov_len = (size_t)got}},
+                .count = 1,
+                .more = (size_t)got < p->left};
+    ssize_t n = send_gathered(fd, &g);
+    if (n >= 0) {
+        size_t next = n == got ? 2 * step : (size_t)n;
+        next = next < STEP_LEAST ? STEP_LEAST : next;
+        p->step = (uint32_t)(next < ROOM_BYTES ? next : ROOM_BYTES);
+    }
+    *wanted = (uint64_t)got;
+    return n;
+}
+
+/* Likewise, without a copy. */
+static ssize_t pass_file(int fd, const conn_part *p, uint64_t *wanted)
+{
+    off_t offset = (off_t)p->offset;
+    *wanted = p->left < TURN_MAX ? p->left : TURN_MAX;
+    ssize_t n;
+    do {
+        n = sendfile(fd, p->fd, &offset, (size_t)*wanted);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) {
         return 0;
@@ -203,15 +276,14 @@ bool outgoing_send(int fd, outgoing what, part_pool *pool, const brisk_alloc *al
 {
     *bytes = 0;
     *all = 0;
-    while (*bytes < what.size || what.parts->first != NULL) {
-        const conn_part *p = what.parts->first;
+    while (*all < TURN_MAX && (*bytes < what.size || what.parts->first != NULL)) {
+        conn_part *p = what.parts->first;
         bool is_file = p != NULL && p->gap == 0 && p->fd >= 0;
         gather g;
         ssize_t n;
-        uint64_t wanted;
+        uint64_t wanted = 0;
         if (is_file) {
-            wanted = p->left;
-            n = send_file(fd, p);
+            n = what.near ? copy_file(fd, p, pool, alloc, &wanted) : pass_file(fd, p, &wanted);
         } else {
             collect(&what, *bytes, &g);
             wanted = g.size;
@@ -243,10 +315,7 @@ ptrdiff_t outgoing_next(const outgoing *what, void *room, size_t room_size, cons
         return (ptrdiff_t)(p->left < room_size ? p->left : room_size);
     }
     size_t wanted = p->left < room_size ? (size_t)p->left : room_size;
-    ssize_t got;
-    do {
-        got = pread(p->fd, room, wanted, (off_t)p->offset);
-    } while (got < 0 && errno == EINTR);
+    ssize_t got = read_file(p, room, wanted);
     *ret = room;
     return got > 0 ? got : -1;
 }

@@ -4,8 +4,8 @@
  *     bytes:  |head 1|head 2|head 3|            a part knows how many bytes stand between it and the one before
  *     parts:         ^v1    ^file  ^v3          it (`gap`), so that the buffer may move and grow
  *
- * A part holds a reference (a value) or a file with a function that gives it back; nothing is copied.  Values go with
- * bytes in one system call (sendmsg), files by sendfile.
+ * A part holds a reference (a value) or a file with a function that gives it back; nothing is kept twice.  Values go
+ * with bytes in one system call (sendmsg), files by sendfile or through a room of the worker's; parts.c says when.
  *
  * Threads: the worker's.
  */
@@ -26,6 +26,7 @@ typedef struct conn_part {
     uint64_t offset;    /* where that begins */
     brisk_value *value; /* NULL: a file of somebody else's */
     int fd;             /* -1: the value's bytes */
+    uint32_t step;      /* of a file that is copied: how much is read next; 0: nothing was yet */
     void (*release)(void *ctx);
     void *ctx;
 } conn_part;
@@ -41,6 +42,8 @@ typedef struct conn_parts {
 typedef struct part_pool {
     conn_part *free;
     uint32_t count;
+    bool room_used;      /* since part_pool_tidy */
+    unsigned char *room; /* files are read into it; NULL: none was for a while */
 } part_pool;
 
 /* What is sent: bytes with parts between them. */
@@ -48,11 +51,14 @@ typedef struct outgoing {
     const unsigned char *data;
     size_t size;
     conn_parts *parts;
+    bool near; /* who reads is on this machine */
 } outgoing;
 
 /* An empty part; NULL: no memory. */
 conn_part *part_take(part_pool *pool, const brisk_alloc *alloc);
 void part_pool_deinit(part_pool *pool, const brisk_alloc *alloc);
+/* Now and then: what was not used since the last time is given back. */
+void part_pool_tidy(part_pool *pool, const brisk_alloc *alloc);
 /* `p` behind `bytes` bytes, which are all that stand before it in what is to be sent. */
 void parts_add(conn_parts *to, conn_part *p, size_t bytes);
 /* All of `from` behind `to`, whose bytes `bytes` come first; `from` is empty then. */
@@ -61,7 +67,7 @@ void parts_move(conn_parts *to, conn_parts *from, size_t bytes);
 void parts_drop(conn_parts *list, part_pool *pool, const brisk_alloc *alloc);
 
 /*
- * As much as the kernel takes.  *bytes becomes what was sent of the bytes, *all also what was of parts; what is sent of
+ * As much as the kernel takes, up to a turn's share (the others wait meanwhile).  *bytes becomes what was sent of the bytes, *all also what was of parts; what is sent of
  * parts is taken off them.  False: the connection died, or a file is shorter than it was.
  */
 bool outgoing_send(int fd, outgoing what, part_pool *pool, const brisk_alloc *alloc, size_t *bytes,

@@ -195,6 +195,7 @@ static void tick(void *ctx)
     if (ticks % TICKS_A_SECOND == 0) {
         uint64_t now_ns = brisk_clock_now_ns(s->clock);
         conn_close_lingering(w, now_ns);
+        part_pool_tidy(&w->part_pool, w->server->alloc);
         conn_tick(w, now_ns);
         api_tick_worker(w);
         if (s->limits.idle_ns != 0) {

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "daemon/addresses.h"
 #include "daemon/parts.h"
 #include "support/check.h"
@@ -113,7 +114,10 @@ static void test_all_comes_in_order(void **state)
         size_t sent = 0;
         size_t read_size = 0;
         while (read_size < s.total) {
-            outgoing what = {.data = s.bytes + sent, .size = s.size - sent, .parts = &s.parts};
+            outgoing what = {.data = s.bytes + sent,
+                             .size = s.size - sent,
+                             .parts = &s.parts,
+                             .near = check_random(&seed) % 2 == 0};
             size_t bytes;
             uint64_t all;
             CHECK(outgoing_send(ends[0], what, &pool, alloc, &bytes, &all));
@@ -176,9 +180,8 @@ static void test_piece_by_piece(void **state)
     part_pool_deinit(&pool, alloc);
 }
 
-static void test_a_file_that_became_shorter(void **state)
+static void check_shorter(bool near)
 {
-    (void)state;
     const brisk_alloc *alloc = brisk_alloc_libc();
     part_pool pool = {.count = 0};
     conn_parts parts = {.first = NULL};
@@ -190,7 +193,7 @@ static void test_a_file_that_became_shorter(void **state)
     released = 0;
     *p = (conn_part){.fd = file, .left = 1000, .offset = FILE_SIZE - 500, .release = count_release};
     parts_add(&parts, p, 0);
-    outgoing what = {.parts = &parts};
+    outgoing what = {.parts = &parts, .near = near};
     size_t bytes;
     uint64_t all;
     bool good = outgoing_send(ends[0], what, &pool, alloc, &bytes, &all);
@@ -205,6 +208,91 @@ static void test_a_file_that_became_shorter(void **state)
     (void)close(ends[1]);
     (void)close(file);
     part_pool_deinit(&pool, alloc);
+}
+
+static void test_a_file_that_became_shorter(void **state)
+{
+    (void)state;
+    check_shorter(false);
+    check_shorter(true);
+}
+
+enum { LARGE = 24 << 20 };
+
+/* Reads as fast as it is written, so that the kernel is never full. */
+static void read_all(void *ctx)
+{
+    static unsigned char room[1 << 20];
+    int fd = *(int *)ctx;
+    uint64_t total = 0;
+    while (total < LARGE) {
+        ssize_t n = recv(fd, room, sizeof room, 0);
+        CHECK(n > 0);
+        total += (uint64_t)n;
+    }
+}
+
+/* Whatever is large gives way to others after a turn, also when its reader keeps up. */
+static void check_turns(conn_part *p, bool near, const brisk_alloc *alloc)
+{
+    part_pool pool = {.count = 0};
+    conn_parts parts = {.first = NULL};
+    int ends[2];
+    brisk_thread reader;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0); /* blocking: it is always taken */
+    brisk_thread_opts opts = {.run = read_all, .ctx = &ends[1]};
+    CHECK(brisk_thread_start(&reader, &opts) == BRISK_OK);
+    conn_part *taken = part_take(&pool, alloc);
+    CHECK(taken != NULL);
+    *taken = *p;
+    parts_add(&parts, taken, 0);
+    outgoing what = {.parts = &parts, .near = near};
+    uint32_t turns = 0;
+    while (parts.first != NULL) {
+        size_t bytes;
+        uint64_t all;
+        CHECK(outgoing_send(ends[0], what, &pool, alloc, &bytes, &all));
+        CHECK_U64(all, <=, LARGE / 4);
+        turns++;
+    }
+    CHECK_U64(turns, >, 3);
+    brisk_thread_join(&reader);
+    CHECK((pool.room != NULL) == (near && p->fd >= 0 && alloc == brisk_alloc_libc()));
+    part_pool_tidy(&pool, alloc);
+    part_pool_tidy(&pool, alloc);
+    CHECK(pool.room == NULL);
+    part_pool_deinit(&pool, alloc);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* Memory for a part, and none for what is larger. */
+static void *take_little(void *ctx, size_t size, size_t align)
+{
+    const brisk_alloc *libc = brisk_alloc_libc();
+    (void)ctx;
+    return size < 4096 ? libc->acquire(libc->ctx, size, align) : NULL;
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    const brisk_alloc *alloc = brisk_alloc_libc();
+    brisk_alloc poor = *alloc;
+    poor.acquire = take_little;
+    int file = make_file();
+    CHECK(ftruncate(file, LARGE) == 0);
+    conn_part p = {.fd = file, .left = LARGE};
+    check_turns(&p, false, alloc);
+    check_turns(&p, true, alloc);
+    check_turns(&p, true, &poor);
+    void *data = calloc(1, LARGE);
+    CHECK(data != NULL);
+    p = (conn_part){.fd = -1, .left = LARGE};
+    CHECK(brisk_value_copy(data, LARGE, alloc, &p.value) == BRISK_OK);
+    check_turns(&p, false, alloc);
+    free(data);
+    (void)close(file);
 }
 
 static void test_addresses(void **state)
@@ -254,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_all_comes_in_order),
         cmocka_unit_test(test_piece_by_piece),
         cmocka_unit_test(test_a_file_that_became_shorter),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

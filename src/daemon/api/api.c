@@ -21,11 +21,7 @@
 /* server.http_admit */
 static bool admit(exchange *x)
 {
-    conn *c = x->conn;
-    if (c->peer == 0) { /* it stays the same: asked for once, not with each request */
-        c->peer = (uint8_t)(http_peer_of(c->fd) + 1);
-    }
-    return http_auth_admit(x->worker->server->api->auth, x, (http_peer)(c->peer - 1));
+    return http_auth_admit(x->worker->server->api->auth, x, conn_peer(x->conn));
 }
 
 /* --- once a second ------------------------------------------------------------------------- */
