@@ -89,7 +89,9 @@ static void run_rules(proxy_fields request, proxy_fields response)
         (void)proxy_vary_hash(spec, request, &hash);
     }
     proxy_validators v = proxy_validators_of(response, 2);
-    (void)proxy_condition_holds(request, &v);
+    v.coded = true;
+    http_text etag;
+    (void)proxy_condition_holds(request, &v, &etag);
     (void)proxy_confirms(response, &v);
     proxy_range range;
     uint64_t total;

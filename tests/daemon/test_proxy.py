@@ -6,62 +6,14 @@ import socket
 import ssl
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 
-from api_lib import Node, check
+from api_lib import check
 from origin_lib import Origin, answer
+from proxy_lib import BRISK, FRESH, Status, case, get, is_hit, node, run, text
 from serve_lib import free_port, wait_until
-
-BRISK = sys.argv[1]
-CASES = []
-FRESH = "max-age=1000"
-
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def node(*mounts, threads=1, settings=(), **mount):
-    if mount:
-        mounts = [{"at": "/", **mount}]
-    return Node(
-        BRISK,
-        "--threads",
-        str(threads),
-        settings=["serve.proxy=" + json.dumps(mounts), *settings],
-    )
-
-
-class Status(str):
-    """A Cache-Status field."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.words = [word.strip() for word in text.split(";")]
-
-    def has(self, word):
-        return word in self.words
-
-
-def get(n, path, **fields):
-    h = n.http(token=None)
-    try:
-        return h.get(path, **fields)
-    finally:
-        h.close()
-
-
-def is_hit(a):
-    return "; hit" in (a["cache-status"] or "")
-
-
-def text(request, connection):
-    return answer(f"{request.number}".encode(), cache_control=FRESH)
-
 
 # --- through ---------------------------------------------------------------------------------
 
@@ -1130,25 +1082,5 @@ def wrong_settings_are_refused():
         check(result.returncode != 0 and words in said, f"{text_}: {result.returncode} {said}")
 
 
-def main():
-    wanted = sys.argv[2:]
-    failed = 0
-    for function in CASES:
-        if wanted and function.__name__ not in wanted:
-            continue
-        try:
-            function()
-        except Exception as error:  # one case must not hide the others
-            failed += 1
-            print(f"FAILED {function.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
-        else:
-            print(f"ok {function.__name__}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("XDG_CACHE_HOME", tempfile.mkdtemp(prefix="brisk-proxy-"))
-    try:
-        sys.exit(main())
-    finally:
-        shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+    run()

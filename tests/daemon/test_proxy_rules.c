@@ -519,7 +519,8 @@ static void test_conditions(void **state)
         {"a: b", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (proxy_condition_holds(fields_of(&h, cases[i].request), &v) != cases[i].holds) {
+        http_text etag;
+        if (proxy_condition_holds(fields_of(&h, cases[i].request), &v, &etag) != cases[i].holds) {
             fail_msg("%s", cases[i].request);
         }
     }
@@ -530,6 +531,38 @@ static void test_conditions(void **state)
     CHECK(!proxy_confirms(fields_of(&h, "etag: \"other\""), &v));
     CHECK(proxy_confirms(fields_of(&h, "a: b"), &v));
     CHECK(!proxy_confirms(fields_of(&h, "last-modified: Sun, 06 Nov 1994 08:49:39 GMT"), &v));
+}
+
+/* A tag with a coding's name is that of what was compressed. */
+static void test_tags_of_codings(void **state)
+{
+    (void)state;
+    head h;
+    static const struct {
+        const char *stored;
+        const char *tag;
+        bool same;
+    } cases[] = {
+        {"\"a\"", "W/\"a-gzip\"", true},      {"\"a\"", "W/\"a-zstd\"", true},
+        {"\"a\"", "W/\"a-br\"", true},        {"W/\"a\"", "W/\"a-dcz\"", true},
+        {"\"\"", "W/\"-gzip\"", true},        {"\"a\"", "\"a-gzip\"", false},
+        {"\"a\"", "W/\"a-identity\"", false}, {"\"a\"", "W/\"a-gzi\"", false},
+        {"\"a\"", "W/\"b-gzip\"", false},     {"\"a\"", "W/\"agzip\"", false},
+        {"\"a\"", "W/\"a-gzip", false},       {"\"a\"", "W/", false},
+        {"a", "W/\"a-gzip\"", false},         {"", "W/\"-gzip\"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char request[64];
+        http_text etag;
+        (void)snprintf(request, sizeof request, "if-none-match: %s", cases[i].tag);
+        proxy_validators v = {.etag = text_of(cases[i].stored), .date_s = NOW_S};
+        CHECK(!proxy_condition_holds(fields_of(&h, request), &v, &etag));
+        v.coded = true;
+        if (proxy_condition_holds(fields_of(&h, request), &v, &etag) != cases[i].same) {
+            fail_msg("%s and %s", cases[i].stored, cases[i].tag);
+        }
+        CHECK(etag.size == strlen(cases[i].same ? cases[i].tag : cases[i].stored));
+    }
 }
 
 static void test_ranges(void **state)
@@ -678,6 +711,7 @@ int main(void)
         cmocka_unit_test(test_vary_specs),
         cmocka_unit_test(test_vary_values),
         cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_tags_of_codings),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_heads),
         cmocka_unit_test(test_blocks_are_bounded),

@@ -13,7 +13,6 @@
 #include "daemon/server.h"
 
 enum {
-    BODY_MIN = 256, /* with its head it is one packet either way */
     BODY_MAX = 16 << 20,
     INLINE_NS = 150000, /* longer than this is not done in a loop */
     INLINE_BYTES = 65536,
@@ -568,7 +567,7 @@ void encode_answer(exchange *x, const http_answer *answer, const encode_identity
         return;
     }
     bool plain = (codings & 1u << ENCODE_IDENTITY) != 0;
-    if (codings == 1u << ENCODE_IDENTITY || (plain && body->size < BODY_MIN) ||
+    if (codings == 1u << ENCODE_IDENTITY || (plain && body->size < ENCODE_BODY_MIN) ||
         body->size > BODY_MAX || body->size == 0) {
         answer_plain(x, answer);
         return;

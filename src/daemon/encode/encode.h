@@ -64,8 +64,14 @@ void encode_wait(encode *self); /* NULL is accepted */
 /* After encode_wait, and after the connections. */
 void encode_destroy(encode *self); /* NULL is accepted */
 
+enum {
+    ENCODE_BODY_MIN = 256
+}; /* less is one packet with its head either way, and is not encoded */
+
 /* `identity` NULL: the body is not kept.  Takes the body over as exchange_answer does. */
 void encode_answer(exchange *x, const http_answer *answer, const encode_identity *identity);
+/* May this answer be encoded, by its status and fields? */
+bool encode_may(const exchange *x, const http_answer *answer);
 /* The type of a body that cannot be compressed, or is already: image/png, font/woff2 ... */
 bool encode_is_packed(http_text type);
 /* All fields of that name, joined, in the exchange's memory; NULL: there is none (or no memory). */

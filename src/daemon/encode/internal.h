@@ -57,8 +57,6 @@ typedef struct encode_plan {
     encode_dictionary *dictionary; /* a reference, or NULL */
 } encode_plan;
 
-/* May this answer be encoded? */
-bool encode_may(const exchange *x, const http_answer *answer);
 /* The answer with the fields of an encoded one (`coding` IDENTITY: only vary), in the exchange's
  * memory.  False: no memory. */
 bool encode_fields(exchange *x, const http_answer *from, encode_coding coding, http_answer *ret);

@@ -8,7 +8,7 @@
 
 #include "daemon/proxy/transit.h"
 
-enum { ADDED_MAX = 4 };
+enum { ADDED_MAX = 5 };
 
 typedef struct answer_fields {
     http_field items[PROXY_HEAD_FIELDS_MAX + ADDED_MAX];
@@ -108,6 +108,17 @@ void transit_inform(fetch *f, uint16_t status, proxy_fields fields)
     exchange_inform(t->x, status, to.items, to.count);
 }
 
+/* The upstream's 304 is about a tag that the client has with the name of a coding. */
+static void give_tag_back(transit *t, answer_fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (proxy_same(fields->items[i].name, HTTP_TEXT("etag"))) {
+            (void)compress_tag_back(t, &fields->items[i]);
+            return;
+        }
+    }
+}
+
 void transit_answer_reply(transit *t, const fetch_reply *reply)
 {
     exchange *x = t->x;
@@ -125,9 +136,12 @@ void transit_answer_reply(transit *t, const fetch_reply *reply)
                           .fields = fields.items,
                           .field_count = fields.count,
                           .length = reply->content_length};
+    if (reply->status == 304) {
+        give_tag_back(t, &fields);
+    }
     if (!reply->whole) {
         t->started = true;
-        exchange_start(x, &answer);
+        compress_start(t, &answer);
         return;
     }
     t->answered = true;
@@ -135,7 +149,7 @@ void transit_answer_reply(transit *t, const fetch_reply *reply)
         answer.body = (http_body){
             .kind = HTTP_BODY_BYTES, .data = reply->body.data, .size = reply->body.size};
     }
-    exchange_answer(x, &answer);
+    compress_answer(t, &answer, fields.items, t->store.on ? &t->store.head.identity : NULL);
 }
 
 /* --- what is stored ------------------------------------------------------------------------ */
@@ -172,7 +186,15 @@ static void add_age(transit *t, const entry *e, answer_fields *fields)
     add(fields, HTTP_TEXT("age"), keep(t->x, digits + at, sizeof digits - at));
 }
 
-static void answer_not_modified(transit *t, const answer_fields *all)
+/* Would the whole answer say that it depends on what codings the client takes? */
+static bool is_compressible(const transit *t, const answer_fields *fields, uint64_t size)
+{
+    http_answer whole = {.status = 200, .fields = fields->items, .field_count = fields->count};
+    return compress_may(t, whole.status, (int64_t)size) && encode_may(t->x, &whole);
+}
+
+static void answer_not_modified(transit *t, const entry *e, const answer_fields *all,
+                                http_text etag)
 {
     answer_fields fields; /* of which nobody reads more than there are */
     fields.count = 0;
@@ -180,8 +202,12 @@ static void answer_not_modified(transit *t, const answer_fields *all)
         http_text name = all->items[i].name;
         if (is_of_304(name) || proxy_same(name, HTTP_TEXT("age")) ||
             proxy_same(name, HTTP_TEXT("cache-status"))) {
-            add(&fields, name, all->items[i].value);
+            bool is_tag = proxy_same(name, HTTP_TEXT("etag"));
+            add(&fields, name, is_tag ? etag : all->items[i].value);
         }
+    }
+    if (is_compressible(t, all, e->head->body_size)) {
+        add(&fields, HTTP_TEXT("vary"), HTTP_TEXT("accept-encoding"));
     }
     http_answer answer = {.status = 304,
                           .fields = fields.items,
@@ -226,17 +252,16 @@ static void answer_part(transit *t, const entry *e, answer_fields *fields, proxy
     exchange_answer(t->x, &answer);
 }
 
-static void answer_all(transit *t, const entry *e, const answer_fields *fields)
+static void answer_all(transit *t, const entry *e, answer_fields *fields)
 {
-    bool has_body = t->method != HTTP_HEAD && e->head->status != 204;
     http_answer answer = {.status = e->head->status,
                           .fields = fields->items,
                           .field_count = fields->count,
                           .length = (int64_t)e->head->body_size};
-    if (has_body) {
+    if (e->head->status != 204) { /* of HEAD, too, which says what GET would */
         answer.body = body_of(e, 0, e->head->body_size);
     }
-    exchange_answer(t->x, &answer);
+    compress_answer(t, &answer, fields->items, &e->head->identity);
 }
 
 /* Tags are the cache's own. */
@@ -276,8 +301,10 @@ void transit_answer_entry(transit *t, const entry *e)
     add_status(t, &fields);
     proxy_fields request = {x->fields, x->field_count};
     proxy_validators v = proxy_validators_of(stored, e->head->date_s);
-    if (e->head->status == 200 && proxy_condition_holds(request, &v)) {
-        answer_not_modified(t, &fields);
+    v.coded = t->mount->compress;
+    http_text etag;
+    if (e->head->status == 200 && proxy_condition_holds(request, &v, &etag)) {
+        answer_not_modified(t, e, &fields, etag);
         return;
     }
     proxy_range range;

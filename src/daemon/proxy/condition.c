@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "daemon/encode/accept.h"
+
 proxy_validators proxy_validators_of(proxy_fields stored, int64_t date_s)
 {
     const http_text *etag = proxy_field(stored, "etag");
@@ -29,6 +31,31 @@ static http_text opaque(http_text etag)
 bool proxy_etag_weakly(http_text a, http_text b)
 {
     return a.size > 0 && proxy_same(opaque(a), opaque(b));
+}
+
+bool proxy_etag_cut(http_text tag, http_text *ret)
+{
+    if (!is_weak(tag) || tag.size < 4 || tag.data[tag.size - 1] != '"') {
+        return false;
+    }
+    tag.size--;
+    for (int i = ENCODE_IDENTITY + 1; i < ENCODE_CODINGS; i++) {
+        http_text name = encode_coding_name((encode_coding)i);
+        if (tag.size > name.size + 3 && tag.data[tag.size - name.size - 1] == '-' &&
+            memcmp(tag.data + tag.size - name.size, name.data, name.size) == 0) {
+            *ret = (http_text){tag.data, tag.size - name.size - 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool proxy_etag_is_coded(http_text tag, http_text etag)
+{
+    http_text cut;
+    etag = opaque(etag);
+    return etag.size > 1 && proxy_etag_cut(tag, &cut) && cut.size - 2 == etag.size - 1 &&
+           memcmp(cut.data + 2, etag.data, etag.size - 1) == 0;
 }
 
 bool proxy_etag_strongly(http_text a, http_text b)
@@ -61,13 +88,18 @@ static bool is_unchanged_since(http_text since, const proxy_validators *stored)
     return modified <= at;
 }
 
-bool proxy_condition_holds(proxy_fields request, const proxy_validators *stored)
+bool proxy_condition_holds(proxy_fields request, const proxy_validators *stored, http_text *etag)
 {
+    *etag = stored->etag;
     if (proxy_field(request, "if-none-match") != NULL) {
         proxy_list list = proxy_list_of(request, "if-none-match");
         http_text item;
         while (proxy_list_next(&list, &item)) {
             if (proxy_same(item, HTTP_TEXT("*")) || proxy_etag_weakly(item, stored->etag)) {
+                return true;
+            }
+            if (stored->coded && proxy_etag_is_coded(item, stored->etag)) {
+                *etag = item;
                 return true;
             }
         }

@@ -273,6 +273,7 @@ static void read_policy(reader *r, const brisk_yaml_node *map, proxy_mount *moun
     p->no_cookies = !truth(r, map, "cache_cookies", false);
     p->deaf = !truth(r, map, "client_directives", true);
     mount->cache = truth(r, map, "cache", true);
+    mount->compress = truth(r, map, "compress", true);
     mount->object_max = value(r, map, "object_max", BRISK_KNOB_BYTES, UINT64_C(16) << 20);
     mount->body_max = value(r, map, "body_max", BRISK_KNOB_BYTES, UINT64_C(1) << 30);
 }
@@ -283,6 +284,7 @@ static const char *const mount_keys[] = {
     "upstreams",
     "ca",
     "cache",
+    "compress",
     "retries",
     "hedge_after",
     "connect_timeout",

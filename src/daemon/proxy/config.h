@@ -53,6 +53,7 @@ typedef struct proxy_mount {
     proxy_host host_policy;
     char host_fixed[PROXY_HOST_MAX];
     bool cache;
+    bool compress;
     proxy_forwarded forwarded;
     bool strip; /* `at` is cut off targets */
     uint64_t object_max;

@@ -19,7 +19,7 @@ static void direct_head(fetch *f, const fetch_reply *reply)
 
 void direct_body(transit *t, const void *data, size_t size)
 {
-    if (t->x != NULL && !t->answered && !exchange_write(t->x, data, size)) {
+    if (t->x != NULL && !t->answered && !compress_write(t, data, size)) {
         fetch_pause(&t->fetch, true);
     }
 }
@@ -29,7 +29,7 @@ void direct_end(transit *t)
     t->fetching = false;
     if (t->x != NULL && !t->answered) {
         t->answered = true;
-        exchange_finish(t->x);
+        compress_finish(t);
     }
     transit_let_go(t);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const uint32_t magic = UINT32_C(0x31585042); /* "BPX1" */
+static const uint32_t magic = UINT32_C(0x32585042); /* "BPX2" */
 
 /* Is it the head of an entry of `size` bytes in all? */
 static bool is_head(const entry_head *head, uint64_t size)

@@ -38,6 +38,7 @@ typedef struct entry_head {
     uint64_t first;
     uint64_t total;
     int64_t date_s;
+    brisk_hash128 identity; /* of the body: the same for the same one only */
     proxy_life life;
     uint16_t status;
     uint16_t flags;

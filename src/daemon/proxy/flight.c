@@ -256,13 +256,13 @@ static void stream_on(transit *t)
         size_t size = left < PIECE ? (size_t)left : PIECE;
         const unsigned char *from = stored_bytes(t) + t->sent;
         t->sent += size;
-        if (!exchange_write(t->x, from, size)) {
+        if (!compress_write(t, from, size)) {
             break;
         }
     }
     if (t->streams && t->x != NULL && !t->answered && !t->fetching && t->sent == t->store.filled) {
         t->answered = true;
-        exchange_finish(t->x);
+        compress_finish(t);
     }
 }
 
@@ -472,7 +472,7 @@ static void on_head(fetch *f, const fetch_reply *reply)
 static void stream_rest(transit *t)
 {
     if (t->sent < t->store.filled) {
-        (void)!exchange_write(t->x, stored_bytes(t) + t->sent, t->store.filled - t->sent);
+        (void)!compress_write(t, stored_bytes(t) + t->sent, t->store.filled - t->sent);
     }
     t->streams = false;
     store_drop(t);

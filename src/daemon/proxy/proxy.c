@@ -178,6 +178,7 @@ static void route_gone(exchange *x)
     }
     x->handler = NULL;
     t->x = NULL;
+    compress_end(t);
     if (t->waits) {
         flight_leave(t);
     }

@@ -131,6 +131,14 @@ static bool set_key(transit *t)
     return true;
 }
 
+/* Another one for each body: a hash of it would take milliseconds of a large one.  Relaxed: only that it differs. */
+static brisk_hash128 new_identity(proxy *p)
+{
+    uint64_t parts[3] = {p->seed, brisk_clock_wall_ns(p->clock),
+                         atomic_fetch_add_explicit(&p->bodies, 1, memory_order_relaxed)};
+    return brisk_hash128_of(parts, sizeof parts, p->seed);
+}
+
 bool store_begin(transit *t, const fetch_reply *reply)
 {
     proxy_got got = got_of(t, reply);
@@ -144,6 +152,7 @@ bool store_begin(transit *t, const fetch_reply *reply)
     s->filled = 0;
     s->head = (entry_head){.status = reply->status,
                            .date_s = date_of(&got),
+                           .identity = new_identity(proxy_of(t)),
                            .life = proxy_life_of(&got, &t->mount->policy)};
     if (proxy_field(got.fields, "surrogate-key") != NULL) {
         s->head.flags = ENTRY_TAGS;

@@ -312,6 +312,21 @@ static bool add_conditions(transit *t)
            (modified == NULL || add_line(t, HTTP_TEXT("if-modified-since"), *modified));
 }
 
+/* Tags that compressed answers got here mean nothing to upstreams: what they stand for is added. */
+static bool add_tags(transit *t, http_text value)
+{
+    http_text rest = value;
+    http_text item;
+    bool good = add(t, "if-none-match: ", 15) && add(t, value.data, value.size);
+    while (good && proxy_element_next(&rest, &item)) {
+        http_text cut;
+        if (proxy_etag_cut(item, &cut)) {
+            good = add(t, ", ", 2) && add(t, cut.data, cut.size) && add(t, "\"", 1);
+        }
+    }
+    return good && add(t, "\r\n", 2);
+}
+
 /* Parts of the text are found by where they begin, since it moves while it grows. */
 static void set_request(transit *t, size_t method_size, size_t target_size, size_t host_size)
 {
@@ -356,7 +371,8 @@ bool transit_write_request(transit *t)
     for (uint32_t i = 0; good && i < x->field_count; i++) {
         const http_field *f = &x->fields[i];
         if (!is_left_out(t, f->name)) {
-            good = add_line(t, f->name, f->value);
+            bool tags = t->mount->compress && proxy_same(f->name, HTTP_TEXT("if-none-match"));
+            good = tags ? add_tags(t, f->value) : add_line(t, f->name, f->value);
         }
     }
     good = good && add_appended(t, "via",

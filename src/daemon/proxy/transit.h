@@ -18,6 +18,7 @@
 #include <brisk/executor.h>
 
 #include "base/vec.h"
+#include "daemon/encode/encode.h"
 #include "daemon/proxy/config.h"
 #include "daemon/proxy/entry.h"
 #include "daemon/proxy/fetch.h"
@@ -55,6 +56,7 @@ struct proxy {
     bool deep;                /* there are others */
     pthread_mutex_t lock;     /* flights, tasks */
     flight *flights[FLIGHT_BUCKETS];
+    _Atomic uint64_t bodies;         /* stored so far */
     _Atomic uint64_t passes[PASSES]; /* keys that were found not to be shared lately */
     uint64_t seed;                   /* of hashes that clients must not foresee */
     pthread_cond_t idle;
@@ -108,6 +110,7 @@ struct transit {
     bool late;         /* ... whose answer was there already */
     bool streams;      /* the client gets what is being stored, from `sent` on */
     uint64_t sent;
+    encode_stream *encoder; /* NULL: what comes goes as it is */
     flight *flight;
     transit *next_waiter;
     brisk_hash128 shared_variant; /* of what its leader got */
@@ -169,6 +172,22 @@ void transit_answer_reply(transit *t, const fetch_reply *reply);
 void transit_answer_entry(transit *t, const entry *e);
 void transit_answer_failure(transit *t, fetch_error why);
 void transit_fail(transit *t, uint16_t status, const char *why);
+
+/* --- compress.c ---------------------------------------------------------------------------- */
+
+/* May an answer of `size` bytes (negative: not known) be compressed, as far as the request and that say? */
+bool compress_may(const transit *t, uint16_t status, int64_t size);
+/* exchange_answer, or compressed.  `fields` are the answer's; `identity` NULL: what is made is not kept. */
+void compress_answer(transit *t, http_answer *answer, http_field *fields,
+                     const encode_identity *identity);
+/* exchange_start, exchange_write, exchange_finish, likewise. */
+void compress_start(transit *t, const http_answer *answer);
+bool compress_write(transit *t, const void *data, size_t size);
+void compress_finish(transit *t);
+/* The exchange is gone. */
+void compress_end(transit *t);
+/* Of a 304: the tag that the client has for it, if that is a compressed answer's. */
+bool compress_tag_back(const transit *t, http_field *etag);
 
 /* --- direct.c ------------------------------------------------------------------------------ */
 

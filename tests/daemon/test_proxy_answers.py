@@ -1,0 +1,154 @@
+"""Answers of the proxy: compressed, shared while they come, counted."""
+import gzip
+import socket
+import threading
+import zlib
+
+from api_lib import check
+from origin_lib import Origin, answer
+from proxy_lib import FRESH, case, get, is_hit, node, run
+from serve_lib import wait_until
+
+WORDS = ("the quick brown fox jumps over the lazy dog and so on, again and again; " * 400).encode()
+SLOW = ("serve.bandwidth.fixed=1000000",)  # a bit rate at which every coding is worth its time
+
+
+# --- compressed ------------------------------------------------------------------------------
+
+
+def plain(a):
+    return gzip.decompress(a.body) if a["content-encoding"] == "gzip" else a.body
+
+
+def varies(a):
+    return "accept-encoding" in (a["vary"] or "").lower()
+
+
+def page(request, connection):
+    """What the target says: fields in the query."""
+    fields = {"content_type": "text/html", "cache_control": FRESH, "etag": '"v1"'}
+    for part in request.target.partition("?")[2].split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            fields[name] = value.replace("+", " ")
+    if request["if-none-match"] is not None and '"v1"' in request["if-none-match"]:
+        fields.pop("content_type")
+        return answer(status="304 Not Modified", length=False, **fields)
+    return answer(WORDS, **fields)
+
+
+@case
+def answers_are_compressed_for_who_takes_it():
+    with Origin(page) as origin, node(upstreams=[origin.url], settings=SLOW) as n:
+        for path in ("/a", "/private?cache_control=private"):
+            for turn in range(3):
+                a = get(n, path, accept_encoding="gzip")
+                check(a["content-encoding"] == "gzip" and plain(a) == WORDS, (path, turn, a))
+                check(len(a.body) < len(WORDS) // 4 and varies(a), a)
+                check(a["etag"] == 'W/"v1-gzip"', a)
+            a = get(n, path)
+            check(a.body == WORDS and a["content-encoding"] is None and varies(a), a)
+            check(a["etag"] == '"v1"', a)
+        check(is_hit(get(n, "/a", accept_encoding="gzip")) and is_hit(get(n, "/a")))
+        # HEAD says what GET would.
+        h = n.http(token=None)
+        a = h.ask("HEAD", "/a", fields={"accept-encoding": "gzip"})
+        b = get(n, "/a", accept_encoding="gzip")
+        for name in ("content-encoding", "content-length", "etag", "vary"):
+            check(a[name] == b[name], (name, a, b))
+
+
+@case
+def what_may_not_be_transformed_is_not():
+    packed = gzip.compress(WORDS)
+
+    def handle(request, connection):
+        if request.target == "/packed":
+            return answer(packed, content_encoding="gzip", cache_control=FRESH, etag='"v1"')
+        if request.target == "/small":
+            return answer(b"x" * 255, cache_control=FRESH, etag='"v1"')
+        return page(request, connection)
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], settings=SLOW) as n:
+        for path in ("/a?cache_control=no-transform,+max-age=100", "/b?content_type=image/png",
+                     "/c?cache_control=no-transform,+private"):  # fmt: skip
+            for _ in range(2):
+                a = get(n, path, accept_encoding="gzip")
+                check(a.body == WORDS and a["content-encoding"] is None, (path, a))
+                check(a["etag"] == '"v1"' and not varies(a), (path, a))
+        for _ in range(2):
+            a = get(n, "/packed", accept_encoding="gzip")
+            check(a.body == packed and a["content-encoding"] == "gzip" and a["etag"] == '"v1"', a)
+            a = get(n, "/d", accept_encoding="gzip", cache_control="no-transform")
+            check(a.body == WORDS and a["content-encoding"] is None, a)
+        for value in ("identity", "gzip;q=0", "identity;q=0, gzip;q=0", ""):
+            a = get(n, "/d", accept_encoding=value)
+            check(a.status == 200 and a.body == WORDS and a["content-encoding"] is None, (value, a))
+        a = get(n, "/d", accept_encoding="gzip", range="bytes=4-8")
+        check(a.status == 206 and a.body == WORDS[4:9] and a["content-encoding"] is None, a)
+        check(a["etag"] == '"v1"', a)
+        small = get(n, "/small", accept_encoding="gzip")
+        check(small.body == b"x" * 255 and not varies(small) and small["etag"] == '"v1"', small)
+    with Origin(page) as origin, node(upstreams=[origin.url], compress=False, settings=SLOW) as n:
+        for _ in range(2):
+            a = get(n, "/a", accept_encoding="gzip")
+            check(a.body == WORDS and a["content-encoding"] is None and not varies(a), a)
+
+
+@case
+def tags_of_compressed_answers_are_known():
+    """A client that has the compressed one is told that it is still good: from the cache, and by the upstream."""
+    with Origin(page) as origin, node(upstreams=[origin.url], settings=SLOW) as n:
+        for path in ("/a", "/private?cache_control=private"):
+            tag = get(n, path, accept_encoding="gzip")["etag"]
+            check(tag == 'W/"v1-gzip"', tag)
+            for value in (tag, '"other", ' + tag, 'W/"v1-zstd"'):
+                a = get(n, path, accept_encoding="gzip", if_none_match=value)
+                check(a.status == 304 and a.body == b"" and a["etag"] == value.split(", ")[-1], a)
+            check(get(n, path, if_none_match='"v1"')["etag"] == '"v1"')
+            check(get(n, path, accept_encoding="gzip", if_none_match='W/"v2-gzip"').status == 200)
+        check(varies(get(n, "/a", if_none_match=tag)), "as the whole answer would")
+        asked = [r["if-none-match"] for r in origin.requests if r["if-none-match"]]
+        check(asked[0] == 'W/"v1-gzip", W/"v1"', asked)
+
+
+@case
+def streams_are_compressed_as_they_come():
+    go = threading.Event()
+
+    def handle(request, connection):
+        control = "private" if request.target.startswith("/own") else FRESH
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n"
+            b"cache-control: %s\r\n\r\n" % control.encode() + b"%x\r\n%s\r\n" % (len(WORDS), WORDS)
+        )
+        go.wait(20)
+        return b"3\r\nend\r\n0\r\n\r\n"
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], settings=SLOW) as n:
+        for path in ("/own", "/shared"):
+            go.clear()
+            got = b""
+            with socket.create_connection(("127.0.0.1", n.port), timeout=20) as s:
+                s.sendall(b"GET %s HTTP/1.0\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n" % path.encode())
+                while b"\r\n\r\n" not in got:
+                    got += s.recv(65536)
+                head, got = got.split(b"\r\n\r\n", 1)
+                check(b"content-encoding: gzip" in head.lower(), head)
+                reader = zlib.decompressobj(31)
+                body = reader.decompress(got)
+                while len(body) < len(WORDS):  # all that came, before the rest does
+                    data = s.recv(65536)
+                    check(data, "it ended")
+                    body += reader.decompress(data)
+                go.set()
+                while data := s.recv(65536):
+                    body += reader.decompress(data)
+                check(body + reader.flush() == WORDS + b"end" and reader.eof, len(body))
+        check(wait_until(lambda: is_hit(get(n, "/shared", host="x"))))
+        a = get(n, "/shared", host="x", accept_encoding="gzip")
+        check(plain(a) == WORDS + b"end" and is_hit(a), a)
+
+
+if __name__ == "__main__":
+    run()
