@@ -122,6 +122,8 @@ struct worker {
     conn *graves;
     conn *again; /* have more to do, after the others */
     http_worker *http;
+    size_t http2_known;          /* bytes of heads that its sessions of HTTP/2 keep */
+    uint64_t http2_direct;       /* requests that were answered without nghttp2 */
     uint64_t busy_ns;            /* in commands of the connection that is worked on */
     _Atomic uint32_t conn_count; /* with those that are on their way to it */
     accepting accepting;

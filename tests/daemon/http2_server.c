@@ -378,12 +378,12 @@ static void begin_nothing(exchange *x)
 
 static void begin_counts(exchange *x)
 {
-    char text[160];
+    char text[256];
     (void)snprintf(text, sizeof text,
                    "{\"begun\": %" PRIu64 ", \"ended\": %" PRIu64 ", \"gone\": %" PRIu64
-                   ", \"released\": %" PRIu64 "}\n",
+                   ", \"released\": %" PRIu64 ", \"direct\": %" PRIu64 ", \"known\": %zu}\n",
                    atomic_load(&begun), atomic_load(&ended), atomic_load(&gone),
-                   atomic_load(&released));
+                   atomic_load(&released), x->worker->http2_direct, x->worker->http2_known);
     answer_text(x, text);
 }
 

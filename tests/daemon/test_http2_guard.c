@@ -6,7 +6,18 @@
 #include "daemon/http/http2_guard.h"
 #include "support/check.h"
 
-enum { DATA = 0, HEADERS = 1, PRIORITY = 2, PING = 6, CONTINUATION = 9, END_STREAM = 1 };
+enum {
+    DATA = 0,
+    HEADERS = 1,
+    PRIORITY = 2,
+    RST_STREAM = 3,
+    PING = 6,
+    WINDOW_UPDATE = 8,
+    CONTINUATION = 9,
+    PRIORITY_UPDATE = 16,
+    END_STREAM = 1,
+    WHOLE = 5, /* END_STREAM and END_HEADERS */
+};
 
 typedef struct stream_of_frames {
     unsigned char data[4096];
@@ -159,9 +170,102 @@ static void test_chatter_is_bounded(void **state)
     CHECK_U64(g.chatter, ==, HTTP2_CHATTER_MAX);
 }
 
+static void test_requests_are_told(void **state)
+{
+    (void)state;
+    frames f = {0};
+    put(&f, 8, PING, 0, 0);
+    put(&f, 3, HEADERS, WHOLE, 1);
+    put(&f, 2, HEADERS, WHOLE, 5);
+    put(&f, 2, HEADERS, END_STREAM, 7); /* CONTINUATION is to come: nothing may stand between */
+    put(&f, 2, HEADERS, WHOLE, 9);
+    http2_guard g = begun();
+    g.tells_heads = true;
+    size_t pass;
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_HEAD);
+    CHECK_U64(pass, ==, 17);
+    CHECK(g.stream == 1 && g.length == 3 && g.flags == WHOLE && g.given == 0);
+    size_t at = 17 + 12; /* taken by somebody else */
+    CHECK(http2_guard_scan(&g, f.data + at, f.size - at, &pass) == HTTP2_SCAN_HEAD);
+    CHECK(pass == 0 && g.stream == 5 && g.given == 0);
+    http2_guard_allow(&g);
+    CHECK(g.given == 5);
+    CHECK(http2_guard_scan(&g, f.data + at, f.size - at, &pass) == HTTP2_SCAN_HEAD);
+    CHECK(pass == 11 && g.stream == 7);
+    http2_guard_allow(&g);
+    at += pass;
+    CHECK(http2_guard_scan(&g, f.data + at, f.size - at, &pass) == HTTP2_SCAN_GO);
+    CHECK(at + pass == f.size && g.given == 9);
+}
+
+/* Property: wherever the bytes are cut, what is for streams that nghttp2 never saw is dropped, all of it and nothing
+ * else, and it is counted. */
+static void test_the_past_is_dropped(void **state)
+{
+    (void)state;
+    frames f = {0};
+    put(&f, 4, WINDOW_UPDATE, 0, 3);
+    put(&f, 4, WINDOW_UPDATE, 0, 1);
+    put(&f, 4, RST_STREAM, 0, 5);
+    put(&f, 300, PRIORITY_UPDATE, 0, 0);
+    f.data[13 * 3 + 9 + 3] = 5;
+    put(&f, 5, PRIORITY, 0, 3);
+    put(&f, 4, RST_STREAM, 0, 7);
+    put(&f, 3, RST_STREAM, 0, 5);
+    put(&f, 4, WINDOW_UPDATE, 0, 2);
+    size_t wanted = f.size - 13 - 13 - 309 - 14;
+    for (size_t step = 1; step <= f.size; step++) {
+        http2_guard g = begun();
+        g.given = 1;
+        g.stream_high = 5;
+        size_t done = 0;
+        size_t passed = 0;
+        for (size_t there = 0; there < f.size;) {
+            there = there + step < f.size ? there + step : f.size;
+            http2_scan s;
+            do {
+                size_t pass;
+                s = http2_guard_scan(&g, f.data + done, there - done, &pass);
+                passed += s == HTTP2_SCAN_DROP ? 0 : pass;
+                done += pass;
+                CHECK(s != HTTP2_SCAN_BAD && s != HTTP2_SCAN_CHECK);
+            } while (s != HTTP2_SCAN_GO && s != HTTP2_SCAN_MORE);
+        }
+        CHECK_U64(done, ==, f.size);
+        CHECK_U64(passed, ==, wanted);
+        CHECK_U64(g.chatter, ==, HTTP2_CHATTER_MAX - 8);
+    }
+}
+
+static void test_windows_are_told(void **state)
+{
+    (void)state;
+    frames f = {0};
+    put(&f, 4, WINDOW_UPDATE, 0, 0);
+    http2_guard g = begun();
+    size_t pass;
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_GO); /* nobody asked */
+    g.indebted = true;
+    for (size_t i = 0; i < f.size; i++) {
+        CHECK(http2_guard_scan(&g, f.data, i, &pass) == (i == 0 ? HTTP2_SCAN_GO : HTTP2_SCAN_MORE));
+        CHECK_U64(pass, ==, 0);
+    }
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_WINDOW && pass == 0);
+    http2_guard_allow(&g);
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_GO && pass == f.size);
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_WINDOW);
+    http2_guard_drop(&g);
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_PART && pass == 0);
+    CHECK(scan(&g, &f, &pass) == HTTP2_SCAN_DROP && pass == f.size);
+    CHECK_U64(g.chatter, ==, HTTP2_CHATTER_MAX - 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_are_told),
+        cmocka_unit_test(test_the_past_is_dropped),
+        cmocka_unit_test(test_windows_are_told),
         cmocka_unit_test(test_preface_passes),
         cmocka_unit_test(test_any_cut_is_the_same),
         cmocka_unit_test(test_bad_priorities),

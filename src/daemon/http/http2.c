@@ -118,6 +118,7 @@ static void free_session(http2_session *s)
     const brisk_alloc *alloc = s->worker->server->alloc;
     nghttp2_session_del(s->ng);
     http2_memory_drop(&s->memory);
+    http2_known_forget(&s->known);
     alloc->release(alloc->ctx, s, sizeof *s, _Alignof(http2_session));
 }
 
@@ -144,6 +145,8 @@ static bool open_session(conn *c)
     }
     *s = (http2_session){.conn = c, .worker = w, .quiet_ns = w->now_ns};
     http2_guard_init(&s->guard, w->now_ns);
+    s->guard.tells_heads = true;
+    http2_known_init(&s->known, alloc, &w->http2_known);
     if (!create(s)) {
         free_session(s);
         return false;
@@ -181,7 +184,7 @@ static bool is_idle(const conn *c)
 /* nghttp2 cannot go on: say goodbye without it. */
 static void put_goaway(http2_session *s, int error)
 {
-    uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(s->ng);
+    uint32_t last = http2_last_stream(s);
     uint32_t code = error == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
                     : error == NGHTTP2_ERR_NOMEM || error == NGHTTP2_ERR_CALLBACK_FAILURE
                         ? NGHTTP2_INTERNAL_ERROR
@@ -226,31 +229,62 @@ static bool is_known(const http2_session *s, uint32_t id)
            (s->drained && id > (uint32_t)nghttp2_session_get_last_proc_stream_id(s->ng));
 }
 
-/* Bytes that are done with; false: the connection is to end. */
-static bool feed(http2_session *s, const unsigned char *data, size_t size, size_t *used)
+/* A frame for a stream that may be over: it may pass, or the connection ends. */
+static http2_scan check_stream(http2_session *s)
 {
-    http2_scan scan = HTTP2_SCAN_CHECK;
-    *used = 0;
-    while (scan == HTTP2_SCAN_CHECK) {
-        size_t pass;
-        scan = http2_guard_scan(&s->guard, data + *used, size - *used, &pass);
-        if (!give(s, data + *used, pass)) {
-            *used = size;
-            return false;
-        }
-        *used += pass;
-        if (scan == HTTP2_SCAN_CHECK && !is_known(s, s->guard.stream)) {
-            s->guard.code = NGHTTP2_STREAM_CLOSED;
-            scan = HTTP2_SCAN_BAD;
-        } else if (scan == HTTP2_SCAN_CHECK) {
-            http2_guard_allow(&s->guard);
-        }
+    if (!is_known(s, s->guard.stream)) {
+        s->guard.code = NGHTTP2_STREAM_CLOSED;
+        return HTTP2_SCAN_BAD;
     }
-    if (scan == HTTP2_SCAN_BAD) {
+    if (s->guard.type == NGHTTP2_HEADERS) {
+        http2_known_forget(&s->known); /* trailers change the table, too */
+    }
+    http2_guard_allow(&s->guard);
+    return HTTP2_SCAN_CHECK;
+}
+
+/* One step of the guard; false: the connection is to end. */
+static bool feed_some(http2_session *s, unsigned char *data, size_t size, size_t *used,
+                      http2_scan *scan)
+{
+    size_t pass;
+    *scan = http2_guard_scan(&s->guard, data + *used, size - *used, &pass);
+    if (*scan != HTTP2_SCAN_DROP && !give(s, data + *used, pass)) {
+        return false;
+    }
+    *used += pass;
+    if (*scan == HTTP2_SCAN_HEAD) {
+        *used += http2_meet_head(s, data + *used, size - *used);
+        if (s->broken != 0 && !s->doomed) {
+            put_goaway(s, s->broken);
+        }
+        return s->broken == 0 && !s->doomed;
+    }
+    if (*scan == HTTP2_SCAN_WINDOW) {
+        http2_take_window(s, data + *used);
+    } else if (*scan == HTTP2_SCAN_CHECK) {
+        *scan = check_stream(s);
+    }
+    return true;
+}
+
+/* Bytes that are done with; false: the connection is to end. */
+static bool feed(http2_session *s, unsigned char *data, size_t size, size_t *used)
+{
+    http2_scan scan;
+    bool good = true;
+    *used = 0;
+    do {
+        good = feed_some(s, data, size, used, &scan);
+    } while (good && scan != HTTP2_SCAN_GO && scan != HTTP2_SCAN_MORE && scan != HTTP2_SCAN_BAD);
+    s->learned = 0;
+    if (!good) {
+        *used = size;
+    } else if (scan == HTTP2_SCAN_BAD) {
         *used = size;
         (void)nghttp2_session_terminate_session(s->ng, s->guard.code);
     }
-    return true;
+    return good;
 }
 
 /* --- sending ------------------------------------------------------------------------------ */
@@ -418,14 +452,16 @@ static void tick(conn *c, uint64_t now_ns)
     if (s->streams == NULL) {
         http2_memory_drop(&s->memory); /* ten thousand idle connections keep nothing of it */
     }
+    if (s->streams == NULL && now_ns >= c->active_ns + HTTP2_QUIET_NS) {
+        http2_known_forget(&s->known);
+    }
 }
 
 void http2_say_goodbye(http2_session *s)
 {
     if (!s->drained) {
         s->drained = true;
-        (void)nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE,
-                                    nghttp2_session_get_last_proc_stream_id(s->ng),
+        (void)nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, (int32_t)http2_last_stream(s),
                                     NGHTTP2_NO_ERROR, NULL, 0);
         http2_touch(s);
     }

@@ -2,8 +2,9 @@
  * http2.h -- HTTP/2 on a connection: a protocol of conn.c and a carrier of exchanges.
  *
  *     conn.take ─► guard ─► nghttp2 ─► http2_request.c ─► exchange ─► handler
- *                                                                        │ http_carrier
- *     conn.out ◄─ pump ◄── nghttp2 ◄── http2_answer.c ◄──────────────────┘
+ *                   └─► http2_direct.c (a head in known bytes) ─┘         │ http_carrier
+ *     conn.out ◄─ pump ◄── nghttp2 ◄── http2_answer.c ◄──────────────────┤
+ *        └────────────────────────────────── http2_direct.c ◄────────────┘
  *
  * nghttp2 does frames, HPACK, flow control and the order of streams.  It must not be called to send
  * from inside its own callbacks, and handlers may be: so what a handler says is only noted (a
@@ -25,6 +26,7 @@
 #include "daemon/conn.h"
 #include "daemon/http/carrier.h"
 #include "daemon/http/http2_guard.h"
+#include "daemon/http/http2_known.h"
 #include "daemon/http/http2_memory.h"
 #include "daemon/http/protocols.h"
 
@@ -47,6 +49,7 @@ enum {
     HTTP2_RESET_BURST = 1000, /* streams that a client may reset at once ... */
     HTTP2_RESET_RATE = 100,   /* ... and a second */
     HTTP2_DRAIN_NS = 100000000,
+    HTTP2_QUIET_NS = 1000000000, /* without a word, until what is known of heads is forgotten */
 };
 
 typedef struct http2_session http2_session;
@@ -78,6 +81,9 @@ typedef struct http2_stream {
     uint32_t head_bytes;
     uint16_t refusal; /* 400, 431, 500; 0: none */
     http_text host;
+    http2_head *head; /* it was known; NULL: it was read */
+    bool direct;      /* nghttp2 does not know of this stream ... */
+    bool lost;        /* ... and did not take it, when it was told */
     /* The body, coming. */
     http2_queue held; /* while paused */
     uint32_t
@@ -113,6 +119,18 @@ struct http2_session {
     http2_stream *reading; /* whose head is being read */
     http2_guard guard;
     http2_memory memory;
+    http2_known known;
+    uint32_t learned; /* the stream whose head is to be kept once it is read; 0: none */
+    const unsigned char *learned_block;
+    size_t learned_size;
+    const unsigned char *frame; /* of the request that is answered directly */
+    size_t frame_size;
+    http2_stream *adopted; /* nghttp2 is being told of it */
+    uint32_t direct_high;  /* the highest that was answered without nghttp2 */
+    uint32_t debt; /* bytes of the connection's window that nghttp2 does not know to be used */
+    int broken;    /* an error of nghttp2's, met in a handler's call */
+    bool owed;     /* some body waits until the debt is paid */
+    bool settled;  /* nghttp2 sent a head since the client's last SETTINGS */
     uint32_t stream_count;
     uint32_t resets[HTTP2_RESETS_KEPT]; /* streams that we ended early: late frames are ignored */
     uint32_t reset_count;
@@ -145,6 +163,24 @@ void http2_touch(http2_session *s);
 /* Late frames of this stream are no error. */
 void http2_remember_reset(http2_session *s, uint32_t id);
 
+/* --- http2_direct.c ----------------------------------------------------------------------- */
+
+/* A request begins at `frame`, as the guard told; returns how many bytes of it are done with, 0: it is nghttp2's. */
+size_t http2_meet_head(http2_session *s, const unsigned char *frame, size_t size);
+/* The client's window grows: what is owed is paid first. */
+void http2_take_window(http2_session *s, unsigned char *frame);
+/* Of `size` bytes of a body, as many as the connection's window has room for. */
+size_t http2_within_window(http2_session *s, size_t size);
+/* The head of that stream was read, and nothing is wrong with it. */
+void http2_learned(http2_session *s, const http2_stream *stream);
+/* Write it all; false: nothing was written, it is for nghttp2. */
+bool http2_answer_directly(http2_stream *stream, const http_answer *answer);
+/* nghttp2 has the stream from now on; false: it did not take it. */
+bool http2_adopt(http2_stream *stream);
+uint32_t http2_last_stream(const http2_session *s);
+/* A GOAWAY of nghttp2's names the last stream that was answered, by whomever. */
+void http2_patch_goaway(const http2_session *s, unsigned char *frame, size_t size);
+
 /* --- http2_request.c: nghttp2's callbacks for what comes -------------------------------------- */
 
 int http2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx);
@@ -156,6 +192,10 @@ int http2_on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t 
                   void *ctx);
 int http2_on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *ctx);
 void http2_pause(exchange *x, bool paused);
+/* A stream and its exchange, empty; NULL: no memory. */
+http2_stream *http2_open_stream(http2_session *s, int32_t id);
+/* nghttp2 has the stream, and its handler was told of the head. */
+void http2_begun(http2_stream *stream);
 /* The stream is over: tell the handler, forget it. */
 void http2_end_stream(http2_stream *stream);
 
@@ -175,6 +215,10 @@ void http2_put_frame(http2_session *s, const unsigned char *frame, size_t size);
 void http2_drop_answer(http2_stream *stream);
 /* Tell those who may write again. */
 void http2_tell_writables(http2_session *s);
+
+/* The fields of a short head, with the carrier's, at `to`; their end, or NULL when it is not short. */
+unsigned char *http2_put_fields(unsigned char *to, const unsigned char *end, const exchange *x,
+                                const http_answer *answer);
 
 /* --- http2_hpack.c ------------------------------------------------------------------------ */
 

@@ -31,6 +31,9 @@ enum { FIELDS_USUAL = 32, FIELDS_OWN = 3, LENGTH_TEXT = RESP_I64_TEXT, FRAME_TYP
 
 static void reset(http2_stream *stream, uint32_t code)
 {
+    if (!http2_adopt(stream)) {
+        return;
+    }
     (void)nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
     http2_touch(stream->session);
 }
@@ -90,16 +93,32 @@ static bool has_date(const http_answer *answer)
     return false;
 }
 
-/* The fields of a short head; false: it is not short. */
-static bool encode_block(http2_stream *stream, const http_answer *answer, int64_t length)
+/* What content-length says; for an answer without a body by its nature, what it would be. */
+static int64_t length_of(const exchange *x, const http_answer *answer)
 {
-    exchange *x = stream->x;
-    unsigned char *block = exchange_alloc(x, HTTP2_BLOCK_MAX);
-    if (block == NULL) {
-        return false;
+    if (answer->body.kind != HTTP_BODY_NONE) {
+        return (int64_t)answer->body.size;
     }
-    const unsigned char *end = block + HTTP2_BLOCK_MAX;
-    unsigned char *to = block;
+    if (http_has_body(x, answer->status)) {
+        return 0;
+    }
+    return answer->status == 204 ? HTTP_LENGTH_UNKNOWN : answer->length;
+}
+
+static unsigned char *put_length(unsigned char *to, const unsigned char *end, int64_t length)
+{
+    char digits[LENGTH_TEXT];
+    if (length < 0) {
+        return to;
+    }
+    const http_text text = {digits, resp_format_i64(digits, length)};
+    return http2_put_known(to, end, HTTP2_NAME_CONTENT_LENGTH, text);
+}
+
+/* The fields of a short head, and the date, but for the length; NULL: it is not short. */
+static unsigned char *put_given(unsigned char *to, const unsigned char *end, const exchange *x,
+                                const http_answer *answer)
+{
     for (uint32_t i = 0; i < answer->field_count && to != NULL; i++) {
         to = http2_put_field(to, end, &answer->fields[i]);
     }
@@ -107,11 +126,24 @@ static bool encode_block(http2_stream *stream, const http_answer *answer, int64_
         const http_text date = {http_worker_date(x->worker->http), HTTP_DATE_SIZE};
         to = http2_put_known(to, end, HTTP2_NAME_DATE, date);
     }
-    if (length >= 0) {
-        char digits[LENGTH_TEXT];
-        const http_text text = {digits, resp_format_i64(digits, length)};
-        to = http2_put_known(to, end, HTTP2_NAME_CONTENT_LENGTH, text);
+    return to;
+}
+
+unsigned char *http2_put_fields(unsigned char *to, const unsigned char *end, const exchange *x,
+                                const http_answer *answer)
+{
+    return put_length(put_given(to, end, x, answer), end, length_of(x, answer));
+}
+
+/* The fields of a short head; false: it is not short. */
+static bool encode_block(http2_stream *stream, const http_answer *answer, int64_t length)
+{
+    unsigned char *block = exchange_alloc(stream->x, HTTP2_BLOCK_MAX);
+    if (block == NULL) {
+        return false;
     }
+    const unsigned char *end = block + HTTP2_BLOCK_MAX;
+    unsigned char *to = put_length(put_given(block, end, stream->x, answer), end, length);
     if (to == NULL) {
         return false;
     }
@@ -150,7 +182,7 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buffer, size_
     (void)ng;
     (void)id;
     (void)buffer;
-    const http2_session *s = ctx;
+    http2_session *s = ctx;
     if (s->doomed) {
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
@@ -162,6 +194,11 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buffer, size_
         return NGHTTP2_ERR_DEFERRED;
     }
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    size = there > 0 ? http2_within_window(s, size) : size;
+    if (there > 0 && size == 0) {
+        stream->deferred = true; /* until http2_take_window */
+        return NGHTTP2_ERR_DEFERRED;
+    }
     if (there <= size) {
         *flags |= finished ? (uint32_t)NGHTTP2_DATA_FLAG_EOF : 0U;
         return (ssize_t)there;
@@ -251,6 +288,7 @@ int http2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
 int http2_on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
 {
     http2_session *s = ctx;
+    s->settled |= frame->hd.type == NGHTTP2_HEADERS;
     if (s->doomed || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
         (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)) {
         return 0;
@@ -297,18 +335,6 @@ void http2_tell_writables(http2_session *s)
 }
 
 /* --- the carrier -------------------------------------------------------------------------- */
-
-/* What content-length says; for an answer without a body by its nature, what it would be. */
-static int64_t length_of(const exchange *x, const http_answer *answer)
-{
-    if (answer->body.kind != HTTP_BODY_NONE) {
-        return (int64_t)answer->body.size;
-    }
-    if (http_has_body(x, answer->status)) {
-        return 0;
-    }
-    return answer->status == 204 ? HTTP_LENGTH_UNKNOWN : answer->length;
-}
 
 /* The head, and the body that the stream has already. */
 static void submit_whole(http2_stream *stream, const http_answer *answer)
@@ -361,6 +387,10 @@ static void answer_whole(exchange *x, const http_answer *answer)
 {
     http2_stream *stream = x->carried;
     stream->body = answer->body;
+    if ((stream->direct && http2_answer_directly(stream, answer)) || !http2_adopt(stream)) {
+        http2_drop_answer(stream);
+        return;
+    }
     if (answer->body.kind == HTTP_BODY_BYTES && answer->body.size > 0) {
         stream->body.offset = 0;
         stream->body.data = exchange_keep(x, (const char *)answer->body.data + answer->body.offset,
@@ -419,6 +449,7 @@ void http2_put_frame(http2_session *s, const unsigned char *frame, size_t size)
         return; /* which conn_send finds */
     }
     memcpy(to, frame, size);
+    http2_patch_goaway(s, to, size);
     out->size += size + more;
     if (more > 0) {
         size_t length = size - HTTP2_HEAD_BYTES + more;
@@ -432,7 +463,10 @@ void http2_put_frame(http2_session *s, const unsigned char *frame, size_t size)
 static void start(exchange *x, const http_answer *answer)
 {
     http2_stream *stream = x->carried;
-    stream->no_body = !http_has_body(x, answer->status);
+    stream->no_body = !http2_adopt(stream) || !http_has_body(x, answer->status);
+    if (stream->lost) {
+        return;
+    }
     stream->queued = true;
     stream->left = answer->length;
     nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = read_body};
@@ -492,7 +526,7 @@ static void inform(exchange *x, uint16_t status, const http_field *fields, uint3
 {
     http2_stream *stream = x->carried;
     head h;
-    if (make_head(x, status, fields, count, &h)) {
+    if (http2_adopt(stream) && make_head(x, status, fields, count, &h)) {
         (void)nghttp2_submit_headers(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, NULL,
                                      h.items, h.count, NULL);
         stream->informs++;

@@ -71,6 +71,31 @@ void http2_queue_drop(http2_session *s, http2_queue *queue)
 
 /* --- heads -------------------------------------------------------------------------------- */
 
+http2_stream *http2_open_stream(http2_session *s, int32_t id)
+{
+    exchange *x = exchange_open(s->worker, s->conn, &http2_carrier);
+    http2_stream *stream = x != NULL ? exchange_alloc(x, sizeof *stream) : NULL;
+    if (stream == NULL) {
+        if (x != NULL) {
+            exchange_close(x);
+        }
+        return NULL;
+    }
+    *stream = (http2_stream){
+        .x = x, .session = s, .next = s->streams, .id = id, .left = HTTP_LENGTH_UNKNOWN};
+    if (s->streams != NULL) {
+        s->streams->previous = stream;
+    }
+    s->streams = stream;
+    s->stream_count++;
+    x->carried = stream;
+    x->version = 20;
+    x->secure = s->conn->tls != NULL;
+    x->method_text = x->target = x->authority = HTTP_TEXT("");
+    x->path = x->query = x->rest = HTTP_TEXT("");
+    return stream;
+}
+
 int http2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
 {
     http2_session *s = ctx;
@@ -80,32 +105,18 @@ int http2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0; /* trailers */
     }
-    exchange *x = exchange_open(s->worker, s->conn, &http2_carrier);
-    http2_stream *stream = x != NULL ? exchange_alloc(x, sizeof *stream) : NULL;
+    http2_stream *stream = s->adopted;
+    if (stream != NULL) {
+        stream->lost = false;
+    } else {
+        stream = http2_open_stream(s, frame->hd.stream_id);
+        s->reading = stream;
+    }
     if (stream == NULL) {
-        if (x != NULL) {
-            exchange_close(x);
-        }
         http2_remember_reset(s, (uint32_t)frame->hd.stream_id);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    *stream = (http2_stream){.x = x,
-                             .session = s,
-                             .next = s->streams,
-                             .id = frame->hd.stream_id,
-                             .left = HTTP_LENGTH_UNKNOWN};
-    if (s->streams != NULL) {
-        s->streams->previous = stream;
-    }
-    s->streams = stream;
-    s->stream_count++;
-    s->reading = stream;
-    x->carried = stream;
-    x->version = 20;
-    x->secure = s->conn->tls != NULL;
-    x->method_text = x->target = x->authority = HTTP_TEXT("");
-    x->path = x->query = x->rest = HTTP_TEXT("");
-    int failed = nghttp2_session_set_stream_user_data(ng, stream->id, stream);
+    int failed = nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream);
     BRISK_ASSERT(failed == 0);
     return 0;
 }
@@ -222,8 +233,8 @@ int http2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8
     if (stream == NULL || stream->id != frame->hd.stream_id) { /* trailers */
         stream = s->doomed ? NULL : stream_of(ng, frame->hd.stream_id);
     }
-    if (stream == NULL) {
-        return 0;
+    if (stream == NULL || stream->head != NULL) {
+        return 0; /* which is known */
     }
     stream->head_bytes += (uint32_t)(name_size + value_size + HTTP2_FIELD_BYTES);
     if (stream->head_bytes > HTTP2_HEAD_WASTE) {
@@ -324,6 +335,12 @@ static void tell_priority(http2_stream *stream)
     (void)nghttp2_session_change_extpri_stream_priority(stream->session->ng, stream->id, &pri, 0);
 }
 
+void http2_begun(http2_stream *stream)
+{
+    tell_priority(stream);
+    end_body(stream);
+}
+
 static void begin(http2_stream *stream, bool ended)
 {
     exchange *x = stream->x;
@@ -337,14 +354,14 @@ static void begin(http2_stream *stream, bool ended)
                       refusal == 431 ? "the fields of the head are too large"
                                      : "this is no good request");
     } else {
+        http2_learned(s, stream);
         exchange_begin(x);
     }
     if (!s->doomed) {
         if (!ended && x->state == EXCHANGE_OPEN && exchange_field(x, "expect") != NULL) {
             http2_continue(stream);
         }
-        tell_priority(stream);
-        end_body(stream);
+        http2_begun(stream);
     }
 }
 
@@ -451,11 +468,14 @@ int http2_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
         take_priority(ng, frame);
         return 0;
     }
+    if (type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+        s->settled = false;
+    }
     if (type != NGHTTP2_HEADERS && type != NGHTTP2_DATA && type != NGHTTP2_RST_STREAM) {
         return 0;
     }
     http2_stream *stream = stream_of(ng, frame->hd.stream_id);
-    if (stream == NULL) {
+    if (stream == NULL || stream == s->adopted) {
         return 0;
     }
     bool ended = type != NGHTTP2_RST_STREAM && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
@@ -492,7 +512,11 @@ void http2_end_stream(http2_stream *stream)
     s->quiet_ns = s->worker->now_ns;
     http2_queue_drop(s, &stream->held);
     http2_drop_answer(stream);
+    http2_head *head = stream->head;
     exchange_close(stream->x); /* with the stream in its memory */
+    if (head != NULL) {
+        http2_head_release(&s->known, head);
+    }
 }
 
 int http2_on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *ctx)
