@@ -1,6 +1,6 @@
 """Requests over HTTP/2 in bytes that came before, which are answered without nghttp2 (http2_direct.c).
 
-  test_http2_known.py HTTP2_SERVER [NAME...]
+  test_http2_direct.py HTTP2_SERVER [NAME...]
 
 A block that came twice is known when it comes the third time.  /counts tells how many requests were answered
 directly, so that no case passes because none was.
