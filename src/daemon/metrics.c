@@ -24,6 +24,7 @@
 #include "daemon/encode/encode.h"
 #include "daemon/files/open_cache.h"
 #include "daemon/loads.h"
+#include "daemon/proxy/proxy.h"
 
 enum { SERIES_MAX = 512, CODE_TEXT_MAX = 40, GROUPS_MAX = 32 };
 
@@ -348,6 +349,9 @@ static void copy_all(server *s)
     copy_commands(s);
     copy_encode(s);
     copy_files(s);
+    if (s->proxy != NULL) {
+        proxy_copy_figures(s->proxy);
+    }
     if (s->api != NULL) {
         http_observe_copy(s->api->observer);
     }

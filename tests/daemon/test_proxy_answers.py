@@ -150,5 +150,59 @@ def streams_are_compressed_as_they_come():
         check(plain(a) == WORDS + b"end" and is_hit(a), a)
 
 
+# --- counted ---------------------------------------------------------------------------------
+
+
+def figures(n):
+    """Values of serve.proxy.* by name and labels without the mount."""
+    found = {}
+    for one in n.http().ok("GET", "/v1/metrics").json()["metrics"]:
+        if one["name"].startswith("serve.proxy."):
+            labels = {k: v for k, v in one["labels"].items() if k != "mount"}
+            check(one["labels"]["mount"] == "/", one)
+            value = one["value"] if one["kind"] == "gauge" else one["count"]
+            found[(one["name"][len("serve.proxy.") :], *labels.values())] = value
+    return found
+
+
+@case
+def what_happens_is_counted():
+    def handle(request, connection):
+        if request.target == "/broken":
+            return None
+        return answer(b"x", cache_control=FRESH if request.target == "/a" else "max-age=0", etag='"1"')
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], retries=1, threads=2) as n:
+        for _ in range(4):
+            get(n, "/a")
+        for _ in range(2):
+            get(n, "/stale")
+        check(n.http(token=None).ask("POST", "/a", b"x").status == 200)
+        check(get(n, "/broken").status == 502)
+        check(get(n, "/none", cache_control="only-if-cached").status == 504)
+        found = figures(n)
+        wanted = {
+            ("answers", "hit"): 3, ("answers", "uri-miss"): 3, ("answers", "stale"): 1,
+            ("answers", "method"): 1, ("fetches",): 5, ("retries",): 1, ("time",): 4,
+            ("failures", "broken"): 1, ("hedges",): 0, ("connections", "busy"): 0,
+            ("upstream.requests", origin.url): 6, ("upstream.errors", origin.url): 1,
+            ("upstream.well", origin.url): 1,
+        }  # fmt: skip
+        for name, value in wanted.items():
+            check(found.get(name) == value, (name, value, found))
+        check(found["connects",] + found["reuses",] == 6, found)
+        text = n.http().get("/metrics").body.decode()
+        check('serve_proxy_answers_total{cache="hit",mount="/"} 3' in text, text)
+    with Origin(handle) as origin:
+        with node(upstreams=[origin.url], cache=False, retries=0, eject_after=2) as n:
+            get(n, "/a")
+            for _ in range(3):
+                get(n, "/broken")
+            found = figures(n)
+            check(found["answers", "none"] == 4, found)
+            check(found["upstream.ejections", origin.url] == 1, found)
+            check(found["upstream.well", origin.url] == 0, found)
+
+
 if __name__ == "__main__":
     run()

@@ -197,8 +197,12 @@ bool encode_has_dictionaries(encode *self)
 
 /* --- may it be encoded? ----------------------------------------------------------------------- */
 
+/* `with` is in lower case; most texts differ in their first letter. */
 static bool begins(http_text text, const char *with)
 {
+    if (text.size == 0 || (text.data[0] | 0x20) != with[0]) {
+        return false;
+    }
     size_t size = strlen(with);
     return text.size >= size && strncasecmp(text.data, with, size) == 0;
 }
@@ -238,7 +242,7 @@ static bool has_word(http_text list, const char *word)
 {
     size_t size = strlen(word);
     for (size_t at = 0; at + size <= list.size; at++) {
-        if (strncasecmp(list.data + at, word, size) == 0) {
+        if ((list.data[at] | 0x20) == word[0] && strncasecmp(list.data + at, word, size) == 0) {
             return true;
         }
     }

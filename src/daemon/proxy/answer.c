@@ -44,6 +44,9 @@ void transit_fail(transit *t, uint16_t status, const char *why)
         return;
     }
     t->answered = true;
+    if (t->status.forward != NULL) {
+        figures_answered(t);
+    }
     exchange_fail(t->x, status, "%s", why);
 }
 
@@ -127,6 +130,7 @@ void transit_answer_reply(transit *t, const fetch_reply *reply)
     if (x == NULL || t->answered) {
         return;
     }
+    figures_answered(t);
     pass_fields(&fields, reply->fields);
     add(&fields, HTTP_TEXT("via"), HTTP_TEXT("1.1 brisk"));
     if (t->mount->cache) {
@@ -290,6 +294,7 @@ void transit_answer_entry(transit *t, const entry *e)
         return;
     }
     t->answered = true;
+    figures_answered(t);
     fields.count = stored.count;
     if ((e->head->flags & ENTRY_TAGS) != 0) {
         fields.count = without_tags(fields.items, stored.count);

@@ -20,7 +20,8 @@ const char *fetch_error_text(fetch_error why)
     case FETCH_BROKEN: return "the upstream closed before its answer was whole";
     case FETCH_GARBAGE: return "the upstream's answer is no HTTP";
     case FETCH_SLOW: return "the upstream did not answer in time";
-    case FETCH_NO_MEMORY: break;
+    case FETCH_NO_MEMORY:
+    case FETCH_ERRORS: break;
     }
     return "out of memory";
 }
@@ -76,16 +77,19 @@ static void join_hedges(fetch *f)
     proxy_worker_arm(f->pool->worker, f->hedge_ns);
 }
 
-/* The percentile of what heads took: a step up for those above it, a smaller one down for those below,
+/* What heads take, and the percentile of it: a step up for those above it, a smaller one down for those below,
  * in proportion, so that both balance there. */
 static void learn_time(fetch *f)
 {
     proxy_pool *pool = f->pool;
     uint32_t percent = pool->manners->hedge_percent;
+    uint64_t took = now_of(f) - f->begun_ns;
+    if (pool->times != NULL) {
+        brisk_histogram_record(pool->times, took);
+    }
     if (percent == 0) {
         return;
     }
-    uint64_t took = now_of(f) - f->begun_ns;
     uint64_t step = pool->quantile_ns / 1000 + 1;
     if (took > pool->quantile_ns) {
         pool->quantile_ns += step * percent / 10;
@@ -119,7 +123,7 @@ static bool has_link(const fetch *f)
 static void finish_failed(fetch *f, fetch_error why)
 {
     leave_hedges(f);
-    f->pool->tally.failures++;
+    tally_add(&f->pool->tally.failures[why]);
     f->events->fail(f, why);
 }
 
@@ -157,7 +161,7 @@ static bool try_some(fetch *f, const proxy_link *inherit)
         if (f->tries > f->pool->manners->retries || !pay(f->pool)) {
             return false;
         }
-        f->pool->tally.retries++;
+        tally_add(&f->pool->tally.retries);
     }
 }
 
@@ -165,7 +169,7 @@ void fetch_start(fetch *f, proxy_pool *pool)
 {
     f->pool = pool;
     f->begun_ns = now_of(f);
-    pool->tally.fetches++;
+    tally_add(&pool->tally.fetches);
     pool->budget += PROXY_BUDGET_GAIN;
     pool->budget = pool->budget < PROXY_BUDGET ? pool->budget : PROXY_BUDGET;
     join_hedges(f);
@@ -185,7 +189,7 @@ void fetch_hedge(fetch *f)
     if (l == NULL) {
         return; /* the first one is still at it */
     }
-    f->pool->tally.hedges++;
+    tally_add(&f->pool->tally.hedges);
     set_link(f, l);
     link_begin(l, f);
 }
@@ -260,7 +264,7 @@ void fetch_link_informed(fetch *f, uint16_t status, proxy_fields fields)
 void fetch_link_head(fetch *f, proxy_link *l, const fetch_reply *reply)
 {
     if (l != f->links[0] && f->links[0] != NULL) {
-        f->pool->tally.hedges_won++;
+        tally_add(&f->pool->tally.hedges_won);
     }
     forget_link(f, l);
     drop_links(f); /* the slower one */
@@ -332,7 +336,7 @@ void fetch_link_failed(fetch *f, proxy_link *l, fetch_error why)
         return; /* its hedge is still on the way */
     }
     if (again && (for_nothing || pay(f->pool))) {
-        f->pool->tally.retries++;
+        tally_add(&f->pool->tally.retries);
         if (try_some(f, f->request.has_body ? l : NULL)) {
             return;
         }

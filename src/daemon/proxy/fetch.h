@@ -21,6 +21,8 @@
 #ifndef BRISK_SRC_DAEMON_PROXY_FETCH_H
 #define BRISK_SRC_DAEMON_PROXY_FETCH_H
 
+#include <assert.h>
+
 #include "daemon/proxy/field.h"
 #include "daemon/proxy/pool.h"
 
@@ -32,7 +34,10 @@ typedef enum fetch_error {
     FETCH_GARBAGE,      /* it is no HTTP, or framed in two ways */
     FETCH_SLOW,         /* a timeout */
     FETCH_NO_MEMORY,
+    FETCH_ERRORS,
 } fetch_error;
+
+static_assert((int)FETCH_ERRORS == (int)TALLY_FAILURES, "each is counted");
 
 const char *fetch_error_text(fetch_error why);
 

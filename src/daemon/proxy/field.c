@@ -49,11 +49,6 @@ uint32_t proxy_field_count(proxy_fields fields, const char *name)
     return count;
 }
 
-bool proxy_same(http_text a, http_text b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
 bool proxy_like(http_text a, http_text b)
 {
     if (a.size != b.size) {

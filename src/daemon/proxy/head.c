@@ -20,6 +20,14 @@ static bool is_one_of(http_text name, const http_text *list, size_t count)
 
 #define IS_ONE_OF(name, list) is_one_of(name, list, sizeof(list) / sizeof(list)[0])
 
+/* Is there a name of that size among those below?  It is asked of every field, and nearly always answers no. */
+static bool may_be_left_out(size_t size)
+{
+    static const uint32_t sizes = 1u << 2 | 1u << 7 | 1u << 10 | 1u << 13 | 1u << 14 | 1u << 16 |
+                                  1u << 17 | 1u << 18 | 1u << 19 | 1u << 25;
+    return size < 32 && (sizes >> size & 1) != 0;
+}
+
 bool proxy_is_hop_field(http_text name)
 {
     static const http_text list[] = {
@@ -35,12 +43,12 @@ bool proxy_is_hop_field(http_text name)
         HTTP_TEXT_INIT("upgrade"),
         HTTP_TEXT_INIT("http2-settings"),
     };
-    return IS_ONE_OF(name, list);
+    return may_be_left_out(name.size) && IS_ONE_OF(name, list);
 }
 
 bool proxy_is_hop_field_of(proxy_fields head, http_text name)
 {
-    return proxy_is_hop_field(name) || proxy_list_has(head, "connection", name);
+    return proxy_is_hop_field(name) || (head.count > 0 && proxy_list_has(head, "connection", name));
 }
 
 /* What caches say to each other, and this one does not hand on. */
@@ -121,6 +129,9 @@ void proxy_head_keep(proxy_head *head, proxy_fields response)
 
 bool proxy_head_is_left_out(proxy_fields response, http_text name)
 {
+    if (response.count == 0 && !may_be_left_out(name.size)) {
+        return false;
+    }
     return proxy_is_hop_field_of(response, name) || is_for_caches(name) ||
            proxy_same(name, HTTP_TEXT("content-length"));
 }

@@ -68,6 +68,7 @@ void link_drop(proxy_link *l)
     }
     leave_lists(l);
     l->state = LINK_DEAD;
+    tally_add(&l->pool->tally.closes);
     l->fetch = NULL;
     (void)close(l->fd);
     l->fd = -1;

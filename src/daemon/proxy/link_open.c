@@ -60,7 +60,7 @@ proxy_link *link_open(proxy_pool *pool, upstream *up)
         link_list_remove(&pool->idle[up->index], l);
         l->state = LINK_BUSY;
         l->reused = true;
-        pool->tally.reuses++;
+        tally_add(&pool->tally.reuses);
     } else {
         l = make(pool, up);
         if (l == NULL) {
@@ -77,8 +77,7 @@ proxy_link *link_open(proxy_pool *pool, upstream *up)
             return NULL;
         }
         l->state = connecting ? LINK_CONNECTING : l->tls != NULL ? LINK_SHAKING : LINK_BUSY;
-        pool->tally.connects++;
-        (void)atomic_fetch_add_explicit(&up->connects, 1, memory_order_relaxed);
+        tally_add(&pool->tally.connects);
     }
     link_list_push(&pool->busy, l);
     pool->busy_peak = pool->busy.count > pool->busy_peak ? pool->busy.count : pool->busy_peak;

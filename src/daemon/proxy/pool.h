@@ -18,6 +18,8 @@
 #ifndef BRISK_SRC_DAEMON_PROXY_POOL_H
 #define BRISK_SRC_DAEMON_PROXY_POOL_H
 
+#include <brisk/metrics.h>
+
 #include "daemon/loop.h"
 #include "daemon/proxy/upstream.h"
 #include "wire/http1.h"
@@ -46,15 +48,40 @@ typedef struct proxy_manners {
     uint32_t retries;
 } proxy_manners;
 
+/* What the cache said of an answer. */
+typedef enum answer_kind {
+    ANSWER_HIT = 0,
+    ANSWER_COLLAPSED,
+    ANSWER_STALE,
+    ANSWER_URI_MISS,
+    ANSWER_VARY_MISS,
+    ANSWER_REQUEST,
+    ANSWER_METHOD,
+    ANSWER_BYPASS,
+    ANSWER_PASS, /* there is none */
+    ANSWER_KINDS,
+} answer_kind;
+
+enum { TALLY_FAILURES = 6 };
+
+/* Written by the worker alone, read by whoever copies (figures.c). */
 typedef struct proxy_tally {
-    uint64_t fetches;
-    uint64_t retries;
-    uint64_t hedges;
-    uint64_t hedges_won;
-    uint64_t connects;
-    uint64_t reuses;
-    uint64_t failures;
+    _Atomic uint64_t fetches;
+    _Atomic uint64_t retries;
+    _Atomic uint64_t hedges;
+    _Atomic uint64_t hedges_won;
+    _Atomic uint64_t connects;
+    _Atomic uint64_t closes;
+    _Atomic uint64_t reuses;
+    _Atomic uint64_t failures[TALLY_FAILURES]; /* by fetch_error */
+    _Atomic uint64_t answers[ANSWER_KINDS];
 } proxy_tally;
+
+static inline void tally_add(_Atomic uint64_t *sum)
+{
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
 
 typedef struct link_list {
     struct proxy_link *first; /* youngest */
@@ -75,7 +102,9 @@ struct proxy_pool {
     uint32_t budget;
     struct fetch *hedge_first; /* by time */
     struct fetch *hedge_last;
-    uint64_t quantile_ns; /* of hedge_percent */
+    uint64_t quantile_ns;   /* of hedge_percent */
+    brisk_histogram *times; /* what heads take; NULL: nobody wants to know */
+    bool asked_times;
     proxy_tally tally;
 };
 

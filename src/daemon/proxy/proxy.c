@@ -66,8 +66,11 @@ static brisk_err make_side(proxy_side *side, loop *on)
     }
     if (err != BRISK_OK) {
         free_side(side);
+        return err;
     }
-    return err;
+    /* Release: who copies figures sees the pools. */
+    atomic_store_explicit(&side->ready, true, memory_order_release);
+    return BRISK_OK;
 }
 
 /* --- the route ----------------------------------------------------------------------------- */

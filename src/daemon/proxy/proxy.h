@@ -26,6 +26,8 @@ typedef struct proxy proxy;
 BRISK_NODISCARD brisk_err proxy_create(server *s, const brisk_yaml_doc *doc, proxy **ret,
                                        brisk_errinfo *info);
 BRISK_NODISCARD brisk_err proxy_add_routes(proxy *p, http_routes *routes, brisk_errinfo *info);
+/* Its figures into the server's registry.  Any thread, until proxy_destroy. */
+void proxy_copy_figures(proxy *p);
 /* No worker runs any more, but their loops are still there: wait for the executor. */
 void proxy_settle(proxy *p);
 /* The exchanges are gone: give everything back.  Before the engine ends.  NULL is accepted. */

@@ -425,7 +425,11 @@ void transit_fetch(transit *t, const fetch_events *events)
     t->fetch = (fetch){.events = events, .request = request};
     t->fetching = true;
     t->request_ms = proxy_wall_ms(p);
-    fetch_start(&t->fetch, t->side->pools[t->mount->index]);
+    proxy_pool *pool = t->side->pools[t->mount->index];
+    if (!pool->asked_times) {
+        figures_need_times(pool, t->mount);
+    }
+    fetch_start(&t->fetch, pool);
 }
 
 /* --- away and home ------------------------------------------------------------------------- */

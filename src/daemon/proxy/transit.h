@@ -37,6 +37,7 @@ typedef struct proxy_side {
     loop *loop;
     proxy_worker *worker; /* NULL: not yet needed */
     proxy_pool **pools;   /* one a mount */
+    _Atomic bool ready;   /* ... and they stay */
     transit *free;
     uint32_t free_count;
     transit *all;     /* that are in use */
@@ -188,6 +189,13 @@ void compress_finish(transit *t);
 void compress_end(transit *t);
 /* Of a 304: the tag that the client has for it, if that is a compressed answer's. */
 bool compress_tag_back(const transit *t, http_field *etag);
+
+/* --- figures.c ----------------------------------------------------------------------------- */
+
+/* Count an answer, by its status. */
+void figures_answered(transit *t);
+/* Measure what answers of that mount take, from its first question on. */
+void figures_need_times(proxy_pool *pool, proxy_mount *mount);
 
 /* --- direct.c ------------------------------------------------------------------------------ */
 

@@ -220,6 +220,7 @@ void upstream_failed(upstreams *group, upstream *up, uint64_t now_ns)
         return;
     }
     uint32_t times = atomic_fetch_add_explicit(&up->ejections, 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&up->ejected, 1, memory_order_relaxed);
     uint64_t pause = ejection_ns << (times < EJECTIONS_MAX ? times : EJECTIONS_MAX);
     pause = pause < ejection_max_ns ? pause : ejection_max_ns;
     atomic_store_explicit(&up->ejected_until_ns, now_ns + pause, memory_order_relaxed);

@@ -52,7 +52,7 @@ typedef struct upstream {
     _Atomic bool ill; /* by its active check */
     _Atomic uint64_t requests;
     _Atomic uint64_t errors;
-    _Atomic uint64_t connects;
+    _Atomic uint64_t ejected; /* times */
 } upstream;
 
 typedef struct upstreams {
