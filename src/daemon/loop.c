@@ -31,7 +31,8 @@ brisk_err loop_init(loop *self, const loop_hooks *hooks, const brisk_clock *cloc
                    .epoll_fd = epoll_create1(EPOLL_CLOEXEC),
                    .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                    .hooks = *hooks,
-                   .clock = clock};
+                   .clock = clock,
+                   .now_ns = brisk_clock_now_ns(clock)};
     brisk_err err = BRISK_OK;
     if (self->epoll_fd < 0 || self->event_fd < 0) {
         err = brisk_err_from_errno(errno);
@@ -148,10 +149,11 @@ static int wait_for_events(loop *self, struct epoll_event *events)
 void loop_run(loop *self)
 {
     struct epoll_event events[EVENTS_MAX];
-    self->tick_ns = brisk_clock_now_ns(self->clock);
+    self->tick_ns = self->now_ns;
     while (!atomic_load_explicit(&self->stop, memory_order_relaxed)) {
         int count = wait_for_events(self, events);
         BRISK_ASSERT(count >= 0 || errno == EINTR);
+        self->now_ns = brisk_clock_now_ns(self->clock);
         for (int i = 0; i < count; i++) {
             loop_source *source = events[i].data.ptr;
             source->ready(source, events[i].events);

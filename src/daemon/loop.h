@@ -47,6 +47,7 @@ typedef struct loop {
     _Atomic(loop_task *) tasks; /* newest first */
     _Atomic bool woken;         /* the eventfd is written and not yet read */
     _Atomic bool stop;
+    uint64_t now_ns;  /* when the last wait ended: for times that may be as old as a round */
     uint64_t tick_ns; /* when the last tick was */
 } loop;
 

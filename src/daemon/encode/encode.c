@@ -165,6 +165,8 @@ void encode_offer_dictionary(encode *self, brisk_value *value)
         self->dictionaries[at] = one;
         self->dictionary_bytes += size;
         move_first(self, at);
+        /* Relaxed: answers say a moment later that they vary. */
+        atomic_store_explicit(&self->has_dictionaries, true, memory_order_relaxed);
     }
     (void)pthread_mutex_unlock(&self->lock);
 }
@@ -189,10 +191,7 @@ encode_dictionary *encode_find_dictionary(encode *self, const exchange *x)
 
 bool encode_has_dictionaries(encode *self)
 {
-    (void)pthread_mutex_lock(&self->lock);
-    bool has = self->dictionaries[0] != NULL;
-    (void)pthread_mutex_unlock(&self->lock);
-    return has;
+    return atomic_load_explicit(&self->has_dictionaries, memory_order_relaxed);
 }
 
 /* --- may it be encoded? ----------------------------------------------------------------------- */

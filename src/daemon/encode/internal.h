@@ -28,6 +28,8 @@ struct encode {
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
     _Atomic bool calibrating;
+    _Atomic bool
+        has_dictionaries; /* there has been one; the last one never goes without another coming */
 
     pthread_mutex_t lock; /* of what follows; nothing else is locked under it */
     pthread_cond_t idle;

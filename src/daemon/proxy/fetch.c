@@ -10,7 +10,7 @@
 
 static uint64_t now_of(const fetch *f)
 {
-    return brisk_clock_now_ns(f->pool->worker->clock);
+    return f->pool->worker->loop->now_ns;
 }
 
 const char *fetch_error_text(fetch_error why)

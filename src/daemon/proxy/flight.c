@@ -350,6 +350,12 @@ static bool use_stale(transit *t, proxy_failure failure)
     return true;
 }
 
+static void ask(transit *t)
+{
+    t->request_ms = proxy_wall_ms(proxy_of(t));
+    transit_fetch(t, &flight_events);
+}
+
 static void restart(transit *t)
 {
     t->conditional = false;
@@ -360,7 +366,7 @@ static void restart(transit *t)
         end_flight(t, NULL, waiter_failed);
         transit_fail(t, 502, "the upstream's answer speaks of something else");
     } else if (transit_write_request(t)) {
-        transit_fetch(t, &flight_events);
+        ask(t);
     } else {
         end_flight(t, NULL, waiter_failed);
     }
@@ -627,9 +633,9 @@ void flight_join(transit *t)
     }
     t->store.epoch = brisk_cache_epoch(proxy_of(t)->cache);
     if (t->x == NULL) { /* a renewal: its request is written already */
-        transit_fetch(t, &flight_events);
+        ask(t);
     } else if (transit_write_request(t)) {
-        transit_fetch(t, &flight_events);
+        ask(t);
     } else {
         end_flight(t, NULL, waiter_failed);
     }

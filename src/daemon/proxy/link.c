@@ -23,7 +23,7 @@ static const brisk_alloc *alloc_of(const proxy_link *l)
 
 static uint64_t now_of(const proxy_link *l)
 {
-    return brisk_clock_now_ns(l->pool->worker->clock);
+    return l->pool->worker->loop->now_ns;
 }
 
 /* --- what epoll is asked for --------------------------------------------------------------- */

@@ -81,6 +81,6 @@ proxy_link *link_open(proxy_pool *pool, upstream *up)
     }
     link_list_push(&pool->busy, l);
     pool->busy_peak = pool->busy.count > pool->busy_peak ? pool->busy.count : pool->busy_peak;
-    proxy_worker_arm_tick(pool->worker, brisk_clock_now_ns(pool->worker->clock));
+    proxy_worker_arm_tick(pool->worker, pool->worker->loop->now_ns);
     return l;
 }

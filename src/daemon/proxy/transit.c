@@ -420,11 +420,9 @@ proxy_fields transit_fields(const transit *t, http_field table[PROXY_HEAD_FIELDS
 
 void transit_fetch(transit *t, const fetch_events *events)
 {
-    proxy *p = proxy_of(t);
     fetch_request request = t->fetch.request;
     t->fetch = (fetch){.events = events, .request = request};
     t->fetching = true;
-    t->request_ms = proxy_wall_ms(p);
     proxy_pool *pool = t->side->pools[t->mount->index];
     if (!pool->asked_times) {
         figures_need_times(pool, t->mount);
