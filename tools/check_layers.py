@@ -32,7 +32,7 @@ HEADERS = {  # layer: the public headers it implements
     "flight loader memo warm "
     "predict record ttl "
     "cache_sim mrc sizer sizing trace_file",
-    "engine": "engine form workload module command shared",
+    "engine": "engine form workload module command shared node",
     "observe": "bench budget stats import history machine statsd otlp whatif",
 }
 OWNER = {header: layer for layer, headers in HEADERS.items() for header in headers.split()}

@@ -42,6 +42,7 @@
 #include <brisk/metrics.h>
 #include <brisk/module.h>
 #include <brisk/mrc.h>
+#include <brisk/node.h>
 #include <brisk/otlp.h>
 #include <brisk/pool.h>
 #include <brisk/predict.h>

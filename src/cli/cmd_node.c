@@ -18,18 +18,23 @@ enum { PATH_MAX_BYTES = 6000, KEY_MAX = 2900, FILE_MAX = 512 << 20 };
 
 static brisk_exit print(const brisk_invocation *in, brisk_http_response *response)
 {
-    if (response == NULL) {
-        return BRISK_EXIT_FAILED;
-    }
     bool good = response->body_size == 0 ||
                 fwrite(response->body, 1, response->body_size, in->out) == response->body_size;
     brisk_http_response_destroy(response);
     return good ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
 }
 
+/* Ask, and write the answer. */
+static brisk_exit show(const brisk_invocation *in, const brisk_node_question *question)
+{
+    brisk_http_response *response = NULL;
+    brisk_exit code = remote_ask(in, 0, question, &response);
+    return code == BRISK_EXIT_OK ? print(in, response) : code;
+}
+
 static brisk_exit get(const brisk_invocation *in, const char *path)
 {
-    return print(in, remote_ask(in, &(remote_question){.path = path}, 0));
+    return show(in, &(brisk_node_question){.path = path, .answer_max = FILE_MAX});
 }
 
 /* "/v1/cache/HEX?encoding=hex": whatever is in a key stays one. */
@@ -66,14 +71,20 @@ static bool name_path(const brisk_invocation *in, const char *head, const char *
 
 /* --- figures ------------------------------------------------------------------------------ */
 
-static const brisk_option plain_options[] = {REMOTE_OPTION_ROWS};
+static const brisk_option plain_options[] = {
+    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")")};
 
 static brisk_exit run_health(const brisk_invocation *in)
 {
-    brisk_http_response *response = remote_ask(in, &(remote_question){.path = "/health"}, 503);
-    bool well = response != NULL && response->status == 200;
-    brisk_exit printed = print(in, response);
-    return well ? printed : BRISK_EXIT_FAILED;
+    brisk_http_response *response = NULL;
+    brisk_exit code = remote_ask(
+        in, 0, &(brisk_node_question){.path = "/health", .quiet_status = 503}, &response);
+    if (code != BRISK_EXIT_OK) {
+        return code;
+    }
+    bool well = response->status == 200;
+    code = print(in, response);
+    return well ? code : BRISK_EXIT_FAILED;
 }
 
 static brisk_exit run_metrics(const brisk_invocation *in)
@@ -92,7 +103,7 @@ static brisk_exit run_stats(const brisk_invocation *in)
                                     .synopsis = "[--node URL]",                                    \
                                     .summary = text,                                               \
                                     .options = plain_options,                                      \
-                                    .option_count = REMOTE_OPTIONS,                                \
+                                    .option_count = BRISK_NODE_OPTIONS,                            \
                                     .run = function}
 
 PLAIN(cmd_node_health, "health", "how it is; fails unless it is well", run_health);
@@ -101,10 +112,10 @@ PLAIN(cmd_node_stats, "stats", "its last quarter of an hour, second by second", 
 
 /* --- entries ------------------------------------------------------------------------------ */
 
-enum { PUT_TTL = REMOTE_OPTIONS, PUT_TAG, PUT_COUNT };
+enum { PUT_TTL = BRISK_NODE_OPTIONS, PUT_TAG, PUT_COUNT };
 
 static const brisk_option put_options[PUT_COUNT] = {
-    REMOTE_OPTION_ROWS,
+    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")"),
     [PUT_TTL] = {.name = "ttl",
                  .type = BRISK_OPTION_DURATION,
                  .metavar = "TIME",
@@ -160,12 +171,12 @@ static brisk_exit run_put(const brisk_invocation *in)
     if (count < 0 || !key_path(in, in->argv[0], path)) {
         return BRISK_EXIT_USAGE;
     }
-    remote_question q = {.method = "PUT",
-                         .path = path,
-                         .body = value,
-                         .body_size = strlen(value),
-                         .headers = headers,
-                         .header_count = (uint32_t)count};
+    brisk_node_question q = {.method = "PUT",
+                             .path = path,
+                             .body = value,
+                             .body_size = strlen(value),
+                             .headers = headers,
+                             .header_count = (uint32_t)count};
     if (value[0] == '@') {
         if (brisk_file_view_open(value + 1, FILE_MAX, &view, &info) != BRISK_OK) {
             (void)fprintf(in->err, "brisk: %s\n", info.text);
@@ -174,7 +185,7 @@ static brisk_exit run_put(const brisk_invocation *in)
         q.body = view.data;
         q.body_size = view.size;
     }
-    brisk_exit done = print(in, remote_ask(in, &q, 0));
+    brisk_exit done = show(in, &q);
     brisk_file_view_close(&view);
     return done;
 }
@@ -185,7 +196,7 @@ static brisk_exit run_delete(const brisk_invocation *in)
     if (!key_path(in, in->argv[0], path)) {
         return BRISK_EXIT_USAGE;
     }
-    return print(in, remote_ask(in, &(remote_question){.method = "DELETE", .path = path}, 0));
+    return show(in, &(brisk_node_question){.method = "DELETE", .path = path});
 }
 
 /* Bytes that grow; the program's memory. */
@@ -220,14 +231,14 @@ static brisk_err grow(void *ctx, const char *data, size_t size)
 }
 
 /* A body of JSON that `write` writes; the answer is printed. */
-static brisk_exit send_json(const brisk_invocation *in, const remote_question *question,
+static brisk_exit send_json(const brisk_invocation *in, const brisk_node_question *question,
                             void (*write)(const brisk_invocation *in, brisk_json *json))
 {
     static const char *const headers[] = {"Content-Type: application/json"};
     const brisk_alloc *alloc = brisk_alloc_libc();
     growing body = {0};
     brisk_json json;
-    remote_question q = *question;
+    brisk_node_question q = *question;
     brisk_exit done = BRISK_EXIT_FAILED;
     brisk_json_init(&json, (brisk_out){.write = grow, .ctx = &body}, 0);
     write(in, &json);
@@ -236,7 +247,7 @@ static brisk_exit send_json(const brisk_invocation *in, const remote_question *q
         q.body_size = body.size;
         q.headers = headers;
         q.header_count = 1;
-        done = print(in, remote_ask(in, &q, 0));
+        done = show(in, &q);
     } else {
         (void)fprintf(in->err, "brisk: out of memory\n");
     }
@@ -246,10 +257,10 @@ static brisk_exit send_json(const brisk_invocation *in, const remote_question *q
     return done;
 }
 
-enum { DROP_KEY = REMOTE_OPTIONS, DROP_TAG, DROP_PREFIX, DROP_COUNT };
+enum { DROP_KEY = BRISK_NODE_OPTIONS, DROP_TAG, DROP_PREFIX, DROP_COUNT };
 
 static const brisk_option drop_options[DROP_COUNT] = {
-    REMOTE_OPTION_ROWS,
+    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")"),
     [DROP_KEY] = {.name = "key",
                   .type = BRISK_OPTION_LIST,
                   .metavar = "KEY",
@@ -288,7 +299,7 @@ static brisk_exit run_invalidate(const brisk_invocation *in)
         (void)fprintf(in->err, "brisk: say --key, --tag or --prefix\n");
         return BRISK_EXIT_USAGE;
     }
-    return send_json(in, &(remote_question){.method = "POST", .path = "/v1/cache/invalidate"},
+    return send_json(in, &(brisk_node_question){.method = "POST", .path = "/v1/cache/invalidate"},
                      write_drop);
 }
 
@@ -297,7 +308,7 @@ const brisk_command cmd_node_get = {.name = "get",
                                     .synopsis = "KEY [--node URL]",
                                     .summary = "write the value of an entry",
                                     .options = plain_options,
-                                    .option_count = REMOTE_OPTIONS,
+                                    .option_count = BRISK_NODE_OPTIONS,
                                     .args_min = 1,
                                     .args_max = 1,
                                     .run = run_get};
@@ -315,7 +326,7 @@ const brisk_command cmd_node_delete = {.name = "delete",
                                        .synopsis = "KEY [--node URL]",
                                        .summary = "remove an entry",
                                        .options = plain_options,
-                                       .option_count = REMOTE_OPTIONS,
+                                       .option_count = BRISK_NODE_OPTIONS,
                                        .args_min = 1,
                                        .args_max = 1,
                                        .run = run_delete};
@@ -329,10 +340,10 @@ const brisk_command cmd_node_invalidate = {.name = "invalidate",
 
 /* --- jobs --------------------------------------------------------------------------------- */
 
-enum { SUBMIT_WAIT = REMOTE_OPTIONS, SUBMIT_COUNT };
+enum { SUBMIT_WAIT = BRISK_NODE_OPTIONS, SUBMIT_COUNT };
 
 static const brisk_option submit_options[SUBMIT_COUNT] = {
-    REMOTE_OPTION_ROWS,
+    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")"),
     [SUBMIT_WAIT] = {.name = "wait",
                      .type = BRISK_OPTION_DURATION,
                      .metavar = "TIME",
@@ -352,6 +363,14 @@ static uint32_t job_headers(const brisk_invocation *in, char prefer[64], const c
     return count;
 }
 
+/* As long as the node may wait, and a minute. */
+static uint64_t job_timeout(const brisk_invocation *in)
+{
+    uint64_t wait = in->values[SUBMIT_WAIT].set ? in->values[SUBMIT_WAIT].number : 0;
+    const uint64_t minute = UINT64_C(60000000000);
+    return wait < UINT64_MAX - minute ? wait + minute : UINT64_MAX;
+}
+
 static brisk_exit run_submit(const brisk_invocation *in)
 {
     char prefer[64];
@@ -362,13 +381,15 @@ static brisk_exit run_submit(const brisk_invocation *in)
         (void)fprintf(in->err, "brisk: %s\n", info.text);
         return BRISK_EXIT_FAILED;
     }
-    remote_question q = {.method = "POST",
-                         .path = "/v1/jobs",
-                         .body = view.data,
-                         .body_size = view.size,
-                         .headers = headers,
-                         .header_count = job_headers(in, prefer, headers)};
-    brisk_exit done = print(in, remote_ask(in, &q, 0));
+    brisk_node_question q = {.method = "POST",
+                             .path = "/v1/jobs",
+                             .body = view.data,
+                             .body_size = view.size,
+                             .headers = headers,
+                             .header_count = job_headers(in, prefer, headers),
+                             .answer_max = FILE_MAX,
+                             .timeout_ns = job_timeout(in)};
+    brisk_exit done = show(in, &q);
     brisk_file_view_close(&view);
     return done;
 }
@@ -392,9 +413,17 @@ static brisk_exit run_result(const brisk_invocation *in)
     }
     (void)snprintf(path + strlen(path), 16, "/result");
     uint32_t count = job_headers(in, prefer, headers);
-    remote_question q = {.path = path, .headers = headers + 1, .header_count = count - 1};
-    brisk_http_response *response = remote_ask(in, &q, 0);
-    if (response != NULL && response->status == 202) {
+    brisk_node_question q = {.path = path,
+                             .headers = headers + 1,
+                             .header_count = count - 1,
+                             .answer_max = FILE_MAX,
+                             .timeout_ns = job_timeout(in)};
+    brisk_http_response *response = NULL;
+    brisk_exit code = remote_ask(in, 0, &q, &response);
+    if (code != BRISK_EXIT_OK) {
+        return code;
+    }
+    if (response->status == 202) {
         (void)fprintf(in->err, "brisk: the job is not over\n");
         brisk_http_response_destroy(response);
         return BRISK_EXIT_FAILED;
@@ -408,7 +437,7 @@ static brisk_exit run_cancel(const brisk_invocation *in)
     if (!name_path(in, "/v1/jobs/", in->argv[0], path)) {
         return BRISK_EXIT_USAGE;
     }
-    return print(in, remote_ask(in, &(remote_question){.method = "DELETE", .path = path}, 0));
+    return show(in, &(brisk_node_question){.method = "DELETE", .path = path});
 }
 
 const brisk_command cmd_node_submit = {.name = "submit",
@@ -425,7 +454,7 @@ const brisk_command cmd_node_jobs = {.name = "jobs",
                                      .synopsis = "[ID] [--node URL]",
                                      .summary = "its jobs, or how one is",
                                      .options = plain_options,
-                                     .option_count = REMOTE_OPTIONS,
+                                     .option_count = BRISK_NODE_OPTIONS,
                                      .args_max = 1,
                                      .run = run_jobs};
 const brisk_command cmd_node_result = {.name = "result",
@@ -442,7 +471,7 @@ const brisk_command cmd_node_cancel = {.name = "cancel",
                                        .synopsis = "ID [--node URL]",
                                        .summary = "cancel a job, or forget one that is over",
                                        .options = plain_options,
-                                       .option_count = REMOTE_OPTIONS,
+                                       .option_count = BRISK_NODE_OPTIONS,
                                        .args_min = 1,
                                        .args_max = 1,
                                        .run = run_cancel};
@@ -465,9 +494,9 @@ static brisk_exit run_knobs(const brisk_invocation *in)
     if (!name_path(in, "/v1/knobs/", in->argv[0], path)) {
         return BRISK_EXIT_USAGE;
     }
-    return in->argc == 1
-               ? get(in, path)
-               : send_json(in, &(remote_question){.method = "PATCH", .path = path}, write_value);
+    return in->argc == 1 ? get(in, path)
+                         : send_json(in, &(brisk_node_question){.method = "PATCH", .path = path},
+                                     write_value);
 }
 
 const brisk_command cmd_node_knobs = {.name = "knobs",
@@ -475,6 +504,6 @@ const brisk_command cmd_node_knobs = {.name = "knobs",
                                       .synopsis = "[NAME [VALUE]] [--node URL]",
                                       .summary = "its knobs, one of them, or a new value for one",
                                       .options = plain_options,
-                                      .option_count = REMOTE_OPTIONS,
+                                      .option_count = BRISK_NODE_OPTIONS,
                                       .args_max = 2,
                                       .run = run_knobs};
