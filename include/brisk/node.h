@@ -29,6 +29,7 @@
 #include <brisk/command.h>
 #include <brisk/err.h>
 #include <brisk/http_client.h>
+#include <brisk/json.h>
 
 BRISK_BEGIN_DECLS
 
@@ -122,12 +123,14 @@ typedef struct brisk_node_part {
 } brisk_node_part;
 
 typedef struct brisk_node_job {
-    const char *job; /**< JSON: {"workload": ..., "request": ..., ...}. */
-    const brisk_node_part *parts;
-    uint32_t part_count;
+    const char *workload;
+    /** Writes the members of the job's request; a part is {"part": NAME}. */
+    void (*request)(void *ctx, brisk_json *json);
     /** Called about once a second while it is not over, with "queued" or "running"; may be NULL. */
     void (*progress)(void *ctx, const char *status, uint64_t waited_ns);
     void *ctx;
+    const brisk_node_part *parts;
+    uint32_t part_count;
     uint64_t answer_max; /**< As of a question. */
 } brisk_node_job;
 

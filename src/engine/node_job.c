@@ -18,9 +18,12 @@
 #include <brisk/json_read.h>
 #include <brisk/node.h>
 
-enum { MARK_BYTES = 40, ID_MAX = 64, PARTS_MAX = 1100, TRIES = 8 };
+#include "base/str.h"
+
+enum { MARK_BYTES = 40, ID_MAX = 64, PARTS_MAX = 1400, JOB_BYTES_MAX = 512 << 20, TRIES = 8 };
 
 typedef struct body {
+    brisk_str job; /* JSON */
     char mark[MARK_BYTES];
     char type[MARK_BYTES + 64]; /* "Content-Type: ..." */
     char *data;
@@ -31,7 +34,7 @@ typedef struct body {
 
 static bool is_in(const brisk_node_job *job, const char *mark)
 {
-    bool found = memmem(job->job, strlen(job->job), mark, strlen(mark)) != NULL;
+    bool found = false; /* JSON has no line that begins with two dashes */
     for (uint32_t i = 0; i < job->part_count && !found; i++) {
         found = memmem(job->parts[i].data, job->parts[i].size, mark, strlen(mark)) != NULL;
     }
@@ -86,7 +89,7 @@ static size_t put_part(char *to, const body *b, const brisk_node_part *part)
 
 static size_t put_all(char *to, const body *b, const brisk_node_job *job)
 {
-    const brisk_node_part first = {"job", job->job, strlen(job->job)};
+    const brisk_node_part first = {"job", brisk_str_text(&b->job), brisk_str_size(&b->job)};
     size_t done = put_part(to, b, &first);
     for (uint32_t i = 0; i < job->part_count; i++) {
         done += put_part(to != NULL ? to + done : NULL, b, &job->parts[i]);
@@ -94,12 +97,30 @@ static size_t put_all(char *to, const body *b, const brisk_node_job *job)
     return done + put_part(to != NULL ? to + done : NULL, b, &(brisk_node_part){.name = NULL});
 }
 
+static brisk_err write_job(const brisk_node_job *job, brisk_str *text)
+{
+    brisk_json json;
+    brisk_json_init(&json, brisk_str_out(text), 0);
+    brisk_json_object_begin(&json, NULL);
+    brisk_json_str(&json, "workload", job->workload);
+    brisk_json_object_begin(&json, "request");
+    job->request(job->ctx, &json);
+    brisk_json_object_end(&json);
+    brisk_json_object_end(&json);
+    return brisk_json_finish(&json);
+}
+
 static brisk_err make_body(const brisk_node_job *job, body *b, brisk_errinfo *info)
 {
     const brisk_alloc *alloc = brisk_alloc_libc();
     *b = (body){.data = NULL};
+    brisk_str_init(&b->job, alloc, JOB_BYTES_MAX);
     if (job->part_count > PARTS_MAX) {
         return brisk_errinfo_set(info, BRISK_ERR_LIMIT, "a job has at most %d parts", PARTS_MAX);
+    }
+    brisk_err err = write_job(job, &b->job);
+    if (err != BRISK_OK) {
+        return brisk_errinfo_set(info, err, "the job: %s", brisk_err_message(err));
     }
     if (!choose_mark(job, b->mark)) {
         return brisk_errinfo_set(info, BRISK_ERR_IO, "no random bytes");
@@ -121,6 +142,7 @@ static void drop_body(body *b)
     if (b->data != NULL) {
         alloc->release(alloc->ctx, b->data, b->size, 1);
     }
+    brisk_str_deinit(&b->job);
 }
 
 /* --- waiting ------------------------------------------------------------------------------ */

@@ -241,7 +241,7 @@ def case_ages(project):
     project.forget()
     assert "old enough" in project.run("--min-age", "400d", registry=r, status=1).stderr
     for wrong in (["--min-age", "7"], ["--min-age", "d"], ["--before", "soon"],
-                  ["--resolution", "best"], ["--offline", "--prefer-offline"], ["--node", "x"]):
+                  ["--resolution", "best"], ["--offline", "--prefer-offline"], ["--node-version", "x"], ["--node", "20.11.0"], ["--node", "http://127.0.0.1:1", "--offline", "--store", "x"]):
         project.run(*wrong, registry=r, status=2)
 
 

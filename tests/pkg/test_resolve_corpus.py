@@ -68,7 +68,7 @@ class Bench:
         if fresh and lock.exists():
             lock.unlink()
         done = subprocess.run([self.brisk, "pkg", "resolve", str(place), "--registry", url,
-                               "--node", "20.20.2", "--json", *args],
+                               "--node-version", "20.20.2", "--json", *args],
                               env=self.env, capture_output=True, text=True, check=False,
                               timeout=120)
         assert done.returncode == status, (name, args, done.stdout, done.stderr)

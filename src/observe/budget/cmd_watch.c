@@ -28,7 +28,8 @@ enum {
     OPTION_SERVER,
     OPTION_PASSWORD_FILE,
     OPTION_NO_STATE,
-    OPTION_COUNT
+    OPTION_NODE,
+    OPTION_COUNT = OPTION_NODE + BRISK_NODE_OPTIONS
 };
 
 static const brisk_option options[OPTION_COUNT] = {
@@ -49,6 +50,7 @@ static const brisk_option options[OPTION_COUNT] = {
                               .summary = "the server's password is its first line"},
     [OPTION_NO_STATE] = {.name = "no-state",
                          .summary = "begin anew, and leave nothing for the next start"},
+    BRISK_NODE_OPTION_ROWS("also the metrics of a node over HTTP"),
 };
 
 typedef struct printing {
@@ -72,6 +74,7 @@ typedef struct work {
     brisk_budgets *budgets;
     brisk_history *history;
     metrics_server server;
+    bool has_server;
 } work;
 
 /* Until SIGINT, SIGTERM or `end_ns`, a monotonic time; true for a signal. */
@@ -95,7 +98,7 @@ static bool wait_until(uint64_t end_ns, const sigset_t *signals)
 static void ask(const brisk_invocation *in, metrics_server *server, int *up)
 {
     brisk_errinfo info = {0};
-    bool good = metrics_server_ask(server, brisk_metrics_default(), &info) == BRISK_OK;
+    bool good = metrics_server_read(server, brisk_metrics_default(), &info) == BRISK_OK;
     if (*up != (int)good && (!good || *up == 0)) {
         (void)fprintf(in->err, "brisk: budget: %s\n",
                       good ? "the server answers again" : info.text);
@@ -175,7 +178,8 @@ static bool state_path(const brisk_invocation *in, const brisk_history *history,
 {
     char whole[PATH_MAX];
     bool known = realpath(in->argv[0], whole) != NULL;
-    const brisk_option_value *server = &in->values[OPTION_SERVER];
+    const brisk_option_value *server =
+        &in->values[in->values[OPTION_NODE].set ? OPTION_NODE : OPTION_SERVER];
     const char *place = history != NULL ? brisk_history_path(history) : "";
     const char *slash = strrchr(place, '/');
     if (!known || slash == NULL || in->values[OPTION_NO_STATE].set) {
@@ -221,7 +225,7 @@ static brisk_exit watch_all(work *w)
     int up = -1;
     bool keeps = state_path(in, w->history, path, sizeof path);
     brisk_err err = brisk_machine_watch(brisk_metrics_default());
-    if (err == BRISK_OK && in->values[OPTION_SERVER].set) {
+    if (err == BRISK_OK && w->has_server) {
         w->server.timeout_s = 1;
         w->server.mirror.since_first = true;
         ask(in, &w->server, &up);
@@ -242,33 +246,20 @@ static brisk_exit watch_all(work *w)
             &subscription);
     }
     if (err == BRISK_OK) {
-        err = in->values[OPTION_SERVER].set ? watch_server(w, watch, &up, &signals)
-                                            : watch_here(in, watch, &signals);
+        err =
+            w->has_server ? watch_server(w, watch, &up, &signals) : watch_here(in, watch, &signals);
     }
     brisk_exit status = err == BRISK_OK ? summarise(in, watch) : failed(in, err, &info);
     brisk_events_unsubscribe(brisk_events_default(), subscription);
     return status;
 }
 
-/* The server's address and password.  INVALID is a wrong argument. */
-static brisk_err read_server(work *w, brisk_errinfo *info)
-{
-    const brisk_option_value *values = w->in->values;
-    if (!values[OPTION_SERVER].set) {
-        return BRISK_OK;
-    }
-    brisk_err err = metrics_server_parse(values[OPTION_SERVER].text, &w->server, info);
-    if (err == BRISK_OK && values[OPTION_PASSWORD_FILE].set) {
-        err = metrics_server_password(&w->server, values[OPTION_PASSWORD_FILE].text, info);
-    }
-    return err;
-}
-
 static brisk_exit run(const brisk_invocation *in)
 {
     work w = {.in = in};
     brisk_errinfo info = {0};
-    brisk_err err = read_server(&w, &info);
+    static const metrics_server_options where = {OPTION_SERVER, OPTION_PASSWORD_FILE, OPTION_NODE};
+    brisk_err err = metrics_server_open(in->values, &where, &w.server, &w.has_server, &info);
     if (err != BRISK_OK) {
         brisk_exit status = failed(in, err, &info);
         return err == BRISK_ERR_INVALID ? BRISK_EXIT_USAGE : status;
@@ -282,7 +273,7 @@ static brisk_exit run(const brisk_invocation *in)
         (void)fprintf(in->err, "brisk: warning: alerts are not kept: %s\n", info.text);
     }
     brisk_exit status = watch_all(&w);
-    metrics_server_deinit(&w.server);
+    metrics_server_close(&w.server);
     brisk_history_close(w.history);
     brisk_budgets_destroy(w.budgets);
     return status;
@@ -294,7 +285,8 @@ const brisk_command budget_watch_command = {
     .synopsis = "FILE",
     .summary = "check budgets every second and tell about alerts",
     .description =
-        "Metrics are those of this machine (machine.*), with --server those of a brisk server "
+        "Metrics are those of this machine (machine.*), with --server or --node those of a brisk "
+        "server "
         "(serve.*; serve.up is 1 while it answers), and those of this program; stages are those of "
         "the jobs in the history, looked at every second. An alert is told when it begins, when it "
         "becomes worse, "

@@ -32,6 +32,7 @@ enum {
     OPTION_OTLP,
     OPTION_LISTEN,
     OPTION_PREFIX,
+    OPTION_NODE,
 };
 
 static const uint64_t second_ns = UINT64_C(1000000000);
@@ -77,6 +78,7 @@ static const brisk_option options[] = {
                        .type = BRISK_OPTION_TEXT,
                        .metavar = "TEXT",
                        .summary = "with statsd: before every name"},
+    BRISK_NODE_OPTION_ROWS("figures of a node over HTTP, too"),
 };
 
 /* What one call works with. */
@@ -114,15 +116,8 @@ static brisk_exit usage(const work *w, const char *words)
 
 static brisk_err open_server(work *w, brisk_errinfo *info)
 {
-    if (!is_set(w, OPTION_SERVER)) {
-        return BRISK_OK;
-    }
-    brisk_err err = metrics_server_parse(w->in->values[OPTION_SERVER].text, &w->server, info);
-    if (err == BRISK_OK && is_set(w, OPTION_PASSWORD_FILE)) {
-        err = metrics_server_password(&w->server, w->in->values[OPTION_PASSWORD_FILE].text, info);
-    }
-    w->has_server = err == BRISK_OK;
-    return err;
+    static const metrics_server_options where = {OPTION_SERVER, OPTION_PASSWORD_FILE, OPTION_NODE};
+    return metrics_server_open(w->in->values, &where, &w->server, &w->has_server, info);
 }
 
 static brisk_err open_statsd(work *w, brisk_errinfo *info)
@@ -166,7 +161,7 @@ static void close_all(work *w)
 {
     brisk_statsd_destroy(w->statsd);
     brisk_otlp_destroy(w->otlp);
-    metrics_server_deinit(&w->server);
+    metrics_server_close(&w->server);
     brisk_metrics_destroy(w->metrics);
 }
 
@@ -229,7 +224,7 @@ static brisk_err print(const work *w, const brisk_snapshot *snapshot)
 static brisk_err run_round(work *w, bool show, brisk_errinfo *info)
 {
     if (w->has_server) {
-        brisk_err err = metrics_server_ask(&w->server, w->metrics, info);
+        brisk_err err = metrics_server_read(&w->server, w->metrics, info);
         if (err != BRISK_OK) {
             return err;
         }
@@ -334,11 +329,13 @@ const brisk_command metrics_command = {
         "Without arguments: processors by state, load, memory, disks, network and pressure of this "
         "machine, once, after an interval that rates are measured over (not with --prometheus and "
         "--openmetrics, whose readers make rates themselves). With --server also what a brisk "
-        "server tells of itself (BRISK.METRICS), and what it or a Redis tells by INFO.\n\n"
+        "server tells of itself (BRISK.METRICS), and what it or a Redis tells by INFO. With --node "
+        "the former over HTTP, also with TLS and a token.\n\n"
         "With the argument statsd it listens for StatsD datagrams until it is interrupted, and "
         "shows what came at the end, or each interval with --watch.",
     .examples = "brisk metrics\tthis machine, once\n"
                 "brisk metrics --watch --server 127.0.0.1:6380\tand a server, every second\n"
+                "brisk metrics --node https://node.example:6380\tand a node elsewhere\n"
                 "brisk metrics --prometheus\tfor node_exporter's textfile collector\n"
                 "brisk metrics statsd --listen 127.0.0.1:8125 --watch\twhat programs send\n"
                 "brisk metrics --watch --otlp http://localhost:4318\tto a collector\n",

@@ -324,7 +324,7 @@ static brisk_err talk(answer *a, metrics_server *server, brisk_metrics *metrics,
     return err;
 }
 
-static void set_up(brisk_metrics *metrics, bool up)
+void metrics_server_set_up(brisk_metrics *metrics, bool up)
 {
     brisk_gauge *gauge;
     brisk_metric_desc desc = {.name = "serve.up", .help = "1 while the server answers, else 0"};
@@ -345,7 +345,7 @@ brisk_err metrics_server_ask(metrics_server *server, brisk_metrics *metrics, bri
         err = talk(&a, server, metrics, info);
         (void)close(a.fd);
     }
-    set_up(metrics, err == BRISK_OK);
+    metrics_server_set_up(metrics, err == BRISK_OK);
     alloc->release(alloc->ctx, a.bytes, ANSWER_MAX, 1);
     return err;
 }

@@ -1,6 +1,6 @@
 /*
- * server.h -- the metrics of a server that speaks the Redis protocol, in a registry of ours: for `brisk metrics` and
- * `brisk budget watch`.
+ * server.h -- the metrics of a server that speaks the Redis protocol, or of a node over HTTP, in a registry of ours:
+ * for `brisk metrics` and `brisk budget watch`.
  *
  * Threads: one at a time.
  */
@@ -8,6 +8,7 @@
 #define BRISK_SRC_OBSERVE_METRICS_SERVER_H
 
 #include <brisk/metrics.h>
+#include <brisk/node.h>
 #include <brisk/yaml.h>
 
 /* --- mirror.c ------------------------------------------------------------------------------ */
@@ -32,6 +33,7 @@ typedef struct metrics_server {
     char port[16];
     char password[512]; /* "": none */
     uint32_t timeout_s; /* 0: 5 */
+    brisk_node *node;   /* over HTTP instead; NULL: over the Redis protocol */
     metrics_mirror mirror;
 } metrics_server;
 
@@ -51,5 +53,25 @@ BRISK_NODISCARD brisk_err metrics_server_ask(metrics_server *server, brisk_metri
                                              brisk_errinfo *info);
 /* Lines "name:value" as metrics serve.NAME; those that are no numbers are left out. */
 void metrics_server_apply(const char *text, size_t size, brisk_metrics *metrics);
+void metrics_server_set_up(brisk_metrics *metrics, bool up); /* serve.up */
+
+/* --- node.c --------------------------------------------------------------------------------- */
+
+/* Where a server stands among the options of a command. */
+typedef struct metrics_server_options {
+    int server;
+    int password_file;
+    int node; /* the first of brisk/node.h */
+} metrics_server_options;
+
+/* What the user gave: one of both, or none (then *ret_any is false).  Errors with `info`: INVALID, as for the others. */
+BRISK_NODISCARD brisk_err metrics_server_open(const brisk_option_value *values,
+                                              const metrics_server_options *where,
+                                              metrics_server *ret, bool *ret_any,
+                                              brisk_errinfo *info);
+void metrics_server_close(metrics_server *server);
+/* As metrics_server_ask, or the metrics of the node (GET /v1/metrics). */
+BRISK_NODISCARD brisk_err metrics_server_read(metrics_server *server, brisk_metrics *metrics,
+                                              brisk_errinfo *info);
 
 #endif /* BRISK_SRC_OBSERVE_METRICS_SERVER_H */

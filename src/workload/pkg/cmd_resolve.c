@@ -15,6 +15,7 @@
 #include "workload/pkg/report.h"
 #include "workload/pkg/resolve.h"
 #include "workload/pkg/resolve_print.h"
+#include "workload/pkg/resolve_remote.h"
 #include "workload/pkg/when.h"
 
 BRISK_DEFINE_CLEANUP(brisk_job, brisk_job_destroy)
@@ -33,7 +34,7 @@ enum {
     OPTION_REMOTE,
     OPTION_UPDATE,
     OPTION_WHOLE,
-    OPTION_NODE,
+    OPTION_NODE_VERSION,
     OPTION_REGISTRY,
     OPTION_STORE,
     OPTION_NO_CACHE,
@@ -41,7 +42,8 @@ enum {
     OPTION_DRY_RUN,
     OPTION_PROFILE,
     OPTION_JSON,
-    OPTION_COUNT,
+    OPTION_NODE,
+    OPTION_COUNT = OPTION_NODE + BRISK_NODE_OPTIONS,
 };
 
 static const brisk_option options[OPTION_COUNT] = {
@@ -75,10 +77,10 @@ static const brisk_option options[OPTION_COUNT] = {
     [OPTION_UPDATE] = {.name = "update", .letter = 'u', .summary = "without regard to the lock"},
     [OPTION_WHOLE] = {.name = "whole-metadata",
                       .summary = "fetch whole documents, so that the lock has licenses"},
-    [OPTION_NODE] = {.name = "node",
-                     .type = BRISK_OPTION_TEXT,
-                     .metavar = "VERSION",
-                     .summary = "choose for this node; default: the one that is installed"},
+    [OPTION_NODE_VERSION] = {.name = "node-version",
+                             .type = BRISK_OPTION_TEXT,
+                             .metavar = "VERSION",
+                             .summary = "choose for this node; default: the one that is installed"},
     [OPTION_REGISTRY] = {.name = "registry",
                          .type = BRISK_OPTION_TEXT,
                          .metavar = "URL",
@@ -92,6 +94,7 @@ static const brisk_option options[OPTION_COUNT] = {
     [OPTION_DRY_RUN] = {.name = "dry-run", .letter = 'n', .summary = "write no lock"},
     [OPTION_PROFILE] = {.name = "profile", .letter = 'p', .summary = "show the stage table"},
     [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+    BRISK_NODE_OPTION_ROWS("have a node of brisk do it, as a job over HTTP"),
 };
 
 static brisk_exit usage(const brisk_invocation *in, const char *text)
@@ -133,10 +136,10 @@ static const char *read_request(const brisk_option_value *values, const pkg_inpu
     if (wrong != NULL) {
         return wrong;
     }
-    if (values[OPTION_NODE].set) {
-        return semver_parse(pkg_text_of(values[OPTION_NODE].text), SEMVER_LOOSE, &ret->node)
+    if (values[OPTION_NODE_VERSION].set) {
+        return semver_parse(pkg_text_of(values[OPTION_NODE_VERSION].text), SEMVER_LOOSE, &ret->node)
                    ? NULL
-                   : "--node takes a version: 20.11.0";
+                   : "--node-version takes a version: 20.11.0";
     }
     return NULL;
 }
@@ -180,7 +183,7 @@ static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *reque
     brisk_engine *engine = NULL;
     brisk_errinfo info = {0};
     char store[BRISK_KNOB_TEXT_MAX + 32];
-    if (!in->values[OPTION_NODE].set) {
+    if (!in->values[OPTION_NODE_VERSION].set) {
         (void)pkg_node_version(request->inputs->arena, &request->node);
     }
     if (in->engine(in, &engine) != BRISK_OK) {
@@ -218,10 +221,45 @@ static brisk_exit run_job(const brisk_invocation *in, pkg_resolve_request *reque
     return resolve_print(&told, job, err);
 }
 
+/* NULL, or what is wrong with asking a node for it. */
+static const char *refuse_for_node(const brisk_option_value *values)
+{
+    static const int local[] = {OPTION_REGISTRY, OPTION_STORE, OPTION_REMOTE, OPTION_PROFILE,
+                                OPTION_NO_CACHE};
+    semver version;
+    if (semver_parse(pkg_text_of(values[OPTION_NODE].text), SEMVER_LOOSE, &version)) {
+        return "--node takes the URL of a node of brisk; the version to choose for is "
+               "--node-version";
+    }
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
+        if (values[local[i]].set) {
+            return "--registry, --store, --allow-remote, --profile and --no-cache are the node's";
+        }
+    }
+    return NULL;
+}
+
+static brisk_exit run_at_node(const brisk_invocation *in, const pkg_resolve_request *request)
+{
+    const brisk_option_value *values = in->values;
+    brisk_node_opts where = brisk_node_opts_of(&values[OPTION_NODE]);
+    return resolve_at_node(&(resolve_remote){.in = in,
+                                             .request = request,
+                                             .before = values[OPTION_BEFORE].text,
+                                             .min_age = values[OPTION_MIN_AGE].text,
+                                             .node_version = values[OPTION_NODE_VERSION].text,
+                                             .json = values[OPTION_JSON].set},
+                           &where);
+}
+
 static brisk_exit run(const brisk_invocation *in)
 {
     pkg_inputs inputs = {0};
     brisk_errinfo info = {0};
+    const char *wrong = in->values[OPTION_NODE].set ? refuse_for_node(in->values) : NULL;
+    if (wrong != NULL) {
+        return usage(in, wrong);
+    }
     if (in->values[OPTION_REGISTRY].set &&
         setenv("npm_config_registry", in->values[OPTION_REGISTRY].text, 1) != 0) {
         return BRISK_EXIT_FAILED;
@@ -236,7 +274,7 @@ static brisk_exit run(const brisk_invocation *in)
         return pkg_fail(in, &info);
     }
     pkg_resolve_request request = {.folder = folder, .inputs = &inputs, .before_ms = INT64_MAX};
-    const char *wrong = read_request(in->values, &inputs, &request);
+    wrong = read_request(in->values, &inputs, &request);
     brisk_exit exit;
     if (wrong != NULL) {
         exit = usage(in, wrong);
@@ -244,6 +282,8 @@ static brisk_exit run(const brisk_invocation *in)
                !request.strict_peer_deps && pkg_inputs_are_resolved(&inputs)) {
         const resolve_told told = {.in = in, .json = in->values[OPTION_JSON].set};
         exit = resolve_print_resolved(&told, &inputs);
+    } else if (in->values[OPTION_NODE].set) {
+        exit = run_at_node(in, &request);
     } else {
         exit = run_job(in, &request);
     }
@@ -267,6 +307,8 @@ const brisk_command pkg_cmd_resolve = {
         "that are too young are passed over, and named.\n\n"
         "Dependencies from git repositories, URLs and local tarballs are fetched with "
         "--allow-remote only; nothing of them is unpacked or run.\n\n"
+        "With --node a node resolves, with its own registries and store; package.json and the lock "
+        "go there, the lock is written here.\n\n"
         "The exit code is 1 when there is no answer; then the reason is told and the old lock is "
         "as it was.",
     .examples = "brisk pkg resolve\twrite package-lock.json of this folder\n"

@@ -196,4 +196,7 @@ bool rom_fixes_after(const rom_job *job, uint32_t mod_count);
 /* Where the result goes: the replacement's file or the dry run's memory; empty, at offset 0. */
 BRISK_NODISCARD brisk_err rom_output_fd(brisk_stage_ctx *ctx, rom_job *job, int *ret);
 
+/* Is this mod a patch, by what it holds and by its name, and no mod file? */
+bool rom_looks_like_patch(const rom_bytes *file);
+
 #endif /* BRISK_SRC_WORKLOAD_ROM_APPLY_H */

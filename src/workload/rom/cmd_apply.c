@@ -13,6 +13,7 @@
 
 #include "workload/rom/apply.h"
 #include "workload/rom/apply_print.h"
+#include "workload/rom/apply_remote.h"
 #include "workload/rom/progress.h"
 
 BRISK_DEFINE_CLEANUP(brisk_job, brisk_job_destroy)
@@ -28,6 +29,7 @@ enum {
     OPTION_FIX,
     OPTION_NO_FSYNC,
     OPTION_JSON,
+    OPTION_NODE,
 };
 
 static const brisk_option options[] = {
@@ -54,6 +56,7 @@ static const brisk_option options[] = {
                     .summary = "auto, always or never make the header's checksums right"},
     [OPTION_NO_FSYNC] = {.name = "no-fsync", .summary = "do not wait for the disk"},
     [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+    BRISK_NODE_OPTION_ROWS("have a node do it, as a job over HTTP"),
 };
 
 static brisk_exit usage(const brisk_invocation *in, const char *text)
@@ -211,7 +214,15 @@ static brisk_exit run(const brisk_invocation *in)
     if (request.out_path == NULL && !request.dry_run) {
         return usage(in, "say where to write with -o OUT, or ask for a --dry-run");
     }
-    return apply(in, &request);
+    if (!values[OPTION_NODE].set) {
+        return apply(in, &request);
+    }
+    if (request.dry_run || request.trace_path != NULL || values[OPTION_PROFILE].set ||
+        values[OPTION_NO_CACHE].set) {
+        return usage(in, "--dry-run, --trace, --profile and --no-cache are not for a node");
+    }
+    brisk_node_opts where = brisk_node_opts_of(&values[OPTION_NODE]);
+    return rom_apply_remote(in, &request, &where, values[OPTION_JSON].set);
 }
 
 const brisk_command rom_cmd_apply = {
@@ -228,7 +239,9 @@ const brisk_command rom_cmd_apply = {
         "Checksums in the header are made right after mod files and merged mods, and after an IPS "
         "patch that broke a right one; a single UPS or BPS patch gives exactly the file that it "
         "declares. Results are remembered; the same ROM and mods again are answered from the "
-        "cache.",
+        "cache.\n\n"
+        "With --node the inputs are sent to a node, which does the work; the result is written "
+        "here.",
     .examples = "brisk rom apply game.sfc hack.bps -o hack.sfc\tapply a patch\n"
                 "brisk rom apply game.sfc a.yaml b.yaml -o out.sfc --profile\tmerge two mods, "
                 "show where the time went\n"

@@ -123,7 +123,7 @@ static bool has_suffix(const char *path, const char *suffix)
 }
 
 /* A patch by its first bytes, or by its name when they are damaged; otherwise a mod file. */
-static bool looks_like_patch(const rom_bytes *file)
+bool rom_looks_like_patch(const rom_bytes *file)
 {
     static const char *const patches[] = {".ips", ".ups", ".bps"};
     if (rom_patch_is_patch(file)) {
@@ -157,7 +157,7 @@ static brisk_err load_mod(brisk_stage_ctx *ctx, const rom_job *job, rom_mod *mod
         return err;
     }
     rom_bytes file = bytes_of(&mod->input);
-    if (looks_like_patch(&file)) {
+    if (rom_looks_like_patch(&file)) {
         mod->is_patch = true;
         mod->unit_count = 1;
         return BRISK_OK;
