@@ -5,10 +5,11 @@
  * looks.  The times of a job and of its stages go into histograms when the job ends; their instruments are
  * looked up by name then, some 300 ns each, which an engine that is not watched does not pay.
  *
- *     job.time job.failures {workload}    stage.time stage.bytes stage.failures {workload, stage}
+ *     job.time job.failures job.faults {workload}    stage.time stage.bytes stage.failures {workload, stage}
  *     engine.jobs engine.computed engine.answered engine.shared
  *     cache.hits cache.misses cache.puts cache.evictions cache.expired cache.errors {tier}
  *     cache.entries cache.bytes cache.bytes_max cache.hit_rate cache.get_p50 cache.get_p99 {tier}
+ *     predict.guesses predict.right predict.loads predict.used predict.late predict.wasted
  *
  * A metric that cannot be made (no memory, a name taken by others) is left out: no job fails of it.
  */
@@ -63,6 +64,13 @@ static void note_stage(brisk_metrics *metrics, const brisk_job *job, uint32_t in
     count(metrics, &desc, record->failed ? 1 : 0);
 }
 
+/* Not by what was asked for, and not ended by who asked. */
+static bool is_fault(brisk_err err)
+{
+    return err == BRISK_ERR_NOMEM || err == BRISK_ERR_IO || err == BRISK_ERR_DEADLINE ||
+           err == BRISK_ERR_FULL || err == BRISK_ERR_ABI;
+}
+
 void engine_watch_job(const brisk_job *job)
 {
     /* Acquire: pairs with the release in brisk_engine_watch. */
@@ -81,6 +89,9 @@ void engine_watch_job(const brisk_job *job)
     desc.help = "Jobs that failed";
     desc.unit = BRISK_UNIT_NONE;
     count(metrics, &desc, job->err != BRISK_OK ? 1 : 0);
+    desc.name = "job.faults";
+    desc.help = "Jobs that failed for another reason than what they were asked for";
+    count(metrics, &desc, is_fault(job->err) ? 1 : 0);
     for (uint32_t i = 0; i < job->workload->stage_count; i++) {
         note_stage(metrics, job, i);
     }
@@ -150,6 +161,28 @@ static void collect_tier(brisk_metrics *metrics, const char *name, const brisk_t
     }
 }
 
+static void collect_predictor(brisk_metrics *metrics, brisk_predictor *predictor)
+{
+    brisk_predict_stats stats;
+    brisk_predictor_read_stats(predictor, &stats);
+    const struct {
+        const char *name;
+        const char *help;
+        uint64_t value;
+    } totals[] = {
+        {"predict.guesses", "Trusted guesses of the next key that were judged", stats.guesses},
+        {"predict.right", "Those that came true", stats.right},
+        {"predict.loads", "Keys brought into memory ahead", stats.loads},
+        {"predict.used", "Those asked for while they were there", stats.used},
+        {"predict.late", "Those asked for before they were there", stats.late},
+        {"predict.wasted", "Those not asked for in time", stats.wasted},
+    };
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++) {
+        set_total(metrics, &(brisk_metric_desc){.name = totals[i].name, .help = totals[i].help},
+                  totals[i].value);
+    }
+}
+
 static void collect(void *ctx, brisk_metrics *metrics)
 {
     brisk_engine *engine = ctx;
@@ -176,6 +209,9 @@ static void collect(void *ctx, brisk_metrics *metrics)
         brisk_tier_stats of_tier = {0};
         brisk_cache_read_stats(cache, i, &of_tier);
         collect_tier(metrics, tier->name, &of_tier);
+    }
+    if (engine->taps.predictor != NULL) { /* made before the cache was open */
+        collect_predictor(metrics, engine->taps.predictor);
     }
 }
 

@@ -1,4 +1,5 @@
 """A node under test with its token, a plain HTTP client, and a small judge of JSON schemas."""
+import concurrent.futures
 import http.client
 import json
 import os
@@ -173,20 +174,28 @@ def fits(document, schema, value):
     return True
 
 
-def run(cases, names):
-    """Run the cases that are named, or all; the exit code."""
+def run_one(function):
+    """Whether it did well; what it found is printed."""
     import traceback
 
+    try:
+        function()
+        print(f"[       OK ] {function.__name__}", flush=True)
+        return True
+    except Exception as error:  # a case that ends in whatever way has failed
+        traceback.print_exc()
+        print(f"[  FAILED  ] {function.__name__}: {error}", flush=True)
+        return False
+
+
+def run(cases, names, together=False):
+    """Run the cases that are named, or all; `together`: at once, for cases that wait for seconds to pass.  The exit code."""
+    chosen = [function for function in cases if not names or function.__name__ in names]
+    if together:
+        with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
+            return 0 if all(list(pool.map(run_one, chosen))) else 1
     failed = 0
-    for function in cases:
-        if names and function.__name__ not in names:
-            continue
+    for function in chosen:
         print(f"[ RUN      ] {function.__name__}", flush=True)
-        try:
-            function()
-            print(f"[       OK ] {function.__name__}", flush=True)
-        except Exception as error:  # a case that ends in whatever way has failed
-            traceback.print_exc()
-            print(f"[  FAILED  ] {function.__name__}: {error}", flush=True)
-            failed += 1
+        failed += not run_one(function)
     return 1 if failed else 0

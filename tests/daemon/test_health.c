@@ -61,7 +61,7 @@ static void test_errors(void **state)
     (void)state;
     health_figures f = {.window = {.responses = 80, .jobs = 20, .server_errors = 5}};
     CHECK(judge(&f) == HEALTH_HEALTHY); /* above, not at, 5 % */
-    f.window.job_failures = 1;
+    f.window.job_faults = 1;
     CHECK(judge(&f) == HEALTH_UNHEALTHY);
     f.window = (stats_sums){.responses = HEALTH_REQUESTS_MIN - 1, .server_errors = 10};
     CHECK(judge(&f) == HEALTH_HEALTHY); /* too few to tell */

@@ -1,6 +1,7 @@
 /*
  * test_taps.c -- an engine that records what its cache is asked for, and one that looks ahead.
  */
+#include <brisk/metrics.h>
 #include <brisk/record.h>
 
 #include "engine/lab.h"
@@ -77,6 +78,17 @@ static void test_cannot_record(void **unused)
     brisk_log_set_sink(NULL, NULL, NULL);
 }
 
+static uint64_t figure(brisk_metrics *metrics, const char *name)
+{
+    brisk_snapshot *snapshot = NULL;
+    CHECK_OK(brisk_metrics_snapshot(metrics, NULL, &snapshot));
+    const brisk_metric_value *v = brisk_snapshot_find(snapshot, name, NULL, 0);
+    CHECK(v != NULL);
+    uint64_t count = v->count;
+    brisk_snapshot_unref(snapshot);
+    return count;
+}
+
 /* A loop that memory is too small for: what comes next is brought from disk. */
 static void test_looks_ahead(void **unused)
 {
@@ -99,6 +111,18 @@ static void test_looks_ahead(void **unused)
     CHECK_U64(stats.requests, ==, 5000); /* what was brought is none */
     CHECK_U64(stats.loads, >, 1000);
     CHECK_U64(stats.used * 10, >=, stats.loads * 9);
+    brisk_metrics *metrics = NULL;
+    CHECK_OK(brisk_metrics_create(NULL, &metrics));
+    CHECK_OK(brisk_engine_watch(engine, metrics));
+    CHECK_U64(stats.guesses, >, 0);
+    CHECK_U64(figure(metrics, "predict.guesses"), ==, stats.guesses);
+    CHECK_U64(figure(metrics, "predict.right"), ==, stats.right);
+    CHECK_U64(figure(metrics, "predict.loads"), ==, stats.loads);
+    CHECK_U64(figure(metrics, "predict.used"), ==, stats.used);
+    CHECK_U64(figure(metrics, "predict.late"), ==, stats.late);
+    CHECK_U64(figure(metrics, "predict.wasted"), ==, stats.wasted);
+    brisk_engine_unwatch(engine);
+    brisk_metrics_destroy(metrics);
     brisk_engine_destroy(engine);
 }
 

@@ -30,6 +30,13 @@ static brisk_err fail_in_left(lab_request *request, brisk_stage_ctx *ctx, const 
     return strcmp(where, "left") == 0 ? BRISK_ERR_IO : BRISK_OK;
 }
 
+static brisk_err refuse_in_left(lab_request *request, brisk_stage_ctx *ctx, const char *where)
+{
+    (void)request;
+    (void)ctx;
+    return strcmp(where, "left") == 0 ? BRISK_ERR_INVALID : BRISK_OK;
+}
+
 static void test_jobs_stages_and_tiers(void **unused)
 {
     (void)unused;
@@ -50,18 +57,21 @@ static void test_jobs_stages_and_tiers(void **unused)
     CHECK_OK(lab_run(engine, &second, NULL)); /* computed */
     lab_request bad = {.input = "z", .hook = fail_in_left};
     CHECK(lab_run(engine, &bad, NULL) == BRISK_ERR_IO);
+    lab_request wrong = {.input = "w", .hook = refuse_in_left};
+    CHECK(lab_run(engine, &wrong, NULL) == BRISK_ERR_INVALID); /* no fault of ours */
 
     const char *workload = lab.name;
     const brisk_label of_workload = {"workload", workload};
     const brisk_label left[] = {{"workload", workload}, {"stage", "left"}};
     const brisk_label deliver[] = {{"workload", workload}, {"stage", "deliver"}};
-    CHECK_U64(value_of(metrics, &s, "job.time", &of_workload, 1)->count, ==, 3);
-    CHECK_U64(value_of(metrics, &s, "job.failures", &of_workload, 1)->count, ==, 1);
-    CHECK_U64(value_of(metrics, &s, "stage.time", left, 2)->count, ==, 2); /* not when answered */
-    CHECK_U64(value_of(metrics, &s, "stage.failures", left, 2)->count, ==, 1);
+    CHECK_U64(value_of(metrics, &s, "job.time", &of_workload, 1)->count, ==, 4);
+    CHECK_U64(value_of(metrics, &s, "job.failures", &of_workload, 1)->count, ==, 2);
+    CHECK_U64(value_of(metrics, &s, "job.faults", &of_workload, 1)->count, ==, 1);
+    CHECK_U64(value_of(metrics, &s, "stage.time", left, 2)->count, ==, 3); /* not when answered */
+    CHECK_U64(value_of(metrics, &s, "stage.failures", left, 2)->count, ==, 2);
     CHECK_U64(value_of(metrics, &s, "stage.time", deliver, 2)->count, ==, 2);
     CHECK_U64(value_of(metrics, &s, "stage.failures", deliver, 2)->count, ==, 0);
-    CHECK_U64(value_of(metrics, &s, "engine.jobs", NULL, 0)->count, ==, 4);
+    CHECK_U64(value_of(metrics, &s, "engine.jobs", NULL, 0)->count, ==, 5);
     CHECK_U64(value_of(metrics, &s, "engine.answered", NULL, 0)->count, ==, 1);
     bool tiers = false;
     for (uint32_t i = 0; i < brisk_snapshot_count(s); i++) {
@@ -69,7 +79,7 @@ static void test_jobs_stages_and_tiers(void **unused)
     }
     CHECK(tiers);
     brisk_engine_destroy(engine);
-    CHECK_U64(value_of(metrics, &s, "engine.jobs", NULL, 0)->count, ==, 4); /* stands still */
+    CHECK_U64(value_of(metrics, &s, "engine.jobs", NULL, 0)->count, ==, 5); /* stands still */
 }
 
 static void test_looking_does_not_open_the_cache(void **unused)

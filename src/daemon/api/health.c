@@ -60,7 +60,7 @@ static void check_tiers(const stats_sample *last, health *h)
 static void check_errors(const stats_sums *window, health *h)
 {
     uint64_t all = window->responses + window->jobs;
-    uint64_t failed = window->server_errors + window->job_failures;
+    uint64_t failed = window->server_errors + window->job_faults;
     double share = all > 0 ? (double)failed / (double)all : 0;
     bool bad = all >= HEALTH_REQUESTS_MIN && share > errors_most;
     health_check *check =

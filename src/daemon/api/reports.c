@@ -174,13 +174,16 @@ static const api_schema schemas[] = {
          ", \"command_errors\": " API_INTEGER ", \"responses\": " API_INTEGER
          ", \"client_errors\": " API_INTEGER ", \"server_errors\": " API_INTEGER
          ", \"jobs\": " API_INTEGER ", \"job_failures\": " API_INTEGER
-         ", \"bytes_in\": " API_INTEGER ", \"bytes_out\": " API_INTEGER
+         ", \"job_faults\": " API_INTEGER ", \"bytes_in\": " API_INTEGER
+         ", \"bytes_out\": " API_INTEGER
          ", \"http\": " API_REF("Times") ", \"command\": " API_REF("Times") ", \"job\": " API_REF(
              "Times") ", \"resident_bytes\": " API_INTEGER ", \"memory_limit_bytes\": " API_INTEGER
                       ", \"connections\": {\"type\": \"object\", "
                       "\"additionalProperties\": " API_INTEGER "}, \"busy\": " NUMBER
                       ", \"busy_most\": " NUMBER ", \"loops\": " LIST(
                           NUMBER) ", \"cpu\": " NUMBER ", \"prediction_precision\": " MAYBE_NUMBER
+                                  ", \"prefetches\": " API_INTEGER
+                                  ", \"prefetches_used\": " API_INTEGER
                                   ", \"tiers\": " LIST(API_REF("Tier")))},
     {"Stats", OBJECT("\"schema\", \"step_s\", \"kept_s\", \"uptime_s\", \"samples\"",
                      SCHEMA "\"step_s\": " API_INTEGER ", \"kept_s\": " API_INTEGER

@@ -191,7 +191,7 @@ static void add_sample(void *ctx, const stats_sample *sample)
     minute *m = ctx;
     m->samples++;
     m->requests += sample->responses + sample->jobs;
-    m->failed += sample->server_errors + sample->job_failures;
+    m->failed += sample->server_errors + sample->job_faults;
     m->busiest += sample->busy_most;
     m->memory = sample->memory_limit > 0 ? (double)sample->resident / (double)sample->memory_limit
                                          : (double)NAN;

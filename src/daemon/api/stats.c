@@ -22,6 +22,7 @@
 
 #include "base/assert.h"
 #include "daemon/http/observe.h"
+#include "daemon/memory_limit.h"
 #include "daemon/metrics.h"
 #include "daemon/server.h"
 
@@ -69,6 +70,22 @@ struct stats_ring {
 
 /* --- the registry ------------------------------------------------------------------------- */
 
+static bool has_label(const brisk_metric_value *v, const char *label, const char *value)
+{
+    for (uint32_t l = 0; l < v->label_count; l++) {
+        if (strcmp(v->labels[l].name, label) == 0 && strcmp(v->labels[l].value, value) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Answers to those who look whether the node is well say nothing of its work; those of an unwell node would keep it so. */
+static bool is_probe(const brisk_metric_value *v)
+{
+    return has_label(v, "route", "api.health") || has_label(v, "route", "api.ready");
+}
+
 /* Sum of a counter's series that have the label `value`; `label` NULL: of all. */
 static uint64_t total(const brisk_snapshot *snapshot, const char *name, const char *label,
                       const char *value)
@@ -76,15 +93,10 @@ static uint64_t total(const brisk_snapshot *snapshot, const char *name, const ch
     uint64_t sum = 0;
     for (uint32_t i = 0; snapshot != NULL && i < brisk_snapshot_count(snapshot); i++) {
         const brisk_metric_value *v = brisk_snapshot_at(snapshot, i);
-        if (strcmp(v->name, name) != 0) {
-            continue;
+        if (strcmp(v->name, name) == 0 && !is_probe(v) &&
+            (label == NULL || has_label(v, label, value))) {
+            sum += v->count;
         }
-        bool wanted = label == NULL;
-        for (uint32_t l = 0; l < v->label_count && !wanted; l++) {
-            wanted =
-                strcmp(v->labels[l].name, label) == 0 && strcmp(v->labels[l].value, value) == 0;
-        }
-        sum += wanted ? v->count : 0;
     }
     return sum;
 }
@@ -110,13 +122,7 @@ static uint64_t gained(const stats_ring *st, const brisk_snapshot *now, const ch
 /* Events that stay open, and whatever streams, take as long as their client likes. */
 static bool is_stream(const brisk_metric_value *v)
 {
-    for (uint32_t i = 0; i < v->label_count; i++) {
-        if (strcmp(v->labels[i].name, "route") == 0 &&
-            strcmp(v->labels[i].value, "api.events") == 0) {
-            return true;
-        }
-    }
-    return false;
+    return has_label(v, "route", "api.events");
 }
 
 static void add_buckets(stats_ring *st, const brisk_snapshot *snapshot, const char *name,
@@ -280,20 +286,11 @@ static void read_busy(stats_ring *st, stats_sample *ret)
     st->level->process_before = process;
 }
 
-/* The kernel's limit for this group of processes, or what the machine has. */
-static uint64_t memory_limit(void)
+/* What the node is to stay below: its own limit, or the kernel's. */
+static uint64_t memory_limit(const server *s)
 {
-    char text[64] = "";
-    uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
-    if (file != NULL) {
-        uint64_t limit = fgets(text, sizeof text, file) != NULL ? strtoull(text, NULL, 10) : 0;
-        (void)fclose(file);
-        if (limit > 0 && limit < machine) { /* "max" reads as 0 */
-            return limit;
-        }
-    }
-    return machine;
+    uint64_t limit = memory_limit_of_kernel("");
+    return s->pressure.limit > 0 && s->pressure.limit < limit ? s->pressure.limit : limit;
 }
 
 static void read_counters(stats_ring *st, const brisk_snapshot *now, stats_sample *ret)
@@ -305,22 +302,23 @@ static void read_counters(stats_ring *st, const brisk_snapshot *now, stats_sampl
     ret->server_errors = gained(st, now, "serve.http.responses", "class", "5xx");
     ret->jobs = gained(st, now, "job.time", NULL, NULL);
     ret->job_failures = gained(st, now, "job.failures", NULL, NULL);
+    ret->job_faults = gained(st, now, "job.faults", NULL, NULL);
     ret->bytes_in = gained(st, now, "serve.net.in", NULL, NULL);
     ret->bytes_out = gained(st, now, "serve.net.out", NULL, NULL);
     read_times(st, now, "serve.http.time", &ret->http);
     read_times(st, now, "serve.command.time", &ret->command);
     read_times(st, now, "job.time", &ret->job);
     ret->resident = (uint64_t)gauge(now, "serve.memory.resident", NULL, NULL);
-    ret->memory_limit = memory_limit();
+    ret->memory_limit = memory_limit(st->server);
     static_assert((int)STATS_PROTOCOLS == (int)OBSERVE_PROTOCOLS, "one place for each");
     for (uint32_t i = 0; i < STATS_PROTOCOLS; i++) {
         ret->connections[i] = (uint64_t)gauge(now, "serve.http.connections", "protocol",
                                               observe_protocol_name((observe_protocol)i));
     }
-    uint64_t guesses = total(now, "predict.guesses", NULL, NULL);
-    ret->prediction = guesses > 0
-                          ? (double)total(now, "predict.right", NULL, NULL) / (double)guesses
-                          : (double)NAN;
+    ret->prediction = (stats_prediction){.guesses = total(now, "predict.guesses", NULL, NULL),
+                                         .right = total(now, "predict.right", NULL, NULL),
+                                         .loads = total(now, "predict.loads", NULL, NULL),
+                                         .used = total(now, "predict.used", NULL, NULL)};
 }
 
 static brisk_err look(server *s, brisk_snapshot **ret)
@@ -406,7 +404,7 @@ void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret)
         ret->responses += sample->responses;
         ret->server_errors += sample->server_errors;
         ret->jobs += sample->jobs;
-        ret->job_failures += sample->job_failures;
+        ret->job_faults += sample->job_faults;
     }
     (void)pthread_mutex_unlock(&st->lock);
 }
@@ -485,6 +483,7 @@ void stats_put(brisk_json *json, const char *key, const stats_sample *sample)
     brisk_json_u64(json, "server_errors", sample->server_errors);
     brisk_json_u64(json, "jobs", sample->jobs);
     brisk_json_u64(json, "job_failures", sample->job_failures);
+    brisk_json_u64(json, "job_faults", sample->job_faults);
     brisk_json_u64(json, "bytes_in", sample->bytes_in);
     brisk_json_u64(json, "bytes_out", sample->bytes_out);
     put_times(json, "http", &sample->http);
@@ -505,7 +504,11 @@ void stats_put(brisk_json *json, const char *key, const stats_sample *sample)
     }
     brisk_json_array_end(json);
     brisk_json_double(json, "cpu", sample->cpu);
-    brisk_json_double(json, "prediction_precision", sample->prediction);
+    const stats_prediction *p = &sample->prediction;
+    brisk_json_double(json, "prediction_precision",
+                      p->guesses > 0 ? (double)p->right / (double)p->guesses : (double)NAN);
+    brisk_json_u64(json, "prefetches", p->loads);
+    brisk_json_u64(json, "prefetches_used", p->used);
     put_tiers(json, sample);
     brisk_json_object_end(json);
 }

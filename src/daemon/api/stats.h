@@ -50,17 +50,27 @@ typedef struct stats_times {
     uint64_t p999_ns;
 } stats_times;
 
+/* Of the keys that jobs ask for (cache.predict.enabled); since the start: what is guessed in one second is judged in
+ * another. */
+typedef struct stats_prediction {
+    uint64_t guesses;
+    uint64_t right;
+    uint64_t loads; /* brought ahead of being asked for */
+    uint64_t used;  /* ... and asked for then */
+} stats_prediction;
+
 /* One second. */
 typedef struct stats_sample {
     uint64_t wall_ns; /* at its end; 0: none */
     uint64_t length_ns;
     uint64_t commands; /* of the Redis protocol */
     uint64_t command_errors;
-    uint64_t responses; /* of HTTP */
+    uint64_t responses; /* of HTTP, but for /health and /ready */
     uint64_t client_errors;
     uint64_t server_errors;
     uint64_t jobs;
     uint64_t job_failures;
+    uint64_t job_faults; /* failures that their requests did not cause */
     uint64_t bytes_in;
     uint64_t bytes_out;
     stats_times http;
@@ -74,7 +84,7 @@ typedef struct stats_sample {
     uint32_t loop_count;
     float loops[STATS_LOOPS_MAX]; /* of each of the first */
     double cpu;                   /* processors used by the process */
-    double prediction; /* share of guesses that were right, since the start; NaN: none were made */
+    stats_prediction prediction;
     uint32_t tier_count;
     stats_tier tiers[STATS_TIERS_MAX];
 } stats_sample;
@@ -91,7 +101,7 @@ typedef struct stats_sums {
     uint64_t responses;
     uint64_t server_errors;
     uint64_t jobs;
-    uint64_t job_failures;
+    uint64_t job_faults;
 } stats_sums;
 
 void stats_sum(stats_ring *st, uint32_t seconds, stats_sums *ret);
