@@ -69,14 +69,14 @@ class Http:
 class Node:
     """`brisk serve` with tokens of its own; a context."""
 
-    def __init__(self, brisk, *args, settings=(), memory="64MiB"):
+    def __init__(self, brisk, *args, settings=(), memory="64MiB", env=None):
         self.folder = tempfile.TemporaryDirectory(prefix="brisk-api-")
         self.token_file = os.path.join(self.folder.name, "tokens")
         with open(self.token_file, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(f"{TOKEN} change tests\n{READER} read reader\n")
         settings = [f"serve.token_file={self.token_file}", *settings]
-        self.server = Server(brisk, ["--memory", memory, *args], settings)
+        self.server = Server(brisk, ["--memory", memory, *args], settings, env=env)
         self.port = self.server.port
 
     def http(self, token=TOKEN):

@@ -114,13 +114,13 @@ def free_port():
 class Server:
     """`brisk serve` with `args`, at a free port."""
 
-    def __init__(self, brisk, args=(), settings=(), wrapper=()):
+    def __init__(self, brisk, args=(), settings=(), wrapper=(), env=None):
         self.port = free_port()
         command = [*wrapper, brisk]
         for setting in settings:
             command += ["--set", setting]
         command += ["serve", "--foreground", "--listen", f"127.0.0.1:{self.port}", *args]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         words = line = self.process.stderr.readline().decode()
         while line and "ready at" not in line:  # warnings come before: of a sandbox, say
             line = self.process.stderr.readline().decode()

@@ -15,7 +15,8 @@ import tempfile
 import threading
 
 from api_lib import READER, TOKEN, Answer, Http, Node, check, judge, run
-from serve_lib import wait_until
+from origin_lib import Origin, answer
+from serve_lib import Server, wait_until
 
 BRISK = sys.argv[1]
 CASES = []
@@ -180,6 +181,7 @@ def series_and_events():
             http.ask("GET", f"/v1/cache/{i}")
         thread.join(30)
         check(len(heard) == 2, heard)
+        check(all(e["http"].keys() >= {"count", "p50_ns", "p99_ns"} and len(e["grades"]["parts"]) == 4 for e in heard), heard)
         check(wait_until(lambda: sum(s["responses"] for s in http.ok("GET", "/v1/stats").json()["samples"]) >= 200))
         samples = http.ok("GET", "/v1/stats").json()["samples"]
         busy = max(samples, key=lambda s: s["responses"])
@@ -193,6 +195,25 @@ def series_and_events():
         grades = http.ok("GET", "/v1/grades").json()
         check(grades["grade"] in ("excellent", "good", "acceptable", "poor", "unacceptable"), grades)
         check(wait_until(lambda: b"serve_http_connections" in http.ok("GET", "/metrics").body))
+
+
+@case
+def what_is_logged_is_told():
+    well = [True]
+    with Origin(lambda request, connection: answer(status="200 OK" if well[0] else "500 No")) as origin:
+        health = "{path: /, interval: 100ms, unhealthy: 1}"
+        with Node(BRISK, settings=[f"serve.proxy=[{{at: /up/, upstreams: ['{origin.url}'], health: {health}}}]"]) as node:
+            node.http().ok("GET", "/up/")  # checks begin with the first request
+            listener = Http(node.port)
+            listener.connection.request("GET", "/v1/events?topics=log", headers={"authorization": "Bearer " + TOKEN})
+            stream = listener.connection.getresponse()
+            check(stream.readline() == b"retry: 2000\n")
+            well[0] = False
+            lines = iter(stream.readline, b"")
+            told = json.loads(next(line for line in lines if line.startswith(b"data: "))[6:])
+            check(told["level"] == "warning" and told["area"] == "proxy" and " is ill" in told["message"], told)
+            check(told["time_s"] > 1.5e9 and told["lost"] == 0, told)
+            listener.close()
 
 
 @case
@@ -274,18 +295,15 @@ def budgets_and_alerts():
 @case
 def history_is_shown():
     with tempfile.TemporaryDirectory(prefix="brisk-api-") as folder:
-        os.environ["XDG_DATA_HOME"] = folder
-        try:
-            with Node(BRISK) as node:
-                check(node.http().ok("GET", "/v1/benchmarks").json() == {"schema": 1, "kept": False, "benchmarks": []})
-            os.makedirs(os.path.join(folder, "brisk"))
-            with open(os.path.join(folder, "brisk", "history.sqlite3"), "wb") as file:
-                file.write(b"this is no database" * 1000)
-            with Node(BRISK) as node:
-                answer = node.http().get("/v1/runs")
-                check(answer.status in (200, 500) and "Traceback" not in answer.body.decode(), answer)
-        finally:
-            del os.environ["XDG_DATA_HOME"]
+        there = {"XDG_DATA_HOME": folder}
+        with Node(BRISK, env=there) as node:
+            check(node.http().ok("GET", "/v1/benchmarks").json() == {"schema": 1, "kept": False, "benchmarks": []})
+        os.makedirs(os.path.join(folder, "brisk"))
+        with open(os.path.join(folder, "brisk", "history.sqlite3"), "wb") as file:
+            file.write(b"this is no database" * 1000)
+        with Node(BRISK, env=there) as node:
+            answer = node.http().get("/v1/runs")
+            check(answer.status in (200, 500) and "Traceback" not in answer.body.decode(), answer)
 
 
 @case
@@ -333,60 +351,6 @@ def knobs_and_their_audit():
 
 
 @case
-def a_flame_graph_of_the_node():
-    modules = os.path.join(os.path.dirname(BRISK), "..", "observe", "modules")
-    kept = os.environ.get("BRISK_MODULE_PATH", "")
-    os.environ["BRISK_MODULE_PATH"] = f"{kept}:{os.path.realpath(modules)}"
-    try:
-        with Node(BRISK) as node:
-            http = node.http()
-            for body in ('{"seconds": 0}', '{"seconds": 61}', '{"hertz": 1000}', '{"more": 1}', "[]", "{"):
-                check(http.ask("POST", "/v1/profiles", body.encode()).status == 400, body)
-            check(node.http(READER).ask("POST", "/v1/profiles", b"{}").status == 403)
-            check(http.get("/v1/profiles/1").status == 404 and http.get("/v1/profiles/x").status == 404)
-            taken = []
-            for _ in range(2):
-                answer = http.ok("POST", "/v1/profiles", {"seconds": 1, "hertz": 499}, status=202).json()
-                check(answer["state"] == "running", answer)
-                check(http.ask("POST", "/v1/profiles", b"{}").status == 409)
-                check(http.get(f"/v1/profiles/{answer['id']}").status == 202)
-                stop = []
-
-                def load():
-                    client = node.resp()
-                    while not stop:
-                        client.send_raw(client.encode("PING") * 500)
-                        for _ in range(500):
-                            client.read()
-
-                thread = threading.Thread(target=load)
-                thread.start()
-                path = f"/v1/profiles/{answer['id']}"
-                done = wait_until(lambda: http.get(path).json()["state"] != "running", 60)
-                stop.append(1)
-                thread.join()
-                check(done)
-                taken.append(http.ok("GET", path).json())
-            check([p["id"] for p in http.ok("GET", "/v1/profiles").json()["profiles"]] == [2, 1])
-            if taken[0]["state"] == "failed":
-                check(taken[0]["why"] != "", taken[0])
-                print("no profile can be taken here:", taken[0]["why"])
-                return
-            tree = taken[0]["tree"]
-            check(tree["value"] == taken[0]["total"] > 0, "it worked, so there are samples")
-            check(tree["value"] >= sum(c["value"] for c in tree["children"]))
-            svg = http.ok("GET", "/v1/profiles/2?format=svg")
-            check(svg["content-type"] == "image/svg+xml" and svg.body.startswith(b"<svg"), svg)
-            text = http.ok("GET", "/v1/profiles/2?format=collapsed").body.decode()
-            check(sum(int(line.rsplit(" ", 1)[1]) for line in text.splitlines()) == taken[1]["total"])
-            both = http.ok("GET", "/v1/profiles/2?against=1").json()
-            check(both["total_before"] == taken[0]["total"] and both["tree"]["before"] == taken[0]["total"], both["why"])
-            check(http.get("/v1/profiles/2?against=9").status == 404)
-    finally:
-        os.environ["BRISK_MODULE_PATH"] = kept
-
-
-@case
 def who_may_read():
     with Node(BRISK, settings=["serve.local_needs_token=on"]) as node:
         for path in ("/metrics", "/v1/metrics", "/v1/stats", "/v1/cache", "/v1/events", "/v1/runs"):
@@ -400,24 +364,16 @@ def who_may_read():
 @case
 def a_token_is_made():
     with tempfile.TemporaryDirectory(prefix="brisk-api-") as folder:
-        kept = os.environ.get("XDG_RUNTIME_DIR")
-        os.environ["XDG_RUNTIME_DIR"] = folder
-        try:
-            from serve_lib import Server
-
-            server = Server(BRISK, ["--memory", "16MiB"])
-            path = os.path.join(folder, "brisk", "token")
-            check(path in server.announced, server.announced)
-            check(os.stat(path).st_mode & 0o7777 == 0o600)
-            with open(path, encoding="ascii") as file:
-                token = file.read().strip()
-            check(len(token) == 64)
-            check(Http(server.port, token).ask("PUT", "/v1/cache/a", b"x").status == 201)
-            check(Http(server.port, None).ask("PUT", "/v1/cache/a", b"x").status == 401)
-            check(server.stop()[0] == 0)
-        finally:
-            if kept is not None:
-                os.environ["XDG_RUNTIME_DIR"] = kept
+        server = Server(BRISK, ["--memory", "16MiB"], env={"XDG_RUNTIME_DIR": folder})
+        path = os.path.join(folder, "brisk", "token")
+        check(path in server.announced, server.announced)
+        check(os.stat(path).st_mode & 0o7777 == 0o600)
+        with open(path, encoding="ascii") as file:
+            token = file.read().strip()
+        check(len(token) == 64)
+        check(Http(server.port, token).ask("PUT", "/v1/cache/a", b"x").status == 201)
+        check(Http(server.port, None).ask("PUT", "/v1/cache/a", b"x").status == 401)
+        check(server.stop()[0] == 0)
 
 
 @case
@@ -434,4 +390,4 @@ def a_unix_socket_reads():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[2:]))
+    sys.exit(run(CASES, sys.argv[2:], together=True))

@@ -172,3 +172,16 @@ bool api_query_u64(exchange *x, const char *name, uint64_t min, uint64_t max, ui
     *ret = value;
     return true;
 }
+
+/* What stands between "://" and '@' is a name and a password. */
+void api_hide_passwords(char *text)
+{
+    for (char *at = strstr(text, "://"); at != NULL; at = strstr(at, "://")) {
+        at += 3;
+        char *mark =
+            memrchr(at, '@', strcspn(at, "/ \t\"',")); /* the last: others are the password's */
+        if (mark != NULL) {
+            memset(at, '*', (size_t)(mark - at));
+        }
+    }
+}

@@ -45,5 +45,7 @@ BRISK_NODISCARD bool api_query_u64(exchange *x, const char *name, uint64_t min, 
                                    uint64_t *ret);
 /* A text of the query, percent-decoded and terminated; false: too long, and that was answered.  "" when there is none. */
 BRISK_NODISCARD bool api_query_text(exchange *x, const char *name, char *text, size_t size);
+/* In place: names and passwords in URLs become stars. */
+void api_hide_passwords(char *text);
 
 #endif /* BRISK_SRC_DAEMON_API_ANSWER_H */

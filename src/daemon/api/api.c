@@ -10,7 +10,9 @@
 #include "base/str.h"
 #include "daemon/api/audit.h"
 #include "daemon/api/cache.h"
+#include "daemon/api/grades.h"
 #include "daemon/api/health.h"
+#include "daemon/api/log_lines.h"
 #include "daemon/api/openapi.h"
 #include "daemon/api/profiles.h"
 #include "daemon/api/reports.h"
@@ -36,8 +38,13 @@ static void publish_sample(api *a)
     brisk_json json;
     brisk_str_init(&text, a->server->alloc, EVENTS_BYTES_MAX);
     brisk_json_init(&json, brisk_str_out(&text), 0);
-    stats_put(&json, NULL, &sample);
-    if (brisk_json_finish(&json) == BRISK_OK) {
+    brisk_json_object_begin(&json, NULL);
+    stats_put(&json, &sample);
+    brisk_json_object_begin(&json, "grades");
+    brisk_err err = grades_put(&json, a->server);
+    brisk_json_object_end(&json);
+    brisk_json_object_end(&json);
+    if (err == BRISK_OK && brisk_json_finish(&json) == BRISK_OK) {
         (void)events_publish(a->events, EVENTS_METRICS, brisk_str_text(&text),
                              brisk_str_size(&text));
     }
@@ -54,6 +61,7 @@ static void second(void *ctx)
     if (a->budget_watch != NULL) {
         (void)!brisk_budget_watch_tick(a->budget_watch); /* without memory: again in a second */
     }
+    log_lines_tick(a->log);
     profiles_tick(a->profiles);
     events_tick(a->events);
 }
@@ -144,6 +152,9 @@ static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errin
         err = events_create(s->alloc, &a->events);
     }
     if (err == BRISK_OK) {
+        err = log_lines_create(s->alloc, a->events, &a->log);
+    }
+    if (err == BRISK_OK) {
         err = stats_create(s, &a->stats);
     }
     if (err == BRISK_OK) {
@@ -210,6 +221,7 @@ void api_destroy(server *s)
     audit_destroy(a->audit);
     report_routes_destroy(a->reports);
     stats_destroy(a->stats);
+    log_lines_destroy(a->log);
     events_destroy(a->events);
     http_observe_destroy(a->observer);
     http_auth_destroy(a->auth);

@@ -47,6 +47,7 @@ typedef struct api {
     brisk_budget_watch *budget_watch; /* NULL: there are no budgets */
     brisk_events *alerts;             /* what it tells */
     _Atomic bool degraded_is_ok;
+    struct log_lines *log;
     struct audit *audit;
     struct profiles *profiles;
     /* Jobs that wait, and how many may; set by whoever has a queue, before the workers.  NULL: none. */

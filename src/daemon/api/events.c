@@ -491,7 +491,11 @@ static const api_parameter parameters[] = {
 
 static const api_response responses[] = {
     {200,
-     "Server-sent events: each is one JSON object; 'dropped' says how many a slow reader missed",
+     "Server-sent events: each is one JSON object; 'dropped' says how many a slow reader missed. "
+     "metrics: a Sample "
+     "with grades (as /v1/grades), once a second; jobs: a job came, began or ended; alerts; log: "
+     "time_s, level, area, "
+     "message, lost, of what is logged while somebody listens",
      "text/event-stream", NULL},
 };
 

@@ -15,6 +15,7 @@
 #include <brisk/json.h>
 #include <brisk/json_read.h>
 
+#include "daemon/api/answer.h"
 #include "daemon/api/api.h"
 #include "daemon/api/audit.h"
 #include "daemon/api/openapi.h"
@@ -144,19 +145,6 @@ static bool is_text(const brisk_knob *knob)
     return knob->type == BRISK_KNOB_TEXT || knob->type == BRISK_KNOB_YAML;
 }
 
-/* What stands between "://" and '@' is a name and a password. */
-static void hide_passwords(char *text)
-{
-    for (char *at = strstr(text, "://"); at != NULL; at = strstr(at, "://")) {
-        at += 3;
-        char *mark =
-            memrchr(at, '@', strcspn(at, "/ \t\"',")); /* the last: others are the password's */
-        if (mark != NULL) {
-            memset(at, '*', (size_t)(mark - at));
-        }
-    }
-}
-
 /* As a text that can be given back; the caller releases size + 1 bytes. */
 static char *value_of(const brisk_knobs *knobs, const brisk_knob *knob)
 {
@@ -166,7 +154,7 @@ static char *value_of(const brisk_knobs *knobs, const brisk_knob *knob)
         if (brisk_knobs_text_copy(knobs, knob->name, NULL, &text) != BRISK_OK) {
             return NULL;
         }
-        hide_passwords(text);
+        api_hide_passwords(text);
         return text;
     }
     char number[NUMBER_MAX];

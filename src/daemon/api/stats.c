@@ -471,9 +471,8 @@ static void put_tiers(brisk_json *json, const stats_sample *sample)
     brisk_json_array_end(json);
 }
 
-void stats_put(brisk_json *json, const char *key, const stats_sample *sample)
+void stats_put(brisk_json *json, const stats_sample *sample)
 {
-    brisk_json_object_begin(json, key);
     brisk_json_double(json, "time_s", (double)(sample->wall_ns / 1000000) / 1000);
     brisk_json_double(json, "length_s", (double)sample->length_ns / 1e9);
     brisk_json_u64(json, "commands", sample->commands);
@@ -510,7 +509,6 @@ void stats_put(brisk_json *json, const char *key, const stats_sample *sample)
     brisk_json_u64(json, "prefetches", p->loads);
     brisk_json_u64(json, "prefetches_used", p->used);
     put_tiers(json, sample);
-    brisk_json_object_end(json);
 }
 
 /* --- life --------------------------------------------------------------------------------- */

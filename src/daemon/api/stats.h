@@ -119,7 +119,7 @@ stats_stretch stats_stretch_of(uint64_t step_s, uint64_t since_ns, uint64_t unti
 /* Call `fn` for the samples of a stretch, oldest first. */
 void stats_each(stats_ring *st, const stats_stretch *of,
                 void (*fn)(void *ctx, const stats_sample *sample), void *ctx);
-/* A sample as a JSON object, as a value or a member. */
-void stats_put(brisk_json *json, const char *key, const stats_sample *sample);
+/* Its members, of a JSON object that is open. */
+void stats_put(brisk_json *json, const stats_sample *sample);
 
 #endif /* BRISK_SRC_DAEMON_API_STATS_H */
