@@ -283,6 +283,14 @@ def budgets_and_alerts():
             check(told["name"] == "entries" and told["state"] == "firing", told)
             listener.close()
             check(http.ok("GET", "/v1/budgets").json()["budgets"][0]["value"] == 10)
+            past = http.ok("GET", "/v1/alerts").json()["past"]
+            check([(one["name"], one["state"], one["severity"]) for one in past] == [("entries", "firing", "critical")], past)
+            for i in range(10):
+                http.ok("DELETE", f"/v1/cache/{i}", status=204)
+            check(wait_until(lambda: http.ok("GET", "/v1/alerts").json()["alerts"] == []))
+            past = http.ok("GET", "/v1/alerts").json()["past"]
+            check([one["state"] for one in past] == ["resolved", "firing"], past)
+            check(past[0]["time_s"] > past[1]["time_s"] > 1.7e9, past)
         with open(path, "w", encoding="ascii") as file:
             file.write("budgets: [")
         try:

@@ -76,6 +76,37 @@ static void put_runs(brisk_history *history)
     }
 }
 
+/* Six runs of one command, then six that a cache answered, between runs of something that takes longer. */
+static void put_cached_runs(brisk_history *history)
+{
+    brisk_errinfo info;
+    for (uint64_t i = 0; i < 12; i++) {
+        brisk_history_run run = {.wall_ns = start_ns + i * second_ns,
+                                 .duration_ns = i < 6 ? 1000 + i : 100 + i,
+                                 .workload = "pkg",
+                                 .command = "pkg resolve a",
+                                 .answered_by = i < 6 ? "" : "memory",
+                                 .outcome = "ok"};
+        CHECK_OK(brisk_history_put_run(history, &run, NULL, 0, NULL, &info));
+        run = (brisk_history_run){.wall_ns = start_ns + (i + 6) * second_ns,
+                                  .duration_ns = 50000,
+                                  .workload = "pkg",
+                                  .command = "pkg resolve another",
+                                  .outcome = "ok"};
+        CHECK_OK(brisk_history_put_run(history, &run, NULL, 0, NULL, &info));
+    }
+    static const char *const categories[] = {"cache", "parallelism"};
+    for (int i = 0; i < 2; i++) {
+        brisk_history_opportunity o = {.key = categories[i],
+                                       .category = categories[i],
+                                       .subject = "pkg",
+                                       .gain = 0.5,
+                                       .state = "applied",
+                                       .updated_ns = start_ns + 5 * second_ns + second_ns / 2};
+        CHECK_OK(brisk_history_put_opportunity(history, &o, NULL, &info));
+    }
+}
+
 static void put_others(brisk_history *history)
 {
     brisk_errinfo info;
@@ -133,7 +164,12 @@ static void test_what_is_kept(void **state)
     CHECK_OK(err);
     put_runs(history);
     put_others(history);
+    put_cached_runs(history);
     brisk_history_close(history);
+    brisk_history_run spooled = {
+        .wall_ns = start_ns, .duration_ns = 7, .workload = "spooled", .outcome = "ok"};
+    CHECK_OK(brisk_history_spool(NULL, &spooled, NULL, 0, &info));
+    CHECK(brisk_json_get(ask(report_runs, "", "spooled"), "runs")->count == 1);
     const brisk_json_node *runs = brisk_json_get(ask(report_runs, "", "rom"), "runs");
     CHECK(runs != NULL && runs->count == 20);
     CHECK(number(runs->child, "duration_ns") == 619); /* the newest first */
@@ -152,6 +188,16 @@ static void test_what_is_kept(void **state)
     CHECK(number(changes->child, "before") < 101.1 && number(changes->child, "after") > 129.9);
 }
 
+static const brisk_json_node *with_key(const brisk_json_node *list, const char *key)
+{
+    const brisk_json_node *one = list->child;
+    while (one != NULL && !brisk_json_is(brisk_json_get(one, "key"), key)) {
+        one = one->next;
+    }
+    CHECK(one != NULL);
+    return one;
+}
+
 static void test_gains(void **state)
 {
     (void)state;
@@ -160,17 +206,17 @@ static void test_gains(void **state)
     if (list == NULL || list->count == 0) {
         skip(); /* there is no libsqlite3 */
     }
-    CHECK(list->count == 2);
-    const brisk_json_node *applied = list->child;
-    while (applied != NULL && !brisk_json_is(brisk_json_get(applied, "state"), "applied")) {
-        applied = applied->next;
-    }
-    CHECK(applied != NULL);
+    CHECK(list->count == 4);
+    const brisk_json_node *applied = with_key(list, "stage:rom:cache");
     CHECK(number(applied, "estimated_gain") == 0.5);
     double measured = number(applied, "measured_gain"); /* 1 - 615 / 1005 */
     CHECK(measured > 0.38 && measured < 0.40);
     CHECK(number(brisk_json_get(applied, "evidence"), "runs") == 20);
-    const brisk_json_node *open = applied == list->child ? list->child->next : list->child;
+    measured = number(with_key(list, "cache"), "measured_gain"); /* 1 - 109 / 1003 */
+    CHECK(measured > 0.88 && measured < 0.90);
+    /* Answers of a cache say nothing of anything else. */
+    CHECK(brisk_json_get(with_key(list, "parallelism"), "measured_gain")->kind == BRISK_JSON_NULL);
+    const brisk_json_node *open = with_key(list, "open");
     CHECK(brisk_json_get(open, "measured_gain")->kind == BRISK_JSON_NULL);
     CHECK(brisk_json_get(open, "evidence")->kind == BRISK_JSON_NULL);
 }
@@ -191,8 +237,13 @@ int main(void)
     node.clock = brisk_clock_system();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     brisk_arena_destroy(arena);
-    static const char *const names[] = {"brisk/history.sqlite3", "brisk/history.sqlite3-wal",
-                                        "brisk/history.sqlite3-shm", "brisk", ""};
+    static const char *const names[] = {"brisk/history.sqlite3",
+                                        "brisk/history.sqlite3-wal",
+                                        "brisk/history.sqlite3-shm",
+                                        "brisk/history.sqlite3-spool",
+                                        "brisk/history.sqlite3-spool.lock",
+                                        "brisk",
+                                        ""};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[128];
         (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);

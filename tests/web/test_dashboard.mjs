@@ -2,127 +2,9 @@
 // connection that is lost comes back, nothing is asked of anybody else, and the console stays empty.
 //
 //   node test_dashboard.mjs BRISK MODULES [FOLDER FOR SCREENSHOTS]
-//
-// MODULES is where playwright-core was installed.  The last line counts the cases.
-import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { Node, WAIT_MS, check, figure, main, shot, test, until } from "./lib.mjs";
 
-const [brisk, modules, shots] = process.argv.slice(2);
-const { chromium } = createRequire(resolve(modules, "package.json"))("playwright-core");
-const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-const WAIT_MS = 30000; // for what must come; nobody asserts how fast
 const GROWTH_ROUNDS = Number(process.env.BRISK_WEB_ROUNDS ?? 8); // each walks through all views
-
-const cases = [];
-const test = (name, run) => cases.push([name, run]);
-
-function check(condition, text) {
-  if (!condition) throw new Error(text);
-}
-
-/** A node on a free port, or on the one it had. */
-class Node {
-  constructor(settings = []) {
-    this.settings = settings;
-    this.folder = mkdtempSync(join(tmpdir(), "brisk-web-"));
-    this.port = 0;
-  }
-
-  async start() {
-    this.process = spawn(brisk, ["serve", "--foreground", "--listen", `127.0.0.1:${this.port}`, "--threads", "1", ...this.settings], {
-      env: { ...process.env, XDG_RUNTIME_DIR: this.folder, XDG_CACHE_HOME: this.folder, XDG_STATE_HOME: this.folder, XDG_CONFIG_HOME: this.folder, XDG_DATA_HOME: this.folder },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    let said = "";
-    await new Promise((done, fail) => {
-      this.process.stderr.on("data", (data) => {
-        said += data;
-        const found = /ready at 127\.0\.0\.1:(\d+).*\n/.exec(said);
-        if (found) {
-          this.port = Number(found[1]);
-          done();
-        }
-      });
-      this.process.once("exit", (code) => fail(new Error(`brisk serve ended with ${code}: ${said}`)));
-    });
-    this.origin = `http://127.0.0.1:${this.port}`;
-    const file = /token ([^,)\n]+)/.exec(said);
-    check(file, `no token is named: ${said}`);
-    this.token = readFileSync(file[1], "utf8").trim();
-  }
-
-  async stop() {
-    const ended = new Promise((done) => this.process.once("exit", done));
-    this.process.kill("SIGTERM");
-    await ended;
-  }
-
-  /** Commands of Redis, one connection. */
-  async redis(lines) {
-    await new Promise((done, fail) => {
-      const socket = connect(this.port, "127.0.0.1", () => socket.write(lines.map((line) => `${line}\r\n`).join("")));
-      let replies = 0;
-      socket.on("data", (data) => {
-        replies += data.toString("latin1").split("\r\n").length - 1;
-        if (replies >= lines.length) socket.end();
-      });
-      socket.on("close", done);
-      socket.on("error", fail);
-    });
-  }
-
-  /** Changes need the token. */
-  async change(method, path, body) {
-    const answer = await fetch(this.origin + path, {
-      method, body: JSON.stringify(body), headers: { authorization: `Bearer ${this.token}`, "content-type": "application/json", prefer: "wait=30" },
-    });
-    check(answer.status < 300, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-    return answer;
-  }
-
-  /** Many keys with a few that are asked for often, so that there is a curve. */
-  async keys(count) {
-    const lines = [];
-    for (let i = 0; i < count; i++) lines.push(`SET key:${i} ${"v".repeat(50)}`, `GET key:${i % 37}`, `GET key:${i}`);
-    await this.redis(lines);
-  }
-
-  async traffic(rounds = 20) {
-    for (let i = 0; i < rounds; i++) {
-      await this.redis([`SET web:${i} ${"x".repeat(100)}`, `SET web:${i} y`, `EXISTS web:${i}`, `EXISTS none:${i}`]);
-      await fetch(`${this.origin}/v1/cache/web:${i}`).then((answer) => answer.arrayBuffer());
-      await fetch(`${this.origin}/health`).then((answer) => answer.arrayBuffer());
-    }
-  }
-}
-
-/** Wait until `fn(arg)` is true in the page; by asking, since the page's policy lets nobody evaluate text there. */
-async function until(page, fn, arg, what) {
-  const end = Date.now() + WAIT_MS;
-  for (;;) {
-    if (await page.evaluate(fn, arg)) return;
-    if (Date.now() > end) throw new Error(`it did not come: ${what}`);
-    await page.waitForTimeout(100);
-  }
-}
-
-/** The figure under a label, once it is more than a dash. */
-async function figure(page, label) {
-  const cell = page.locator(".figure", { has: page.locator("dt", { hasText: new RegExp(`^${label}$`) }) }).locator("dd");
-  await until(page, (name) => [...document.querySelectorAll(".figure")].some((one) => one.querySelector("dt").textContent === name && !/^(–|0\/s)$/.test(one.querySelector("dd").textContent)), label, `a figure of ${label}`);
-  return cell.textContent();
-}
-
-async function shot(page, name) {
-  if (shots) {
-    mkdirSync(shots, { recursive: true });
-    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-  }
-}
 
 test("real figures flow", async ({ node, page }) => {
   await page.goto(node.origin);
@@ -163,8 +45,7 @@ test("a node nobody asks says what to do", async ({ page }) => {
     await page.goto(fresh.origin);
     await page.waitForSelector(".empty pre", { timeout: WAIT_MS });
   } finally {
-    await fresh.stop();
-    rmSync(fresh.folder, { recursive: true, force: true });
+    await fresh.remove();
   }
 });
 
@@ -196,7 +77,7 @@ test("dark and light, kept over a reload", async ({ node, page }) => {
 });
 
 test("fits a phone", async ({ node, page }) => {
-  await page.setViewportSize({ width: 375, height: 740 });
+  await page.setViewportSize({ width: 390, height: 800 });
   for (const view of ["overview", "cache", "jobs", "system", "budgets", "tune", "benchmarks", "profile"]) {
     await page.goto(`${node.origin}/#/${view}`);
     await page.waitForTimeout(300);
@@ -277,8 +158,7 @@ test("who needs a token is asked for it, once", async ({ page, expected }) => {
     await page.reload();
     await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
   } finally {
-    await closed.stop();
-    rmSync(closed.folder, { recursive: true, force: true });
+    await closed.remove();
   }
 });
 
@@ -308,8 +188,7 @@ test("a flame graph of the node, after the button", async ({ page }) => {
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "whole" }).click({ timeout: WAIT_MS });
   } finally {
-    await own.stop();
-    rmSync(own.folder, { recursive: true, force: true });
+    await own.remove();
   }
 });
 
@@ -359,57 +238,4 @@ test("it works at /dashboard/, too", async ({ node, page }) => {
   await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
 });
 
-async function run([name, body], browser, node) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await context.newPage();
-  const problems = [];
-  const expected = { failures: false };
-  page.on("console", (message) => {
-    if (message.type() === "error" && !expected.failures) problems.push(`console: ${message.text()} ${message.location().url}`);
-  });
-  page.on("pageerror", (error) => problems.push(`page: ${error.message}`));
-  page.on("request", (request) => {
-    const url = new URL(request.url());
-    if (url.hostname !== "127.0.0.1" && url.protocol !== "data:") problems.push(`asked elsewhere: ${url}`);
-  });
-  try {
-    await body({ node, page, expected, context });
-    check(problems.length === 0, problems.join("\n  "));
-    console.log(`ok ${name}`);
-    return true;
-  } catch (error) {
-    console.log(`FAILED ${name}: ${error.message}${problems.length > 0 ? `\n  ${problems.join("\n  ")}` : ""}`);
-    await shot(page, `failed-${name.replaceAll(/\W+/g, "-")}`);
-    return false;
-  } finally {
-    await context.close();
-  }
-}
-
-async function launch() {
-  let why;
-  for (const executablePath of BROWSERS) {
-    try {
-      return await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
-    } catch (error) {
-      why = error;
-    }
-  }
-  throw why;
-}
-
-const browser = await launch();
-const node = new Node();
-const only = new RegExp(process.env.BRISK_WEB_ONLY ?? ""); // names of cases, for who works on one
-const chosen = cases.filter(([name]) => only.test(name));
-let failed = 0;
-try {
-  await node.start();
-  for (const one of chosen) failed += (await run(one, browser, node)) ? 0 : 1;
-} finally {
-  await browser.close();
-  await node.stop().catch(() => {});
-  rmSync(node.folder, { recursive: true, force: true });
-}
-console.log(`${chosen.length - failed} passed, ${failed} failed, 0 skipped`);
-process.exit(failed === 0 ? 0 : 1);
+await main(new Node());

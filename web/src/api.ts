@@ -139,6 +139,17 @@ export interface Run {
   answered_by: string;
 }
 
+export interface RunStage {
+  name: string;
+  after: string;
+  start_ns: number;
+  duration_ns: number;
+  wait_ns: number;
+  worker: number;
+  critical: boolean;
+  outcome: string;
+}
+
 export interface Queue {
   waiting: number;
   waiting_max: number;

@@ -27,6 +27,9 @@ const VIEWS = [
 ] as const;
 type View = (typeof VIEWS)[number][0];
 
+/** Views that show a stretch of time: the others have nothing to choose. */
+const TIMED: readonly View[] = ["overview", "cache", "jobs", "system"];
+
 const LINKS = { connecting: "connecting", live: "live", lost: "connection lost, trying again", refused: "a token is needed" } as const;
 
 function viewOf(hash: string): View {
@@ -106,9 +109,9 @@ export function App(props: { live: Live }) {
         <p class={`link ${live.link}`} role="status"><span aria-hidden="true">{live.link === "live" ? "●" : live.link === "connecting" ? "○" : "✖"}</span> {LINKS[live.link]}</p>
         {node.data !== null && live.link === "live" && <Level level={node.data.health} title={node.data.problems.join("; ")} />}
         <span class="space" />
-        <label>time <select value={range.name} onChange={(event) => setRange(RANGES.find((one) => one.name === event.currentTarget.value)!)}>
+        {TIMED.includes(view) && <label>time <select value={range.name} onChange={(event) => setRange(RANGES.find((one) => one.name === event.currentTarget.value)!)}>
           {RANGES.map((one) => <option key={one.name} value={one.name}>{one.title}</option>)}
-        </select></label>
+        </select></label>}
         <TokenMenu live={live} />
         <button type="button" onClick={toggleTheme} aria-label={dark ? "light colours" : "dark colours"}>{dark ? "light" : "dark"}</button>
       </header>

@@ -11,6 +11,8 @@ const COLOURS_DARK = ["#56b4e9", "#e69f00", "#2fc79a", "#e39cc5", "#9ad0f5", "#f
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [10, 4]];
 const STYLES = ["solid", "dashed", "dotted", "dashed", "dotted", "dashed"];
 const HEIGHT = 180;
+const PADDING: uPlot.Padding = [8, 28, null, null]; // the last mark of time reaches beyond the last moment
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
 const BINARY = Array.from({ length: 51 }, (_, power) => 2 ** power); // steps of an axis of bytes
 const LEAST_S = 60;
 const two = (value: number): string => String(value).padStart(2, "0");
@@ -36,6 +38,8 @@ function moment(t: number | null): string {
 export interface Line {
   label: string;
   values: Figure[];
+  /** A bound of the first line: drawn faintly, in its colour; what is between two of them is shaded. */
+  bound?: boolean;
 }
 
 export interface ChartProps {
@@ -45,6 +49,10 @@ export interface ChartProps {
   format: (value: number | null | undefined) => string;
   /** Of the horizontal axis; times by default. */
   formatX?: (value: number) => string;
+  /** Where one is, in the legend; as on the axis by default. */
+  formatAt?: (value: number) => string;
+  /** The horizontal axis counts: marks at whole numbers only. */
+  whole?: boolean;
   height?: number;
   /** Marks across the chart: (x, text). */
   marks?: { x: number; text: string }[];
@@ -73,6 +81,48 @@ function alone(u: uPlot, series: number, show: boolean): number[] | null {
   return show || found.length > 0 ? found : null;
 }
 
+/** The two bounds of a line, where there are any, as uPlot shades them: the upper one first. */
+function bands(lines: Line[], colour: string): uPlot.Band[] {
+  const at = lines.flatMap((line, i) => (line.bound ? [i + 1] : []));
+  return at.length === 2 ? [{ series: [at[1]!, at[0]!], fill: `${colour}33` }] : [];
+}
+
+function lineOptions(props: ChartProps, line: Line, i: number, colours: string[]): uPlot.Series {
+  return {
+    label: line.label,
+    stroke: line.bound ? `${colours[0]!}88` : colours[i % colours.length]!,
+    dash: line.bound ? [] : DASHES[i % DASHES.length]!,
+    width: line.bound ? 0.75 : 1.75,
+    spanGaps: false,
+    points: line.bound ? { show: false } : { show: true, size: 5, ...(props.points ? {} : { filter: alone }) },
+    value: (_: uPlot, value: number | null) => props.format(value),
+  };
+}
+
+/** Lines across the chart with a word each, beside the line where there is room. */
+function drawMarks(u: uPlot, props: ChartProps, colour: string, ink: string): void {
+  for (const mark of props.marks ?? []) {
+    const at = Math.round(u.valToPos(mark.x, "x", true));
+    const { ctx, bbox } = u;
+    if (at < bbox.left || at > bbox.left + bbox.width) continue;
+    ctx.save();
+    ctx.strokeStyle = colour;
+    ctx.fillStyle = ink;
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+    const room = bbox.left + bbox.width - at > ctx.measureText(mark.text).width + 8 * devicePixelRatio;
+    ctx.textAlign = room ? "left" : "right";
+    ctx.textBaseline = "bottom";
+    ctx.fillText(mark.text, at + (room ? 5 : -5) * devicePixelRatio, bbox.top + bbox.height - 4 * devicePixelRatio);
+    ctx.restore();
+  }
+}
+
 function options(props: ChartProps, width: number, dark: boolean): uPlot.Options {
   const ink = dark ? "#c8ccd4" : "#3a3f4a";
   const grid = { stroke: dark ? "#2c313b" : "#e4e7ec", width: 1 };
@@ -81,44 +131,31 @@ function options(props: ChartProps, width: number, dark: boolean): uPlot.Options
   return {
     width,
     height: props.height ?? HEIGHT,
+    padding: PADDING,
+    bands: bands(props.lines, colours[0]!),
     cursor: { y: false, points: { size: 6 } },
     scales: { x: { time: !props.formatX, ...(props.log ? { distr: 3 as const, log: 2 as const } : {}), ...(props.span_s ? { range: (_: uPlot, low: number, high: number): [number, number] => [Math.max(high - props.span_s!, Math.min(low, high - LEAST_S)), high] } : {}) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high || (props.top ?? 1)) * 1.08, props.top ?? 0)] } },
-    legend: { live: true, markers: { width: 2, dash: (_: uPlot, i: number) => STYLES[(i - 1) % STYLES.length]! } },
+    legend: { live: true, markers: { width: 2, dash: (_: uPlot, i: number) => (props.lines[i - 1]?.bound ? "solid" : STYLES[(i - 1) % STYLES.length]!) } },
     axes: [
-      { stroke: ink, grid, ticks: grid, font, space: 70,
-        values: (_: uPlot, at: number[]) => props.formatX ? at.map((value: number | null) => value === null ? "" : props.formatX!(value)) : times(at), ...(props.formatX ? {} : { incrs: TIMES }) },
+      { stroke: ink, grid, ticks: grid, font, space: props.whole ? 96 : 70,
+        values: (_: uPlot, at: number[]) => props.formatX ? at.map((value: number | null) => value === null ? "" : props.formatX!(value)) : times(at), ...(props.whole ? { incrs: WHOLE } : props.formatX ? {} : { incrs: TIMES }) },
       { stroke: ink, grid, ticks: grid, font, size: 82, ...(props.binary ? { incrs: BINARY } : {}), values: (_: uPlot, at: number[]) => at.map((value) => props.format(value)) },
     ],
     series: [
-      props.formatX ? { label: "at", value: (_: uPlot, value: number | null) => (value == null ? "–" : props.formatX!(value)) } : { label: "at", value: (_: uPlot, t: number | null) => moment(t) },
-      ...props.lines.map((line, i) => ({
-        label: line.label,
-        stroke: colours[i % colours.length]!,
-        dash: DASHES[i % DASHES.length]!,
-        width: 1.75,
-        spanGaps: false,
-        points: { show: true, size: 5, ...(props.points ? {} : { filter: alone }) },
-        value: (_: uPlot, value: number | null) => props.format(value),
-      })),
+      props.formatX ? { label: "at", value: (_: uPlot, value: number | null) => (value == null ? "–" : (props.formatAt ?? props.formatX!)(value)) } : { label: "at", value: (_: uPlot, t: number | null) => moment(t) },
+      ...props.lines.map((line, i) => lineOptions(props, line, i, colours)),
     ],
     hooks: {
-      draw: [(u) => {
-        for (const mark of props.marks ?? []) {
-          const at = u.valToPos(mark.x, "x", true);
-          u.ctx.save();
-          u.ctx.strokeStyle = colours[5]!;
-          u.ctx.fillStyle = ink;
-          u.ctx.setLineDash([4, 4]);
-          u.ctx.beginPath();
-          u.ctx.moveTo(at, u.bbox.top);
-          u.ctx.lineTo(at, u.bbox.top + u.bbox.height);
-          u.ctx.stroke();
-          u.ctx.fillText(mark.text, at + 4, u.bbox.top + 12);
-          u.ctx.restore();
-        }
-      }],
+      draw: [(u) => drawMarks(u, props, colours[5]!, ink)],
+      ready: [showLatest],
     },
   };
+}
+
+/** The legend has the last values while nobody points at others. */
+function showLatest(u: uPlot): void {
+  const last = u.data[0].length - 1;
+  if ((u.cursor.left ?? -1) < 0 && last >= 0) u.setLegend({ idx: last }, false);
 }
 
 /** What a chart says, for who does not see it. */
@@ -147,7 +184,7 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     const u = plot.current;
     u?.setData([props.x, ...props.lines.map((line) => line.values)] as uPlot.AlignedData);
-    if (u && (u.cursor.left ?? -1) < 0 && props.x.length > 0) u.setLegend({ idx: props.x.length - 1 }, false);
+    if (u) showLatest(u);
   });
   const empty = props.x.length === 0 || props.lines.every((line) => line.values.every((value) => value === null));
   return (

@@ -1,7 +1,7 @@
 // What the node tells by itself: one stream of events, read with fetch so that a token can go with
 // it, opened again with growing pauses when it breaks; and the last fifteen minutes of figures.
 import { useEffect, useState } from "preact/hooks";
-import { type Alert, type Figure, type Sample, type Stats, get, headers } from "./api";
+import { type Figure, type Sample, type Stats, get, headers } from "./api";
 import { type Columns, addSample, columnsOf } from "./figures";
 
 const POINTS_MAX = 900;
@@ -19,7 +19,8 @@ export class Live {
   tiers: Sample["tiers"] = [];
   /** The seconds of the last minutes, whole: the end of longer stretches of time. */
   recent: Sample[] = [];
-  alerts: Alert[] = [];
+  /** Rises when an alert began or ended. */
+  alerts = 0;
   /** Rises when a job came, began or ended. */
   jobs = 0;
   version = 0;
@@ -158,7 +159,7 @@ export class Live {
     }
     if (name === "metrics") this.addMetrics(content as Sample);
     else if (name === "jobs") this.jobs++;
-    else if (name === "alerts") this.addAlert(content as Alert);
+    else if (name === "alerts") this.alerts++;
     this.changed();
   }
 
@@ -173,10 +174,6 @@ export class Live {
       t.shift();
       for (const values of series.values()) values.shift();
     }
-  }
-
-  private addAlert(alert: Alert): void {
-    this.alerts = [alert, ...this.alerts].slice(0, 100);
   }
 }
 

@@ -30,7 +30,7 @@ const SIGNS: Record<string, string> = {
   critical: "✖", unhealthy: "✖", down: "✖", failed: "✖", error: "✖",
   warning: "▲", degraded: "▲",
   off: "○", unknown: "○", queued: "○", cancelled: "○", info: "○",
-  running: "▶", succeeded: "✔", ok: "✔",
+  running: "▶", succeeded: "✔", ok: "✔", resolved: "✔", applied: "✔", firing: "▲", open: "○", dismissed: "○",
 };
 
 /** A word with a sign and a colour: nobody needs to see the colour. */
@@ -48,7 +48,7 @@ export function Table<T>(props: { caption: string; columns: Column<T>[]; rows: T
   return (
     <div class={props.tall ? "scroll tall" : "scroll"} tabIndex={0} role="region" aria-label={props.caption}>
       <table>
-        <caption>{props.caption}</caption>
+        <caption><span>{props.caption}</span></caption>
         <thead>
           <tr>{props.columns.map((column) => <th key={column.head} scope="col" class={column.right ? "right" : ""}>{column.head}</th>)}</tr>
         </thead>

@@ -87,6 +87,7 @@ static void on_alert(void *ctx, const brisk_event *event)
     if (brisk_json_finish(&json) == BRISK_OK) {
         (void)events_publish(a->events, EVENTS_ALERTS, brisk_str_text(&text),
                              brisk_str_size(&text));
+        report_keep_alert(a, brisk_str_text(&text), brisk_str_size(&text));
     }
     brisk_str_deinit(&text);
 }
@@ -217,6 +218,7 @@ void api_destroy(server *s)
     brisk_budget_watch_destroy(a->budget_watch);
     brisk_budgets_destroy(a->budgets);
     brisk_events_destroy(a->alerts);
+    report_forget_alerts(a);
     profiles_destroy(a->profiles);
     audit_destroy(a->audit);
     report_routes_destroy(a->reports);

@@ -46,6 +46,7 @@ typedef struct api {
     brisk_budgets *budgets;
     brisk_budget_watch *budget_watch; /* NULL: there are no budgets */
     brisk_events *alerts;             /* what it tells */
+    struct past_alerts *past_alerts;  /* what it told; NULL: nothing yet.  The background's. */
     _Atomic bool degraded_is_ok;
     struct log_lines *log;
     struct audit *audit;

@@ -97,7 +97,9 @@ static const api_response run_responses[] = {
 ANSWER(traces_responses, "Exchanges", "Traces");
 ANSWER(benchmarks_responses, "A line for each benchmark, figure and machine", "Benchmarks");
 ANSWER(opportunities_responses, "Opportunities", "Opportunities");
-ANSWER(alerts_responses, "Alerts that fire, or will", "Alerts");
+ANSWER(alerts_responses,
+       "Alerts that fire, or will, and what began and ended since the node started, newest first",
+       "Alerts");
 ANSWER(budgets_responses, "Every budget as it stands", "Budgets");
 
 #define READ .method = "get", .right = HTTP_RIGHT_READ
@@ -133,7 +135,8 @@ static const api_operation operations[] = {
      .summary = "What could be made better, with estimated and measured gain",
      .parameters = API_ROWS(opportunity_parameters),
      .responses = API_ROWS(opportunities_responses)},
-    {READ, .path = "/v1/alerts", .id = "listAlerts", .summary = "Budgets that are broken now",
+    {READ, .path = "/v1/alerts", .id = "listAlerts",
+     .summary = "Budgets that are broken now, and those that were",
      .responses = API_ROWS(alerts_responses)},
     {READ, .path = "/v1/budgets", .id = "listBudgets",
      .summary = "What the node promises, and how it stands",
@@ -272,7 +275,13 @@ static const api_schema schemas[] = {
             ", \"alert\": {\"enum\": [\"idle\", \"pending\", \"firing\"]}, \"severity\": " API_TEXT
             ", \"since_s\": " NUMBER ", \"alerts\": " API_INTEGER)},
     {"Budgets", OBJECT("\"schema\", \"budgets\"", SCHEMA "\"budgets\": " LIST(API_REF("Budget")))},
-    {"Alerts", OBJECT("\"schema\", \"alerts\"", SCHEMA "\"alerts\": " LIST(API_REF("Budget")))},
+    {"PastAlert", OBJECT("\"name\", \"state\", \"severity\", \"text\", \"time_s\"",
+                         "\"name\": " API_TEXT ", \"state\": " API_TEXT ", \"severity\": " API_TEXT
+                         ", \"value\": " MAYBE_NUMBER ", \"limit\": " MAYBE_NUMBER
+                         ", \"text\": " API_TEXT ", \"time_s\": " NUMBER)},
+    {"Alerts",
+     OBJECT("\"schema\", \"alerts\", \"past\"", SCHEMA
+            "\"alerts\": " LIST(API_REF("Budget")) ", \"past\": " LIST(API_REF("PastAlert")))},
 };
 
 const api_set api_reports_set = {

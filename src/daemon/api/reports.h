@@ -32,6 +32,11 @@ brisk_err report_knobs(const report_query *q, brisk_str *text, report_result *re
 brisk_err report_profiles(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_audit(const report_query *q, brisk_str *text, report_result *ret);
 
+struct api;
+/* An alert that was told, as JSON: the newest are shown with those of now.  The last ones of `a` go. */
+void report_keep_alert(struct api *a, const char *text, size_t size);
+void report_forget_alerts(struct api *a);
+
 /* All of them. */
 BRISK_NODISCARD brisk_err reports_create(const brisk_alloc *alloc, report_routes **ret);
 

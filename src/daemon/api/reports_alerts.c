@@ -1,8 +1,8 @@
 /*
  * reports_alerts.c -- what the node promises, and where it breaks its word: /v1/budgets, /v1/alerts.
  *
- * Budgets are those of the file serve.budgets; the background's thread checks them once a second.  Alerts that were
- * are in the history, those that are come from the watch.
+ * Budgets are those of the file serve.budgets; the background's thread checks them once a second, and the watch says
+ * what is so now.  What began and ended is kept here, the newest ALERTS_KEPT, for whoever looks later.
  */
 #include <math.h>
 #include <string.h>
@@ -13,6 +13,77 @@
 #include "daemon/api/api.h"
 #include "daemon/api/reports.h"
 #include "daemon/server.h"
+
+enum { ALERTS_KEPT = 100 };
+
+typedef struct past_alert {
+    char *text; /* JSON; NULL: none yet */
+    size_t size;
+} past_alert;
+
+struct past_alerts {
+    past_alert items[ALERTS_KEPT]; /* a ring */
+    uint64_t count;                /* of all that were */
+};
+
+/* --- what was ------------------------------------------------------------------------------- */
+
+static void release(const brisk_alloc *alloc, past_alert *one)
+{
+    if (one->text != NULL) {
+        alloc->release(alloc->ctx, one->text, one->size, 1);
+    }
+    *one = (past_alert){.text = NULL};
+}
+
+/* Without memory it is told, but not kept. */
+void report_keep_alert(api *a, const char *text, size_t size)
+{
+    const brisk_alloc *alloc = a->server->alloc;
+    while (size > 0 && text[size - 1] == '\n') {
+        size--;
+    }
+    if (a->past_alerts == NULL) {
+        a->past_alerts = alloc->acquire(alloc->ctx, sizeof *a->past_alerts, _Alignof(past_alert));
+        if (a->past_alerts == NULL) {
+            return;
+        }
+        memset(a->past_alerts, 0, sizeof *a->past_alerts);
+    }
+    char *copy = size > 0 ? alloc->acquire(alloc->ctx, size, 1) : NULL;
+    if (copy == NULL) {
+        return;
+    }
+    memcpy(copy, text, size);
+    past_alert *one = &a->past_alerts->items[a->past_alerts->count++ % ALERTS_KEPT];
+    release(alloc, one);
+    *one = (past_alert){.text = copy, .size = size};
+}
+
+void report_forget_alerts(api *a)
+{
+    const brisk_alloc *alloc = a->server->alloc;
+    if (a->past_alerts == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < ALERTS_KEPT; i++) {
+        release(alloc, &a->past_alerts->items[i]);
+    }
+    alloc->release(alloc->ctx, a->past_alerts, sizeof *a->past_alerts, _Alignof(past_alert));
+    a->past_alerts = NULL;
+}
+
+static void put_past(brisk_json *json, const struct past_alerts *past)
+{
+    brisk_json_array_begin(json, "past");
+    for (uint64_t i = 0; past != NULL && i < ALERTS_KEPT && i < past->count; i++) {
+        const past_alert *one = &past->items[(past->count - 1 - i) % ALERTS_KEPT];
+        brisk_json_raw(json, NULL, one->text, one->size);
+    }
+    brisk_json_array_end(json);
+}
+
+/* --- what is -------------------------------------------------------------------------------- */
 
 static void put_seconds(brisk_json *json, const char *key, uint64_t ns)
 {
@@ -59,6 +130,9 @@ static brisk_err write_budgets(const report_query *q, brisk_str *text, bool firi
         }
     }
     brisk_json_array_end(&json);
+    if (firing) {
+        put_past(&json, q->server->api->past_alerts);
+    }
     brisk_json_object_end(&json);
     return brisk_json_finish(&json);
 }

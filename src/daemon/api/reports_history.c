@@ -1,15 +1,18 @@
 /*
  * reports_history.c -- what was measured before: runs of jobs, benchmarks with their change points, opportunities.
  *
- * The database is opened for each question, to read: other processes write to it.  Where there is none, lists are empty.
+ * The database is opened for each question, which brings in the runs that commands left in its spool; where that may
+ * not be, it is only read.  Where there is none, lists are empty.
  *
  * An applied opportunity has a measured gain when its subject, a workload, ran often enough before and after: the
- * medians of the RUNS_COMPARED runs on either side are compared.  What was not measured is null.
+ * medians of the RUNS_COMPARED runs on either side are compared, of commands that ran on both.  Runs that a cache
+ * answered count for what is about caches, whose gain they are, and for nothing else.  What was not measured is null.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <brisk/hash.h>
 #include <brisk/history.h>
 #include <brisk/json.h>
 #include <brisk/stats.h>
@@ -24,9 +27,14 @@ enum { LIMIT_DEFAULT = 500, POINTS_MAX = 5000, RUNS_COMPARED = 50, RUNS_MIN = 5 
 /* *ret NULL: there is none, which is no error. */
 static brisk_err open_history(const report_query *q, brisk_history **ret, report_result *result)
 {
-    brisk_history_opts opts = {.read_only = true, .alloc = library_alloc(q->server->alloc)};
+    brisk_history_opts opts = {.no_create = true, .alloc = library_alloc(q->server->alloc)};
     *ret = NULL;
     brisk_err err = brisk_history_open(&opts, ret, &result->info);
+    if (err == BRISK_ERR_PERMISSION || err == BRISK_ERR_IO || err == BRISK_ERR_DEADLINE ||
+        err == BRISK_ERR_FULL) {
+        opts.read_only = true;
+        err = brisk_history_open(&opts, ret, &result->info);
+    }
     return err == BRISK_ERR_NOT_FOUND || err == BRISK_ERR_UNSUPPORTED || err == BRISK_ERR_INVALID
                ? BRISK_OK
                : err;
@@ -306,13 +314,29 @@ brisk_err report_benchmarks(const report_query *q, brisk_str *text, report_resul
 
 typedef struct durations {
     double ns[RUNS_COMPARED];
+    uint64_t commands[RUNS_COMPARED]; /* their hashes */
     uint32_t count;
+    bool of_cache;
+    const struct durations *like; /* commands of these only; NULL: any */
 } durations;
+
+static bool has_command(const durations *d, uint64_t hash)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        if (d->commands[i] == hash) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool note_duration(void *ctx, const brisk_history_run *run)
 {
     durations *d = ctx;
-    if (strcmp(run->outcome, "ok") == 0 && run->answered_by[0] == '\0') {
+    uint64_t hash = brisk_hash64(run->command, strlen(run->command), 0);
+    if (strcmp(run->outcome, "ok") == 0 && (d->of_cache || run->answered_by[0] == '\0') &&
+        (d->like == NULL || has_command(d->like, hash))) {
+        d->commands[d->count] = hash;
         d->ns[d->count++] = (double)run->duration_ns;
     }
     return d->count < RUNS_COMPARED;
@@ -334,30 +358,32 @@ static double median(durations *d)
     return d->ns[d->count / 2];
 }
 
-/* NaN: not enough was measured. */
-static double measured_gain(brisk_history *history, const char *subject, uint64_t applied_ns)
-{
-    durations before = {.count = 0};
-    durations after = {.count = 0};
-    brisk_errinfo info;
-    brisk_history_filter filter = {.name = subject, .until_ns = applied_ns, .newest_first = true};
-    if (brisk_history_runs(history, &filter, note_duration, &before, &info) != BRISK_OK) {
-        return (double)NAN;
-    }
-    filter = (brisk_history_filter){.name = subject, .since_ns = applied_ns};
-    if (brisk_history_runs(history, &filter, note_duration, &after, &info) != BRISK_OK) {
-        return (double)NAN;
-    }
-    return 1 - median(&after) / median(&before);
-}
-
 /* What is asked about afterwards: a row's callback must not use the database. */
 typedef struct kept {
     char *text; /* JSON, without its last brace */
     size_t size;
     char subject[REPORT_NAME_MAX];
     uint64_t applied_ns; /* 0: it is not */
+    bool of_cache;
 } kept;
+
+/* NaN: not enough was measured. */
+static double measured_gain(brisk_history *history, const kept *k)
+{
+    durations before = {.of_cache = k->of_cache};
+    durations after = {.of_cache = k->of_cache, .like = &before};
+    brisk_errinfo info;
+    brisk_history_filter filter = {
+        .name = k->subject, .until_ns = k->applied_ns, .newest_first = true};
+    if (brisk_history_runs(history, &filter, note_duration, &before, &info) != BRISK_OK) {
+        return (double)NAN;
+    }
+    filter = (brisk_history_filter){.name = k->subject, .since_ns = k->applied_ns};
+    if (brisk_history_runs(history, &filter, note_duration, &after, &info) != BRISK_OK) {
+        return (double)NAN;
+    }
+    return 1 - median(&after) / median(&before);
+}
 
 typedef struct kept_list {
     const brisk_alloc *alloc;
@@ -394,7 +420,8 @@ static bool keep_opportunity(void *ctx, const brisk_history_opportunity *o)
     brisk_json_object_begin(&json, NULL);
     put_opportunity(&json, o);
     brisk_json_object_end(&json);
-    kept k = {.applied_ns = strcmp(o->state, "applied") == 0 ? o->updated_ns : 0};
+    kept k = {.applied_ns = strcmp(o->state, "applied") == 0 ? o->updated_ns : 0,
+              .of_cache = strcmp(o->category, "cache") == 0};
     (void)snprintf(k.subject, sizeof k.subject, "%s", o->subject);
     if (brisk_json_finish(&json) == BRISK_OK) {
         k.size = brisk_str_size(&text) - 2; /* "}\n" */
@@ -419,9 +446,8 @@ static void put_kept(brisk_json *json, brisk_history *history, const kept_list *
         const kept *k = &all->items.items[i];
         brisk_str text;
         brisk_json gain;
-        double measured = k->applied_ns != 0 && history != NULL
-                              ? measured_gain(history, k->subject, k->applied_ns)
-                              : (double)NAN;
+        double measured =
+            k->applied_ns != 0 && history != NULL ? measured_gain(history, k) : (double)NAN;
         brisk_str_init(&text, all->alloc, 2 << 20);
         brisk_str_append(&text, k->text, k->size);
         brisk_str_add(&text, ",\"measured_gain\":");

@@ -1,3 +1,4 @@
+import { useEffect } from "preact/hooks";
 import { type Alert, type Budget } from "../api";
 import { count, day, seconds, share } from "../format";
 import { type Live, useLive } from "../live";
@@ -16,6 +17,8 @@ budgets:
 END
 brisk serve --set serve.budgets=budgets.yaml`;
 
+const ALERTS = { idle: "none", pending: "will fire", firing: "firing" } as const;
+
 /** The unit stands at the end of a metric's name. */
 function figure(budget: Budget, value: number | null): string {
   if (value === null) return "–";
@@ -26,8 +29,10 @@ function figure(budget: Budget, value: number | null): string {
 export function Budgets(props: { live: Live }) {
   useLive(props.live);
   const budgets = useAsked<{ budgets: Budget[] }>("/v1/budgets", 2);
-  const alerts = useAsked<{ alerts: Budget[] }>("/v1/alerts", 5);
+  const alerts = useAsked<{ alerts: Budget[]; past: Alert[] }>("/v1/alerts", 5);
+  useEffect(() => { if (props.live.alerts > 0) alerts.refresh(); }, [props.live.alerts]);
   const rows = budgets.data?.budgets ?? [];
+  const past = alerts.data?.past ?? [];
   const firing = (alerts.data?.alerts ?? []).filter((alert) => alert.alert === "firing");
   return (
     <>
@@ -48,16 +53,16 @@ export function Budgets(props: { live: Live }) {
             { head: "Now", right: true, cell: (row) => figure(row, row.value) },
             { head: "Warning", right: true, cell: (row) => figure(row, row.warning) },
             { head: "Critical", right: true, cell: (row) => figure(row, row.critical) },
-            { head: "Alert", cell: (row) => row.alert },
+            { head: "Alert", cell: (row) => ALERTS[row.alert] },
           ]} />
         </section>
       )}
       <section class="card">
-        {props.live.alerts.length === 0 ? <><h3>Alerts since this page was opened</h3><p class="empty">None.</p></> : (
-          <Table<Alert> caption="Alerts since this page was opened" rows={props.live.alerts} row_key={(row) => `${row.time_s} ${row.name} ${row.state}`} columns={[
+        {past.length === 0 ? <><h3>Alerts since the node started</h3><p class="empty">None. What fires is shown here, and sent to the sinks of the budgets' file.</p></> : (
+          <Table<Alert> tall caption="Alerts since the node started" rows={past} row_key={(row) => `${row.time_s} ${row.name} ${row.state}`} columns={[
             { head: "When", cell: (row) => day(row.time_s) },
             { head: "Severity", cell: (row) => <Level level={row.severity} /> },
-            { head: "State", cell: (row) => row.state },
+            { head: "State", cell: (row) => <Level level={row.state} /> },
             { head: "Budget", cell: (row) => row.name },
             { head: "What", cell: (row) => row.text },
           ]} />

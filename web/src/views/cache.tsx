@@ -22,7 +22,7 @@ function Advice(props: { curve: Curve }) {
     <section class="card">
       <h3>What the curve advises</h3>
       <p>{text}</p>
-      <p class="foot">Now {bytes(props.curve.bytes)} of at most {bytes(props.curve.bytes_max)} with {props.curve.policy}; advised {bytes(recommended.bytes)} with {recommended.policy}, for {share(recommended.hit_rate)} of hits.
+      <p class="foot">Now {bytes(props.curve.bytes)} of at most {bytes(props.curve.bytes_max)} with {props.curve.policy}; advised {bytes(recommended.bytes)} with {recommended.policy}, for a hit rate of {share(recommended.hit_rate)}.
         Change it: <code>brisk node knobs serve.memory SIZE</code>.</p>
     </section>
   );

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { type Job, type Queue, type Run } from "../api";
+import { type Job, type Queue, type ReportRow, type Run, type RunStage } from "../api";
 import { Chart } from "../chart";
 import { clock, count, day, rate, seconds, share } from "../format";
 import { type Live, useLive } from "../live";
@@ -50,7 +50,7 @@ function One(props: { id: string; over: boolean }) {
   return (
     <section class="card" aria-label={`Job ${data.id}`}>
       {data.error && <p class="problem">{data.error.stage ? `${data.error.stage}: ` : ""}{data.error.message}</p>}
-      {report && report.stages.length > 0 ? <Waterfall id={data.id} elapsed_s={report.elapsed_ns / NS} rows={report.stages} answered_by={data.answered_by ?? ""} />
+      {report && report.stages.length > 0 ? <Waterfall name={`job ${data.id}`} elapsed_s={report.elapsed_ns / NS} rows={report.stages} answered_by={data.answered_by ?? ""} />
         : props.over ? <p class="empty">This job did not run: there is nothing to draw.</p> : <p class="empty">It is drawn when the job is over.</p>}
     </section>
   );
@@ -71,7 +71,7 @@ function Shares(props: { queue: Queue }) {
         ]} />
       </section>
       <section class="card">
-        <Table caption={`Workloads: ${count(queue.running)} of ${count(queue.running_max)} slots run`} rows={queue.workloads} row_key={(row) => row.workload} columns={[
+        {queue.workloads.length === 0 ? <><h3>Workloads: {count(queue.running)} of {count(queue.running_max)} slots run</h3><p class="empty">None had a job yet: shares are shown here once one had.</p></> : <Table caption={`Workloads: ${count(queue.running)} of ${count(queue.running_max)} slots run`} rows={queue.workloads} row_key={(row) => row.workload} columns={[
           { head: "Workload", cell: (row) => row.workload },
           { head: "Weight", right: true, cell: (row) => count(row.weight) },
           { head: "Share", right: true, cell: (row) => share(row.share) },
@@ -79,35 +79,54 @@ function Shares(props: { queue: Queue }) {
           { head: "Running", right: true, cell: (row) => count(row.running) },
           { head: "At most", right: true, cell: (row) => row.quota === 0 ? "no limit" : count(row.quota) },
           { head: "Done", right: true, cell: (row) => count(row.done) },
-        ]} />
+        ]} />}
       </section>
     </div>
   );
 }
 
+/** How one run of the history went. */
+function RunStages(props: { run: Run }) {
+  const { run } = props;
+  const asked = useAsked<{ stages: RunStage[] }>(`/v1/runs/${run.id}`, 0);
+  if (asked.data === null) return <Problem failure={asked.failure} />;
+  const rows = asked.data.stages.map((stage): ReportRow => ({
+    stage: stage.name, start_ns: stage.start_ns, ns: stage.duration_ns, wait_ns: stage.wait_ns, share: 0, critical: stage.critical, how: stage.outcome,
+    tier: run.answered_by, worker: stage.worker, note: "", after: stage.after === "" ? [] : stage.after.split(","),
+  }));
+  if (rows.length === 0) return <p class="empty">No stages were kept of this run.</p>;
+  return <Waterfall name={`run ${run.id} (${run.workload})`} elapsed_s={run.duration_ns / NS} rows={rows} answered_by={run.answered_by} />;
+}
+
 /** Runs that the history has, of all processes of this user. */
 function History(props: { shown: Shown }) {
   const [since, setSince] = useState(0);
+  const [picked, setPicked] = useState(0);
   const { range } = props.shown;
   useEffect(() => setSince(Math.floor(Date.now() / 1000) - range.length_s), [range]);
   const runs = useAsked<{ kept: boolean; runs: Run[] }>(since === 0 ? "" : `/v1/runs?limit=200&since=${since}`, 30);
   const rows = runs.data?.runs ?? [];
+  const title = `Runs of jobs and commands that were kept, ${range.title.replace(", live", "")}`;
+  const chosen = rows.find((run) => run.id === picked);
   return (
     <section class="card">
       {rows.length === 0 ? (
         <>
-          <h3>History, {range.title}</h3>
-          <p class="empty">{runs.data?.kept === false ? "No history is kept here yet. Commands of brisk keep what their jobs took, unless history.runs is off." : "No run in this time."}</p>
+          <h3>{title}</h3>
+          {runs.data !== null && <p class="empty">{runs.data.kept ? "None in this time: choose a longer one above, or run a job from the command line:" : "No history is kept here yet. Commands keep what their jobs took, unless history.runs is off:"}</p>}
+          {runs.data !== null && <pre>brisk rom apply game.sfc mod.ips -o out.sfc</pre>}
         </>
       ) : (
-        <Table tall caption={`History, ${range.title}`} rows={rows} row_key={(run) => run.id} columns={[
+        <Table tall caption={title} rows={rows} row_key={(run) => run.id} picked={picked} onPick={(run) => setPicked(run.id)} columns={[
+          { head: "Run", cell: (run) => run.id },
           { head: "When", cell: (run) => day(run.time_s) },
           { head: "Workload", cell: (run) => run.workload },
-          { head: "Outcome", cell: (run) => <Level level={run.outcome} /> },
+          { head: "Outcome", cell: (run) => <Level level={run.outcome === "ok" ? "ok" : "failed"} title={run.outcome} /> },
           { head: "Took", right: true, cell: (run) => seconds(run.duration_ns / NS) },
           { head: "Answered by", cell: (run) => run.answered_by || "computing" },
         ]} />
       )}
+      {chosen !== undefined && <RunStages key={chosen.id} run={chosen} />}
       <Problem failure={runs.failure} />
     </section>
   );

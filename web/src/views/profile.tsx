@@ -41,12 +41,13 @@ export function Profiles() {
         <button type="button" onClick={() => void take()} disabled={busy || token() === ""}>{busy ? "Sampling…" : `Profile this node for ${SECONDS} s`}</button>
         {rows.length > 0 && <label>show <select value={chosen} onChange={(event) => setPicked(Number(event.currentTarget.value))}>{choices}</select></label>}
         {rows.length > 1 && <label>against <select value={other} onChange={(event) => setOther(Number(event.currentTarget.value))}><option value={0}>nothing</option>{choices}</select></label>}
+        {against !== "" && <button type="button" onClick={() => { setPicked(other); setOther(chosen); }}>swap</button>}
         {token() === "" && <small class="foot">A profile costs the node some time, so that it needs a token: give it above.</small>}
       </div>
       <Problem failure={failure ?? list.failure ?? profile.failure} />
       {failed && <p class="problem" role="alert">The last profile failed: {failed.why}</p>}
       {list.data !== null && rows.length === 0 && !busy && !failed && (
-        <Empty title="No profile was taken yet"><p>The button above samples the running node and draws where its time goes.</p></Empty>
+        <Empty title="No profile was taken yet"><p>The button above samples the running node and draws where its time goes. With two of them, the difference is drawn.</p></Empty>
       )}
       {data?.tree && data.id === chosen && <section class="card"><Flame key={`${chosen}${against}`} root={data.tree} total={data.total ?? 0} totalBefore={against === "" ? null : data.total_before ?? 0} /></section>}
     </>
