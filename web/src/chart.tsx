@@ -5,9 +5,10 @@ import uPlot from "uplot";
 import type { Figure } from "./api";
 import { useTheme } from "./theme";
 
-// Okabe and Ito's colours, told apart with every kind of colour vision; dashes tell them apart without any.
-const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"];
-const COLOURS_DARK = ["#56b4e9", "#e69f00", "#2fc79a", "#e39cc5", "#9ad0f5", "#ff8a4c"];
+// After Okabe and Ito, darker or lighter so that each stands out from the ground; told apart with every kind of colour
+// vision (tests/web/test_palette.py), and by dashes without any.
+const COLOURS = ["#005f99", "#b07400", "#008f68", "#b5609a", "#3d9bd6", "#a33c00"];
+const COLOURS_DARK = ["#4aa8e8", "#e69f00", "#2fd0a0", "#d583b8", "#c4e3fa", "#f0602a"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [10, 4]];
 const STYLES = ["solid", "dashed", "dotted", "dashed", "dotted", "dashed"];
 const HEIGHT = 180;
