@@ -13,6 +13,7 @@
 #include <brisk/file.h>
 
 #include "daemon/api/api.h"
+#include "daemon/api/stats_file.h"
 #include "daemon/handover.h"
 #include "daemon/http/priority.h"
 #include "daemon/life.h"
@@ -86,6 +87,7 @@ typedef struct setup {
     char hosts[4096];
     char budgets[4096];
     char audit_file[4096];
+    char figures_file[4096];
     sockets sockets;
     http_priorities *priorities;
     brisk_yaml_doc *mounts;
@@ -295,6 +297,8 @@ static bool read_setup(const brisk_invocation *in, const brisk_knobs *knobs, set
         .hosts = set->hosts,
         .budgets_file = set->budgets,
         .audit_file = set->audit_file,
+        .stats = {.file = set->figures_file,
+                  .every_ns = brisk_knobs_u64(knobs, "serve.figures.every")},
         .degraded_is_ok = brisk_knobs_u64(knobs, "serve.degraded_is_ok") != 0,
         .local_needs_token = brisk_knobs_u64(knobs, "serve.local_needs_token") != 0,
         .sockets = &set->sockets,
@@ -436,6 +440,17 @@ static brisk_err enter_sandbox(const brisk_knobs *knobs, const char **ret_remark
     return err;
 }
 
+/* After sockets are open: the file is by the first address. */
+static void choose_figures_file(const brisk_knobs *knobs, setup *set)
+{
+    brisk_knobs_text(knobs, "serve.figures.file", set->figures_file, sizeof set->figures_file);
+    if (strcmp(set->figures_file, "auto") == 0 &&
+        (set->sockets.count == 0 ||
+         !stats_file_default(&set->sockets.list[0], set->figures_file, sizeof set->figures_file))) {
+        set->figures_file[0] = '\0';
+    }
+}
+
 static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, setup *set)
 {
     brisk_errinfo info = {.text = ""};
@@ -459,6 +474,7 @@ static brisk_exit serve(const brisk_invocation *in, const brisk_knobs *knobs, se
         destroy_lists(set);
         return supervise(&opts);
     }
+    choose_figures_file(knobs, set);
     const char *remark = NULL;
     if (profiler_start(&set->opts.profiler_fd, &info) != BRISK_OK ||
         enter_sandbox(knobs, &remark, &info) != BRISK_OK) {

@@ -7,7 +7,7 @@
 #include <brisk/command.h>
 #include <brisk/knob.h>
 
-enum { SERVE_KNOBS = 80 };
+enum { SERVE_KNOBS = 82 };
 
 extern const brisk_command serve_command;
 extern const brisk_knob serve_knobs[SERVE_KNOBS];

@@ -296,6 +296,7 @@ static brisk_err create_api(server *s, const server_opts *opts, brisk_errinfo *i
                     .local_needs_token = opts->local_needs_token,
                     .audit_file = opts->audit_file,
                     .budgets_file = opts->budgets_file,
+                    .stats = opts->stats,
                     .degraded_is_ok = opts->degraded_is_ok,
                     .profiler_fd = opts->profiler_fd,
                     .certificates = opts->tls_ca != NULL && opts->tls_ca[0] != '\0'};

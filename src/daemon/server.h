@@ -31,6 +31,7 @@
 #include "base/thread.h"
 #include "daemon/addresses.h"
 #include "daemon/api/jobs.h"
+#include "daemon/api/stats.h"
 #include "daemon/client.h"
 #include "daemon/command.h"
 #include "daemon/conn.h"
@@ -92,9 +93,10 @@ typedef struct server_opts {
     int profiler_fd;        /* of profiler.h, borrowed; 0: none */
     const char *hosts;      /* more names of this node; NULL or "": none */
     bool local_needs_token;
-    bool degraded_is_ok;         /* /health is 200 then */
-    const char *audit_file;      /* NULL or "": beside the token that is made */
-    const char *budgets_file;    /* NULL or "": none */
+    bool degraded_is_ok;      /* /health is 200 then */
+    const char *audit_file;   /* NULL or "": beside the token that is made */
+    const char *budgets_file; /* NULL or "": none */
+    stats_opts stats;
     struct brisk_engine *engine; /* borrowed; NULL: one is made when it is needed */
     const brisk_yaml_doc *proxy; /* serve.proxy, until the server is made; NULL: none */
     jobs_opts jobs;

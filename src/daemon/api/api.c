@@ -156,7 +156,7 @@ static brisk_err create_all(server *s, api *a, const api_opts *opts, brisk_errin
         err = log_lines_create(s->alloc, a->events, &a->log);
     }
     if (err == BRISK_OK) {
-        err = stats_create(s, &a->stats);
+        err = stats_create(s, &opts->stats, &a->stats);
     }
     if (err == BRISK_OK) {
         err = reports_create(s->alloc, &a->reports);
@@ -203,8 +203,13 @@ brisk_err api_start(server *s)
 
 void api_stop(server *s)
 {
-    if (s->api != NULL) {
-        background_stop(atomic_exchange_explicit(&s->api->background, NULL, memory_order_acq_rel));
+    if (s->api == NULL) {
+        return;
+    }
+    background *b = atomic_exchange_explicit(&s->api->background, NULL, memory_order_acq_rel);
+    if (b != NULL) {
+        background_stop(b);
+        stats_finish(s->api->stats);
     }
 }
 

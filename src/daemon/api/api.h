@@ -33,6 +33,7 @@ typedef struct api_opts {
     bool degraded_is_ok;      /* /health is 200 then */
     bool certificates;        /* clients over TLS have shown one */
     int profiler_fd;          /* of profiler.h; 0: none */
+    stats_opts stats;
 } api_opts;
 
 typedef struct api {

@@ -111,7 +111,7 @@ static const api_operation operations[] = {
     {READ, .path = "/v1/metrics", .id = "getMetrics",
      .summary = "Figures with percentiles and rates", .responses = API_ROWS(metrics_responses)},
     {READ, .path = "/v1/stats", .id = "getStats",
-     .summary = "The last quarter of an hour, second by second, or the last week in longer steps",
+     .summary = "The last quarter of an hour, second by second, or the last month in longer steps",
      .parameters = API_ROWS(stats_parameters), .responses = API_ROWS(stats_responses)},
     {READ, .path = "/v1/cache/curve", .id = "getCurve",
      .summary = "Miss ratio by size of memory, and the size that a hit rate needs",
@@ -188,9 +188,13 @@ static const api_schema schemas[] = {
                                   ", \"prefetches\": " API_INTEGER
                                   ", \"prefetches_used\": " API_INTEGER
                                   ", \"tiers\": " LIST(API_REF("Tier")))},
-    {"Stats", OBJECT("\"schema\", \"step_s\", \"kept_s\", \"uptime_s\", \"samples\"",
-                     SCHEMA "\"step_s\": " API_INTEGER ", \"kept_s\": " API_INTEGER
-                            ", \"uptime_s\": " NUMBER ", \"samples\": " LIST(API_REF("Sample")))},
+    {"Stats",
+     OBJECT(
+         "\"schema\", \"step_s\", \"kept_s\", \"uptime_s\", \"file\", \"samples\"", SCHEMA
+         "\"step_s\": " API_INTEGER ", \"kept_s\": " API_INTEGER ", \"uptime_s\": " NUMBER
+         ", \"file\": " OBJECT("\"written\", \"text\"",
+                               "\"written\": " API_BOOLEAN
+                               ", \"text\": " API_TEXT) ", \"samples\": " LIST(API_REF("Sample")))},
     {"Curve",
      OBJECT("\"schema\", \"requests\", \"keys\", \"curve\", \"recommended\", \"text\"",
             SCHEMA "\"requests\": " API_INTEGER ", \"keys\": " API_INTEGER ", \"curve\": " LIST(

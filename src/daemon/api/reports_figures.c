@@ -92,6 +92,7 @@ brisk_err report_stats(const report_query *q, brisk_str *text, report_result *re
     brisk_json_u64(&json, "kept_s", of.kept_s);
     brisk_json_double(&json, "uptime_s",
                       (double)(brisk_clock_now_ns(q->server->clock) - q->server->started_ns) / 1e9);
+    stats_put_file(q->server->api->stats, &json);
     brisk_json_array_begin(&json, "samples");
     stats_each(q->server->api->stats, &of, put_sample, &json);
     brisk_json_array_end(&json);

@@ -1,11 +1,12 @@
 /*
- * stats.h -- the node's figures second by second, for the dashboard, health and events.
+ * stats.h -- the node's figures over time, for the dashboard, health and events.
  *
- * Once a second the registry is looked at and what happened since the last look becomes a sample; a ring holds the
- * last STATS_SAMPLES of them.  Rates, shares and percentiles are of that second alone.  Beside them there are
- * samples of a minute, of 5 and of 30 minutes, each of all that happened in its time, which reach back a week.
+ * Once a second the registry is looked at and what happened since the last look becomes a sample; the last STATS_SAMPLES of
+ * them are kept.  Rates, shares and percentiles are of that second alone.  Beside them there are samples of a minute, of 5
+ * and of 30 minutes, each of all that happened in its time; a month of them is kept, in a file (stats_file.h) that outlives
+ * the process.
  *
- * Threads: sample by the background's thread; read by any.  Locks: one, a leaf.
+ * Threads: take, finish, each by the background's thread; last, sum by any.  Locks: one, a leaf.
  */
 #ifndef BRISK_SRC_DAEMON_API_STATS_H
 #define BRISK_SRC_DAEMON_API_STATS_H
@@ -22,6 +23,9 @@ typedef struct stats_ring stats_ring;
 
 enum {
     STATS_SAMPLES = 900,
+    STATS_LEVELS = 4,
+    STATS_SLOTS = 360 + 600 + 1488, /* of the levels above the seconds */
+    STATS_EVERY_S = 10,             /* by default unfinished samples are renewed so often */
     STATS_TIERS_MAX = 6,
     STATS_TIER_NAME_MAX = 16,
     STATS_PROTOCOLS = 5,
@@ -29,7 +33,6 @@ enum {
 };
 
 typedef struct stats_tier {
-    const char *label;              /* while it is made */
     char name[STATS_TIER_NAME_MAX]; /* "memory", "disk"; the engine's as "engine.memory" */
     uint64_t hits;
     uint64_t misses;
@@ -61,7 +64,8 @@ typedef struct stats_prediction {
 
 /* One second. */
 typedef struct stats_sample {
-    uint64_t wall_ns; /* at its end; 0: none */
+    uint64_t wall_ns;  /* at its end; 0: none */
+    uint64_t begun_ns; /* wall clock; by this its period is told */
     uint64_t length_ns;
     uint64_t commands; /* of the Redis protocol */
     uint64_t command_errors;
@@ -89,10 +93,18 @@ typedef struct stats_sample {
     stats_tier tiers[STATS_TIERS_MAX];
 } stats_sample;
 
-BRISK_NODISCARD brisk_err stats_create(server *s, stats_ring **ret);
+typedef struct stats_opts {
+    const char *file;  /* NULL or "": memory alone */
+    uint64_t every_ns; /* 0: STATS_EVERY_S */
+} stats_opts;
+
+/* *ret is set on failure, too.  Errors: NOMEM, LIMIT (the file's path). */
+BRISK_NODISCARD brisk_err stats_create(server *s, const stats_opts *opts, stats_ring **ret);
 void stats_destroy(stats_ring *st); /* NULL is accepted */
 /* Take a sample; false: it is the first look, or there was no memory. */
 bool stats_take(stats_ring *st);
+/* The last look: what is not over is kept as it is. */
+void stats_finish(stats_ring *st);
 /* The last sample; false: there is none yet. */
 bool stats_last(stats_ring *st, stats_sample *ret);
 /* Sums of what happened in the last `seconds`; how many samples there were. */
@@ -119,6 +131,14 @@ stats_stretch stats_stretch_of(uint64_t step_s, uint64_t since_ns, uint64_t unti
 /* Call `fn` for the samples of a stretch, oldest first. */
 void stats_each(stats_ring *st, const stats_stretch *of,
                 void (*fn)(void *ctx, const stats_sample *sample), void *ctx);
+/* "file": is it written, and if not, why? */
+void stats_put_file(stats_ring *st, brisk_json *json);
+
+/* Of a level: how long its samples are, how many are kept; the period (of its own length, since 1970) of a sample. */
+uint32_t stats_step_s(uint32_t level);
+uint32_t stats_kept(uint32_t level);
+uint64_t stats_period(uint32_t level, const stats_sample *sample);
+
 /* Its members, of a JSON object that is open. */
 void stats_put(brisk_json *json, const stats_sample *sample);
 
