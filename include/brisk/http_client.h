@@ -83,6 +83,8 @@ typedef struct brisk_http_client_opts {
     bool http1;                     /**< HTTP/1.1 only. */
     uint32_t in_flight_max;         /**< Requests at once, all hosts; 0 means 256. */
     uint32_t host_start;            /**< Requests at once to a host at first; 0 means 64. */
+    uint32_t host_min;              /**< Slow answers never take it below; 0 means 8. */
+    bool host_fixed;                /**< It stays host_start, whatever is measured. */
     uint32_t connections_max;       /**< Of HTTP/1.1, to a host; 0 means 32. */
     uint32_t queue_max;             /**< Requests that are open, waiting ones included; 0: 65536. */
     uint64_t timeout_ns;            /**< Of a request with its repetitions; 0 means 300 s. */
@@ -90,6 +92,7 @@ typedef struct brisk_http_client_opts {
     uint64_t tls_timeout_ns;        /**< 0 means 10 s. */
     uint64_t first_byte_timeout_ns; /**< From the connection to an answer's first byte; 0: 60 s. */
     uint64_t stall_timeout_ns;      /**< Without a byte in the middle of an answer; 0: 30 s. */
+    uint64_t idle_timeout_ns;       /**< A connection unused for so long is closed; 0: 90 s. */
     uint64_t body_bytes_max;        /**< Of an answer's body as sent; 0 means 256 MiB. */
     uint64_t expanded_bytes_max;    /**< Of it expanded; 0 means 1 GiB. */
     uint32_t head_bytes_max;        /**< Of all headers of an answer; 0 means 64 KiB. */
@@ -305,10 +308,11 @@ typedef struct brisk_http_stats {
     uint64_t hedges_denied; /**< By the budget. */
     uint64_t left_alone;    /**< Failed at once, since their host was. */
     uint64_t redirects;
-    uint64_t throttled;   /**< Answers 429 and 503. */
-    uint64_t connections; /**< Opened. */
-    uint64_t reused;      /**< Requests over a connection that was there. */
-    uint64_t bytes_in;    /**< Bodies and heads. */
+    uint64_t throttled;        /**< Answers 429 and 503. */
+    uint64_t connections;      /**< Opened. */
+    uint32_t connections_open; /**< Now, to all hosts. */
+    uint64_t reused;           /**< Requests over a connection that was there. */
+    uint64_t bytes_in;         /**< Bodies and heads. */
     uint64_t bytes_out;
     uint64_t bytes_saved;      /**< Of bodies that were sent as gzip. */
     uint64_t bytes_per_second; /**< Received, while anything was in flight; moving average. */
@@ -326,6 +330,7 @@ typedef enum brisk_http_health {
 
 typedef struct brisk_http_host_stats {
     uint32_t limit; /**< Requests at once, now. */
+    double rate;    /**< Answers a second in the last round in which all of that was used. */
     uint32_t in_flight;
     uint32_t waiting;
     uint32_t http_version;   /**< 0: not known yet. */

@@ -2,30 +2,36 @@
  * http_host.c -- how much a host gets at once, and what waits for it.
  *
  * The window of a host is found as TCP finds its own: it doubles with each round of answers until
- * the host pushes back, then it is halved and grows by one with each round.  Latency says when
- * more at once only makes the host's queue longer: beyond three times the best one (and 20 ms, below which
- * nobody cares) the window shrinks by a tenth, not below LIMIT_BY_LATENCY.
+ * the host pushes back, then it is halved and grows by one with each round.
+ *
+ * A host that is asked too much at once need not say so: it queues, or thrashes.  When the average
+ * latency is twice the best one (and 5 ms more, below which nobody cares), the window shrinks by an
+ * eighth, and two rounds later the answers a second are compared.  If they have become fewer, latency
+ * was not the fault of the window: it is as before, and shrinking is not tried for HELD rounds.  So a
+ * host that is slow now and then loses little, and one beyond its knee comes back to it.
  *
  *     limit           answered, window used, slow start   +1
  *                     likewise, after                     +1/limit
  *                     429, 503, connection lost           /2    at most once in a latency
- *                     latency > 3 * best + 20 ms          *0.9  likewise
+ *                     latency > 2 * best + 5 ms           *7/8  and back if the rate falls
  *
  *     HTTP/2, a second connection         *0.75, and no more than that again
  *
- * The best latency is forgotten slowly (1/1024 with each answer), since routes and hosts change.
+ * The best latency is forgotten slowly (1/4096 with each round), since routes and hosts change.
  *
  * Source: D.-M. Chiu and R. Jain, "Analysis of the increase and decrease algorithms for congestion
- * avoidance in computer networks", 1989 (additive increase, multiplicative decrease).
+ * avoidance in computer networks", 1989 (additive increase, multiplicative decrease); L. Brakmo and
+ * L. Peterson, "TCP Vegas", 1995 (latency above the best as a sign of queues).
  */
 #include <string.h>
 
 #include "base/assert.h"
 #include "io/http_internal.h"
 
-enum { LIMIT_BY_LATENCY = 32 };
+enum { STREAMS_LEAST = 32, HELD = 16, SETTLING = 1 };
 
-static const uint64_t latency_slack_ns = 20000000;
+static const uint64_t latency_slack_ns = 5000000;
+static const uint64_t round_least_ns = 5000000;
 static const uint64_t decrease_every_ns = 10000000; /* at least */
 
 static uint32_t waiting_of(const http_host *host)
@@ -146,6 +152,57 @@ static bool may_decrease(http_host *host, uint64_t now_ns)
     return true;
 }
 
+static bool is_crowded(const http_host *host)
+{
+    return host->latency_ns > host->latency_min_ns * 2 + latency_slack_ns;
+}
+
+/* A round is over in which the window was used: was it right to shrink, and is there reason to? */
+static void judge_round(const brisk_http_client *client, http_host *host, double rate)
+{
+    double least = client->settings.o.host_min;
+    host->counts.rate = rate;
+    if (host->settling > 0) {
+        host->settling--;
+        return;
+    }
+    if (host->rate_before > 0) {
+        if (rate < host->rate_before * 0.95) {
+            host->limit = host->limit_before;
+            host->held = HELD;
+        }
+        host->rate_before = 0;
+    }
+    if (host->held > 0) {
+        host->held--;
+    } else if (is_crowded(host) && host->limit > least) {
+        host->rate_before = rate;
+        host->limit_before = host->limit;
+        host->settling = SETTLING;
+        host->slow_start = false;
+        host->limit = host->limit * 7 / 8 > least ? host->limit * 7 / 8 : least;
+    }
+}
+
+static void count_answer(const brisk_http_client *client, http_host *host, uint64_t now_ns)
+{
+    uint32_t limit = limit_of(client, host);
+    host->round_used = host->round_used && host->in_flight * 4 >= limit * 3;
+    if (++host->round_answers < limit || now_ns - host->round_begun_ns < round_least_ns) {
+        return;
+    }
+    double rate = host->round_answers * 1e9 / (double)(now_ns - host->round_begun_ns);
+    host->latency_min_ns += host->latency_min_ns / 4096;
+    if (host->round_used) {
+        judge_round(client, host, rate);
+    } else {
+        host->rate_before = 0;
+    }
+    host->round_begun_ns = now_ns;
+    host->round_answers = 0;
+    host->round_used = true;
+}
+
 void http_host_answered(const brisk_http_client *client, http_host *host, uint64_t latency_ns,
                         uint64_t now_ns)
 {
@@ -153,15 +210,15 @@ void http_host_answered(const brisk_http_client *client, http_host *host, uint64
     host->latency_ns = host->latency_ns == 0
                            ? latency_ns
                            : host->latency_ns - host->latency_ns / 8 + latency_ns / 8;
-    uint64_t best = host->latency_min_ns + host->latency_min_ns / 1024;
-    host->latency_min_ns = host->latency_min_ns == 0 || latency_ns < best ? latency_ns : best;
-    if (host->latency_ns > host->latency_min_ns * 3 + latency_slack_ns) {
-        if (host->limit > LIMIT_BY_LATENCY && may_decrease(host, now_ns)) {
-            host->limit =
-                host->limit * 0.9 > LIMIT_BY_LATENCY ? host->limit * 0.9 : LIMIT_BY_LATENCY;
-            host->slow_start = false;
-        }
-    } else if (host->in_flight * 4 >= limit_of(client, host) * 3 && host->limit < most) {
+    host->latency_min_ns = host->latency_min_ns == 0 || latency_ns < host->latency_min_ns
+                               ? latency_ns
+                               : host->latency_min_ns;
+    if (client->settings.o.host_fixed) {
+        return;
+    }
+    count_answer(client, host, now_ns);
+    if (!is_crowded(host) && host->rate_before <= 0 && host->limit < most &&
+        host->in_flight * 4 >= limit_of(client, host) * 3) {
         host->limit += host->slow_start ? 1.0 : 1.0 / (host->limit < 1.0 ? 1.0 : host->limit);
         host->limit = host->limit < most ? host->limit : most;
     }
@@ -171,7 +228,7 @@ void http_host_pushed_back(const brisk_http_client *client, http_host *host, uin
                            uint64_t now_ns)
 {
     host->slow_start = false;
-    if (may_decrease(host, now_ns)) {
+    if (!client->settings.o.host_fixed && may_decrease(host, now_ns)) {
         double limit = limit_of(client, host);
         host->limit = limit > 2.0 ? limit / 2 : 1.0;
     }
@@ -186,9 +243,9 @@ void http_host_pushed_back(const brisk_http_client *client, http_host *host, uin
  */
 void http_host_connected(http_host *host)
 {
-    if (host->connected && host->version == 20 && host->in_flight > LIMIT_BY_LATENCY) {
+    if (host->connected && host->version == 20 && host->in_flight > STREAMS_LEAST) {
         host->slow_start = false;
-        host->limit = host->limit * 0.75 > LIMIT_BY_LATENCY ? host->limit * 0.75 : LIMIT_BY_LATENCY;
+        host->limit = host->limit * 0.75 > STREAMS_LEAST ? host->limit * 0.75 : STREAMS_LEAST;
         host->limit_max = host->limit;
     }
     host->connected = true;

@@ -138,6 +138,13 @@ struct http_host {
     uint64_t latency_min_ns;
     uint64_t latency_ns;
     uint64_t decreased_ns;
+    uint64_t round_begun_ns; /* a round: as many answers as the window is wide */
+    uint32_t round_answers;
+    bool round_used;    /* all of the window, so far */
+    double rate_before; /* answers a second, before the window shrank; 0: nothing is being tried */
+    double limit_before;
+    uint32_t settling; /* rounds that say nothing about that yet */
+    uint32_t held;     /* rounds in which shrinking is not tried again */
     uint64_t paused_until_ns;
     uint64_t heard_ns;      /* a byte of any answer */
     uint32_t retry_budget;  /* hundredths of a repetition */
@@ -190,6 +197,7 @@ struct brisk_http_client {
     brisk_http_stats stats;
     brisk_rng rng;
     uint64_t check_ns; /* when a timer may have run out */
+    uint64_t used_ns;  /* when the last transfer ended */
     http_meter meter;
 };
 

@@ -238,6 +238,45 @@ static http_transfer *find_late(brisk_http_client *client, uint64_t now, uint64_
     return NULL;
 }
 
+static CURLM *make_multi(const brisk_http_client *client)
+{
+    const http_curl *so = client->so;
+    const brisk_http_client_opts *o = &client->settings.o;
+    CURLM *multi = so->curl_multi_init();
+    if (multi != NULL) {
+        long to_host = client->wide ? (long)o->connections_max : (long)HTTP_2_CONNECTIONS;
+        (void)so->curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+        (void)so->curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, to_host);
+        (void)so->curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)o->connections_max * 4);
+        (void)so->curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)o->in_flight_max);
+    }
+    return multi;
+}
+
+/* libcurl closes old connections when it looks for one; when nothing is asked for, nobody looks. */
+static void close_idle(brisk_http_client *client, uint64_t now, uint64_t *next)
+{
+    uint64_t due = client->used_ns + client->settings.o.idle_timeout_ns;
+    if (client->stats.in_flight > 0 || client->stats.connections_open == 0) {
+        return;
+    }
+    CURLM *fresh = now >= due ? make_multi(client) : NULL;
+    if (fresh == NULL) {
+        due = now >= due ? now + client->settings.o.idle_timeout_ns : due;
+        *next = due < *next ? due : *next;
+        return;
+    }
+    CURLM *old = client->multi;
+    client->multi = fresh;
+    lock(client);
+    client->wakeable = fresh;
+    unlock(client);
+    (void)client->so->curl_multi_cleanup(old);
+    lock(client);
+    client->published.connections_open = client->stats.connections_open;
+    unlock(client);
+}
+
 static void check_times(brisk_http_client *client)
 {
     uint64_t now = brisk_clock_now_ns(NULL);
@@ -271,6 +310,7 @@ static void check_times(brisk_http_client *client)
             next = host->paused_until_ns < next ? host->paused_until_ns : next;
         }
     }
+    close_idle(client, now, &next);
     http_loop_at(client, next > now + ms ? next : now + ms);
 }
 
@@ -371,23 +411,15 @@ static void sleep_until_wanted(brisk_http_client *client)
 
 static brisk_err set_up(brisk_http_client *client, brisk_errinfo *info)
 {
-    const brisk_http_client_opts *o = &client->settings.o;
     brisk_err err = http_curl_load(info);
     if (err != BRISK_OK) {
         return err;
     }
     client->so = http_curl_get();
-    client->multi = client->so->curl_multi_init();
+    client->multi = make_multi(client);
     if (client->multi == NULL) {
         return brisk_errinfo_set(info, BRISK_ERR_NOMEM, "HTTP: out of memory");
     }
-    const http_curl *so = client->so;
-    (void)so->curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    (void)so->curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-                                (long)HTTP_2_CONNECTIONS);
-    (void)so->curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)o->connections_max * 4);
-    (void)so->curl_multi_setopt(client->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
-                                (long)o->in_flight_max);
     lock(client);
     client->wakeable = client->multi;
     unlock(client);

@@ -17,6 +17,7 @@ static void set_defaults(brisk_http_client_opts *o)
         uint32_t value;
     } counts[] = {{offsetof(brisk_http_client_opts, in_flight_max), 256},
                   {offsetof(brisk_http_client_opts, host_start), 64},
+                  {offsetof(brisk_http_client_opts, host_min), 8},
                   {offsetof(brisk_http_client_opts, connections_max), 32},
                   {offsetof(brisk_http_client_opts, queue_max), 65536},
                   {offsetof(brisk_http_client_opts, head_bytes_max), 65536},
@@ -32,6 +33,7 @@ static void set_defaults(brisk_http_client_opts *o)
                  {offsetof(brisk_http_client_opts, tls_timeout_ns), 10000},
                  {offsetof(brisk_http_client_opts, first_byte_timeout_ns), 60000},
                  {offsetof(brisk_http_client_opts, stall_timeout_ns), 30000},
+                 {offsetof(brisk_http_client_opts, idle_timeout_ns), 90000},
                  {offsetof(brisk_http_client_opts, retry_base_ns), 100},
                  {offsetof(brisk_http_client_opts, break_ns), 1000},
                  {offsetof(brisk_http_client_opts, retry_after_max_ns), 30000}};

@@ -11,6 +11,8 @@
  */
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <brisk/clock.h>
 
@@ -208,6 +210,35 @@ static bool make_headers(const brisk_http_client *client, const http_call *call,
     return good;
 }
 
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    brisk_http_client *client = ctx;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    (void)purpose;
+    client->stats.connections_open += fd >= 0;
+    return fd >= 0 ? fd : CURL_SOCKET_BAD;
+}
+
+static int on_close(void *ctx, curl_socket_t fd)
+{
+    brisk_http_client *client = ctx;
+    client->stats.connections_open--;
+    return close(fd);
+}
+
+/* Counted, and not kept for longer than idle_timeout; libcurl looks when it looks for a connection. */
+static void set_pool(brisk_http_client *client, CURL *h)
+{
+    const http_curl *so = client->so;
+    uint64_t seconds = (client->settings.o.idle_timeout_ns + 999999999) / 1000000000;
+    (void)so->curl_easy_setopt(h, CURLOPT_MAXAGE_CONN,
+                               seconds < INT32_MAX ? (long)seconds : (long)INT32_MAX);
+    (void)so->curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    (void)so->curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, client);
+    (void)so->curl_easy_setopt(h, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    (void)so->curl_easy_setopt(h, CURLOPT_CLOSESOCKETDATA, client);
+}
+
 static long as_ms(uint64_t ns)
 {
     uint64_t ms = ns / 1000000 + 1;
@@ -398,6 +429,7 @@ brisk_err http_transfer_start(brisk_http_client *client, http_call *call, bool h
     }
     widen(client, call->host);
     set_connection(client, easy, call->host);
+    set_pool(client, easy);
     set_request(client, t);
     if (client->so->curl_multi_add_handle(client->multi, easy) != CURLM_OK) {
         give(client, t);
@@ -423,6 +455,10 @@ void http_transfer_stop(brisk_http_client *client, http_transfer *t)
     call->transfers[t->hedge ? 1 : 0] = NULL;
     call->host->in_flight--;
     client->stats.in_flight--;
+    if (client->stats.in_flight == 0) {
+        client->used_ns = brisk_clock_now_ns(NULL);
+        http_loop_at(client, client->used_ns + client->settings.o.idle_timeout_ns);
+    }
     give(client, t);
 }
 

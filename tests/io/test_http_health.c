@@ -111,11 +111,36 @@ static void test_streams_that_die_together_are_one_failure(void **state)
     brisk_http_queue_destroy(queue);
 }
 
+/* Connections that nobody uses do not stay; those that are used do. */
+static void test_idle_connections_are_closed(void **state)
+{
+    (void)state;
+    for (lab_protocol p = 0; p < LAB_PROTOCOLS; p++) {
+        const char *base = lab_base(&server, p);
+        brisk_http_client *client =
+            lab_client(&server, p, &(brisk_http_client_opts){.idle_timeout_ns = 150 * lab_ms});
+        for (int i = 0; i < 4; i++) {
+            brisk_http_response *r = lab_ask(client, base, "-/try/size/1", NULL);
+            CHECK(r->err == BRISK_OK && r->reused == (i == 1 || i == 2));
+            brisk_http_response_destroy(r);
+            CHECK_U64(lab_stats(client).connections_open, ==, 1);
+            if (i == 2) {
+                for (int k = 0; k < 400 && lab_stats(client).connections_open > 0; k++) {
+                    (void)usleep(5000);
+                }
+                CHECK_U64(lab_stats(client).connections_open, ==, 0);
+            }
+        }
+        brisk_http_client_destroy(client);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hedges_have_a_budget),
         cmocka_unit_test(test_a_dead_host_is_left_alone),
+        cmocka_unit_test(test_idle_connections_are_closed),
         cmocka_unit_test(test_streams_that_die_together_are_one_failure),
     };
     if (!lab_is_possible()) {
