@@ -163,11 +163,16 @@ class Stream:
 
 
 class Connection:
-    """`window` is what the server may send of a stream before it is given more; 0x7fffffff for all."""
+    """`window` is what the server may send of a stream before it is given more; 0x7fffffff for all.
+    `receive` is how much the kernel takes for us before it is read."""
 
     def __init__(self, port, settings=(), tls=None, start=True, timeout=20.0, window=None,
-                 session=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+                 session=None, receive=None):
+        self.socket = socket.socket()
+        self.socket.settimeout(timeout)
+        if receive is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        self.socket.connect(("127.0.0.1", port))
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)
         self.buffer = b""

@@ -13,7 +13,7 @@ static const bandwidth_limits limits = {.medium_bps = 10 * MBIT, .low_bps = MBIT
 
 static void take(bandwidth *band, uint64_t bps, bool app_limited)
 {
-    bandwidth_sample sample = {bps / 8, 2000, app_limited};
+    bandwidth_sample sample = {bps / 8, 2000, 2000, app_limited, false};
     bandwidth_take(band, &limits, &sample);
 }
 
@@ -29,7 +29,7 @@ static void test_first_rate_decides(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bandwidth band = {.bps = 0};
-        take(&band, cases[i].bps, true); /* a bound is better than nothing */
+        take(&band, cases[i].bps, false);
         CHECK_U64(band.bps, ==, cases[i].bps);
         CHECK_U64(band.level, ==, cases[i].level);
         CHECK_U64(band.rtt_us, ==, 2000);
@@ -54,8 +54,57 @@ static void test_bounds_only_raise(void **state)
         take(&band, MBIT / 2, true);
     }
     CHECK_U64(band.bps, ==, 100 * MBIT);
-    take(&band, 300 * MBIT, true);
-    CHECK_U64(band.bps, ==, 200 * MBIT);
+    take(&band, 400 * MBIT, true);
+    CHECK_U64(band.bps, ==, 200 * MBIT); /* half of the way, in powers of two */
+}
+
+/* A first rate that is only a bound says nothing below the highest limit, and enough above it. */
+static void test_a_first_bound(void **state)
+{
+    (void)state;
+    bandwidth band = {.bps = 0};
+    take(&band, MBIT / 2, true);
+    CHECK_U64(band.bps, ==, 0);
+    CHECK_U64(band.level, ==, BANDWIDTH_HIGH);
+    take(&band, 20 * MBIT, true);
+    CHECK_U64(band.bps, ==, 20 * MBIT);
+    CHECK_U64(band.level, ==, BANDWIDTH_HIGH);
+    take(&band, 3000 * MBIT, true); /* a few bytes that went fast */
+    CHECK_U64(band.bps, ==, 3000 * MBIT);
+    take(&band, MBIT / 2, false);
+    CHECK_U64(band.bps, ==, MBIT / 2);
+    CHECK_U64(band.level, ==, BANDWIDTH_LOW);
+}
+
+/* Slow start on a long way: 16 KiB in 150 ms are no slow connection, unless something queues. */
+static void test_slow_start_is_a_bound_until_it_queues(void **state)
+{
+    (void)state;
+    bandwidth band = {.bps = 0};
+    bandwidth_sample sample = {16384 * 1000 / 150, 150000, 160000, false, true};
+    bandwidth_take(&band, &limits, &sample);
+    CHECK_U64(band.bps, ==, 0);
+    CHECK_U64(band.level, ==, BANDWIDTH_HIGH);
+    sample.rtt_us = 400000;
+    bandwidth_take(&band, &limits, &sample);
+    CHECK_U64(band.level, ==, BANDWIDTH_LOW);
+    band = (bandwidth){.bps = 0};
+    sample.rtt_us = 160000;
+    sample.slow_start = false; /* it found the limit */
+    bandwidth_take(&band, &limits, &sample);
+    CHECK_U64(band.level, ==, BANDWIDTH_LOW);
+}
+
+/* Who asks for less gets what is right for a connection that has less. */
+static void test_a_class_has_at_most_its_limit(void **state)
+{
+    (void)state;
+    CHECK_U64(bandwidth_bound(1000 * MBIT, BANDWIDTH_HIGH, &limits), ==, 1000 * MBIT);
+    CHECK_U64(bandwidth_bound(0, BANDWIDTH_HIGH, &limits), ==, 0);
+    CHECK_U64(bandwidth_bound(1000 * MBIT, BANDWIDTH_MEDIUM, &limits), ==, 10 * MBIT);
+    CHECK_U64(bandwidth_bound(1000 * MBIT, BANDWIDTH_LOW, &limits), ==, MBIT);
+    CHECK_U64(bandwidth_bound(MBIT / 2, BANDWIDTH_LOW, &limits), ==, MBIT / 2);
+    CHECK_U64(bandwidth_bound(0, BANDWIDTH_LOW, &limits), ==, MBIT);
 }
 
 static void test_follows_a_change(void **state)
@@ -121,7 +170,7 @@ static void test_huge_rates(void **state)
 {
     (void)state;
     bandwidth band = {.bps = 0};
-    bandwidth_sample sample = {UINT64_MAX, 0, false};
+    bandwidth_sample sample = {UINT64_MAX, 0, 0, false, false};
     bandwidth_take(&band, &limits, &sample);
     CHECK_U64(band.bps, >=, 10000 * MBIT);
     CHECK_U64(band.level, ==, BANDWIDTH_HIGH);
@@ -134,6 +183,9 @@ int main(void)
         cmocka_unit_test(test_first_rate_decides),
         cmocka_unit_test(test_nothing_known_is_high),
         cmocka_unit_test(test_bounds_only_raise),
+        cmocka_unit_test(test_a_first_bound),
+        cmocka_unit_test(test_slow_start_is_a_bound_until_it_queues),
+        cmocka_unit_test(test_a_class_has_at_most_its_limit),
         cmocka_unit_test(test_follows_a_change),
         cmocka_unit_test(test_near_a_limit_it_stays),
         cmocka_unit_test(test_hints_only_lower),

@@ -433,17 +433,19 @@ static bool probe(encode *self, codec_bytes bytes, encode_plan *plan)
     return true;
 }
 
-/* More effort for what is asked for often: at 4, 16, 64 ... uses. */
+/* More effort for what is asked for often: at 4, 16, 64 ... uses; for a slow client at once, each of
+ * whose uses counts as several. */
 static void improve(encode *self, const http_body *body, const encode_plan *plan,
                     const variants_known *known)
 {
     uint32_t uses = known->uses;
+    bool low = plan->question.uses == LOW_USES;
     bool turn = uses >= LATER_USES_MIN && (uses & (uses - 1)) == 0 && __builtin_ctz(uses) % 2 == 0;
-    if (!turn) {
+    if (!turn && !(low && uses <= 1)) {
         return;
     }
     encode_plan more = *plan;
-    more.question.uses = uses;
+    more.question.uses = low ? (uint32_t)LOW_USES * (uses > 0 ? uses : 1) : uses;
     more.question.cheap = false;
     more.method = encode_choose(&self->chooser, &more.question);
     uint32_t bit = 1u << more.method;

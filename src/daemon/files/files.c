@@ -3,7 +3,7 @@
  *
  * A wait opens on the executor whatever the request may need; its result is that the cache knows it.
  * Then the request begins again in its loop, this time allowed to wait: what was dropped meanwhile
- * is opened there, so that nobody goes round in circles.
+ * is opened there, so that nobody goes round in circles.  A wait that no request has only warms.
  */
 #include "daemon/files/files.h"
 
@@ -26,7 +26,7 @@ struct files_wait {
     files_wait_task *next;
     files_wait_task *previous;
     worker *worker;
-    file_ask *ask; /* NULL: the exchange is gone; it has its own copy of all that it needs */
+    file_ask *ask; /* NULL: none, or it is gone; this has its own copy of all that it needs */
     mount *mount;
     brisk_value *page; /* a listing */
     brisk_err err;
@@ -127,32 +127,34 @@ static void come_home(loop_task *task)
     wait_free(wait);
 }
 
-/* Do what `ask` needs on the executor. */
-static void start_wait(file_ask *ask, bool listing)
+/* For `path` below the root of the mount; `ask` is NULL or waits for it.  NULL: no memory. */
+static files_wait_task *wait_create(const file_ask *by, file_ask *ask, const char *path)
 {
-    exchange *x = ask->x;
-    files *self = ask->mount->owner;
-    const char *path = listing ? ask->path : ask->file;
+    const exchange *x = by->x;
+    files *self = by->mount->owner;
     size_t path_size = strlen(path);
     size_t size = sizeof(files_wait_task) + path_size + 1 + x->path.size;
     files_wait_task *wait = self->alloc->acquire(self->alloc->ctx, size, _Alignof(files_wait_task));
     if (wait == NULL) {
-        exchange_fail(x, 503, "no memory is left");
-        return;
+        return NULL;
     }
     *wait = (files_wait_task){.task = {.run = run_wait, .ctx = wait},
                               .home = {.run = come_home},
                               .owner = self,
                               .worker = x->worker,
                               .ask = ask,
-                              .mount = ask->mount,
-                              .listing = listing,
+                              .mount = by->mount,
                               .size = size,
                               .shown_size = x->path.size};
     memcpy(wait->path, path, path_size + 1);
     wait->shown = wait->path + path_size + 1;
     memcpy(wait->shown, x->path.data, x->path.size);
-    ask->waits = wait;
+    return wait;
+}
+
+static void wait_begin(files_wait_task *wait, brisk_engine *engine)
+{
+    files *self = wait->owner;
     (void)pthread_mutex_lock(&self->lock);
     wait->next = self->waits;
     if (wait->next != NULL) {
@@ -161,11 +163,72 @@ static void start_wait(file_ask *ask, bool listing)
     self->waits = wait;
     self->running++;
     (void)pthread_mutex_unlock(&self->lock);
-    brisk_engine *engine = self->server->engine != NULL ? server_engine(self->server) : NULL;
     if (engine != NULL) {
         brisk_executor_submit(brisk_engine_executor(engine), &wait->task);
     } else {
         run_wait(&wait->task);
+    }
+}
+
+static brisk_engine *engine_of(const files *self)
+{
+    return self->server->engine != NULL ? server_engine(self->server) : NULL;
+}
+
+/* Do what `ask` needs on the executor. */
+static void start_wait(file_ask *ask, bool listing)
+{
+    files_wait_task *wait = wait_create(ask, ask, listing ? ask->path : ask->file);
+    if (wait == NULL) {
+        exchange_fail(ask->x, 503, "no memory is left");
+        return;
+    }
+    wait->listing = listing;
+    ask->waits = wait;
+    wait_begin(wait, engine_of(wait->owner));
+}
+
+/* --- what will be asked for ------------------------------------------------------------------- */
+
+/* Is it a path as the cache takes it, without hidden names? */
+static bool is_plain_path(const char *path)
+{
+    bool begins = true; /* of a segment */
+    for (const char *c = path; *c != '\0'; c++) {
+        if (begins && (*c == '/' || *c == '.')) {
+            return false;
+        }
+        begins = *c == '/';
+    }
+    return path[0] != '\0';
+}
+
+/* "</app/a.css>; rel=preload" of a mount at /app/: "a.css".  False: it is of somewhere else. */
+static bool take_link(const mount *m, const char *link, char *to, size_t room)
+{
+    size_t at = strlen(m->at);
+    size_t base = at > 0 && m->at[at - 1] == '/' ? at : at + 1;
+    const char *end = link[0] == '<' ? strpbrk(link, ">?#%") : NULL;
+    if (end == NULL || *end == '%' || (size_t)(end - link) < 1 + base ||
+        strncmp(link + 1, m->at, at) != 0 || link[base] != '/') {
+        return false;
+    }
+    size_t size = (size_t)(end - link) - 1 - base;
+    bool folder = size == 0 || end[-1] == '/';
+    int written = snprintf(to, room, "%.*s%s", (int)size, link + 1 + base, folder ? m->index : "");
+    return written > 0 && (size_t)written < room && is_plain_path(to);
+}
+
+void files_warm_link(const file_ask *ask, const char *link)
+{
+    char path[FILE_PATH_MAX];
+    brisk_engine *engine = engine_of(ask->mount->owner);
+    if (engine == NULL || !take_link(ask->mount, link, path, sizeof path)) {
+        return;
+    }
+    files_wait_task *wait = wait_create(ask, NULL, path);
+    if (wait != NULL) { /* otherwise it is read when it is asked for */
+        wait_begin(wait, engine);
     }
 }
 

@@ -21,6 +21,8 @@ enum near_bit {
     NEAR_STORED = NEAR_BROTLI | NEAR_ZSTD | NEAR_GZIP,
     NEAR_BY_CLASS = NEAR_LOW | NEAR_MEDIUM,
     NEAR_OFFERED = 1 << 5, /* it was given to encode/ as a dictionary */
+    NEAR_WARMED = 1 << 6,  /* what its links name was brought to memory */
+    NEAR_DONE = NEAR_OFFERED | NEAR_WARMED,
 };
 
 typedef struct files_wait files_wait_task;
@@ -48,6 +50,11 @@ typedef struct file_ask {
     char *file;  /* the path, or its index */
     void *parts; /* of multipart.c */
 } file_ask;
+
+/* --- files.c ---------------------------------------------------------------------------------- */
+
+/* What a value of Link names, when it is of the same mount, to memory, on the executor. */
+void files_warm_link(const file_ask *ask, const char *link);
 
 /* --- send.c ----------------------------------------------------------------------------------- */
 

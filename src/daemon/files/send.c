@@ -84,7 +84,7 @@ file_found files_look_near(file_ask *ask, file_entry *entry, bool wait)
             file_entry_unref(beside);
         }
     }
-    uint32_t kept = atomic_load_explicit(&entry->near, memory_order_relaxed) & NEAR_OFFERED;
+    uint32_t kept = atomic_load_explicit(&entry->near, memory_order_relaxed) & NEAR_DONE;
     atomic_store_explicit(&entry->near, kept | found_bits, memory_order_relaxed);
     atomic_store_explicit(&entry->near_ns, now_ns, memory_order_relaxed);
     return FILE_FOUND;
@@ -200,6 +200,22 @@ static bool is_page(http_text type)
     return type.size >= sizeof html - 1 && memcmp(type.data, html, sizeof html - 1) == 0;
 }
 
+/* What a fast client will ask for next lies in memory then; once, as long as the page stays there. */
+static void warm_links(const sending *s)
+{
+    const mount *m = s->ask->mount;
+    uint32_t near = atomic_fetch_or_explicit(&s->entry->near, NEAR_WARMED, memory_order_relaxed);
+    if ((near & NEAR_WARMED) != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < m->hint_count; i++) {
+        files_warm_link(s->ask, m->hints[i]);
+    }
+    for (uint32_t i = 0; i < m->prefetch_count; i++) {
+        files_warm_link(s->ask, m->prefetch[i]);
+    }
+}
+
 /* What a page will need: at once, in front of it, and in its head. */
 static void add_links(sending *s)
 {
@@ -222,6 +238,9 @@ static void add_links(sending *s)
     }
     for (uint32_t i = 0; level == BANDWIDTH_HIGH && i < m->prefetch_count; i++) {
         add(s, HTTP_TEXT("link"), text_of(m->prefetch[i]));
+    }
+    if (level == BANDWIDTH_HIGH) {
+        warm_links(s);
     }
 }
 

@@ -1,12 +1,14 @@
 /*
  * bandwidth.c -- tcp_info becomes an estimate, the estimate a class.
  *
- * The estimate follows a rate that was not limited by us by half of the difference: three looks
- * after a change it is within an eighth.
+ * The estimate follows a rate that was not limited by us by half of the difference, in powers of two:
+ * whether it rises or falls, and by how much, three looks later it is within an eighth of that.  One
+ * that rests on bounds only gives way to the first that is none.
  */
 #include "daemon/http/bandwidth.h"
 
 #include <linux/tcp.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
@@ -18,6 +20,7 @@
 enum {
     LOOK_EVERY_NS = 250000000,
     LOOK_AFTER_BYTES = 16384, /* less says more of the round trip than of the rate */
+    QUEUE_FACTOR = 2, /* a round trip that is so many times the least one: something queues */
 };
 
 #define LOCAL_BPS UINT64_C(100000000000)
@@ -44,19 +47,21 @@ void bandwidth_take(bandwidth *band, const bandwidth_limits *limits, const bandw
         return;
     }
     rate = rate < LOCAL_BPS / 8 ? rate * 8 : LOCAL_BPS;
-    if (band->bps == 0) {
+    bool queued = sample->rtt_us >= QUEUE_FACTOR * (uint64_t)band->rtt_us;
+    bool bound = sample->app_limited || (sample->slow_start && !queued);
+    if (bound && rate <= (band->bps != 0 ? band->bps : limits->medium_bps)) {
+        return;
+    }
+    if (!band->sure) {
         /* The first one: no class to stay in. */
         band->bps = rate;
+        band->sure = !bound;
         band->level = (uint8_t)(rate < limits->low_bps      ? BANDWIDTH_LOW
                                 : rate < limits->medium_bps ? BANDWIDTH_MEDIUM
                                                             : BANDWIDTH_HIGH);
         return;
     }
-    if (sample->app_limited && rate <= band->bps) {
-        return;
-    }
-    band->bps = rate > band->bps ? band->bps + (rate - band->bps + 1) / 2
-                                 : band->bps - (band->bps - rate) / 2;
+    band->bps = (uint64_t)(sqrt((double)band->bps * (double)rate) + 0.5);
     band->level = (uint8_t)level_of(band->bps, (bandwidth_level)band->level, limits);
 }
 
@@ -64,6 +69,14 @@ static bool is_word(const http_text *text, const char *word)
 {
     return text != NULL && text->size == strlen(word) &&
            strncasecmp(text->data, word, text->size) == 0;
+}
+
+uint64_t bandwidth_bound(uint64_t bps, bandwidth_level level, const bandwidth_limits *limits)
+{
+    uint64_t most = level == BANDWIDTH_LOW      ? limits->low_bps
+                    : level == BANDWIDTH_MEDIUM ? limits->medium_bps
+                                                : UINT64_MAX;
+    return bps > most || (bps == 0 && level != BANDWIDTH_HIGH) ? most : bps;
 }
 
 bandwidth_level bandwidth_hint(bandwidth_level level, const http_text *save_data,
@@ -90,7 +103,9 @@ static void look(bandwidth *band, int fd, const bandwidth_limits *limits)
     }
     bandwidth_sample sample = {.bytes_per_second = info.tcpi_delivery_rate,
                                .min_rtt_us = info.tcpi_min_rtt,
-                               .app_limited = info.tcpi_delivery_rate_app_limited != 0};
+                               .rtt_us = info.tcpi_rtt,
+                               .app_limited = info.tcpi_delivery_rate_app_limited != 0,
+                               .slow_start = info.tcpi_snd_cwnd < info.tcpi_snd_ssthresh};
     if (sample.min_rtt_us == UINT32_MAX) { /* the kernel's "not yet" */
         sample.min_rtt_us = 0;
     }
@@ -134,13 +149,10 @@ bandwidth_level bandwidth_class(exchange *x)
 
 uint64_t bandwidth_bps(exchange *x)
 {
-    uint64_t fixed = x->worker->server->bandwidth.fixed_bps;
-    return fixed != 0 ? fixed : look_when_due(x)->bps;
-}
-
-uint32_t bandwidth_rtt_us(exchange *x)
-{
-    return look_when_due(x)->rtt_us;
+    const bandwidth_limits *limits = &x->worker->server->bandwidth;
+    bandwidth_level level = bandwidth_class(x);
+    uint64_t bps = limits->fixed_bps != 0 ? limits->fixed_bps : look_when_due(x)->bps;
+    return bandwidth_bound(bps, level, limits);
 }
 
 void bandwidth_sent(exchange *x, uint64_t bytes)
