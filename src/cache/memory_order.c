@@ -20,6 +20,7 @@
 
 enum {
     FEED_CELLS = 64, /* at each put */
+    ROOM_PARTS = 16, /* of a shard's bytes, that a policy may use for itself */
 };
 
 #define ALL_KNOWN UINT32_MAX
@@ -124,6 +125,9 @@ void order_tell_capacity(memory_shard *shard)
     }
     fit = fit < 1 ? 1 : fit < POLICY_IDS_MAX ? fit : POLICY_IDS_MAX;
     order->capacity_told = fit;
+    if (order->ops->set_room != NULL) {
+        order->ops->set_room(order->self, (size_t)(shard->bytes_budget / ROOM_PARTS));
+    }
     order->ops->set_capacity(order->self, (uint32_t)fit);
 }
 

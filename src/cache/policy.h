@@ -58,6 +58,9 @@ typedef struct policy_ops {
     void (*deinit)(cache_policy *self); /* may be NULL */
     /* Ids first .. first + count - 1 may be used from now on; none of them is an entry now. */
     void (*add_ids)(cache_policy *self, uint32_t first, uint32_t count);
+    /* Most bytes, beside what it keeps for each id, that it may touch from the next set_capacity on; without a call
+     * all of its block.  May be NULL. */
+    void (*set_room)(cache_policy *self, size_t bytes);
     /* How many entries fit now, at the tier's best estimate. */
     void (*set_capacity)(cache_policy *self, uint32_t entries);
     /* A new key comes, before room is made for it; may be NULL. */

@@ -7,7 +7,8 @@
  * at work until another has earned its place (policy_auto_one.c).
  *
  * The panel takes AUTO_PANEL_SHARE bytes for each id, which is part of bytes() and so charged; how
- * many entries it simulates follows from that: some 30 ids' worth of memory simulate one entry.
+ * many entries it simulates follows from that: some 30 ids' worth of memory simulate one entry.  Where
+ * entries are large, most ids are never used, and set_room says how much of that memory may be.
  * While less than half of the capacity is used, nobody has to leave soon: where it sees all keys
  * of more than SLEEP_FROM entries the panel sleeps until then and is told what there is.
  *
@@ -82,6 +83,7 @@ static cache_policy *auto_init(void *storage, uint32_t id_count)
     self->heads = heads;
     self->heads_mask = plan.heads - 1;
     self->rate = UINT32_MAX;
+    self->sim_room = plan.sim_max;
     auto_nobody_waits(self);
     panel_init(&self->panel, at + plan.panel_at, plan.sim_max);
     if (id_count <= plan.sim_max) {
@@ -154,6 +156,14 @@ static void wake_up(cache_policy *self)
 
 /* --- capacity ---------------------------------------------------------------------------- */
 
+static void auto_set_room(cache_policy *self, size_t bytes)
+{
+    uint32_t fit = panel_fit(bytes);
+    uint32_t least = self->panel.sim_max < PANEL_LEAST ? self->panel.sim_max : PANEL_LEAST;
+    fit = fit > least ? fit : least;
+    self->sim_room = fit < self->panel.sim_max ? fit : self->panel.sim_max;
+}
+
 static void feed_unsampled(void *ctx, uint32_t id)
 {
     const cache_policy *self = ctx;
@@ -188,22 +198,22 @@ static void become_large(cache_policy *self)
 /* Entries of the panel's caches for the capacity; sets the rate that goes with them. */
 static uint32_t choose_sample(cache_policy *self)
 {
-    uint32_t aim = self->panel.sim_max < SAMPLE_AIM ? self->panel.sim_max : SAMPLE_AIM;
+    uint32_t aim = self->sim_room < SAMPLE_AIM ? self->sim_room : SAMPLE_AIM;
     double rate = (double)aim / (double)self->capacity;
     double now = (double)self->rate / (double)UINT32_MAX;
-    bool fits = now * (double)self->capacity <= (double)self->panel.sim_max;
+    bool fits = now * (double)self->capacity <= (double)self->sim_room;
     if (self->rate == UINT32_MAX || !fits || rate > 2 * now) {
         self->rate = rate < 1 ? (uint32_t)(rate * (double)UINT32_MAX) : UINT32_MAX;
         now = (double)self->rate / (double)UINT32_MAX;
     }
     uint32_t entries = (uint32_t)(now * (double)self->capacity + 0.5);
-    return entries == 0 ? 1 : entries < self->panel.sim_max ? entries : self->panel.sim_max;
+    return entries == 0 ? 1 : entries < self->sim_room ? entries : self->sim_room;
 }
 
 static void auto_set_capacity(cache_policy *self, uint32_t entries)
 {
     entries = entries != 0 ? entries : 1;
-    bool small = entries <= self->panel.sim_max;
+    bool small = entries <= self->sim_room;
     bool shrinks = entries < self->capacity;
     self->capacity = entries;
     if (small && !self->votes) {
@@ -372,6 +382,7 @@ const policy_ops policy_auto = {
     .bytes = auto_bytes,
     .init = auto_init,
     .add_ids = auto_add_ids,
+    .set_room = auto_set_room,
     .set_capacity = auto_set_capacity,
     .on_miss = auto_on_miss,
     .on_insert = auto_on_insert,

@@ -45,6 +45,7 @@ struct cache_policy {
     uint32_t id_count;
     uint32_t capacity;
     uint32_t entries;
+    uint32_t sim_room;    /* entries that the panel may simulate, at most panel.sim_max */
     uint32_t rate;        /* hashes below it, mixed, are sampled; UINT32_MAX: all */
     uint32_t until_weigh; /* sampled requests until weights are looked at again */
     uint32_t pending;     /* hash that on_miss told the panel */
