@@ -23,14 +23,34 @@
 
 #include "daemon/server.h"
 
-enum { HIGH_PERCENT = 90, AIM_PERCENT = 85, LOW_PERCENT = 80, GROW_PARTS = 50, KEPT_PARTS = 8 };
+enum {
+    HIGH_PERCENT = 90,
+    AIM_PERCENT = 85,
+    LOW_PERCENT = 80,
+    GROW_PARTS = 50,
+    KEPT_PARTS = 8,
+    INPUT_PARTS = 2, /* of the limit; who does not fit is closed */
+    OUTPUT_PARTS = 4,
+    LEAST_TOTAL = 1 << 20, /* as of serve.input_total */
+    TIDY_SECONDS = 5,
+    TIDY_GROWN = 4 << 20, /* since it was tidied */
+    TIDY_FREE = 8 << 20,  /* in arenas; less is not worth the walk */
+};
+
+void pressure_bound(server_limits *limits, uint64_t limit)
+{
+    size_t in = limit / INPUT_PARTS > LEAST_TOTAL ? (size_t)(limit / INPUT_PARTS) : LEAST_TOTAL;
+    size_t out = limit / OUTPUT_PARTS > LEAST_TOTAL ? (size_t)(limit / OUTPUT_PARTS) : LEAST_TOTAL;
+    if (limit != 0) {
+        limits->input_total = limits->input_total < in ? limits->input_total : in;
+        limits->output_total = limits->output_total < out ? limits->output_total : out;
+    }
+}
 
 void pressure_open(pressure *self, uint64_t limit)
 {
-    *self = (pressure){.statm_fd = -1, .limit = limit};
-    if (limit != 0) {
-        self->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    }
+    *self = (pressure){.limit = limit};
+    self->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 }
 
 void pressure_close(pressure *self)
@@ -83,7 +103,7 @@ static void apply(server *s, uint64_t cut)
 void pressure_tick(server *s)
 {
     pressure *p = &s->pressure;
-    if (p->statm_fd < 0) {
+    if (p->statm_fd < 0 || p->limit == 0) {
         return;
     }
     p->used = resident(p->statm_fd);
@@ -101,4 +121,18 @@ void pressure_tick(server *s)
         uint64_t step = p->limit / GROW_PARTS;
         apply(s, p->cut > step ? p->cut - step : 0);
     }
+}
+
+void pressure_tidy(pressure *self)
+{
+    if (self->statm_fd < 0 || ++self->seconds % TIDY_SECONDS != 0) {
+        return;
+    }
+    uint64_t now = resident(self->statm_fd);
+    if (now > self->tidied + TIDY_GROWN && mallinfo2().fordblks > TIDY_FREE) {
+        (void)malloc_trim(0);
+        now = resident(self->statm_fd);
+        self->tidied = now;
+    }
+    self->tidied = now < self->tidied ? now : self->tidied;
 }

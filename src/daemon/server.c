@@ -466,6 +466,7 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     s->alloc = alloc;
     s->clock = opts->clock != NULL ? opts->clock : brisk_clock_system();
     s->limits = opts->limits;
+    pressure_bound(&s->limits, opts->memory_limit);
     s->bandwidth = opts->bandwidth;
     s->unprotected = opts->unprotected;
     s->http_priorities = opts->priorities;

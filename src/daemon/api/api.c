@@ -64,6 +64,7 @@ static void second(void *ctx)
     log_lines_tick(a->log);
     profiles_tick(a->profiles);
     events_tick(a->events);
+    pressure_tidy(&a->server->pressure);
 }
 
 /* --- alerts ------------------------------------------------------------------------------- */
