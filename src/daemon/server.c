@@ -32,15 +32,25 @@ enum {
     TICKS_A_SECOND = 10,
     TEND_NS = 5000000,
     DRAIN_MS = 2000,
+    WALL_KEPT_NS = 10000000, /* so long the wall's clock is taken to go as the monotonic one */
 };
 
 /* --- the lock ----------------------------------------------------------------------------- */
 
 void server_lock(server *s)
 {
+    server_lock_at(s, brisk_clock_now_ns(s->clock));
+}
+
+void server_lock_at(server *s, uint64_t now_ns)
+{
     (void)pthread_mutex_lock(&s->lock);
-    s->now_ns = brisk_clock_now_ns(s->clock);
-    s->wall_ns = brisk_clock_wall_ns(s->clock);
+    s->now_ns = now_ns > s->now_ns ? now_ns : s->now_ns;
+    if (s->now_ns - s->wall_read_at_ns >= WALL_KEPT_NS) {
+        s->wall_read_ns = brisk_clock_wall_ns(s->clock);
+        s->wall_read_at_ns = s->now_ns;
+    }
+    s->wall_ns = s->wall_read_ns + (s->now_ns - s->wall_read_at_ns);
     keyspace_set_time(&s->keys, s->wall_ns, s->now_ns);
     s->keys.drops_wanted =
         s->notify != 0 || s->watched.count > 0 || s->disk != NULL || tracking_is_used(s);
@@ -132,6 +142,15 @@ static void round_done(void *ctx)
     conn_go_on(w);
     conn_bury(w);
     w->now_ns = brisk_clock_now_ns(w->server->clock);
+    w->clock_ns = 0; /* a wait may follow */
+}
+
+uint64_t worker_clock(worker *w)
+{
+    if (w->clock_ns == 0) {
+        w->clock_ns = brisk_clock_now_ns(w->server->clock);
+    }
+    return w->clock_ns;
 }
 
 static void end_pause(server *s)

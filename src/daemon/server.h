@@ -130,6 +130,7 @@ struct worker {
     _Atomic uint32_t conn_count; /* with those that are on their way to it */
     accepting accepting;
     uint64_t now_ns;         /* monotonic, of this round */
+    uint64_t clock_ns;       /* monotonic, when it was read last in this round; 0: not yet */
     _Atomic uint32_t ticks;  /* written by the worker alone; that they go on shows that it lives */
     client *mail;            /* clients with pushes; the server's lock */
     _Atomic bool has_mail;   /* so that no lock is taken for nothing */
@@ -215,8 +216,10 @@ struct server {
 
     /* --- under `lock` --- */
     pthread_mutex_t lock;
-    uint64_t now_ns; /* monotonic, of this batch */
+    uint64_t now_ns; /* monotonic, of this batch; never goes back */
     uint64_t wall_ns;
+    uint64_t wall_read_ns; /* the wall's clock, when it was read last ... */
+    uint64_t wall_read_at_ns;
     keyspace keys;
     command_table *commands;
     client *clients; /* oldest first */
@@ -273,6 +276,10 @@ void server_destroy(server *s);
 void server_ask_to_stop(server *s);
 /* The lock, and the time with it. */
 void server_lock(server *s);
+/* Likewise, by who knows what time it is, or was a little while ago. */
+void server_lock_at(server *s, uint64_t now_ns);
+/* Monotonic, as old as this round at most. */
+uint64_t worker_clock(worker *w);
 void server_unlock(server *s);
 /* Count what clients have us keep (queued commands, names, channels, watched keys) with the
  * unfinished requests, of whose bound it may take half; false: too much in all. */

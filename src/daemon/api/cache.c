@@ -291,7 +291,7 @@ static void get_entry(request *r)
     fields f;
     f.count = 0;
     f.etag[0] = '\0';
-    server_lock(s);
+    server_lock_at(s, worker_clock(r->x->worker));
     brisk_err err = look_up(r, &entry);
     if (err == BRISK_ERR_NOT_FOUND && !r->looked && s->disk != NULL) {
         request *own = r->borrowed ? to_own_memory(r) : r;

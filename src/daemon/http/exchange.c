@@ -185,8 +185,9 @@ void exchange_close(exchange *x)
     http_worker *http = x->worker->http;
     x->state = EXCHANGE_DONE;
     if (x->worker->server->api != NULL) {
+        x->worker->clock_ns = brisk_clock_now_ns(x->worker->server->clock);
         http_observe_over(x->worker->server->api->observer, x->worker->index, x,
-                          brisk_clock_now_ns(x->worker->server->clock));
+                          x->worker->clock_ns);
     }
     if (x->undo != NULL) {
         x->undo(x);
@@ -345,7 +346,7 @@ static bool drop_root_dot(exchange *x)
 
 void exchange_begin(exchange *x)
 {
-    x->begun_ns = brisk_clock_now_ns(x->worker->server->clock);
+    x->begun_ns = worker_clock(x->worker); /* when the one before it was over */
     x->method = http_method_of(x->method_text);
     if (!drop_root_dot(x)) {
         exchange_fail(x, 503, "out of memory");

@@ -167,7 +167,7 @@ struct exchange {
     uint64_t body_sent;
     http_priority priority;
     http_right right;  /* what the client may */
-    uint64_t begun_ns; /* monotonic; when the head was whole */
+    uint64_t begun_ns; /* monotonic; when its worker turned to it */
     uint64_t id;       /* of this process; shown as a trace's name */
 
     http_text method_text; /* as written */
