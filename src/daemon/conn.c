@@ -22,6 +22,7 @@
 enum {
     IN_FIRST = 1024,
     OUT_KEPT = 262144,
+    OUTPUT_HARD = 2, /* times serve.output_total: see conn_relieve */
     TLS_HANDSHAKE = 0x16,
     TLS_PIECE = 16384,   /* of a value or file, encrypted at a time */
     TLS_ENOUGH = 262144, /* cipher text that waits before more is made of values and files */
@@ -291,19 +292,49 @@ static bool is_choked(const conn *c)
             atomic_load_explicit(&s->output_bytes, memory_order_relaxed) > s->limits.output_total);
 }
 
-/* All together hold too much, and this one more than its share: pushes wait for nobody. */
+/* All together hold more than `times` what they should. */
+static bool is_too_much(const server *s, uint32_t times)
+{
+    return atomic_load_explicit(&s->output_bytes, memory_order_relaxed) / times >
+           s->limits.output_total;
+}
+
 static bool is_over_share(const conn *c)
 {
     const server *s = c->worker->server;
-    uint64_t total = atomic_load_explicit(&s->output_bytes, memory_order_relaxed);
-    if (total <= s->limits.output_total) {
-        return false;
-    }
     uint32_t count = 0;
     for (uint32_t i = 0; i < s->worker_count; i++) {
         count += atomic_load_explicit(&s->workers[i].conn_count, memory_order_relaxed);
     }
-    return conn_unsent(c) > s->limits.output_total / (count > 0 ? count : 1);
+    uint64_t own = bytes_unsent(c) + parts_in_memory(&c->parts);
+    return own > s->limits.output_total / (count > 0 ? count : 1);
+}
+
+static void close_for_output(conn *c)
+{
+    atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
+    conn_kill(c);
+}
+
+/* Who holds more than a share, and has for longest not asked for anything. */
+static conn *slowest(const worker *w)
+{
+    conn *found = NULL;
+    for (conn *c = w->conns; c != NULL; c = c->next) {
+        if ((found == NULL || c->active_ns < found->active_ns) && is_over_share(c)) {
+            found = c;
+        }
+    }
+    return found;
+}
+
+void conn_relieve(worker *w)
+{
+    conn *c = NULL;
+    while (is_too_much(w->server, OUTPUT_HARD) && (c = slowest(w)) != NULL) {
+        close_for_output(c);
+        drop_pending(c);
+    }
 }
 
 void conn_push(conn *c, const void *data, size_t size)
@@ -366,6 +397,7 @@ bool conn_put_part(conn *c, const conn_part *what)
         parts_add(&w->out_parts, p, w->out.size);
     } else {
         parts_add(&c->parts, p, c->pending.size - c->sent);
+        parts_hold(&c->parts, &w->part_pool);
         conn_soon(c);
     }
     return true;
@@ -381,18 +413,18 @@ void conn_flush(conn *c)
         !send_all(c, c->pending.data != NULL ? c->pending.data + c->sent : NULL,
                   c->pending.size - c->sent, &c->parts, &sent)) {
         if (c->pending.err != BRISK_OK) {
-            atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
+            close_for_output(c);
+        } else {
+            conn_kill(c);
         }
-        conn_kill(c);
         return;
     }
     c->sent += sent;
     if (c->sent == c->pending.size) {
         drop_pending(c);
     }
-    if (c->pushed && is_over_share(c)) {
-        atomic_fetch_add_explicit(&c->worker->server->output_kills, 1, memory_order_relaxed);
-        conn_kill(c);
+    if (c->pushed && is_too_much(c->worker->server, 1) && is_over_share(c)) {
+        close_for_output(c);
         return;
     }
     c->pushed = false;
@@ -413,6 +445,7 @@ static void keep_unsent(conn *c, const unsigned char *data, size_t size)
     if (size > 0) {
         conn_append(c, data, size);
     }
+    parts_hold(&c->worker->out_parts, &c->worker->part_pool);
     parts_move(&c->parts, &c->worker->out_parts, before);
 }
 

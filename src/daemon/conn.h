@@ -153,6 +153,9 @@ void conn_finish(conn *c);
 void conn_kill(conn *c);
 /* Those who have more to do; after each round. */
 void conn_go_on(worker *w);
+/* Who has unsent answers waits when all together have more than serve.output_total, but each answer that others ask for
+ * adds to it: with twice as much the slowest readers are closed.  After each round. */
+void conn_relieve(worker *w);
 /* Free what died; after each round. */
 void conn_bury(worker *w);
 /* Close those that were idle for `idle_ns`. */

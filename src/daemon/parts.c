@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "daemon/held.h"
 
 enum {
     IOV_MAX_USED = 16,
@@ -105,6 +106,24 @@ void parts_move(conn_parts *to, conn_parts *from, size_t bytes)
     *from = (conn_parts){.first = NULL};
 }
 
+void parts_hold(const conn_parts *list, part_pool *pool)
+{
+    for (conn_part *p = list->first; p != NULL; p = p->next) {
+        if (!p->held && p->fd < 0 && pool->held != NULL) {
+            p->held = held_hold(pool->held, p->value);
+        }
+    }
+}
+
+uint64_t parts_in_memory(const conn_parts *list)
+{
+    uint64_t bytes = 0;
+    for (const conn_part *p = list->first; p != NULL; p = p->next) {
+        bytes += p->fd < 0 ? brisk_value_size(p->value) : 0;
+    }
+    return bytes;
+}
+
 /* The first one is done with. */
 static void drop_first(conn_parts *list, part_pool *pool, const brisk_alloc *alloc)
 {
@@ -113,6 +132,9 @@ static void drop_first(conn_parts *list, part_pool *pool, const brisk_alloc *all
     list->last = p->next != NULL ? list->last : NULL;
     list->gaps -= p->gap;
     list->left -= p->left;
+    if (p->held) {
+        held_let_go(pool->held, p->value);
+    }
     if (p->value != NULL) {
         brisk_value_unref(p->value);
     } else if (p->release != NULL) {

@@ -29,6 +29,7 @@ typedef struct conn_part {
     uint32_t step;      /* of a file that is copied: how much is read next; 0: nothing was yet */
     void (*release)(void *ctx);
     void *ctx;
+    bool held; /* the value is counted in the pool's `held` */
 } conn_part;
 
 typedef struct conn_parts {
@@ -42,8 +43,9 @@ typedef struct conn_parts {
 typedef struct part_pool {
     conn_part *free;
     uint32_t count;
-    bool room_used;      /* since part_pool_tidy */
-    unsigned char *room; /* files are read into it; NULL: none was for a while */
+    bool room_used;           /* since part_pool_tidy */
+    struct held_values *held; /* counts values that wait; NULL: nobody does */
+    unsigned char *room;      /* files are read into it; NULL: none was for a while */
 } part_pool;
 
 /* What is sent: bytes with parts between them. */
@@ -61,6 +63,10 @@ void part_pool_deinit(part_pool *pool, const brisk_alloc *alloc);
 void part_pool_tidy(part_pool *pool, const brisk_alloc *alloc);
 /* `p` behind `bytes` bytes, which are all that stand before it in what is to be sent. */
 void parts_add(conn_parts *to, conn_part *p, size_t bytes);
+/* They are not sent at once: count those that are values in memory. */
+void parts_hold(const conn_parts *list, part_pool *pool);
+/* Of all values in memory that they have: the whole of each, as long as a byte of it is unsent. */
+uint64_t parts_in_memory(const conn_parts *list);
 /* All of `from` behind `to`, whose bytes `bytes` come first; `from` is empty then. */
 void parts_move(conn_parts *to, conn_parts *from, size_t bytes);
 /* Give all back. */

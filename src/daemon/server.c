@@ -140,6 +140,7 @@ static void round_done(void *ctx)
         deliver_mail(w);
     }
     conn_go_on(w);
+    conn_relieve(w);
     conn_bury(w);
     w->now_ns = brisk_clock_now_ns(w->server->clock);
     w->clock_ns = 0; /* a wait may follow */
@@ -245,6 +246,7 @@ static brisk_err init_worker(server *s, uint32_t index, uint64_t spin_ns)
     }
     atomic_store_explicit(&w->loop.spin_ns, spin_ns, memory_order_relaxed);
     resp_writer_init(&w->out, s->alloc, s->limits.output_max);
+    w->part_pool.held = &s->held;
     w->in = s->alloc->acquire(s->alloc->ctx, WORKER_IN_BYTES, 64);
     w->plain = s->alloc->acquire(s->alloc->ctx, WORKER_IN_BYTES, 64);
     if (w->in == NULL || w->plain == NULL) {
@@ -499,7 +501,9 @@ brisk_err server_create(const server_opts *opts, server **ret, brisk_errinfo *in
     dict_init(&s->watched, alloc);
     dict_init(&s->errors, alloc);
     addresses_init(&s->addresses, alloc);
-    int failed = pthread_mutex_init(&s->lock, NULL) | pthread_mutex_init(&s->tls_lock, NULL);
+    held_init(&s->held, &s->output_bytes, alloc);
+    int failed = pthread_mutex_init(&s->lock, NULL) | pthread_mutex_init(&s->tls_lock, NULL) |
+                 pthread_mutex_init(&s->reload_lock, NULL);
     BRISK_ASSERT(failed == 0);
     s->started_ns = brisk_clock_now_ns(s->clock);
     s->ticks_started = ticks_now();
@@ -621,11 +625,13 @@ void server_destroy(server *s)
     keyspace_close(&s->keys);
     brisk_sizing_destroy(s->sizing); /* after the tier, whose tap it is */
     pressure_close(&s->pressure);
+    held_deinit(&s->held);
     addresses_deinit(&s->addresses);
     dict_deinit(&s->errors);
     dict_deinit(&s->watched);
     dict_deinit(&s->clients_by_id);
     (void)pthread_mutex_destroy(&s->tls_lock);
+    (void)pthread_mutex_destroy(&s->reload_lock);
     (void)pthread_mutex_destroy(&s->lock);
     s->alloc->release(s->alloc->ctx, s, sizeof *s, _Alignof(server));
 }

@@ -36,6 +36,7 @@
 #include "daemon/command.h"
 #include "daemon/conn.h"
 #include "daemon/files/files.h"
+#include "daemon/held.h"
 #include "daemon/http/carrier.h"
 #include "daemon/http/protocols.h"
 #include "daemon/http/routes.h"
@@ -199,6 +200,7 @@ struct server {
     bandwidth_limits bandwidth;
 
     addresses addresses;
+    held_values held;               /* values that wait for readers; in output_bytes */
     _Atomic uint64_t http_timeouts; /* connections that took too long */
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
@@ -212,7 +214,10 @@ struct server {
     _Atomic uint64_t draining_ns; /* since when; 0: not */
     _Atomic bool drain_gently;
     void (*on_stop)(void *ctx); /* SHUTDOWN: tell whoever waits for the server */
-    void *on_stop_ctx;
+    void (*on_replace)(
+        void *ctx);    /* another process is to take over; from any thread; NULL: none can */
+    void *on_stop_ctx; /* of both */
+    pthread_mutex_t reload_lock; /* one reload at a time */
 
     /* --- under `lock` --- */
     pthread_mutex_t lock;

@@ -462,6 +462,28 @@ def a_subscriber_that_does_not_read_is_closed():
         check(SANITIZED or server.rss() < 400 << 20, server.rss())
 
 
+def small_window(port):
+    """A connection whose kernel takes little that is not read."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.settimeout(30)
+    one.connect(("127.0.0.1", port))
+    return one
+
+
+def read_to_end(one):
+    data = b""
+    while part := one.recv(1 << 20):
+        data += part
+    return data
+
+
+def http_get(port, path):
+    with socket.create_connection(("127.0.0.1", port), 30) as one:
+        one.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode())
+        return read_to_end(one)
+
+
 @case
 def all_subscribers_together_are_bounded():
     import json
@@ -482,6 +504,53 @@ def all_subscribers_together_are_bounded():
             stats = json.loads(publisher.ok("BRISK.STATS"))["server"]
             most = max(most, stats["output_bytes"])
         check(most < 100 << 20, most)
+
+
+@case
+def values_that_nobody_reads_are_bounded():
+    import json
+
+    size = 4 << 20
+
+    def unread():
+        return json.loads(watch.ok("BRISK.STATS"))["server"]["output_bytes"]
+
+    with Serving("--memory", "64MiB", settings=["serve.output_total=32MiB"]) as server:
+        watch = server.client()
+        deaf = []
+        most = 0
+        for i in range(40):  # each of them another value, which the tier gives up for the next one
+            watch.ok("SET", "k", bytes([i]) * size)
+            deaf.append(small_window(server.port))
+            deaf[-1].sendall(b"GET /v1/cache/k HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            check(len(deaf[-1].recv(1)) == 1)  # it is on its way
+            most = max(most, unread())
+        check(most >= 32 << 20, most)  # they are counted ...
+        check(most <= (2 * 32 + 2 * 4) << 20, most)  # ... and no more than twice what may be unread, and one
+        check(SANITIZED or server.rss() < 150 << 20, server.rss())
+        reader = http_get(server.port, "/v1/cache/k")  # who reads is served all the same
+        check(reader.endswith(bytes([39]) * size), len(reader))
+        for one in deaf:
+            one.close()
+        check(wait_until(lambda: unread() == 0), unread())
+
+
+@case
+def a_value_is_counted_once():
+    import json
+
+    size = 4 << 20
+    with Serving("--memory", "64MiB", settings=["serve.output_total=32MiB"]) as server:
+        watch = server.client()
+        watch.ok("SET", "k", b"v" * size)
+        slow = [small_window(server.port) for _ in range(30)]
+        for one in slow:
+            one.sendall(b"GET /v1/cache/k HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            check(len(one.recv(1)) == 1)
+        stats = json.loads(watch.ok("BRISK.STATS"))["server"]
+        check(size <= stats["output_bytes"] < 2 * size, stats["output_bytes"])
+        for one in slow:  # nobody was closed
+            check(read_to_end(one).endswith(b"v" * size))
 
 
 @case

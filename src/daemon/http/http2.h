@@ -108,6 +108,7 @@ typedef struct http2_stream {
     uint32_t informs; /* heads that come before that one */
     http2_queue queue;
     http_body body;
+    bool counted; /* its value is counted in the server's `held` */
     int64_t left; /* of content-length, or HTTP_LENGTH_UNKNOWN */
 } http2_stream;
 

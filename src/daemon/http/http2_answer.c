@@ -20,7 +20,13 @@
 #include "daemon/http/http2.h"
 #include "daemon/server.h"
 
-enum { FIELDS_USUAL = 32, FIELDS_OWN = 3, LENGTH_TEXT = RESP_I64_TEXT, FRAME_TYPE = 3 };
+enum {
+    FIELDS_USUAL = 32,
+    FIELDS_OWN = 3,
+    LENGTH_TEXT = RESP_I64_TEXT,
+    FRAME_TYPE = 3,
+    HELD_FROM = 16384 /* less goes in a frame */
+};
 
 #define NV(literal, text, length)                                                                  \
     ((nghttp2_nv){.name = (uint8_t *)(uintptr_t)(literal),                                         \
@@ -307,6 +313,10 @@ void http2_drop_answer(http2_stream *stream)
     s->queued -= stream->queue.size;
     s->relieved = true;
     http2_queue_drop(s, &stream->queue);
+    if (stream->counted) {
+        held_let_go(&s->worker->server->held, stream->body.value);
+        stream->counted = false;
+    }
     if (stream->body.kind == HTTP_BODY_VALUE) {
         brisk_value_unref(stream->body.value);
     } else if (stream->body.kind == HTTP_BODY_FILE && stream->body.release != NULL) {
@@ -383,12 +393,36 @@ static bool should_wait(const http2_stream *stream)
            exchange_field(x, "expect") == NULL;
 }
 
+/* A value that may wait for the client's windows is counted; false: too many wait already. */
+static bool hold_value(http2_stream *stream)
+{
+    server *s = stream->session->worker->server;
+    const http_body *body = &stream->body;
+    if (body->kind != HTTP_BODY_VALUE || body->size <= HELD_FROM ||
+        brisk_value_data(body->value) == NULL) {
+        return true;
+    }
+    /* Relaxed: a sum, and nothing that is read after it. */
+    uint64_t total = atomic_load_explicit(&s->output_bytes, memory_order_relaxed);
+    if (total / 2 > s->limits.output_total) {
+        atomic_fetch_add_explicit(&s->output_kills, 1, memory_order_relaxed);
+        return false;
+    }
+    stream->counted = held_hold(&s->held, body->value);
+    return true;
+}
+
 static void answer_whole(exchange *x, const http_answer *answer)
 {
     http2_stream *stream = x->carried;
     stream->body = answer->body;
     if ((stream->direct && http2_answer_directly(stream, answer)) || !http2_adopt(stream)) {
         http2_drop_answer(stream);
+        return;
+    }
+    if (!hold_value(stream)) {
+        http2_drop_answer(stream);
+        reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
     if (answer->body.kind == HTTP_BODY_BYTES && answer->body.size > 0) {
