@@ -25,6 +25,7 @@ extern const brisk_command cmd_node_health;      /* cmd_node.c */
 extern const brisk_command cmd_node_invalidate;  /* cmd_node.c */
 extern const brisk_command cmd_node_jobs;        /* cmd_node.c */
 extern const brisk_command cmd_node_knobs;       /* cmd_node.c */
+extern const brisk_command cmd_node_reload;      /* cmd_reload.c */
 extern const brisk_command cmd_node_metrics;     /* cmd_node.c */
 extern const brisk_command cmd_node_put;         /* cmd_node.c */
 extern const brisk_command cmd_node_result;      /* cmd_node.c */

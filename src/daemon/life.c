@@ -98,6 +98,11 @@ static void tell_supervisor(const life *l, char word)
     }
 }
 
+static void ask_to_replace(void *ctx)
+{
+    tell_supervisor(ctx, HANDOVER_REPLACE);
+}
+
 /* Has every loop gone on since the last look? */
 static bool all_alive(life *l)
 {
@@ -147,7 +152,7 @@ static brisk_err open_signals(life *l)
 static void reload(const life *l)
 {
     notify_reloading(&l->notify);
-    reload_result result = reload_node(l->server, l->opts->server, l->opts->in->err);
+    reload_result result = reload_node(l->server, l->opts->server->engine, l->opts->in->err);
     tell_supervisor(l, result == RELOAD_REFUSED ? HANDOVER_REFUSED : HANDOVER_RELOADED);
     if (result == RELOAD_PARTLY && l->opts->replace) {
         tell_supervisor(l, HANDOVER_REPLACE);
@@ -223,6 +228,7 @@ static brisk_err begin(life *l, brisk_errinfo *info)
     err = server_create(l->opts->server, &l->server, info);
     if (err == BRISK_OK) {
         l->server->on_stop = tell_main;
+        l->server->on_replace = l->opts->supervisor_fd >= 0 ? ask_to_replace : NULL;
         l->server->on_stop_ctx = l;
         err = server_start(l->server, info);
     }

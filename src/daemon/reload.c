@@ -77,11 +77,12 @@ static void take(void *ctx, const brisk_knob *knob)
     }
 }
 
-reload_result reload_node(server *s, const server_opts *opts, FILE *err)
+reload_result reload_node(server *s, brisk_engine *engine, FILE *err)
 {
     brisk_errinfo info = {.text = ""};
-    reload r = {.server = s, .knobs = brisk_engine_knobs(opts->engine), .err = err};
-    bool good = brisk_engine_reload(opts->engine, take, &r, &info) == BRISK_OK;
+    reload r = {.server = s, .knobs = brisk_engine_knobs(engine), .err = err};
+    (void)pthread_mutex_lock(&s->reload_lock);
+    bool good = brisk_engine_reload(engine, take, &r, &info) == BRISK_OK;
     if (!good) {
         (void)fprintf(err, "brisk: settings stay as they were: %s\n", info.text);
     }
@@ -96,6 +97,7 @@ reload_result reload_node(server *s, const server_opts *opts, FILE *err)
     if (good) {
         (void)fputs("brisk: settings are read again\n", err);
     }
+    (void)pthread_mutex_unlock(&s->reload_lock);
     (void)fflush(err);
     return !good ? RELOAD_REFUSED : r.partly ? RELOAD_PARTLY : RELOAD_DONE;
 }

@@ -1,13 +1,15 @@
 /*
  * reload.h -- settings, tokens and the certificate read again, while everybody is served.
  *
- * Threads: the main one's.
+ * Threads: any, one after the other.
  */
 #ifndef BRISK_SRC_DAEMON_RELOAD_H
 #define BRISK_SRC_DAEMON_RELOAD_H
 
 #include <stdbool.h>
 #include <stdio.h>
+
+#include <brisk/engine.h>
 
 #include "daemon/server.h"
 
@@ -18,6 +20,6 @@ typedef enum reload_result {
 } reload_result;
 
 /* All files. */
-reload_result reload_node(server *s, const server_opts *opts, FILE *err);
+reload_result reload_node(server *s, brisk_engine *engine, FILE *err);
 
 #endif /* BRISK_SRC_DAEMON_RELOAD_H */

@@ -369,6 +369,50 @@ def settings_that_need_another_process():
 
 
 @case
+def told_to_read_again():
+    """`brisk node reload` says what came of it, and waits for the process that takes over."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, tokens = os.path.join(folder, "brisk.yaml"), os.path.join(folder, "tokens")
+        with open(tokens, "w", encoding="ascii") as file:
+            file.write("an-operator-of-this-node change\n")
+        os.chmod(tokens, 0o600)
+
+        def settings(text):
+            with open(config, "w", encoding="ascii") as file:
+                file.write(f"serve:\n  token_file: {tokens}\n{text}")
+
+        def reload(*args, token="an-operator-of-this-node"):
+            return subprocess.run([BRISK, "node", "reload", *args, "--node", f"http://127.0.0.1:{it.port}"],
+                                  env={**os.environ, "BRISK_TOKEN": token}, capture_output=True,
+                                  timeout=60, check=False)
+
+        settings("")
+        it = with_file(config)
+        it.wait_for("ready at")
+        before = it.workers()
+        client = it.client()
+        settings("  clients_max: 77\n")
+        done = reload()
+        check(done.returncode == 0 and b"settings are read again" in done.stderr, done)
+        check(client.ok("CONFIG", "GET", "maxclients")[1] == b"77")
+        settings("  clients_max: many\n")
+        done = reload("--replace")
+        check(done.returncode == 1 and f"{config}:3: ".encode() in done.stderr, done)
+        check(client.ok("CONFIG", "GET", "maxclients")[1] == b"77")  # as it was
+        check(reload(token="a-stranger-from-elsewhere").returncode == 1)
+        settings("  policy: lru\n")
+        done = reload()
+        check(done.returncode == 0 and b"serve.policy has changed, for the next process" in done.stderr, done)
+        check(it.workers() == before)
+        settings("  policy: fifo\n")
+        done = reload("--replace")
+        check(done.returncode == 0 and b"another process serves" in done.stderr, (done, it.words))
+        check(wait_until(lambda: len(it.workers()) == 1) and it.workers() != before)
+        check(b"serve.policy" not in reload().stderr)  # it is in force
+        it.end()
+
+
+@case
 def a_new_one_that_cannot_start():
     with tempfile.TemporaryDirectory() as folder:
         config = os.path.join(folder, "brisk.yaml")

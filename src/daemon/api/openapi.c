@@ -54,6 +54,7 @@ const api_set *const api_sets[] = {
     &api_jobs_set,
     &api_knobs_set,
     &api_node_set,
+    &api_reload_set,
     &api_profiles_set,
     &api_reports_set,
     NULL,

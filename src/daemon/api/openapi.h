@@ -83,6 +83,7 @@ extern const api_set api_jobs_set;
 extern const api_set api_knobs_set;
 extern const api_set api_profiles_set;
 extern const api_set api_node_set;
+extern const api_set api_reload_set;
 extern const api_set api_reports_set;
 
 /* All sets, NULL behind the last. */

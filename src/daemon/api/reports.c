@@ -19,6 +19,7 @@ static const report reports[] = {
     {"api.alerts", "/v1/alerts", HTTP_RIGHT_READ, false, 0, report_alerts},
     {"api.budgets", "/v1/budgets", HTTP_RIGHT_READ, false, 0, report_budgets},
     {"api.knobs", "/v1/knobs", HTTP_RIGHT_READ, true, HTTP_PATCH, report_knobs},
+    {"api.reload", "/v1/reload", HTTP_RIGHT_READ, false, HTTP_POST, report_reload},
     {"api.profiles", "/v1/profiles", HTTP_RIGHT_READ, true, HTTP_POST, report_profiles},
     {"api.audit", "/v1/audit", HTTP_RIGHT_READ, false, 0, report_audit},
 };

@@ -28,6 +28,7 @@ brisk_err report_opportunities(const report_query *q, brisk_str *text, report_re
 brisk_err report_node(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_alerts(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_budgets(const report_query *q, brisk_str *text, report_result *ret);
+brisk_err report_reload(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_knobs(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_profiles(const report_query *q, brisk_str *text, report_result *ret);
 brisk_err report_audit(const report_query *q, brisk_str *text, report_result *ret);
