@@ -1,5 +1,6 @@
 """Answers of the proxy: compressed, shared while they come, counted."""
 import gzip
+import os
 import socket
 import threading
 import zlib
@@ -148,6 +149,185 @@ def streams_are_compressed_as_they_come():
         check(wait_until(lambda: is_hit(get(n, "/shared", host="x"))))
         a = get(n, "/shared", host="x", accept_encoding="gzip")
         check(plain(a) == WORDS + b"end" and is_hit(a), a)
+
+
+# --- shared while they come ------------------------------------------------------------------
+
+
+class Slow:
+    """An upstream that sends the half of a body, and the rest when it is told; in chunks, or with its size."""
+
+    def __init__(self, body, chunked, vary=None):
+        self.body = body
+        self.half = len(body) // 2
+        self.chunked = chunked
+        self.vary = vary
+        self.go = threading.Event()
+        self.cut = False
+
+    def __call__(self, request, connection):
+        fields = b"cache-control: max-age=1000\r\nsurrogate-key: s\r\n"
+        if self.vary is not None:
+            fields += b"vary: " + self.vary + b"\r\n"
+        if self.chunked:
+            fields += b"transfer-encoding: chunked\r\n"
+        else:
+            fields += b"content-length: %d\r\n" % len(self.body)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
+        connection.sendall(self.piece(self.body[: self.half]))
+        self.go.wait(20)
+        if self.cut:
+            return None
+        end = b"0\r\n\r\n" if self.chunked else b""
+        return self.piece(self.body[self.half :]) + end
+
+    def piece(self, data):
+        return b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data
+
+
+class Reader:
+    """A client of HTTP/1.0: its body is what comes behind the head, to the end."""
+
+    def __init__(self, n, path="/", fields=b""):
+        self.socket = socket.create_connection(("127.0.0.1", n.port), timeout=20)
+        self.socket.sendall(
+            b"GET %s HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n%s\r\n" % (path.encode(), n.port, fields)
+        )
+        self.got = b""
+
+    def read(self, size):
+        """Until `size` bytes of the body are there; -1: to the end.  What is there of it."""
+        while True:
+            head, _, body = self.got.partition(b"\r\n\r\n")
+            self.head = head.decode("latin-1").lower()
+            if 0 <= size <= len(body):
+                return body
+            try:
+                data = self.socket.recv(65536)
+            except ConnectionError:
+                data = b""
+            if not data:
+                return body
+            self.got += data
+
+
+@case
+def who_comes_meanwhile_is_given_what_there_is():
+    body = os.urandom(400000)
+    for chunked in (False, True):
+        slow = Slow(body, chunked)
+        with Origin(slow) as origin, node(upstreams=[origin.url], threads=2) as n:
+            first = Reader(n)
+            check(first.read(slow.half) == body[: slow.half])
+            others = [Reader(n) for _ in range(6)]
+            for other in others:  # before the body's end
+                check(other.read(slow.half) == body[: slow.half], other.head)
+                check("collapsed" in other.head and "surrogate" not in other.head, other.head)
+            part = Reader(n, fields=b"Range: bytes=1-3\r\nIf-None-Match: \"x\"\r\n")
+            gone = others.pop()
+            gone.socket.close()
+            slow.go.set()
+            for one in (first, *others):
+                check(one.read(-1) == body, (chunked, len(one.read(-1)), one.head))
+            check(part.read(-1) in (body[1:4], body), part.head)
+            check(wait_until(lambda: is_hit(get(n, "/"))))
+            check(get(n, "/").body == body)
+
+
+@case
+def who_comes_meanwhile_sees_that_it_breaks_off():
+    body = os.urandom(400000)
+    for chunked in (False, True):
+        slow = Slow(body, chunked)
+        with Origin(slow) as origin, node(upstreams=[origin.url], threads=2, retries=0) as n:
+            readers = [Reader(n) for _ in range(4)]
+            for reader in readers:
+                reader.read(slow.half)
+            check(origin.count() == 1, origin.count())
+            slow.cut = True
+            slow.go.set()
+            for reader in readers:
+                check(reader.read(-1) == body[: slow.half], reader.head)
+            slow.cut = False
+            a = get(n, "/")
+            check(a.body == body and not is_hit(a), "a half is not kept")
+
+
+@case
+def who_comes_meanwhile_gets_its_own_variant():
+    body = os.urandom(200000)
+    slow = Slow(body, True, vary=b"x-v")
+    with Origin(slow) as origin, node(upstreams=[origin.url], threads=2) as n:
+        first = Reader(n, fields=b"X-V: 1\r\n")
+        first.read(slow.half)
+        same = Reader(n, fields=b"X-V: 1\r\n")
+        other = Reader(n, fields=b"X-V: 2\r\n")
+        check(same.read(slow.half) == body[: slow.half] and "collapsed" in same.head, same.head)
+        check(other.read(slow.half) == body[: slow.half] and "collapsed" not in other.head, other.head)
+        check(origin.count() == 2, origin.count())
+        slow.go.set()
+        check(all(one.read(-1) == body for one in (first, same, other)))
+
+
+@case
+def what_grows_too_large_still_comes_whole():
+    """Its size is not known: who was begun with gets all of it, slow ones too, and it is not kept."""
+    body = os.urandom(6 << 20)
+    slow = Slow(body, True)
+    slow.half = 500000
+    with Origin(slow) as origin, node(upstreams=[origin.url], threads=2, object_max="1MiB") as n:
+        first = Reader(n)
+        first.read(slow.half)
+        second = Reader(n)
+        check(second.read(slow.half)[:100] == body[:100] and origin.count() == 1)
+        aside = Reader(n, fields=b"If-None-Match: \"x\"\r\n")  # it waits for the end
+        gone = Reader(n)
+        gone.read(slow.half)
+        gone.socket.close()
+        got = []
+        threads = [
+            threading.Thread(target=lambda r=reader: got.append(r.read(-1))) for reader in (second, first, aside)
+        ]
+        for thread in threads:
+            thread.start()
+        slow.go.set()
+        for thread in threads:
+            thread.join()
+        check([one == body for one in got] == [True] * 3, [len(one) for one in got])
+        check(origin.count() == 2 and not is_hit(get(n, "/")), origin.count())
+        # The first has gone: it goes on for the others.
+    slow = Slow(body, True)
+    with Origin(slow) as origin, node(upstreams=[origin.url], object_max="4MiB") as n:
+        first = Reader(n)
+        first.read(1000)
+        second = Reader(n)
+        second.read(1000)
+        first.socket.close()
+        slow.go.set()
+        check(second.read(-1) == body)
+        # Nobody is left.
+        slow.go.clear()
+        reader = Reader(n, "/other")
+        reader.read(1000)
+        reader.socket.close()
+        slow.go.set()
+        check(get(n, "/third").body == body)
+
+
+@case
+def a_slow_follower_holds_nobody_back():
+    body = os.urandom(6 << 20)
+    slow = Slow(body, False)
+    with Origin(slow) as origin, node(upstreams=[origin.url], threads=2) as n:
+        first = Reader(n)
+        first.read(1000)
+        lazy = Reader(n)
+        lazy.read(1000)
+        quick = Reader(n)
+        slow.go.set()
+        check(first.read(-1) == body and quick.read(-1) == body)
+        check(wait_until(lambda: is_hit(get(n, "/"))))
+        check(lazy.read(-1) == body and origin.count() == 1)
 
 
 # --- counted ---------------------------------------------------------------------------------

@@ -280,30 +280,53 @@ static uint32_t without_tags(http_field *fields, uint32_t count)
     return kept;
 }
 
+/* Those that are stored, and what this cache says itself.  `stored` (the first of them) is set; false: damaged. */
+static bool write_fields(transit *t, const entry *e, answer_fields *fields, proxy_fields *stored)
+{
+    if (!entry_fields(e, fields->items, stored)) {
+        return false;
+    }
+    if ((e->head->flags & ENTRY_TAGS) != 0) {
+        stored->count = without_tags(fields->items, stored->count);
+    }
+    fields->count = stored->count;
+    figures_answered(t);
+    add_age(t, e, fields);
+    t->status.has_ttl = true;
+    t->status.ttl_s = proxy_left_s(&e->head->life, proxy_wall_ms(proxy_of(t)));
+    add_status(t, fields);
+    return true;
+}
+
+bool transit_start_entry(transit *t, const entry *e, bool sized)
+{
+    answer_fields fields; /* of which nobody reads more than there are */
+    proxy_fields stored;
+    if (!write_fields(t, e, &fields, &stored)) {
+        return false;
+    }
+    http_answer answer = {.status = e->head->status,
+                          .fields = fields.items,
+                          .field_count = fields.count,
+                          .length = sized ? (int64_t)e->head->body_size : HTTP_LENGTH_UNKNOWN};
+    t->started = true;
+    compress_start(t, &answer);
+    return true;
+}
+
 void transit_answer_entry(transit *t, const entry *e)
 {
     exchange *x = t->x;
     answer_fields fields; /* of which nobody reads more than there are */
-    fields.count = 0;
     proxy_fields stored;
     if (x == NULL || t->answered) {
         return;
     }
-    if (!entry_fields(e, fields.items, &stored)) {
+    if (!write_fields(t, e, &fields, &stored)) {
         transit_fail(t, 502, "what was stored is damaged");
         return;
     }
     t->answered = true;
-    figures_answered(t);
-    fields.count = stored.count;
-    if ((e->head->flags & ENTRY_TAGS) != 0) {
-        fields.count = without_tags(fields.items, stored.count);
-        stored.count = fields.count;
-    }
-    add_age(t, e, &fields);
-    t->status.has_ttl = true;
-    t->status.ttl_s = proxy_left_s(&e->head->life, proxy_wall_ms(proxy_of(t)));
-    add_status(t, &fields);
     proxy_fields request = {x->fields, x->field_count};
     proxy_validators v = proxy_validators_of(stored, e->head->date_s);
     v.coded = t->mount->compress;

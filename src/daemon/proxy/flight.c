@@ -2,35 +2,22 @@
  * flight.c -- one question a key, whoever else asks meanwhile.
  *
  * The first transit that misses a key leads: it fetches, stores, and gives its own client the bytes as
- * they come.  Those who miss the same key meanwhile wait, in whichever worker, and get
+ * they come.  Those who miss the same key meanwhile wait, in whichever worker; once the answer begins to be stored they
+ * are given it as it comes, too (follow.c).  Those who are not get
  *
  *     an entry      it was stored, renewed, or a stale one stands in
  *     nothing       it is not to be shared: each asks for itself
  *     a failure     the same as the leader's
  *
  * The leader's client may be slow or gone; what is stored does not wait for it: the client is given
- * bytes out of what is stored, from `sent` on, as it takes them.
+ * bytes out of what is stored, as it takes them.
  *
  * Locks: proxy.lock for the table, for who waits, and for flags of transits that wait.
  */
 #include <string.h>
 
 #include "base/assert.h"
-#include "daemon/proxy/transit.h"
-
-enum { PIECE = 262144 };
-
-struct flight {
-    flight *next; /* of its bucket */
-    flight **bucket;
-    transit *waiters;
-    brisk_hash128 variant; /* if it is `varied` */
-    bool varied;
-    bool spoiled; /* what it brings is outdated */
-    bool landed;  /* its answer is on its way into the tiers: who joins now judges it then */
-    size_t url_size;
-    char url[]; /* its key: a hash that clients can choose is no proof that two are the same */
-};
+#include "daemon/proxy/flight.h"
 
 /* Chosen with a seed: nobody outside knows which URLs share a bucket. */
 static flight **bucket_of(proxy *p, const char *url, size_t size)
@@ -52,23 +39,15 @@ static bool is_of_variant(const flight *f, const transit *t)
 
 static void release(proxy *p, flight *f)
 {
+    brisk_value_unref(f->front);
+    tape_piece_unref(f->first);
     p->alloc->release(p->alloc->ctx, f, sizeof *f + f->url_size, _Alignof(flight));
-}
-
-static void lock(proxy *p)
-{
-    (void)pthread_mutex_lock(&p->lock);
-}
-
-static void unlock(proxy *p)
-{
-    (void)pthread_mutex_unlock(&p->lock);
 }
 
 /* --- what waiters get ---------------------------------------------------------------------- */
 
-/* Is what the leader got the answer to this request, too?  On what it varies is known only now. */
-static bool is_shared(transit *t, const entry *e)
+/* On what it varies is known only now. */
+bool flight_is_shared(transit *t, const entry *e, brisk_hash128 variant)
 {
     http_field table[PROXY_HEAD_FIELDS_MAX];
     http_field own[PROXY_HEAD_FIELDS_MAX];
@@ -85,25 +64,26 @@ static bool is_shared(transit *t, const entry *e)
         return false;
     }
     transit_set_variant(t, hash);
-    return memcmp(&hash, &t->shared_variant, sizeof hash) == 0;
+    return memcmp(&hash, &variant, sizeof hash) == 0;
 }
 
 static void waiter_ready(transit *t)
 {
     entry e;
     t->waits = false;
-    bool good = t->x != NULL && t->value != NULL && entry_open(t->value, &e);
+    bool follows = follow_end(t, t->value != NULL);
+    bool good = !follows && t->x != NULL && t->value != NULL && entry_open(t->value, &e);
     bool late = t->late;
     t->late = false;
-    if (good && is_shared(t, &e) &&
+    if (good && flight_is_shared(t, &e, t->shared_variant) &&
         late) { /* it asked after the answer came: as if it had found it */
         e.value = brisk_value_ref(e.value);
         cached_decide(t, &e);
-    } else if (good && is_shared(t, &e)) {
+    } else if (good && flight_is_shared(t, &e, t->shared_variant)) {
         t->status.collapsed = true;
         t->status.forward = t->status.forward != NULL ? t->status.forward : "uri-miss";
         transit_answer_entry(t, &e);
-    } else if (t->x != NULL) {
+    } else if (t->x != NULL && !follows) {
         cached_miss(t);
     }
     brisk_value_unref(t->value);
@@ -114,7 +94,7 @@ static void waiter_ready(transit *t)
 static void waiter_alone(transit *t)
 {
     t->waits = false;
-    if (t->x != NULL) {
+    if (!follow_end(t, false) && t->x != NULL) {
         direct_start(t);
     }
     transit_let_go(t);
@@ -124,6 +104,7 @@ static void waiter_alone(transit *t)
 static void waiter_without(transit *t)
 {
     t->waits = false;
+    (void)follow_end(t, false); /* it was not fed: nothing is stored */
     if (t->x != NULL && exchange_field(t->x, "authorization") != NULL) {
         direct_start(t);
     } else if (t->x != NULL) {
@@ -135,7 +116,7 @@ static void waiter_without(transit *t)
 static void waiter_again(transit *t)
 {
     t->waits = false;
-    if (t->x != NULL) {
+    if (!follow_end(t, false) && t->x != NULL) {
         cached_miss(t);
     }
     transit_let_go(t);
@@ -144,7 +125,19 @@ static void waiter_again(transit *t)
 static void waiter_failed(transit *t)
 {
     t->waits = false;
-    transit_fail(t, 502, "the upstream did not answer");
+    if (!follow_end(t, false)) {
+        transit_fail(t, 502, "the upstream did not answer");
+    }
+    transit_let_go(t);
+}
+
+/* All of it is on the tape. */
+static void waiter_rest(transit *t)
+{
+    t->waits = false;
+    if (!follow_end(t, true) && t->x != NULL) {
+        cached_miss(t); /* it had just found that the answer is not its own */
+    }
     transit_let_go(t);
 }
 
@@ -166,7 +159,7 @@ static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
     if (f == NULL) {
         return;
     }
-    lock(p);
+    flight_lock(p);
     unlink_flight(f);
     while (f->waiters != NULL) {
         transit *w = f->waiters;
@@ -177,7 +170,7 @@ static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
         w->value = value != NULL ? brisk_value_ref(value) : NULL;
         transit_post(w, home);
     }
-    unlock(p);
+    flight_unlock(p);
     t->flight = NULL;
     t->leads = false;
     release(p, f);
@@ -199,78 +192,70 @@ void flight_discard(transit *t)
 void flight_leave(transit *t)
 {
     proxy *p = proxy_of(t);
-    lock(p);
+    flight_lock(p);
     if (t->flight != NULL && !t->leads) {
         transit **at = &t->flight->waiters;
         while (*at != t) {
             at = &(*at)->next_waiter;
         }
         *at = t->next_waiter;
+        follow_release(t->flight);
         t->flight = NULL;
         t->waits = false;
     }
-    unlock(p);
+    flight_unlock(p);
 }
 
 void flight_spoil(proxy *p, const char *url, size_t size)
 {
-    lock(p);
+    flight_lock(p);
     for (flight *f = *bucket_of(p, url, size); f != NULL; f = f->next) {
         f->spoiled = f->spoiled || is_of_url(f, url, size);
     }
-    unlock(p);
+    flight_unlock(p);
 }
 
 void flight_spoil_all(proxy *p)
 {
-    lock(p);
+    flight_lock(p);
     for (uint32_t i = 0; i < FLIGHT_BUCKETS; i++) {
         for (flight *f = p->flights[i]; f != NULL; f = f->next) {
             f->spoiled = true;
         }
     }
-    unlock(p);
+    flight_unlock(p);
 }
 
 static bool is_spoiled(transit *t)
 {
     proxy *p = proxy_of(t);
-    lock(p);
+    flight_lock(p);
     bool spoiled = t->flight != NULL && t->flight->spoiled;
-    unlock(p);
+    flight_unlock(p);
     return spoiled;
 }
 
 /* --- the leader's client ------------------------------------------------------------------- */
 
-static const unsigned char *stored_bytes(const transit *t)
-{
-    return t->store.value != NULL ? t->store.body : t->store.bytes.items;
-}
-
-/* Bytes that are stored and that the client does not have yet. */
+/* What is on the tape; what is not kept is read from the upstream as fast as the client takes it. */
 static void stream_on(transit *t)
 {
-    while (t->streams && t->x != NULL && !t->answered && t->sent < t->store.filled) {
-        uint64_t left = t->store.filled - t->sent;
-        size_t size = left < PIECE ? (size_t)left : PIECE;
-        const unsigned char *from = stored_bytes(t) + t->sent;
-        t->sent += size;
-        if (!compress_write(t, from, size)) {
-            break;
-        }
+    if (!t->streams) {
+        return;
     }
-    if (t->streams && t->x != NULL && !t->answered && !t->fetching && t->sent == t->store.filled) {
-        t->answered = true;
-        compress_finish(t);
-    }
+    t->ends = !t->fetching;
+    follow_on(t);
+    follow_pace(t);
 }
 
 void flight_writable(transit *t)
 {
+    t->full = false;
     if (t->streams) {
         stream_on(t);
         transit_let_go(t);
+    } else if (t->follows) {
+        follow_on(t);
     } else if (t->fetching) {
         fetch_pause(&t->fetch, false);
     }
@@ -303,13 +288,13 @@ static void put_home(transit *t)
 static void rekey(transit *t)
 {
     proxy *p = proxy_of(t);
-    lock(p);
+    flight_lock(p);
     if (t->flight != NULL) {
         t->flight->varied = t->key_size != t->url_key_size;
         t->flight->variant = t->variant;
         t->flight->landed = true;
     }
-    unlock(p);
+    flight_unlock(p);
 }
 
 /* Into the cache with it, then it is everybody's.  The reference is taken over. */
@@ -405,8 +390,7 @@ static void finish_stored(transit *t)
     publish(t, value);
 }
 
-/* Does the client want what comes just as it comes? */
-static bool wants_all(const transit *t)
+bool flight_wants_all(const transit *t)
 {
     proxy_fields request = {t->x->fields, t->x->field_count};
     return proxy_field(request, "range") == NULL && proxy_field(request, "if-none-match") == NULL &&
@@ -416,7 +400,7 @@ static bool wants_all(const transit *t)
 /* The leader's client gets what came, with what is not kept of it. */
 static void finish_whole(transit *t, const fetch_reply *reply)
 {
-    if (t->x != NULL && wants_all(t)) {
+    if (t->x != NULL && flight_wants_all(t)) {
         t->status.stored = true;
         transit_answer_reply(t, reply);
     }
@@ -466,60 +450,115 @@ static void on_head(fetch *f, const fetch_reply *reply)
         } else {
             go_alone(t, reply);
         }
-    } else if (t->x != NULL && wants_all(t)) {
-        t->streams = true;
-        t->status.stored = true;
-        transit_answer_reply(t, reply);
+    } else {
+        follow_open(t, reply->content_length >= 0);
+        if (t->x != NULL && flight_wants_all(t)) {
+            t->streams = true;
+            t->status.stored = true;
+            tape_read(&t->reader, t->store.tape.first);
+            transit_answer_reply(t, reply);
+        }
     }
     transit_let_go(t);
 }
 
-/* All that the client does not have yet; there will be no store to take it from. */
-static void stream_rest(transit *t)
+/* The flight is over for those who follow, or for those who do not.  Under the lock. */
+static void dismiss(flight *f, bool follow, void (*home)(transit *t))
 {
-    if (t->sent < t->store.filled) {
-        (void)!compress_write(t, stored_bytes(t) + t->sent, t->store.filled - t->sent);
+    transit **at = &f->waiters;
+    while (*at != NULL) {
+        transit *w = *at;
+        if (w->follows != follow) {
+            at = &w->next_waiter;
+            continue;
+        }
+        *at = w->next_waiter;
+        w->next_waiter = NULL;
+        w->flight = NULL;
+        transit_post(w, home);
     }
-    t->streams = false;
-    store_drop(t);
 }
 
-/* It became too large to be kept: the client's copy goes on alone, at its own pace. */
-static void stop_storing(transit *t, const void *data, size_t size)
+/* Those who are not fed ask for themselves; nobody joins any more, and the beginning is nobody's. */
+static void send_others_away(transit *t)
 {
-    end_flight(t, NULL, waiter_alone);
+    proxy *p = proxy_of(t);
+    flight_lock(p);
+    t->flight->spoiled = true;
+    dismiss(t->flight, false, waiter_alone);
+    tape_piece_unref(t->flight->first);
+    t->flight->first = NULL;
+    flight_unlock(p);
+    tape_forget(&t->store.tape);
+}
+
+/* Nobody is there for whom it could go on. */
+static void stop(transit *t, void (*home)(transit *t))
+{
+    fetch_cancel(&t->fetch);
+    t->fetching = false;
+    end_flight(t, NULL, home);
+}
+
+/* It became too large to be kept: from here on it is for those alone who have begun to get it. */
+static bool overflow(transit *t)
+{
     cached_pass(t);
-    if (t->x == NULL || !t->streams) {
-        fetch_cancel(&t->fetch);
-        t->fetching = false;
-        if (t->x != NULL) {
-            direct_start(t); /* nothing was given yet */
-        }
-        transit_let_go(t);
-        return;
+    send_others_away(t);
+    t->overflows = true;
+    if (t->x != NULL && !t->streams) {
+        stop(t, waiter_again);
+        store_drop(t);
+        t->overflows = false;
+        direct_start(t); /* nothing was given yet */
+        return false;
     }
-    stream_rest(t);
-    t->fetch.events = &direct_events;
-    direct_body(t, data, size);
+    return true;
 }
 
 static void on_body(fetch *f, const void *data, size_t size)
 {
     transit *t = transit_of(f);
-    if (!store_body(t, data, size)) {
-        stop_storing(t, data, size);
+    proxy *p = proxy_of(t);
+    bool kept = !t->overflows && store_body(t, data, size);
+    if (!kept && !t->overflows && !overflow(t)) {
         return;
     }
-    if (t->sent + size == t->store.filled) { /* it keeps up */
+    uint64_t lag;
+    if (!kept && t->x == NULL && follow_count(t, t->store.filled, &lag) == 0) {
+        stop(t, waiter_again);
+        transit_let_go(t);
+        return;
+    }
+    if (!kept && (t->store.tape.last->value != NULL || !tape_put(&t->store.tape, data, size))) {
+        stop(t, waiter_again);
+        transit_answer_failure(t, FETCH_NO_MEMORY);
+        transit_let_go(t);
+        return;
+    }
+    t->store.filled += kept ? 0 : size;
+    flight_lock(p);
+    follow_tell(t->flight);
+    flight_unlock(p);
+    if (!t->full) { /* it keeps up */
         stream_on(t);
     }
+    follow_pace(t);
 }
 
 static void on_end(fetch *f)
 {
     transit *t = transit_of(f);
+    proxy *p = proxy_of(t);
     t->fetching = false;
-    finish_stored(t);
+    flight_lock(p);
+    dismiss(t->flight, true, waiter_rest); /* they need not wait for tiers */
+    flight_unlock(p);
+    if (t->overflows) {
+        end_flight(t, NULL, waiter_again);
+    } else {
+        finish_stored(t);
+    }
     stream_on(t);
     transit_let_go(t);
 }
@@ -530,6 +569,7 @@ static void on_fail(fetch *f, fetch_error why)
     t->fetching = false;
     if (t->store.on) { /* in the middle */
         store_drop(t);
+        t->overflows = false;
         end_flight(t, NULL, waiter_again);
         if (!t->started && t->x != NULL && ++t->restarts <= RESTARTS_MAX) {
             cached_miss(t);
@@ -567,7 +607,7 @@ static flight *find_flight(const transit *t, flight *f)
     /* Who does not know on what it varies looks at what is landing, and then again. */
     bool any = t->key_size == t->url_key_size;
     while (f != NULL && (f->spoiled || !is_of_url(f, t->key.items, t->url_key_size) ||
-                         !(is_of_variant(f, t) || (any && f->landed)))) {
+                         !(is_of_variant(f, t) || (any && (f->landed || f->front != NULL))))) {
         f = f->next;
     }
     return f;
@@ -596,7 +636,7 @@ static bool board(transit *t, bool may_lead)
     proxy *p = proxy_of(t);
     bool good = true;
     flight **bucket = bucket_of(p, t->key.items, t->url_key_size);
-    lock(p);
+    flight_lock(p);
     flight *f = find_flight(t, *bucket);
     if (f != NULL) {
         t->leads = false;
@@ -605,15 +645,17 @@ static bool board(transit *t, bool may_lead)
         t->flight = f;
         t->next_waiter = f->waiters;
         f->waiters = t;
+        follow_board(t);
     } else {
         f = may_lead ? make_flight(p, t, bucket) : NULL;
         good = f != NULL;
         if (good) {
             t->flight = f;
             t->leads = true;
+            follow_lead(t);
         }
     }
-    unlock(p);
+    flight_unlock(p);
     return good;
 }
 

@@ -182,6 +182,7 @@ static void route_gone(exchange *x)
     x->handler = NULL;
     t->x = NULL;
     compress_end(t);
+    tape_leave(&t->reader);
     if (t->waits) {
         flight_leave(t);
     }
@@ -191,7 +192,9 @@ static void route_gone(exchange *x)
     } else if (t->fetching && !transit_orphan(t)) {
         flight_give_up(t);
     } else if (t->fetching && t->fetch.paused) {
+        t->held = true; /* going on may end it */
         fetch_pause(&t->fetch, false);
+        t->held = false;
     }
     transit_let_go(t);
 }

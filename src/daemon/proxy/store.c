@@ -2,7 +2,7 @@
  * store.c -- a response on its way into the cache.
  *
  * Of known size it is written straight into the value that will be its entry; of unknown size it is
- * collected first.  Only a body that came whole becomes an entry: store_end is called for no other.
+ * collected on a tape first.  Only a body that came whole becomes an entry: store_end is called for no other.
  *
  * Tags: each key of Surrogate-Key, and the URL, so that purging a URL takes its variants along.  What
  * was purged between the question and the answer is not stored: the epoch is from before.
@@ -15,7 +15,7 @@
 
 #include "daemon/proxy/transit.h"
 
-enum { TAG_MAX = 256, COLLECTED_FIRST = 16384 };
+enum { TAG_MAX = 256 };
 
 typedef struct tag_list {
     brisk_tag items[BRISK_TAGS_MAX];
@@ -165,8 +165,9 @@ bool store_begin(transit *t, const fetch_reply *reply)
         s->head.body_size = reply->has_body ? (uint64_t)reply->content_length : 0;
         s->head.total = s->head.body_size;
         good = entry_make(&s->head, &s->block, proxy_of(t)->alloc, &s->value, &s->body) == BRISK_OK;
-    } else if (good) {
-        good = BRISK_VEC_RESERVE(&s->bytes, COLLECTED_FIRST);
+    }
+    if (good && !reply->whole) {
+        good = tape_open(&s->tape, proxy_of(t)->alloc, s->value, s->body, s->head.body_size);
     }
     if (!good) {
         store_drop(t);
@@ -182,20 +183,15 @@ bool store_was_personal(const transit *t)
 bool store_body(transit *t, const void *data, size_t size)
 {
     transit_store *s = &t->store;
-    if (s->value != NULL) {
-        if (size > s->head.body_size - s->filled) {
-            return false;
-        }
-        memcpy(s->body + s->filled, data, size);
-        s->filled += size;
-        return true;
-    }
-    if (size > t->mount->object_max - s->filled ||
-        !BRISK_VEC_RESERVE(&s->bytes, s->bytes.count + size)) {
+    uint64_t most = s->value != NULL ? s->head.body_size : t->mount->object_max;
+    if (size > most - s->filled) {
         return false;
     }
-    memcpy(s->bytes.items + s->bytes.count, data, size);
-    s->bytes.count += size;
+    if (s->tape.last == NULL && size > 0) {
+        memcpy(s->body + s->filled, data, size);
+    } else if (!tape_put(&s->tape, data, size)) {
+        return false;
+    }
     s->filled += size;
     return true;
 }
@@ -209,9 +205,17 @@ brisk_value *store_end(transit *t)
         if (entry_make(&s->head, &s->block, proxy_of(t)->alloc, &s->value, &s->body) != BRISK_OK) {
             return NULL;
         }
-        if (s->filled > 0) {
-            memcpy(s->body, s->bytes.items, s->filled);
+        const unsigned char *data;
+        size_t size;
+        size_t at = 0;
+        tape_reader reader = {.piece = NULL};
+        tape_read(&reader, s->tape.first);
+        while ((size = tape_next(&reader, &data)) > 0) {
+            memcpy(s->body + at, data, size);
+            tape_took(&reader, size);
+            at += size;
         }
+        tape_leave(&reader);
     }
     return s->filled == s->head.body_size ? brisk_value_ref(s->value) : NULL;
 }
@@ -219,10 +223,10 @@ brisk_value *store_end(transit *t)
 void store_drop(transit *t)
 {
     transit_store *s = &t->store;
-    if (s->on || s->value != NULL || s->bytes.items != NULL || s->tags.items != NULL) {
+    if (s->on || s->value != NULL || s->tape.last != NULL || s->tags.items != NULL) {
         brisk_value_unref(s->value);
         proxy_head_deinit(&s->block);
-        BRISK_VEC_DEINIT(&s->bytes);
+        tape_close(&s->tape);
         BRISK_VEC_DEINIT(&s->tags);
         s->value = NULL;
         s->body = NULL;

@@ -30,7 +30,6 @@ transit *transit_new(proxy_side *side, proxy_mount *mount, exchange *x)
         memset(t, 0, sizeof *t);
         t->text.alloc = alloc;
         t->key.alloc = alloc;
-        t->store.bytes.alloc = alloc;
         t->store.tags.alloc = alloc;
     }
     t->side = side;
@@ -55,7 +54,6 @@ static void clear(transit *t)
     transit fresh = {
         .text = {.alloc = t->text.alloc, .items = t->text.items, .capacity = t->text.capacity},
         .key = {.alloc = t->key.alloc, .items = t->key.items, .capacity = t->key.capacity}};
-    fresh.store.bytes.alloc = t->store.bytes.alloc;
     fresh.store.tags.alloc = t->store.tags.alloc;
     *t = fresh;
 }
@@ -64,6 +62,7 @@ void transit_destroy(transit *t)
 {
     const brisk_alloc *alloc = t->text.alloc;
     store_drop(t);
+    tape_leave(&t->reader);
     brisk_value_unref(t->stale);
     brisk_value_unref(t->value);
     brisk_value_unref(t->front);
@@ -87,7 +86,7 @@ void transit_let_go(transit *t)
     if (t->x != NULL || t->fetching || t->waits || t->held) {
         return; /* while it waits, the rest is its leader's to change */
     }
-    if (t->flight != NULL || t->posted) {
+    if (t->flight != NULL || t->posted || atomic_load_explicit(&t->told, memory_order_acquire)) {
         return;
     }
     proxy_side *side = t->side;
@@ -105,6 +104,7 @@ void transit_let_go(transit *t)
         return;
     }
     store_drop(t);
+    tape_leave(&t->reader);
     brisk_value_unref(t->stale);
     brisk_value_unref(t->value);
     brisk_value_unref(t->front);

@@ -23,6 +23,7 @@
 #include "daemon/proxy/entry.h"
 #include "daemon/proxy/fetch.h"
 #include "daemon/proxy/proxy.h"
+#include "daemon/proxy/tape.h"
 #include "daemon/server.h"
 
 enum { FLIGHT_BUCKETS = 256, PASSES = 1024, PASS_SECONDS = 10, RESTARTS_MAX = 3, ORPHANS_MAX = 64 };
@@ -72,7 +73,7 @@ typedef struct transit_store {
     proxy_head block;
     brisk_value *value; /* of known size */
     unsigned char *body;
-    BRISK_VEC(unsigned char) bytes; /* of unknown size */
+    tape tape; /* the body as it comes, in `value` or in pieces; none of what came whole */
     uint64_t filled;
     char spec[PROXY_VARY_SPEC_MAX];
     BRISK_VEC(char) tags; /* Surrogate-Key, as it came */
@@ -109,8 +110,15 @@ struct transit {
     bool leads;        /* its flight */
     bool waits;        /* for another one's: `flight` and `posted` are under the lock */
     bool late;         /* ... whose answer was there already */
-    bool streams;      /* the client gets what is being stored, from `sent` on */
-    uint64_t sent;
+    bool streams;      /* it leads, and its client gets what is being stored */
+    bool overflows;    /* it leads what turned out to be too large to be kept */
+    bool fed;          /* it waits, and may be given what comes ... */
+    bool follows;      /* ... and is */
+    bool full;         /* the client takes no more for now */
+    bool ends;         /* nothing more comes behind what is on the tape */
+    _Atomic bool told; /* `more` is on its way */
+    tape_reader reader;
+    _Atomic uint64_t sent;  /* of what is on the tape, to the client */
     encode_stream *encoder; /* NULL: what comes goes as it is */
     flight *flight;
     transit *next_waiter;
@@ -120,6 +128,7 @@ struct transit {
     char seen_spec[PROXY_VARY_SPEC_MAX]; /* found under the URL's key */
     /* Home from the executor, or from a flight's leader. */
     loop_task task;
+    loop_task more; /* there is more on the tape (follow.c) */
     brisk_task job;
     void (*home)(transit *t);
     brisk_value *value; /* what came with it; owned */
@@ -171,6 +180,8 @@ void transit_inform(fetch *f, uint16_t status, proxy_fields fields);
 void transit_answer_reply(transit *t, const fetch_reply *reply);
 /* Give what is stored: all, a part, 304, or 416. */
 void transit_answer_entry(transit *t, const entry *e);
+/* Begin the answer that is stored while it is given; false: it was damaged, and nothing was given. */
+bool transit_start_entry(transit *t, const entry *e, bool sized);
 void transit_answer_failure(transit *t, fetch_error why);
 void transit_fail(transit *t, uint16_t status, const char *why);
 
