@@ -187,6 +187,7 @@ void cached_renew(transit *t, brisk_value *stale)
     }
     /* The request is written with the client's fields; then it changes hands. */
     r->fetch.request = t->fetch.request;
+    BRISK_VEC_DEINIT(&r->text); /* of the one that had this memory before */
     memcpy(&r->text, &t->text, sizeof r->text);
     t->text.items = NULL;
     t->text.count = 0;
