@@ -3,11 +3,12 @@ import gzip
 import os
 import socket
 import threading
+import time
 import zlib
 
 from api_lib import check
 from origin_lib import Origin, answer
-from proxy_lib import FRESH, case, get, is_hit, node, run
+from proxy_lib import FRESH, Status, case, get, is_hit, node, run
 from serve_lib import wait_until
 
 WORDS = ("the quick brown fox jumps over the lazy dog and so on, again and again; " * 400).encode()
@@ -328,6 +329,64 @@ def a_slow_follower_holds_nobody_back():
         check(first.read(-1) == body and quick.read(-1) == body)
         check(wait_until(lambda: is_hit(get(n, "/"))))
         check(lazy.read(-1) == body and origin.count() == 1)
+
+
+# --- validated -------------------------------------------------------------------------------
+
+
+@case
+def what_lies_in_a_file_is_validated_too():
+    body = os.urandom(3 << 20)
+    state = {"down": False}
+
+    def handle(request, connection):
+        if state["down"]:
+            return None
+        if request["if-none-match"] == '"v1"':
+            return answer(status="304 Not Modified", length=False, etag='"v1"', x_new="1",
+                          cache_control=FRESH)  # fmt: skip
+        return answer(body, etag='"v1"', cache_control="max-age=1")
+
+    with Origin(handle) as origin, node(upstreams=[origin.url], retries=0, eject_after=0) as n:
+        check(get(n, "/").body == body and get(n, "/down").body == body)
+        time.sleep(2.1)
+        a = get(n, "/")
+        check(a.status == 200 and a.body == body and a["x-new"] == "1", (a.status, a.fields))
+        check(Status(a["cache-status"]).has("fwd-status=304"), a.fields)
+        check(origin.last()["if-none-match"] == '"v1"' and origin.count() == 3, origin.last().pairs)
+        a = get(n, "/")
+        check(is_hit(a) and a.body == body, a.fields)
+        part = get(n, "/", range="bytes=1000000-1000004")
+        check(part.status == 206 and part.body == body[1000000:1000005], part)
+        state["down"] = True
+        for _ in range(2):
+            a = get(n, "/down")
+            check(a.body == body and Status(a["cache-status"]).has("detail=stale-if-error"), a.fields)
+
+
+@case
+def a_head_renews_and_outdates_what_is_stored():
+    state = {"etag": '"v1"', "size": 1}
+
+    def handle(request, connection):
+        fields = {"etag": state["etag"], "cache_control": FRESH, "x_number": request.number}
+        if request.method == "HEAD":
+            return answer(b"", length=False, content_length=state["size"], **fields)
+        return answer(b"x", **fields)
+
+    for size, etag, kept in ((1, '"v1"', True), (2, '"v1"', False), (1, '"v2"', False)):
+        state.update(etag='"v1"', size=1)
+        with Origin(handle) as origin, node(upstreams=[origin.url]) as n:
+            get(n, "/")
+            state.update(size=size, etag=etag)
+            h = n.http(token=None)
+            check(h.ask("HEAD", "/").fields["x-number"] == "1" and origin.count() == 1, "from the cache")
+            time.sleep(0.2)  # until all tiers have it
+            a = h.ask("HEAD", "/", fields={"cache-control": "no-cache"})
+            check(a["x-number"] == "2" and origin.count() == 2, a)
+            state.update(etag='"v1"', size=1)
+            a = get(n, "/")
+            check(is_hit(a) == kept and a["x-number"] == ("2" if kept else "3"), (size, etag, a))
 
 
 # --- counted ---------------------------------------------------------------------------------

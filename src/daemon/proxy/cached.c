@@ -9,9 +9,10 @@
  *
  * Not for the cache: methods but GET and HEAD, ranges of what is not stored, conditions that only the
  * origin decides, and keys that were found not to be shared a moment ago (they would only wait for
- * each other).  A HEAD is answered from what a GET stored, and asked for by itself otherwise.
+ * each other).  A HEAD is answered from what a GET stored, and asked for by itself otherwise; its answer renews what is
+ * stored, or shows that it is outdated.
  *
- * Source: RFC 9111 4, 5.2.1.
+ * Source: RFC 9111 4, 4.3.5, 5.2.1.
  */
 #include <string.h>
 
@@ -168,7 +169,7 @@ static void miss(transit *t)
 }
 
 /* A transit of its own, without a client, fetches what `t` was answered with. */
-void cached_renew(transit *t, brisk_value *stale)
+void cached_renew(transit *t, const entry *stale)
 {
     transit *r = transit_new(t->side, t->mount, NULL);
     if (r == NULL) {
@@ -178,8 +179,10 @@ void cached_renew(transit *t, brisk_value *stale)
         transit_let_go(r);
         return;
     }
-    t->stale = stale != NULL ? brisk_value_ref(stale) : NULL;
-    t->conditional = stale != NULL;
+    transit_drop_stale(t);
+    t->stale = brisk_value_ref(stale->value);
+    t->stale_front = stale->front != NULL ? brisk_value_ref(stale->front) : NULL;
+    t->conditional = true;
     t->whole_wanted = true;
     if (!BRISK_VEC_RESERVE(&r->key, ENTRY_KEY_MAX) || !transit_write_request(t)) {
         transit_let_go(r);
@@ -200,8 +203,10 @@ void cached_renew(transit *t, brisk_value *stale)
     r->variant = t->variant;
     r->method = HTTP_GET;
     r->stale = t->stale;
+    r->stale_front = t->stale_front;
     t->stale = NULL;
-    r->conditional = stale != NULL;
+    t->stale_front = NULL;
+    r->conditional = true;
     r->whole_wanted = true;
     r->held = true; /* the fetch may fail before it has begun */
     flight_join(r);
@@ -218,16 +223,13 @@ void cached_decide(transit *t, entry *e)
     const proxy_control *control = t->mount->policy.deaf ? &none : &t->control;
     proxy_verdict verdict = proxy_judge(&e->head->life, control, proxy_wall_ms(proxy_of(t)));
     if (verdict == PROXY_VALIDATE && (t->control.flags & CONTROL_ONLY_IF_CACHED) == 0) {
-        brisk_value_unref(t->stale);
-        t->stale = NULL;
-        if (e->front == NULL) {
-            t->stale = e->value;
-        } else {
-            entry_close(
-                e); /* a file is not written anew: it is asked for as if it were not there */
-        }
+        transit_drop_stale(t);
+        t->stale = e->value;
+        t->stale_front = e->front;
         t->status.forward = (t->control.flags & CONTROL_NO_CACHE) != 0 ? "request" : "stale";
         if (t->method == HTTP_HEAD) {
+            t->store.epoch = brisk_cache_epoch(proxy_of(t)->cache);
+            t->request_ms = proxy_wall_ms(proxy_of(t));
             direct_start(t);
         } else {
             cached_miss(t);
@@ -241,9 +243,48 @@ void cached_decide(transit *t, entry *e)
     }
     transit_answer_entry(t, e);
     if (verdict == PROXY_USE_AND_RENEW) {
-        cached_renew(t, e->front == NULL ? e->value : NULL);
+        cached_renew(t, e);
     }
     entry_close(e);
+}
+
+static void head_put(transit *t)
+{
+    brisk_value_unref(t->value);
+    t->value = NULL;
+    transit_let_go(t);
+}
+
+void cached_take_head(transit *t, const fetch_reply *reply)
+{
+    entry old;
+    http_field table[PROXY_HEAD_FIELDS_MAX];
+    proxy_fields stored;
+    if (t->method != HTTP_HEAD || reply->status != 200 || !transit_stale(t, &old) ||
+        !entry_fields(&old, table, &stored)) {
+        return;
+    }
+    proxy_validators v = proxy_validators_of(stored, old.head->date_s);
+    bool other_size =
+        reply->content_length >= 0 && (uint64_t)reply->content_length != old.head->body_size;
+    if (other_size || !proxy_confirms(reply->fields, &v)) {
+        purge_url(t);
+        return;
+    }
+    bool names = proxy_field(reply->fields, "etag") != NULL ||
+                 proxy_field(reply->fields, "last-modified") != NULL;
+    /* A file would have to be written anew for that. */
+    brisk_value *fresh = names && old.front == NULL ? store_renew(t, &old, reply) : NULL;
+    if (fresh == NULL) {
+        return;
+    }
+    store_put(t, fresh);
+    if (proxy_of(t)->deep && !t->posted) {
+        t->value = fresh;
+        transit_leave(t, store_put_deep, head_put);
+    } else {
+        brisk_value_unref(fresh);
+    }
 }
 
 /* In the executor: look behind the near tier, which gets a copy of what is there. */

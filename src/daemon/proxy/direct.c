@@ -13,6 +13,7 @@ static void direct_head(fetch *f, const fetch_reply *reply)
     if (t->mount->cache && (t->method & (HTTP_GET | HTTP_HEAD | HTTP_OPTIONS)) == 0) {
         purge_after(t, reply);
     }
+    cached_take_head(t, reply);
     transit_answer_reply(t, reply);
     transit_let_go(t);
 }

@@ -140,7 +140,7 @@ brisk_err entry_renew(const entry *old, const entry_head *head, const proxy_head
     fresh.total = old->head->total;
     fresh.flags = old->head->flags | head->flags;
     brisk_err err = entry_make(&fresh, block, alloc, ret, &body);
-    if (err == BRISK_OK && fresh.body_size > 0) {
+    if (err == BRISK_OK && fresh.body_size > 0 && old->body != NULL) {
         memcpy(body, old->body, (size_t)fresh.body_size);
     }
     return err;
@@ -151,6 +151,19 @@ brisk_err entry_make_spec(const char *spec, const brisk_alloc *alloc, brisk_valu
     entry_head head = {.status = 200, .flags = ENTRY_SPEC};
     unsigned char *body;
     return make(&head, (http_text){spec, strlen(spec) + 1}, alloc, ret, &body);
+}
+
+bool entry_fill(brisk_value *value, const brisk_value *file)
+{
+    entry e;
+    entry_head head;
+    int fd = brisk_value_fd(file);
+    if (!entry_open(value, &e) || fd < 0 || !read_at(fd, &head, sizeof head, 0) ||
+        !is_head(&head, brisk_value_size(file)) || head.body_size != e.head->body_size) {
+        return false;
+    }
+    unsigned char *to = (unsigned char *)(uintptr_t)e.body; /* nobody else has seen it yet */
+    return read_at(fd, to, (size_t)head.body_size, (off_t)(sizeof head + head.block_size));
 }
 
 /* --- keys ---------------------------------------------------------------------------------- */

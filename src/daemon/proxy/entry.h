@@ -69,10 +69,12 @@ bool entry_fields(const entry *e, http_field *table, proxy_fields *ret);
 BRISK_NODISCARD brisk_err entry_make(const entry_head *head, const proxy_head *block,
                                      const brisk_alloc *alloc, brisk_value **ret,
                                      unsigned char **body);
-/* The same response with another head. */
+/* The same response with another head.  Of a file the body is missing still: entry_fill. */
 BRISK_NODISCARD brisk_err entry_renew(const entry *old, const entry_head *head,
                                       const proxy_head *block, const brisk_alloc *alloc,
                                       brisk_value **ret);
+/* The body of `value`, which nobody else has seen, from the entry's file; not in a worker. */
+bool entry_fill(brisk_value *value, const brisk_value *file);
 BRISK_NODISCARD brisk_err entry_make_spec(const char *spec, const brisk_alloc *alloc,
                                           brisk_value **ret);
 

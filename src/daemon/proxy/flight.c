@@ -122,6 +122,15 @@ static void waiter_again(transit *t)
     transit_let_go(t);
 }
 
+static void waiter_look(transit *t)
+{
+    t->waits = false;
+    if (!follow_end(t, false) && t->x != NULL) {
+        cached_start(t);
+    }
+    transit_let_go(t);
+}
+
 static void waiter_failed(transit *t)
 {
     t->waits = false;
@@ -326,12 +335,17 @@ static bool use_stale(transit *t, proxy_failure failure)
 {
     entry e;
     proxy *p = proxy_of(t);
-    if (t->stale == NULL || t->started || !entry_open(t->stale, &e) ||
+    if (t->started || !transit_stale(t, &e) ||
         !proxy_use_on_failure(&e.head->life, &t->mount->policy, failure, proxy_wall_ms(p))) {
         return false;
     }
     t->status.detail = "stale-if-error";
-    finish_with(t, brisk_value_ref(t->stale));
+    if (e.front == NULL) {
+        finish_with(t, brisk_value_ref(t->stale));
+    } else {
+        end_flight(t, NULL, waiter_look); /* a file's front is each one's own */
+        transit_answer_entry(t, &e);
+    }
     return true;
 }
 
@@ -345,8 +359,7 @@ static void restart(transit *t)
 {
     t->conditional = false;
     store_drop(t); /* of an attempt to renew */
-    brisk_value_unref(t->stale);
-    t->stale = NULL;
+    transit_drop_stale(t);
     if (t->x == NULL || ++t->restarts > RESTARTS_MAX) {
         end_flight(t, NULL, waiter_failed);
         transit_fail(t, 502, "the upstream's answer speaks of something else");
@@ -357,17 +370,43 @@ static void restart(transit *t)
     }
 }
 
+/* In the executor: the body that a file has. */
+static void fill(transit *t)
+{
+    if (!entry_fill(t->value, t->stale)) {
+        brisk_value_unref(t->value);
+        t->value = NULL;
+    }
+}
+
+static void filled(transit *t)
+{
+    brisk_value *value = t->value;
+    t->value = NULL;
+    if (value != NULL) {
+        publish(t, value);
+    } else {
+        restart(t);
+    }
+    transit_let_go(t);
+}
+
 /* A 304 to our own conditions. */
 static void take_not_modified(transit *t, const fetch_reply *reply)
 {
     entry old;
     http_field table[PROXY_HEAD_FIELDS_MAX];
     proxy_fields stored;
-    if (entry_open(t->stale, &old) && entry_fields(&old, table, &stored)) {
+    if (transit_stale(t, &old) && entry_fields(&old, table, &stored)) {
         proxy_validators v = proxy_validators_of(stored, old.head->date_s);
         brisk_value *fresh = NULL;
         if (proxy_confirms(reply->fields, &v)) {
             fresh = store_renew(t, &old, reply);
+        }
+        if (fresh != NULL && old.front != NULL) {
+            t->value = fresh;
+            transit_leave(t, fill, filled);
+            return;
         }
         if (fresh != NULL) {
             publish(t, fresh);

@@ -75,7 +75,8 @@ void link_drop(proxy_link *l)
     proxy_worker *w = l->pool->worker;
     l->next = w->graves[0];
     w->graves[0] = l;
-    proxy_worker_arm_tick(w, brisk_clock_now_ns(w->clock)); /* at the end there is no loop any more */
+    proxy_worker_arm_tick(w,
+                          brisk_clock_now_ns(w->clock)); /* at the end there is no loop any more */
 }
 
 void link_free(proxy_link *l)

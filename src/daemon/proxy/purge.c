@@ -86,6 +86,11 @@ static void drop_later(proxy *p, const char *key, size_t size)
     brisk_executor_submit(p->executor, &one->job);
 }
 
+void purge_url(transit *t)
+{
+    drop_later(proxy_of(t), t->key.items, t->url_key_size);
+}
+
 bool purge_is_at(transit *t)
 {
     proxy *p = proxy_of(t);

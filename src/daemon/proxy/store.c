@@ -235,14 +235,30 @@ void store_drop(transit *t)
     }
 }
 
+/* The fields of a 304, with its Date: of now, when it has none (RFC 9110 6.6.1); that of what is stored is older. */
+static proxy_fields dated(const proxy_got *got, http_field *table, char date[PROXY_DATE_SIZE + 1])
+{
+    proxy_fields fields = got->fields;
+    if (proxy_field(fields, "date") == NULL && fields.count < PROXY_HEAD_FIELDS_MAX) {
+        memcpy(table, fields.items, fields.count * sizeof *table);
+        proxy_date_write(got->response_ms / 1000, date);
+        table[fields.count++] = (http_field){HTTP_TEXT("date"), (http_text){date, PROXY_DATE_SIZE}};
+        fields.items = table;
+    }
+    return fields;
+}
+
 brisk_value *store_renew(transit *t, const entry *old, const fetch_reply *reply)
 {
+    http_field with_date[PROXY_HEAD_FIELDS_MAX];
+    char date[PROXY_DATE_SIZE + 1];
     http_field table[PROXY_HEAD_FIELDS_MAX];
     http_field merged[PROXY_HEAD_FIELDS_MAX];
     proxy_fields stored;
     proxy_got got = got_of(t, reply);
     proxy_head *block = &t->store.block;
     uint32_t count = 0;
+    got.fields = dated(&got, with_date, date);
     brisk_value *fresh = NULL;
     if (!entry_fields(old, table, &stored)) {
         return NULL;

@@ -58,12 +58,33 @@ static void clear(transit *t)
     *t = fresh;
 }
 
+bool transit_stale(const transit *t, entry *e)
+{
+    if (t->stale == NULL) {
+        return false;
+    }
+    if (t->stale_front == NULL) {
+        return entry_open(t->stale, e);
+    }
+    *e = (entry){.value = t->stale, .front = t->stale_front};
+    entry_front(e);
+    return true;
+}
+
+void transit_drop_stale(transit *t)
+{
+    brisk_value_unref(t->stale);
+    brisk_value_unref(t->stale_front);
+    t->stale = NULL;
+    t->stale_front = NULL;
+}
+
 void transit_destroy(transit *t)
 {
     const brisk_alloc *alloc = t->text.alloc;
     store_drop(t);
     tape_leave(&t->reader);
-    brisk_value_unref(t->stale);
+    transit_drop_stale(t);
     brisk_value_unref(t->value);
     brisk_value_unref(t->front);
     BRISK_VEC_DEINIT(&t->text);
@@ -105,7 +126,7 @@ void transit_let_go(transit *t)
     }
     store_drop(t);
     tape_leave(&t->reader);
-    brisk_value_unref(t->stale);
+    transit_drop_stale(t);
     brisk_value_unref(t->value);
     brisk_value_unref(t->front);
     clear(t);
@@ -302,8 +323,7 @@ static bool add_conditions(transit *t)
     entry e;
     proxy_fields fields;
     http_field table[PROXY_HEAD_FIELDS_MAX];
-    if (t->stale == NULL || !t->conditional || !entry_open(t->stale, &e) ||
-        !entry_fields(&e, table, &fields)) {
+    if (!t->conditional || !transit_stale(t, &e) || !entry_fields(&e, table, &fields)) {
         return true;
     }
     const http_text *etag = proxy_field(fields, "etag");

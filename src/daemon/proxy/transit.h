@@ -124,6 +124,7 @@ struct transit {
     transit *next_waiter;
     brisk_hash128 shared_variant; /* of what its leader got */
     brisk_value *stale;           /* what is being validated, or may stand in; NULL: nothing */
+    brisk_value *stale_front;     /* of a file */
     transit_store store;
     char seen_spec[PROXY_VARY_SPEC_MAX]; /* found under the URL's key */
     /* Home from the executor, or from a flight's leader. */
@@ -155,6 +156,9 @@ static inline int64_t proxy_wall_ms(const proxy *p)
 transit *transit_new(proxy_side *side, proxy_mount *mount, exchange *x);
 /* It goes on without a client; false: too many do. */
 bool transit_orphan(transit *t);
+/* What is stale; false: nothing, or it is damaged. */
+bool transit_stale(const transit *t, entry *e);
+void transit_drop_stale(transit *t);
 /* Its key is that of a variant from here on. */
 void transit_set_variant(transit *t, brisk_hash128 variant);
 /* Free it when nothing names it any more. */
@@ -228,7 +232,9 @@ bool cached_is_passed(transit *t);
 void cached_pass(transit *t);
 /* Answer with what was found, or validate it.  Its references are taken over. */
 void cached_decide(transit *t, entry *e);
-void cached_renew(transit *t, brisk_value *stale);
+void cached_renew(transit *t, const entry *stale);
+/* The upstream's answer to a HEAD, about what is stored (RFC 9111 4.3.5). */
+void cached_take_head(transit *t, const fetch_reply *reply);
 
 extern const fetch_events flight_events;
 /* Wait for, or lead, the flight of t->key. */
@@ -269,6 +275,8 @@ void store_put_deep(transit *t);
 void purge_start(transit *t);
 /* After an unsafe method that was no error. */
 void purge_after(transit *t, const fetch_reply *reply);
+/* What is stored of its URL is outdated. */
+void purge_url(transit *t);
 /* Is its URL being dropped?  What tiers still have of it is not to be used. */
 bool purge_is_at(transit *t);
 
