@@ -64,6 +64,13 @@ enum {
         .summary = "send the token in the clear over http to another machine"                      \
     }
 
+/**
+ * Where the Redis protocol of a node is asked, which is the same port: "HOST:PORT" of "http://HOST:PORT"; what is
+ * no URL stays as it is.  Errors, with `info`: UNSUPPORTED (https: that protocol is asked without TLS), INVALID.
+ */
+BRISK_API BRISK_NODISCARD brisk_err brisk_node_address(const char *url, char *ret, size_t size,
+                                                       brisk_errinfo *info);
+
 /* --- asking -------------------------------------------------------------------------------- */
 
 typedef struct brisk_node_opts {

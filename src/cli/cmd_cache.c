@@ -12,18 +12,27 @@
 #include <brisk/json.h>
 #include <brisk/text.h>
 
+#include "cli/cache_remote.h"
 #include "cli/commands.h"
 
-enum { OPTION_JSON };
+enum { OPTION_JSON, OPTION_NODE };
 
-static const brisk_option json_options[] = {
+static const brisk_option stats_options[] = {
     [OPTION_JSON] = {.name = "json", .summary = "as one JSON object"},
+    BRISK_NODE_OPTION_ROWS("the tiers of this node"),
 };
 
-static bool has_disk(const brisk_cache *cache)
+/* What is shown: of this program's cache, or of a node's. */
+typedef struct tiers {
+    cache_tier_row rows[BRISK_CACHE_TIERS_MAX];
+    uint32_t count;
+    const char *path; /* of the disk tier; NULL: of a node */
+} tiers;
+
+static bool has_disk(const tiers *t)
 {
-    for (uint32_t i = 0; i < brisk_cache_tier_count(cache); i++) {
-        if (strcmp(brisk_cache_tier(cache, i)->name, "disk") == 0) {
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (strcmp(t->rows[i].name, "disk") == 0) {
             return true;
         }
     }
@@ -85,20 +94,18 @@ static void format_figure(char text[BRISK_TEXT_SHORT_MAX], const figure *what, u
     }
 }
 
-static void print_table(FILE *out, const brisk_cache *cache, const char *path)
+static void print_table(FILE *out, const tiers *t)
 {
-    uint32_t count = brisk_cache_tier_count(cache);
-    brisk_tier_stats stats[BRISK_CACHE_TIERS_MAX];
+    uint32_t count = t->count;
     (void)fprintf(out, "%-14s", "tier");
     for (uint32_t i = 0; i < count; i++) {
-        stats[i] = stats_of(cache, i);
-        (void)fprintf(out, "%*s", COLUMN, brisk_cache_tier(cache, i)->name);
+        (void)fprintf(out, "%*s", COLUMN, t->rows[i].name);
     }
     (void)fputc('\n', out);
     for (uint32_t f = 0; f < FIGURE_TOTAL; f++) {
         uint64_t any = f < ALWAYS_SHOWN ? 1 : 0;
         for (uint32_t i = 0; i < count; i++) {
-            any |= figure_of(&stats[i], &figures[f]);
+            any |= figure_of(&t->rows[i].stats, &figures[f]);
         }
         if (any == 0) {
             continue;
@@ -106,33 +113,35 @@ static void print_table(FILE *out, const brisk_cache *cache, const char *path)
         (void)fprintf(out, "%-14s", figures[f].name);
         for (uint32_t i = 0; i < count; i++) {
             char text[BRISK_TEXT_SHORT_MAX];
-            format_figure(text, &figures[f], figure_of(&stats[i], &figures[f]));
+            format_figure(text, &figures[f], figure_of(&t->rows[i].stats, &figures[f]));
             (void)fprintf(out, "%*s", COLUMN, text);
         }
         (void)fputc('\n', out);
     }
-    if (!has_disk(cache)) {
-        (void)fprintf(out, "no disk tier%s%s\n", path[0] != '\0' ? ": " : "", path);
+    if (t->path == NULL) {
+        return; /* where a node has its files is its own affair */
+    }
+    if (!has_disk(t)) {
+        (void)fprintf(out, "no disk tier%s%s\n", t->path[0] != '\0' ? ": " : "", t->path);
     } else {
-        (void)fprintf(out, "disk tier in %s\n", path);
+        (void)fprintf(out, "disk tier in %s\n", t->path);
     }
 }
 
-static brisk_exit print_json(FILE *out, const brisk_cache *cache, const char *path)
+static brisk_exit print_json(FILE *out, const tiers *t)
 {
     brisk_json json;
     brisk_json_init(&json, brisk_out_file(out), 2);
     brisk_json_object_begin(&json, NULL);
     brisk_json_u64(&json, "schema", 1);
-    brisk_json_str(&json, "path", path);
-    brisk_json_bool(&json, "disk", has_disk(cache));
+    brisk_json_str(&json, "path", t->path != NULL ? t->path : "");
+    brisk_json_bool(&json, "disk", has_disk(t));
     brisk_json_array_begin(&json, "tiers");
-    for (uint32_t i = 0; i < brisk_cache_tier_count(cache); i++) {
-        brisk_tier_stats stats = stats_of(cache, i);
+    for (uint32_t i = 0; i < t->count; i++) {
         brisk_json_object_begin(&json, NULL);
-        brisk_json_str(&json, "name", brisk_cache_tier(cache, i)->name);
+        brisk_json_str(&json, "name", t->rows[i].name);
         for (uint32_t f = 0; f < FIGURE_TOTAL; f++) {
-            brisk_json_u64(&json, figures[f].name, figure_of(&stats, &figures[f]));
+            brisk_json_u64(&json, figures[f].name, figure_of(&t->rows[i].stats, &figures[f]));
         }
         brisk_json_object_end(&json);
     }
@@ -143,16 +152,28 @@ static brisk_exit print_json(FILE *out, const brisk_cache *cache, const char *pa
 
 static brisk_exit run_stats(const brisk_invocation *invocation)
 {
-    brisk_engine *engine = NULL;
-    if (invocation->engine(invocation, &engine) != BRISK_OK) {
-        return BRISK_EXIT_FAILED;
+    tiers t = {.count = 0};
+    if (invocation->values[OPTION_NODE].set) {
+        brisk_exit code = cache_remote_stats(invocation, OPTION_NODE, t.rows, &t.count);
+        if (code != BRISK_EXIT_OK) {
+            return code;
+        }
+    } else {
+        brisk_engine *engine = NULL;
+        if (invocation->engine(invocation, &engine) != BRISK_OK) {
+            return BRISK_EXIT_FAILED;
+        }
+        const brisk_cache *cache = brisk_engine_cache(engine);
+        t.path = brisk_engine_cache_path(engine);
+        for (t.count = 0; t.count < brisk_cache_tier_count(cache); t.count++) {
+            t.rows[t.count].name = brisk_cache_tier(cache, t.count)->name;
+            t.rows[t.count].stats = stats_of(cache, t.count);
+        }
     }
-    const brisk_cache *cache = brisk_engine_cache(engine);
-    const char *path = brisk_engine_cache_path(engine);
     if (invocation->values[OPTION_JSON].set) {
-        return print_json(invocation->out, cache, path);
+        return print_json(invocation->out, &t);
     }
-    print_table(invocation->out, cache, path);
+    print_table(invocation->out, &t);
     return BRISK_EXIT_OK;
 }
 
@@ -172,6 +193,16 @@ static bool has_content(const char *path, bool entries_only)
     }
     (void)closedir(dir);
     return found;
+}
+
+static bool cache_has_disk(const brisk_cache *cache)
+{
+    for (uint32_t i = 0; i < brisk_cache_tier_count(cache); i++) {
+        if (strcmp(brisk_cache_tier(cache, i)->name, "disk") == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* There is no disk tier: fine unless its folder holds something that should have gone. */
@@ -213,7 +244,7 @@ static brisk_exit run_clear(const brisk_invocation *invocation)
                       brisk_err_message(err));
         return BRISK_EXIT_FAILED;
     }
-    if (!has_disk(cache)) {
+    if (!cache_has_disk(cache)) {
         return clear_without_disk(invocation, engine);
     }
     char text[BRISK_TEXT_SHORT_MAX];
@@ -250,8 +281,8 @@ const brisk_command cmd_cache_stats = {
         "of the disk tier are what all runs left.  Counts that are 0 are left out, but not with "
         "--json.  A disk tier that is missing or damaged is said "
         "so; the figures of the other tiers are shown nevertheless.",
-    .options = json_options,
-    .option_count = 1,
+    .options = stats_options,
+    .option_count = sizeof stats_options / sizeof stats_options[0],
     .run = run_stats,
 };
 

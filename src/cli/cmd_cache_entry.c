@@ -13,13 +13,14 @@
 #include <brisk/text.h>
 
 #include "cli/cache_entry.h"
+#include "cli/cache_remote.h"
 #include "cli/commands.h"
 
 enum { JSON_VALUE_MAX = 1048576, NS_PER_S = 1000000000 };
 
 /* --- get ----------------------------------------------------------------------------------- */
 
-enum { GET_OUTPUT, GET_TIER, GET_JSON, GET_COUNT };
+enum { GET_OUTPUT, GET_TIER, GET_JSON, GET_NODE, GET_COUNT = GET_NODE + BRISK_NODE_OPTIONS };
 
 static const brisk_option get_options[GET_COUNT] = {
     [GET_OUTPUT] = {.name = "output",
@@ -32,6 +33,7 @@ static const brisk_option get_options[GET_COUNT] = {
                   .metavar = "NAME",
                   .summary = "ask this tier only; may be repeated"},
     [GET_JSON] = {.name = "json", .summary = "what is known of the entry, as one JSON object"},
+    BRISK_NODE_OPTION_ROWS("ask this node, by its own keys"),
 };
 
 /** Bytes that JSON can show as they are. */
@@ -203,8 +205,33 @@ static brisk_exit deliver(const brisk_invocation *invocation, const char *name,
     return status;
 }
 
+/* A node's tiers are its own affair. */
+static brisk_exit no_tiers(const brisk_invocation *invocation)
+{
+    (void)fputs("brisk: --tier and --depends are not for a node\n", invocation->err);
+    return BRISK_EXIT_USAGE;
+}
+
+static brisk_exit get_remote(const brisk_invocation *invocation)
+{
+    const char *key = invocation->argv[0];
+    brisk_hit hit;
+    if (invocation->lists[GET_TIER].count > 0) {
+        return no_tiers(invocation);
+    }
+    brisk_exit code = cache_remote_get(invocation, GET_NODE, key, &hit);
+    if (code == BRISK_EXIT_OK) {
+        code = deliver(invocation, key, &hit);
+        brisk_value_unref(hit.value);
+    }
+    return code;
+}
+
 static brisk_exit run_get(const brisk_invocation *invocation)
 {
+    if (invocation->values[GET_NODE].set) {
+        return get_remote(invocation);
+    }
     brisk_cache *cache = cache_of(invocation);
     cache_key key;
     uint32_t tiers = 0;
@@ -251,7 +278,15 @@ const brisk_command cmd_cache_get = {
 
 /* --- set ----------------------------------------------------------------------------------- */
 
-enum { SET_TTL, SET_TAG, SET_DEPENDS, SET_TIER, SET_JSON, SET_COUNT };
+enum {
+    SET_TTL,
+    SET_TAG,
+    SET_DEPENDS,
+    SET_TIER,
+    SET_JSON,
+    SET_NODE,
+    SET_COUNT = SET_NODE + BRISK_NODE_OPTIONS
+};
 
 static const brisk_option set_options[SET_COUNT] = {
     [SET_TTL] = {.name = "ttl",
@@ -271,6 +306,7 @@ static const brisk_option set_options[SET_COUNT] = {
                   .metavar = "NAME",
                   .summary = "store in this tier only; may be repeated"},
     [SET_JSON] = {.name = "json", .summary = "report as one JSON object"},
+    BRISK_NODE_OPTION_ROWS("store it in this node, by its own keys"),
 };
 
 /** VALUE, @FILE, - or nothing. */
@@ -362,8 +398,33 @@ static brisk_exit report_set(const brisk_invocation *invocation, const char *nam
     return brisk_json_finish(&json) == BRISK_OK ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
 }
 
+static brisk_exit set_remote(const brisk_invocation *invocation)
+{
+    const char *key = invocation->argv[0];
+    brisk_value *value = NULL;
+    if (invocation->lists[SET_TIER].count > 0 || invocation->lists[SET_DEPENDS].count > 0) {
+        return no_tiers(invocation);
+    }
+    if (!value_of_word(invocation, &value)) {
+        return BRISK_EXIT_FAILED;
+    }
+    brisk_exit code = cache_remote_set(invocation, SET_NODE,
+                                       &(cache_remote_entry){.key = key,
+                                                             .value = value,
+                                                             .ttl = &invocation->values[SET_TTL],
+                                                             .tags = &invocation->lists[SET_TAG]});
+    if (code == BRISK_EXIT_OK) {
+        code = report_set(invocation, key, brisk_value_size(value), "node");
+    }
+    brisk_value_unref(value);
+    return code;
+}
+
 static brisk_exit run_set(const brisk_invocation *invocation)
 {
+    if (invocation->values[SET_NODE].set) {
+        return set_remote(invocation);
+    }
     brisk_cache *cache = cache_of(invocation);
     cache_key key;
     brisk_entry_opts opts;
@@ -419,7 +480,7 @@ const brisk_command cmd_cache_set = {
 
 /* --- invalidate ---------------------------------------------------------------------------- */
 
-enum { INV_PREFIX, INV_TAG, INV_JSON, INV_COUNT };
+enum { INV_PREFIX, INV_TAG, INV_JSON, INV_NODE, INV_COUNT = INV_NODE + BRISK_NODE_OPTIONS };
 
 static const brisk_option invalidate_options[INV_COUNT] = {
     [INV_PREFIX] = {.name = "prefix",
@@ -431,6 +492,7 @@ static const brisk_option invalidate_options[INV_COUNT] = {
                  .metavar = "TAG",
                  .summary = "whatever has this tag; may be repeated"},
     [INV_JSON] = {.name = "json", .summary = "report as one JSON object"},
+    BRISK_NODE_OPTION_ROWS("in this node, by its own keys"),
 };
 
 /** Each of them: said what failed. */
@@ -470,19 +532,10 @@ static bool invalidate_all(const brisk_invocation *invocation, brisk_cache *cach
     return good;
 }
 
-static brisk_exit run_invalidate(const brisk_invocation *invocation)
+static brisk_exit report_invalidated(const brisk_invocation *invocation)
 {
     uint32_t prefixes = invocation->lists[INV_PREFIX].count;
     uint32_t tags = invocation->lists[INV_TAG].count;
-    if (invocation->argc == 0 && prefixes == 0 && tags == 0) {
-        (void)fputs("brisk: cache invalidate: a KEY, --prefix or --tag is missing\n",
-                    invocation->err);
-        return BRISK_EXIT_USAGE;
-    }
-    brisk_cache *cache = cache_of(invocation);
-    if (cache == NULL || !invalidate_all(invocation, cache)) {
-        return BRISK_EXIT_FAILED;
-    }
     if (!invocation->values[INV_JSON].set) {
         (void)fprintf(invocation->out,
                       "invalidated %d key%s, %" PRIu32 " prefix%s, %" PRIu32 " tag%s\n",
@@ -499,6 +552,27 @@ static brisk_exit run_invalidate(const brisk_invocation *invocation)
     brisk_json_u64(&json, "tags", tags);
     brisk_json_object_end(&json);
     return brisk_json_finish(&json) == BRISK_OK ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
+}
+
+static brisk_exit run_invalidate(const brisk_invocation *invocation)
+{
+    uint32_t prefixes = invocation->lists[INV_PREFIX].count;
+    uint32_t tags = invocation->lists[INV_TAG].count;
+    if (invocation->argc == 0 && prefixes == 0 && tags == 0) {
+        (void)fputs("brisk: cache invalidate: a KEY, --prefix or --tag is missing\n",
+                    invocation->err);
+        return BRISK_EXIT_USAGE;
+    }
+    if (invocation->values[INV_NODE].set) {
+        brisk_exit code = cache_remote_invalidate(
+            invocation, INV_NODE, &invocation->lists[INV_PREFIX], &invocation->lists[INV_TAG]);
+        return code == BRISK_EXIT_OK ? report_invalidated(invocation) : code;
+    }
+    brisk_cache *cache = cache_of(invocation);
+    if (cache == NULL || !invalidate_all(invocation, cache)) {
+        return BRISK_EXIT_FAILED;
+    }
+    return report_invalidated(invocation);
 }
 
 const brisk_command cmd_cache_invalidate = {

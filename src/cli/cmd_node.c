@@ -14,7 +14,7 @@
 #include "cli/commands.h"
 #include "cli/remote.h"
 
-enum { PATH_MAX_BYTES = 6000, KEY_MAX = 2900, FILE_MAX = 512 << 20 };
+enum { PATH_MAX_BYTES = 6000, FILE_MAX = 512 << 20 };
 
 static brisk_exit print(const brisk_invocation *in, brisk_http_response *response)
 {
@@ -35,23 +35,6 @@ static brisk_exit show(const brisk_invocation *in, const brisk_node_question *qu
 static brisk_exit get(const brisk_invocation *in, const char *path)
 {
     return show(in, &(brisk_node_question){.path = path, .answer_max = FILE_MAX});
-}
-
-/* "/v1/cache/HEX?encoding=hex": whatever is in a key stays one. */
-static bool key_path(const brisk_invocation *in, const char *key, char path[PATH_MAX_BYTES])
-{
-    static const char head[] = "/v1/cache/";
-    size_t size = strlen(key);
-    if (size == 0 || size > KEY_MAX) {
-        (void)fprintf(in->err, "brisk: a key has 1 to %d bytes\n", KEY_MAX);
-        return false;
-    }
-    memcpy(path, head, sizeof head);
-    for (size_t i = 0; i < size; i++) {
-        (void)snprintf(path + sizeof head - 1 + 2 * i, 3, "%02x", (unsigned char)key[i]);
-    }
-    (void)snprintf(path + sizeof head - 1 + 2 * size, 32, "?encoding=hex");
-    return true;
 }
 
 /* A name of the API's own in a path: jobs, knobs, profiles.  False after saying why. */
@@ -110,95 +93,6 @@ PLAIN(cmd_node_health, "health", "how it is; fails unless it is well", run_healt
 PLAIN(cmd_node_metrics, "metrics", "its figures, as Prometheus reads them", run_metrics);
 PLAIN(cmd_node_stats, "stats", "its last quarter of an hour, second by second", run_stats);
 
-/* --- entries ------------------------------------------------------------------------------ */
-
-enum { PUT_TTL = BRISK_NODE_OPTIONS, PUT_TAG, PUT_COUNT };
-
-static const brisk_option put_options[PUT_COUNT] = {
-    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")"),
-    [PUT_TTL] = {.name = "ttl",
-                 .type = BRISK_OPTION_DURATION,
-                 .metavar = "TIME",
-                 .summary = "how long it lives; for ever without"},
-    [PUT_TAG] = {.name = "tag",
-                 .type = BRISK_OPTION_LIST,
-                 .metavar = "TAG",
-                 .summary = "goes with this tag; may be repeated"},
-};
-
-static brisk_exit run_get(const brisk_invocation *in)
-{
-    char path[PATH_MAX_BYTES];
-    return key_path(in, in->argv[0], path) ? get(in, path) : BRISK_EXIT_USAGE;
-}
-
-/* Life and tags as headers; how many, or -1 after saying why. */
-static int put_headers(const brisk_invocation *in, char life[64], char tags[2048],
-                       const char *headers[3])
-{
-    int count = 0;
-    const brisk_option_list *list = &in->lists[PUT_TAG];
-    headers[count++] = "Content-Type: application/octet-stream";
-    if (in->values[PUT_TTL].set) {
-        (void)snprintf(life, 64, "X-Brisk-TTL-Ms: %" PRIu64, in->values[PUT_TTL].number / 1000000);
-        headers[count++] = life;
-    }
-    size_t used = (size_t)snprintf(tags, 2048, "Surrogate-Key:");
-    for (uint32_t i = 0; i < list->count; i++) {
-        size_t size = strlen(list->texts[i]);
-        if (size == 0 || used + size + 2 > 2048 || strpbrk(list->texts[i], " \t\r\n") != NULL) {
-            (void)fprintf(in->err, "brisk: a tag is a word, and all of them fit in 2000 bytes\n");
-            return -1;
-        }
-        used += (size_t)snprintf(tags + used, 2048 - used, " %s", list->texts[i]);
-    }
-    if (list->count > 0) {
-        headers[count++] = tags;
-    }
-    return count;
-}
-
-static brisk_exit run_put(const brisk_invocation *in)
-{
-    char path[PATH_MAX_BYTES];
-    char life[64];
-    char tags[2048];
-    const char *headers[3];
-    brisk_file_view view = {0};
-    brisk_errinfo info = {.text = ""};
-    const char *value = in->argv[1];
-    int count = put_headers(in, life, tags, headers);
-    if (count < 0 || !key_path(in, in->argv[0], path)) {
-        return BRISK_EXIT_USAGE;
-    }
-    brisk_node_question q = {.method = "PUT",
-                             .path = path,
-                             .body = value,
-                             .body_size = strlen(value),
-                             .headers = headers,
-                             .header_count = (uint32_t)count};
-    if (value[0] == '@') {
-        if (brisk_file_view_open(value + 1, FILE_MAX, &view, &info) != BRISK_OK) {
-            (void)fprintf(in->err, "brisk: %s\n", info.text);
-            return BRISK_EXIT_FAILED;
-        }
-        q.body = view.data;
-        q.body_size = view.size;
-    }
-    brisk_exit done = show(in, &q);
-    brisk_file_view_close(&view);
-    return done;
-}
-
-static brisk_exit run_delete(const brisk_invocation *in)
-{
-    char path[PATH_MAX_BYTES];
-    if (!key_path(in, in->argv[0], path)) {
-        return BRISK_EXIT_USAGE;
-    }
-    return show(in, &(brisk_node_question){.method = "DELETE", .path = path});
-}
-
 /* Bytes that grow; the program's memory. */
 typedef struct growing {
     char *data;
@@ -256,87 +150,6 @@ static brisk_exit send_json(const brisk_invocation *in, const brisk_node_questio
     }
     return done;
 }
-
-enum { DROP_KEY = BRISK_NODE_OPTIONS, DROP_TAG, DROP_PREFIX, DROP_COUNT };
-
-static const brisk_option drop_options[DROP_COUNT] = {
-    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")"),
-    [DROP_KEY] = {.name = "key",
-                  .type = BRISK_OPTION_LIST,
-                  .metavar = "KEY",
-                  .summary = "this key"},
-    [DROP_TAG] = {.name = "tag",
-                  .type = BRISK_OPTION_LIST,
-                  .metavar = "TAG",
-                  .summary = "all that have this tag"},
-    [DROP_PREFIX] = {.name = "prefix",
-                     .type = BRISK_OPTION_LIST,
-                     .metavar = "PREFIX",
-                     .summary = "all that begin so"},
-};
-
-static void write_drop(const brisk_invocation *in, brisk_json *json)
-{
-    static const struct {
-        int option;
-        const char *member;
-    } lists[] = {{DROP_KEY, "keys"}, {DROP_TAG, "tags"}, {DROP_PREFIX, "prefixes"}};
-    brisk_json_object_begin(json, NULL);
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        const brisk_option_list *list = &in->lists[lists[i].option];
-        brisk_json_array_begin(json, lists[i].member);
-        for (uint32_t at = 0; at < list->count; at++) {
-            brisk_json_str(json, NULL, list->texts[at]);
-        }
-        brisk_json_array_end(json);
-    }
-    brisk_json_object_end(json);
-}
-
-static brisk_exit run_invalidate(const brisk_invocation *in)
-{
-    if (in->lists[DROP_KEY].count + in->lists[DROP_TAG].count + in->lists[DROP_PREFIX].count == 0) {
-        (void)fprintf(in->err, "brisk: say --key, --tag or --prefix\n");
-        return BRISK_EXIT_USAGE;
-    }
-    return send_json(in, &(brisk_node_question){.method = "POST", .path = "/v1/cache/invalidate"},
-                     write_drop);
-}
-
-const brisk_command cmd_node_get = {.name = "get",
-                                    .group = "Node",
-                                    .synopsis = "KEY [--node URL]",
-                                    .summary = "write the value of an entry",
-                                    .options = plain_options,
-                                    .option_count = BRISK_NODE_OPTIONS,
-                                    .args_min = 1,
-                                    .args_max = 1,
-                                    .run = run_get};
-const brisk_command cmd_node_put = {.name = "put",
-                                    .group = "Node",
-                                    .synopsis = "KEY VALUE|@FILE [--ttl TIME] [--tag TAG]",
-                                    .summary = "store an entry",
-                                    .options = put_options,
-                                    .option_count = PUT_COUNT,
-                                    .args_min = 2,
-                                    .args_max = 2,
-                                    .run = run_put};
-const brisk_command cmd_node_delete = {.name = "delete",
-                                       .group = "Node",
-                                       .synopsis = "KEY [--node URL]",
-                                       .summary = "remove an entry",
-                                       .options = plain_options,
-                                       .option_count = BRISK_NODE_OPTIONS,
-                                       .args_min = 1,
-                                       .args_max = 1,
-                                       .run = run_delete};
-const brisk_command cmd_node_invalidate = {.name = "invalidate",
-                                           .group = "Node",
-                                           .synopsis = "[--key KEY] [--tag TAG] [--prefix PREFIX]",
-                                           .summary = "make entries a miss",
-                                           .options = drop_options,
-                                           .option_count = DROP_COUNT,
-                                           .run = run_invalidate};
 
 /* --- jobs --------------------------------------------------------------------------------- */
 

@@ -19,15 +19,11 @@ extern const brisk_command cmd_config;           /* cmd_config.c */
 extern const brisk_command cmd_help;             /* cmd_help.c */
 extern const brisk_command cmd_module_manifest;  /* cmd_manifest.c */
 extern const brisk_command cmd_node_cancel;      /* cmd_node.c */
-extern const brisk_command cmd_node_delete;      /* cmd_node.c */
-extern const brisk_command cmd_node_get;         /* cmd_node.c */
 extern const brisk_command cmd_node_health;      /* cmd_node.c */
-extern const brisk_command cmd_node_invalidate;  /* cmd_node.c */
 extern const brisk_command cmd_node_jobs;        /* cmd_node.c */
 extern const brisk_command cmd_node_knobs;       /* cmd_node.c */
 extern const brisk_command cmd_node_reload;      /* cmd_reload.c */
 extern const brisk_command cmd_node_metrics;     /* cmd_node.c */
-extern const brisk_command cmd_node_put;         /* cmd_node.c */
 extern const brisk_command cmd_node_result;      /* cmd_node.c */
 extern const brisk_command cmd_node_stats;       /* cmd_node.c */
 extern const brisk_command cmd_node_submit;      /* cmd_node.c */

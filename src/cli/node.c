@@ -18,9 +18,10 @@
 #include <brisk/arena.h>
 #include <brisk/clock.h>
 #include <brisk/file.h>
+#include <brisk/node.h>
 #include <brisk/text.h>
 
-enum { LINE_MAX_BYTES = 512, PASSWORD_BYTES_MAX = 512, HEAD_MAX = 32 };
+enum { NODE_ADDRESS_MAX = 4096, LINE_MAX_BYTES = 512, PASSWORD_BYTES_MAX = 512, HEAD_MAX = 32 };
 
 #define NS_PER_S UINT64_C(1000000000)
 
@@ -326,8 +327,14 @@ const char *node_answer(const brisk_invocation *invocation, const char *address,
 const char *node_ask(const brisk_invocation *invocation, const cli_node *node,
                      const char *const *words, uint32_t count)
 {
-    node_link l = {.in = invocation, .address = node->address, .fd = -1};
+    char address[NODE_ADDRESS_MAX];
+    brisk_errinfo info = {.text = ""};
+    node_link l = {.in = invocation, .address = address, .fd = -1};
     char *reply = NULL;
+    if (brisk_node_address(node->address, address, sizeof address, &info) != BRISK_OK) {
+        (void)fprintf(invocation->err, "brisk: %s\n", info.text);
+        return NULL;
+    }
     if (connect_to(&l) && (node->password_file == NULL || send_password(&l, node->password_file)) &&
         send_words(&l, words, count)) {
         reply = read_reply(&l);

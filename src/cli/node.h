@@ -14,7 +14,7 @@
 enum { NODE_WORDS_MAX = 16, NODE_REPLY_MAX = 1 << 20, NODE_PATIENCE_S = 10 };
 
 typedef struct cli_node {
-    const char *address;       /**< HOST:PORT, or the path of a unix socket. */
+    const char *address;       /**< HOST:PORT, http://HOST:PORT, or the path of a unix socket. */
     const char *password_file; /**< Its first line is the password; NULL: none. */
 } cli_node;
 

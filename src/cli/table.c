@@ -18,9 +18,8 @@ static const brisk_command *const cache_commands[] = {
 };
 
 static const brisk_command *const node_commands[] = {
-    &cmd_node_health, &cmd_node_stats,      &cmd_node_metrics, &cmd_node_get,    &cmd_node_put,
-    &cmd_node_delete, &cmd_node_invalidate, &cmd_node_jobs,    &cmd_node_submit, &cmd_node_result,
-    &cmd_node_cancel, &cmd_node_knobs,      &cmd_node_reload,
+    &cmd_node_health, &cmd_node_stats,  &cmd_node_metrics, &cmd_node_jobs,   &cmd_node_submit,
+    &cmd_node_result, &cmd_node_cancel, &cmd_node_knobs,   &cmd_node_reload,
 };
 
 static const cli_group groups[] = {

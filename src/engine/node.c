@@ -178,6 +178,30 @@ const char *brisk_node_name(const brisk_node *node)
     return node->name;
 }
 
+brisk_err brisk_node_address(const char *url, char *ret, size_t size, brisk_errinfo *info)
+{
+    const char *scheme = strstr(url, "://");
+    const char *at = scheme != NULL ? scheme + 3 : url;
+    size_t length = scheme != NULL ? strcspn(at, "/") : strlen(at);
+    bool http = scheme == NULL || strncmp(url, "http://", 7) == 0;
+    if (!http) {
+        return strncmp(url, "https://", 8) == 0
+                   ? brisk_errinfo_set(info, BRISK_ERR_UNSUPPORTED,
+                                       "%.100s: this is asked over the Redis protocol, without "
+                                       "TLS; use a tunnel (ssh -L)",
+                                       url)
+                   : brisk_errinfo_set(info, BRISK_ERR_INVALID, "%.100s: not http://HOST:PORT",
+                                       url);
+    }
+    if (length == 0 || length >= size || strpbrk(scheme != NULL ? at : "", "@?#") != NULL ||
+        (scheme != NULL && at[length] != '\0' && at[length + 1] != '\0')) {
+        return brisk_errinfo_set(info, BRISK_ERR_INVALID, "%.100s: not http://HOST:PORT", url);
+    }
+    memcpy(ret, at, length);
+    ret[length] = '\0';
+    return BRISK_OK;
+}
+
 /* --- life --------------------------------------------------------------------------------- */
 
 static brisk_err make_client(brisk_node *node, const brisk_node_opts *opts, const secret *token,

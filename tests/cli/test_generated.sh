@@ -22,7 +22,7 @@ fi
 case "$out" in *module-manifest*) fail "a hidden command is in the manual" ;; esac
 
 run help --commands
-expect_status 0; expect_out_like "*bench	runs duration warmup *save baseline target *help*cache stats	json help*"
+expect_status 0; expect_out_like "*bench	runs duration warmup *save baseline target *help*cache stats	json node*help*"
 
 run help --completion csh
 expect_status 2; expect_err "brisk: help: no completion for 'csh'; bash, zsh or fish"

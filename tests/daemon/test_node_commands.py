@@ -22,12 +22,12 @@ def case(function):
     return function
 
 
-def brisk(*args, token=TOKEN, stdin=None, **environment):
+def brisk(*args, token=TOKEN, stdin=None, group="node", **environment):
     env = {**os.environ, **environment}
     env.pop("BRISK_TOKEN", None)
     if token is not None:
         env["BRISK_TOKEN"] = token
-    return subprocess.run([BRISK, "node", *args], capture_output=True, env=env, timeout=60, input=stdin)
+    return subprocess.run([BRISK, group, *args], capture_output=True, env=env, timeout=60, input=stdin)
 
 
 @case
@@ -50,35 +50,6 @@ def tokens_stay_here():
             check(False, "somebody else was asked")
         except TimeoutError:
             pass
-
-
-@case
-def entries():
-    with Node(BRISK) as node, tempfile.TemporaryDirectory(prefix="brisk-node-") as folder:
-        there = ("--node", f"http://127.0.0.1:{node.port}")
-        path = os.path.join(folder, "value")
-        with open(path, "wb") as file:
-            file.write(bytes(range(256)) * 100)
-        for key, value, wanted in (("a", "one", b"one"), ("../x y/é%", "two", b"two"), ("file", "@" + path, bytes(range(256)) * 100)):
-            done = brisk("put", key, value, *there)
-            check(done.returncode == 0 and done.stdout == b"", done)
-            done = brisk("get", key, *there)
-            check(done.returncode == 0 and done.stdout == wanted, done.stderr)
-        check(node.resp().ok("GET", "../x y/é%".encode()) == b"two", "the same key for Redis")
-        done = brisk("put", "t", "x", "--ttl", "90s", "--tag", "red", "--tag", "blue", *there)
-        check(done.returncode == 0, done)
-        check(0 < node.resp().ok("TTL", "t") <= 90)
-        done = brisk("invalidate", "--tag", "red", "--key", "a", *there)
-        check(json.loads(done.stdout) == {"schema": 1, "keys": 1, "tags": 1, "prefixes": 0}, done)
-        for key in ("a", "t"):
-            done = brisk("get", key, *there)
-            check(done.returncode == 1 and done.stdout == b"" and b"there is no such entry" in done.stderr, done)
-        check(brisk("delete", "file", *there).returncode == 0)
-        check(brisk("delete", "file", *there).returncode == 1)
-        check(brisk("put", "t", "x", "--tag", "two words", *there).returncode == 2)
-        check(brisk("put", "t", "@/nonexistent", *there).returncode == 1)
-        check(brisk("get", "", *there).returncode == 2)
-        check(brisk("invalidate", *there).returncode == 2)
 
 
 @case
@@ -112,19 +83,19 @@ def tokens():
     with Node(BRISK) as node, tempfile.TemporaryDirectory(prefix="brisk-node-") as folder:
         there = ("--node", f"http://127.0.0.1:{node.port}")
         own = {"XDG_RUNTIME_DIR": folder, "XDG_STATE_HOME": folder, "HOME": folder}
-        done = brisk("put", "a", "x", *there, token=None, **own)
+        done = brisk("set", "a", "x", *there, group="cache", token=None, **own)
         check(done.returncode == 1 and b"needs a token" in done.stderr, done)
-        done = brisk("put", "a", "x", *there, token=READER)
+        done = brisk("set", "a", "x", *there, group="cache", token=READER)
         check(done.returncode == 1 and b"may read" in done.stderr, done)
-        done = brisk("put", "a", "x", *there, token="wrong-token-0123456789")
+        done = brisk("set", "a", "x", *there, group="cache", token="wrong-token-0123456789")
         check(done.returncode == 1 and b"not known" in done.stderr and b"wrong-token" not in done.stderr, done)
-        check(brisk("put", "a", "x", "--token-file", node.token_file, *there, token=None, **own).returncode == 0)
-        done = brisk("get", "a", "--token-file", "/nonexistent", *there)
+        check(brisk("set", "a", "x", "--token-file", node.token_file, *there, group="cache", token=None, **own).returncode == 0)
+        done = brisk("get", "a", "--token-file", "/nonexistent", *there, group="cache")
         check(done.returncode == 1 and b"/nonexistent" in done.stderr, done)
         os.makedirs(os.path.join(folder, "brisk"))
         with open(os.path.join(folder, "brisk", "token"), "w", encoding="ascii") as file:
             file.write(TOKEN + "\n")
-        check(brisk("put", "a", "y", *there, token=None, **own).returncode == 0, "the one that is made for this user")
+        check(brisk("set", "a", "y", *there, group="cache", token=None, **own).returncode == 0, "the one that is made for this user")
 
 
 @case

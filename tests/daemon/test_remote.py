@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 from api_lib import READER, TOKEN, Node, check, run
 from serve_lib import free_port
@@ -147,6 +149,99 @@ def figures():
         gone = ("--node", f"http://127.0.0.1:{free_port()}")
         done = here.brisk("budget", "watch", budget, "--duration", "1200ms", "--no-state", *gone)
         check(b"no connection" in done.stderr and b"critical" not in done.stdout, done)
+
+
+@case
+def entries():
+    """Keys are those that Redis clients see; what is printed is what is printed of entries here."""
+    with Node(BRISK) as node, Place() as here:
+        there = ("--node", f"http://127.0.0.1:{node.port}")
+        path = here.write("value", bytes(range(256)) * 100)
+        for key, value, wanted in (("a", "one", b"one"), ("../x y/é%", "two", b"two"), ("file", "@" + path, bytes(range(256)) * 100)):
+            done = here.brisk("cache", "set", key, value, *there)
+            check(done.stdout.startswith(f"stored '{key}', ".encode()) and done.stdout.endswith(b", in node\n"), done)
+            check(here.brisk("cache", "get", key, *there).stdout == wanted, key)
+        check(node.resp().ok("GET", "../x y/é%".encode()) == b"two", "the same key for Redis")
+        here.brisk("cache", "get", "file", "-o", here.path("copy"), *there)
+        check(here.read("copy") == bytes(range(256)) * 100, "into a file")
+        here.brisk("cache", "set", "t", "x", "--ttl", "90s", "--tag", "red", "--tag", "blue", *there)
+        check(0 < node.resp().ok("TTL", "t") <= 90)
+        told = json.loads(here.brisk("cache", "get", "t", "--json", *there).stdout)
+        check({**told, "expires_at": 0} == {"schema": 1, "key": "t", "tier": "node", "bytes": 1, "expires_at": 0, "value": "x"}, told)
+        check(0 < told["expires_at"] - time.time() <= 90, told)
+        done = here.brisk("cache", "invalidate", "a", "--tag", "red", "--json", *there)
+        check(json.loads(done.stdout) == {"schema": 1, "keys": 1, "prefixes": 0, "tags": 1}, done)
+        check(here.brisk("cache", "invalidate", "file", *there).stdout == b"invalidated 1 key, 0 prefixes, 0 tags\n", "words")
+        for key in ("a", "t", "file"):
+            done = here.brisk("cache", "get", key, *there, code=1)
+            check(done.stdout == b"" and b"there is no such entry" in done.stderr, done)
+        for args in (("set", "t", "x", "--tag", "two words"), ("set", "t", "x", "--tier", "disk"), ("get", ""), ("get", "x" * 3000), ("invalidate",)):
+            check(here.brisk("cache", *args, *there, code=2).stdout == b"", args)
+        here.brisk("cache", "set", "t", "@/nonexistent", *there, code=1)
+        check(b"may read" in here.brisk("cache", "set", "t", "x", *there, code=1, token=READER).stderr, "a reader")
+
+
+@case
+def tiers():
+    with Node(BRISK) as node, Place() as here:
+        there = ("--node", f"http://127.0.0.1:{node.port}")
+        client = node.resp()
+        client.ok("SET", "a", "1")
+        client.ok("GET", "a")
+        client.call("GET", "b")
+        told = json.loads(here.brisk("cache", "stats", "--json", *there).stdout)
+        own = json.loads(here.brisk("cache", "stats", "--json").stdout)
+        check(set(told) == set(own) and set(told["tiers"][0]) == set(own["tiers"][0]), "the same members")
+        memory = told["tiers"][0]
+        check((memory["name"], memory["hits"], memory["misses"], memory["entries"]) == ("memory", 1, 1, 1), memory)
+        check(memory["bytes_max"] == 64 << 20, memory)
+        table = here.brisk("cache", "stats", *there).stdout.splitlines()
+        check(table[0].split() == [b"tier", b"memory"] and [b"hits", b"1"] in [line.split() for line in table], table)
+        here.brisk("cache", "stats", "--node", f"http://127.0.0.1:{free_port()}", code=1)
+
+
+@case
+def redis_protocol():
+    """What is asked over the Redis protocol takes the same URL, since a node has both at one port; TLS it has not."""
+    with Node(BRISK) as node, Place() as here:
+        for where in (f"http://127.0.0.1:{node.port}", f"http://127.0.0.1:{node.port}/", f"127.0.0.1:{node.port}"):
+            check(b"recording" in here.brisk("cache", "record", "--status", "--node", where).stdout, where)
+        told = json.loads(here.brisk("monitor", "--json", "--node", f"http://127.0.0.1:{node.port}").stdout)
+        check(told["server"]["up"] is True, told["server"])
+        for url in (f"https://127.0.0.1:{node.port}", f"http://127.0.0.1:{node.port}/path", "ftp://127.0.0.1", "http://"):
+            check(here.brisk("cache", "record", "--status", "--node", url, code=1).stdout == b"", url)
+            here.brisk("monitor", "--json", "--node", url, code=1 if url.startswith("https") else 2)
+
+
+@case
+def profiles():
+    """A running node's flame graph; nothing is left behind by a wrong one."""
+    with Node(BRISK) as node, Place() as here:
+        there = ("--node", f"http://127.0.0.1:{node.port}")
+        stop = threading.Event()
+
+        def load():
+            client = node.resp()
+            batch = b"".join(client.encode("SET", f"k{i}", "v" * 100) for i in range(500))
+            while not stop.is_set():
+                client.send_raw(batch)
+                for _ in range(500):
+                    client.read()
+
+        thread = threading.Thread(target=load, daemon=True)
+        thread.start()
+        done = here.brisk("profile", "--duration", "1s", "-o", here.path("n.html"), "-o", here.path("n.collapsed"), "--json", *there)
+        stop.set()
+        thread.join()
+        check(b";" in here.read("n.collapsed") and b"<html" in here.read("n.html")[:2000].lower(), "written")
+        table = json.loads(done.stdout)["tables"][0]
+        check((table["type"], table["unit"]) == ("cpu", "nanoseconds") and table["functions"], table)
+        for args, code, words in ((("--pid", "1"), 2, b"--pid and --node"), (("--memory",), 2, b"--memory and --node"),
+                                  (("--duration", "9999s"), 2, b"400"), (("--frequency", "0"), 2, b""), (("--frequency", "9999999"), 2, b"400")):
+            done = here.brisk("profile", *args, *there, code=code)
+            check(words in done.stderr, done)
+        check(re.search(rb"40[13]: ", here.brisk("profile", "--duration", "1s", *there, token=READER, code=1).stderr), "changes something")
+        here.brisk("profile", "--node", "ftp://x", code=2)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@
 
 #include <brisk/clock.h>
 #include <brisk/file.h>
+#include <brisk/node.h>
 
 #include "base/text.h"
 #include "observe/monitor/monitor.h"
@@ -42,6 +43,7 @@ enum {
     OPTION_EVERY,
     OPTION_ASCII,
     OPTION_NO_COLOR,
+    OPTION_NODE,
 };
 
 enum { FRAME_BYTES_MAX = 8 << 20, PASSWORD_BYTES = 512, TEXT_WIDTH = 100, KEYS_AT_ONCE = 64 };
@@ -57,6 +59,10 @@ static const brisk_option options[] = {
                        .type = BRISK_OPTION_TEXT,
                        .metavar = "HOST:PORT",
                        .summary = "a brisk server, or a Redis (127.0.0.1:6380); none: no server"},
+    [OPTION_NODE] = {.name = "node",
+                     .type = BRISK_OPTION_TEXT,
+                     .metavar = "URL",
+                     .summary = "likewise, as http://HOST:PORT: a node has both at one port"},
     [OPTION_PASSWORD_FILE] = {.name = "password-file",
                               .type = BRISK_OPTION_FILE,
                               .metavar = "FILE",
@@ -481,6 +487,7 @@ static brisk_err open_sources(work *w)
     monitor *m = &w->m;
     const char *address =
         is_set(w, OPTION_SERVER) ? w->in->values[OPTION_SERVER].text : "127.0.0.1:6380";
+    char of_node[512];
     const brisk_option_list *targets = &w->in->lists[OPTION_TARGET];
     brisk_err err = BRISK_OK;
     monitor_numbers_init(&m->numbers);
@@ -491,6 +498,13 @@ static brisk_err open_sources(work *w)
     read_host(m);
     for (uint32_t i = 0; i < targets->count && err == BRISK_OK; i++) {
         err = monitor_target_parse(&m->numbers, targets->texts[i], &w->info);
+    }
+    if (err == BRISK_OK && is_set(w, OPTION_NODE)) {
+        err = is_set(w, OPTION_SERVER)
+                  ? brisk_errinfo_set(&w->info, BRISK_ERR_INVALID, "--server or --node, not both")
+                  : brisk_node_address(w->in->values[OPTION_NODE].text, of_node, sizeof of_node,
+                                       &w->info);
+        address = of_node;
     }
     if (err == BRISK_OK && strcmp(address, "none") != 0) {
         err = monitor_server_init(&m->server, address, &w->info);

@@ -120,6 +120,7 @@ static const brisk_option options[PROF_OPTION_COUNT] = {
                          .metavar = "ID",
                          .summary = "with stages: that run of the history"},
     [PROF_OPTION_JSON] = {.name = "json", .summary = "print the report as JSON"},
+    BRISK_NODE_OPTION_ROWS("have a running node profile itself, and show it here"),
 };
 
 static brisk_exit run(const brisk_invocation *in);
@@ -128,7 +129,7 @@ const brisk_command prof_command = {
     .name = "profile",
     .group = "Measure",
     .synopsis = "-- COMMAND [ARGUMENT...] | --pid PID | --system | report FILE | diff BEFORE AFTER"
-                " | --stages -- JOB | stages WORKLOAD",
+                " | --node URL | --stages -- JOB | stages WORKLOAD",
     .summary = "where a program spends its time",
     .description =
         "Samples a program with the kernel's perf events while it runs, and shows the functions in "
@@ -158,7 +159,9 @@ const brisk_command prof_command = {
         "found by replaying the "
         "measured graph with the change.  `brisk profile stages WORKLOAD` shows the runs that the "
         "history kept, with a "
-        "FILE (a '/' in its name) those that the knob engine.stage_log wrote.",
+        "FILE (a '/' in its name) those that the knob engine.stage_log wrote.\n\n"
+        "With --node a running node samples itself for --duration (5s; it needs a token that may "
+        "change something), and the report is of that.",
     .examples =
         "brisk profile -- ./server --once\twhere it spends its time\n"
         "brisk profile -o flame.html -- ./server --once\ta flame graph for a browser\n"
@@ -167,6 +170,7 @@ const brisk_command prof_command = {
         "brisk profile --memory --graph -o heap.html -- ./server --once\twho allocates, what "
         "grows\n"
         "brisk profile --memory --pid 1234 --snapshot before\tits heap as it is now: before.pb.gz\n"
+        "brisk profile --node http://127.0.0.1:6380 -o node.html\ta running node\n"
         "brisk profile report perf.data -o flame.html\twhat perf recorded, as a flame graph\n"
         "brisk profile --stages --runs 10 -- rom apply game.sfc mod.ips -o out.sfc --no-cache\tits "
         "stages\n"
@@ -319,6 +323,9 @@ static brisk_exit run(const brisk_invocation *in)
     brisk_exit refused = BRISK_EXIT_OK;
     if (!prof_check_outputs(in, &refused)) {
         return refused;
+    }
+    if (in->values[PROF_OPTION_NODE].set) {
+        return prof_run_node(in);
     }
     /* Behind -- they are programs, and diff is a common one. */
     if (in->argc_before_dashes > 0 && strcmp(in->argv[0], "report") == 0) {

@@ -1,12 +1,13 @@
 /*
  * command.h -- `brisk profile`, and what its files share.
  *
- * cmd_profile.c records; cmd_saved.c looks at what was saved (`report`, `diff`).
+ * cmd_profile.c records; cmd_saved.c looks at what was saved (`report`, `diff`); cmd_node.c has a node look at itself.
  */
 #ifndef BRISK_SRC_OBSERVE_PROFILE_COMMAND_H
 #define BRISK_SRC_OBSERVE_PROFILE_COMMAND_H
 
 #include <brisk/command.h>
+#include <brisk/node.h>
 
 #include "observe/profile/export.h"
 #include "observe/profile/report.h"
@@ -40,7 +41,8 @@ enum prof_option {
     PROF_OPTION_RUNS,
     PROF_OPTION_RUN,
     PROF_OPTION_JSON,
-    PROF_OPTION_COUNT,
+    PROF_OPTION_NODE, /* the first of brisk/node.h */
+    PROF_OPTION_COUNT = PROF_OPTION_NODE + BRISK_NODE_OPTIONS,
 };
 
 /* What a recording knows beside the model. */
@@ -71,6 +73,8 @@ brisk_exit prof_open(const brisk_invocation *in, const char *path, prof_model **
 /* `brisk profile report FILE`, `brisk profile diff BEFORE AFTER`. */
 brisk_exit prof_run_report(const brisk_invocation *in);
 brisk_exit prof_run_diff(const brisk_invocation *in);
+/* cmd_node.c: `brisk profile --node URL`. */
+brisk_exit prof_run_node(const brisk_invocation *in);
 /* observe/stage/cmd_stages.c: `brisk profile --stages -- JOB`, `brisk profile stages WORKLOAD|FILE`. */
 brisk_exit prof_run_stages(const brisk_invocation *in);
 
