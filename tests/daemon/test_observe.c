@@ -103,10 +103,34 @@ static void test_slow_ones(void **state)
     count = http_observe_slow(o, slow, 4 * OBSERVE_SLOW);
     CHECK_U64(count, ==, OBSERVE_SLOW + 1);
     CHECK_U64(http_observe_slow(o, slow, 3), ==, 3);
-    x.begun_ns = UINT64_C(140000000000);
-    http_observe_over(o, 0, &x, UINT64_C(140000000100));
+    for (uint64_t i = 1; i < OBSERVE_MINUTES; i++) {
+        x.begun_ns = UINT64_C(70000000000) * (i + 1);
+        http_observe_over(o, 0, &x, x.begun_ns + 100);
+    }
     CHECK_U64(http_observe_slow(o, slow, 4 * OBSERVE_SLOW), ==,
-              2); /* the first minute's are gone */
+              OBSERVE_MINUTES); /* the first minute's are gone */
+    const http_field field = {
+        .name = {"traceparent", 11},
+        .value = {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 55}};
+    x.fields = &field;
+    x.field_count = 1;
+    x.marks[EXCHANGE_ANSWERED] = x.begun_ns + 70;
+    x.marks[EXCHANGE_BODY_OVER] = x.begun_ns - 5; /* the round began before */
+    x.marks[EXCHANGE_REPLIED] = x.begun_ns + 1000;
+    for (uint64_t i = 0; i < OBSERVE_SAMPLED + 3; i++) {
+        x.id = 100 + i;
+        http_observe_over(o, 1, &x, x.begun_ns + 100);
+    }
+    static observe_slow all[2 * OBSERVE_KEPT];
+    count = http_observe_slow(o, all, 2 * OBSERVE_KEPT);
+    CHECK_U64(count, ==, OBSERVE_MINUTES + OBSERVE_SAMPLED);
+    const observe_slow *last = &all[OBSERVE_MINUTES + 2];
+    CHECK(last->id == 100 + OBSERVE_SAMPLED + 2 && last->worker == 1 && last->parent.flags == 1);
+    CHECK_U64(last->marks_ns[EXCHANGE_ANSWERED], ==, 70);
+    CHECK_U64(last->marks_ns[EXCHANGE_BODY_OVER], ==, 0);
+    CHECK_U64(last->marks_ns[EXCHANGE_REPLIED], ==, 100);
+    CHECK_U64(last->marks_ns[EXCHANGE_ASKED], ==, UINT64_MAX);
+    CHECK(http_observe_span(o, 1) != http_observe_span(o, 2));
     http_observe_destroy(o);
     brisk_metrics_destroy(registry);
 }

@@ -281,6 +281,7 @@ static void admit_item(batch *b, batch_item *item, const brisk_json_node *node,
     }
     item->entry = e;
     e->item.client = b->call->client;
+    e->parent = b->call->parent;
     /* Relaxed: the batch has a reference.  The request points into the body and its tree. */
     atomic_fetch_add_explicit(&b->body->refs, 1, memory_order_relaxed);
     e->body = b->body;

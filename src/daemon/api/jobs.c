@@ -96,6 +96,7 @@ void job_entry_free(job_entry *e)
     brisk_value_unref(e->value);
     jobs_give(j, e->final, e->final_size, 1);
     jobs_give(j, e->trace, e->trace_size, 1);
+    jobs_give(j, e->spans, e->span_count * sizeof *e->spans, _Alignof(trace_span));
     jobs_give(j, e, sizeof *e, _Alignof(job_entry));
 }
 

@@ -22,6 +22,8 @@
 
 #include "daemon/http/routes.h"
 
+struct trace;
+struct trace_head;
 typedef struct jobs jobs_table;
 typedef struct server server;
 
@@ -60,6 +62,11 @@ void jobs_refuse(jobs_table *j);
 void jobs_stop(jobs_table *j);
 /* Jobs that wait, and how many may: for health. */
 void jobs_queue_level(server *s, uint64_t *waiting, uint64_t *waiting_max);
+/* Jobs that are over and `wanted`, the newest first, at most `max`; how many.  For traces.c. */
+uint32_t jobs_traces(jobs_table *j, bool (*wanted)(const void *ctx, const struct trace_head *head),
+                     const void *ctx, struct trace_head *ret, uint32_t max);
+/* One of them; its spans are the caller's.  Errors: NOT_FOUND, NOMEM. */
+BRISK_NODISCARD brisk_err jobs_trace(jobs_table *j, const char *id, struct trace *ret);
 /* About ten times a second. */
 void jobs_tick(jobs_table *j, worker *w);
 

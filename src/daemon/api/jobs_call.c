@@ -101,6 +101,10 @@ job_call *job_call_open(jobs_table *j, exchange *x)
         return NULL;
     }
     call->x = x;
+    const http_text *parent = exchange_field(x, "traceparent");
+    if (parent != NULL) {
+        (void)traceparent_read(*parent, &call->parent);
+    }
     call->client = client_of(x);
     call->wait_ns = wait_of(x);
     return call;

@@ -244,6 +244,7 @@ static taken take_entry(job_call *call, bool has_key, brisk_hash128 key)
         how = TAKEN_NEW;
         call->entry = e;
         e->item.client = call->client;
+        e->parent = call->parent;
         e->body_hash = hash;
         e->has_key = has_key;
         e->key = key;

@@ -34,6 +34,7 @@
 #include "base/thread.h"
 #include "daemon/api/jobs.h"
 #include "daemon/api/queue.h"
+#include "daemon/api/traces.h"
 #include "daemon/loop.h"
 #include "daemon/server.h"
 
@@ -110,6 +111,9 @@ struct job_entry {
     size_t final_size;
     char *trace; /* NULL: none */
     size_t trace_size;
+    trace_span *spans; /* NULL: none; jobs_traces.c */
+    uint32_t span_count;
+    traceparent parent; /* of the request that brought it */
     brisk_value *value; /* NULL: none */
     char type[JOBS_TYPE_MAX];
     char name[JOBS_TYPE_MAX]; /* of a file that it is saved as; "" for none */
@@ -155,6 +159,7 @@ struct job_call {
     brisk_hasher hasher;
     char boundary[80]; /* "" for JSON */
     uint64_t client;
+    traceparent parent;
     uint64_t wait_ns;
     uint64_t until_ns;
     bool wants_result;
@@ -247,6 +252,8 @@ void jobs_free_list(job_entry *list);
 /* Threads: at least one runner that may take a job, the admission.  False: there is none.  Under the lock. */
 bool jobs_need_runner(jobs_table *j);
 bool jobs_need_admission(jobs_table *j);
+/* Keep where the time of `job` went (NULL: it did not run); it is over, and not yet told to be. */
+void job_take_spans(job_entry *e, const brisk_job *job);
 /* Tell those who listen for jobs at large that `e` is now in `state`. */
 void jobs_publish(const job_entry *e, job_state state);
 uint64_t jobs_now_ns(const jobs_table *j);

@@ -126,11 +126,12 @@ static job_state conclude(job_entry *e, brisk_job *job, brisk_err err)
     if (ran) {
         take_trace(e, job);
     }
+    job_take_spans(e, ran ? job : NULL);
     job_state state = err == BRISK_OK              ? JOB_SUCCEEDED
                       : err == BRISK_ERR_CANCELLED ? JOB_CANCELLED
                                                    : JOB_FAILED;
     job_write_final(e, state, ran ? job : NULL);
-    e->bytes = sizeof *e + e->final_size + e->trace_size +
+    e->bytes = sizeof *e + e->final_size + e->trace_size + e->span_count * sizeof *e->spans +
                (e->value != NULL ? (size_t)brisk_value_size(e->value) : 0);
     return state;
 }

@@ -103,6 +103,7 @@ static void done(loop_task *task)
     if (t->x == NULL) {
         free_ticket(t);
     } else {
+        exchange_note(t->x, EXCHANGE_REPLIED);
         answer(t);
     }
 }
@@ -126,6 +127,7 @@ static bool read_query(exchange *x, report_query *q)
 {
     uint64_t since = 0;
     uint64_t until = 0;
+    uint64_t min = 0;
     const http_text *accept = exchange_field(x, "accept");
     if (accept != NULL && accept->size < sizeof q->accept) {
         memcpy(q->accept, accept->data, accept->size);
@@ -139,15 +141,18 @@ static bool read_query(exchange *x, report_query *q)
         !api_query_text(x, "metric", q->metric, sizeof q->metric) ||
         !api_query_text(x, "state", q->state, sizeof q->state) ||
         !api_query_text(x, "format", q->format, sizeof q->format) ||
+        !api_query_text(x, "kind", q->kind, sizeof q->kind) ||
         !api_query_text(x, "against", q->against, sizeof q->against) ||
         !api_query_u64(x, "since", 0, UINT32_MAX, &since) ||
         !api_query_u64(x, "until", 0, UINT32_MAX, &until) ||
+        !api_query_u64(x, "min_ms", 0, UINT32_MAX, &min) ||
         !api_query_u64(x, "limit", 1, REPORT_LIMIT_MAX, &q->limit) ||
         !api_query_u64(x, "step", 1, 86400, &q->step_s) ||
         !api_query_u64(x, "target", 1, 99, &q->target)) {
         return false;
     }
     q->since_ns = since * UINT64_C(1000000000);
+    q->min_ns = min * UINT64_C(1000000);
     q->until_ns = until * UINT64_C(1000000000);
     return true;
 }
@@ -167,6 +172,7 @@ static void give(ticket *t)
     t->query.body = brisk_str_text(&t->body);
     t->query.body_size = brisk_str_size(&t->body);
     background *b = atomic_load_explicit(&t->query.server->api->background, memory_order_acquire);
+    exchange_note(t->x, EXCHANGE_ASKED); /* before it may be done */
     t->is_given = b != NULL && background_give(b, &t->work);
     if (!t->is_given) {
         api_fail(t->x, 503, "busy", "too much is asked for at once");

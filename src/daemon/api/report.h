@@ -37,9 +37,11 @@ typedef struct report_query {
     char metric[REPORT_NAME_MAX];
     char state[REPORT_WORD_MAX];
     char format[REPORT_WORD_MAX];
+    char kind[REPORT_WORD_MAX];
     char against[REPORT_NAME_MAX];
     uint64_t since_ns; /* wall clock; of ?since= and ?until=, seconds since 1970 */
     uint64_t until_ns;
+    uint64_t min_ns; /* of ?min_ms= */
     uint64_t limit;
     uint64_t step_s;
     uint64_t target; /* percent */

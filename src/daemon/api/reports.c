@@ -13,7 +13,7 @@ static const report reports[] = {
     {"api.curve", "/v1/cache/curve", HTTP_RIGHT_READ, false, 0, report_curve},
     {"api.grades", "/v1/grades", HTTP_RIGHT_READ, false, 0, report_grades},
     {"api.runs", "/v1/runs", HTTP_RIGHT_READ, true, 0, report_runs},
-    {"api.traces", "/v1/traces", HTTP_RIGHT_READ, false, 0, report_traces},
+    {"api.traces", "/v1/traces", HTTP_RIGHT_READ, true, 0, report_traces},
     {"api.benchmarks", "/v1/benchmarks", HTTP_RIGHT_READ, false, 0, report_benchmarks},
     {"api.opportunities", "/v1/opportunities", HTTP_RIGHT_READ, false, 0, report_opportunities},
     {"api.alerts", "/v1/alerts", HTTP_RIGHT_READ, false, 0, report_alerts},
@@ -95,7 +95,24 @@ static const api_response run_responses[] = {
     {200, "Its stages", "application/json", API_REF("Waterfall")},
     {404, "There is none", "application/json", API_REF("Error")},
 };
-ANSWER(traces_responses, "Exchanges", "Traces");
+ANSWER(traces_responses, "Exchanges and jobs", "Traces");
+static const api_parameter trace_parameters[] = {
+    {"kind", "query", "{\"enum\": [\"exchange\", \"job\"]}", "Of this kind", false},
+    {"min_ms", "query", API_INTEGER, "That took so many milliseconds or more", false},
+    {"name", "query", API_TEXT, "With this in their names", false},
+    SINCE,
+    UNTIL,
+    LIMIT,
+};
+static const api_parameter trace_id_parameters[] = {
+    {"id", "path", API_TEXT, "Of the list; a job's is the job's", true},
+    {"format", "query", "{\"enum\": [\"json\", \"chrome\"]}",
+     "chrome: trace events, as Perfetto and Chrome read them", false},
+};
+static const api_response trace_responses[] = {
+    {200, "Its spans; the first is all of it", "application/json", API_REF("Trace")},
+    {404, "There is none, or not any more", "application/json", API_REF("Error")},
+};
 ANSWER(benchmarks_responses, "A line for each benchmark, figure and machine", "Benchmarks");
 ANSWER(opportunities_responses, "Opportunities", "Opportunities");
 ANSWER(alerts_responses,
@@ -127,8 +144,11 @@ static const api_operation operations[] = {
      .summary = "The waterfall of a run: its stages, and which are on the critical path",
      .parameters = API_ROWS(run_id_parameters), .responses = API_ROWS(run_responses)},
     {READ, .path = "/v1/traces", .id = "listTraces",
-     .summary = "The slowest exchanges of the last two minutes, slowest first",
-     .responses = API_ROWS(traces_responses)},
+     .summary = "Where time went, slowest first: jobs that are kept, the slowest exchanges of each "
+                "minute, and those whose traceparent asks for it",
+     .parameters = API_ROWS(trace_parameters), .responses = API_ROWS(traces_responses)},
+    {READ, .path = "/v1/traces/{id}", .id = "getTrace", .summary = "The spans of one",
+     .parameters = API_ROWS(trace_id_parameters), .responses = API_ROWS(trace_responses)},
     {READ, .path = "/v1/benchmarks", .id = "listBenchmarks",
      .summary = "Benchmarks over time, with the points where they changed",
      .parameters = API_ROWS(benchmark_parameters), .responses = API_ROWS(benchmarks_responses)},
@@ -150,6 +170,16 @@ static const api_operation operations[] = {
     "{\"type\": \"object\", \"required\": [" required "], \"properties\": {" properties "}}"
 #define LIST(item) "{\"type\": \"array\", \"items\": " item "}"
 #define SCHEMA     "\"schema\": {\"const\": 1}, "
+
+#define MAYBE_TEXT "{\"type\": [\"string\", \"null\"]}"
+#define TRACE_NAMES                                                                                \
+    "\"id\", \"kind\", \"name\", \"outcome\", \"time_s\", \"duration_ns\", \"trace_id\""
+#define TRACE_MEMBERS                                                                              \
+    "\"id\": " API_TEXT ", \"kind\": {\"enum\": [\"exchange\", \"job\"]}, \"name\": " API_TEXT     \
+    ", \"route\": " API_TEXT ", \"outcome\": " API_TEXT ", \"time_s\": " NUMBER                    \
+    ", \"duration_ns\": " API_INTEGER ", \"bytes_in\": " API_INTEGER                               \
+    ", \"bytes_out\": " API_INTEGER ", \"trace_id\": " MAYBE_TEXT ", \"parent_id\": " MAYBE_TEXT   \
+    ", \"span_id\": " MAYBE_TEXT
 
 static const api_schema schemas[] = {
     {"Metrics", OBJECT("\"schema\", \"wall_ns\", \"metrics\"",
@@ -226,15 +256,15 @@ static const api_schema schemas[] = {
                        ", \"duration_ns\": " API_INTEGER ", \"wait_ns\": " API_INTEGER
                        ", \"bytes\": " API_INTEGER ", \"worker\": {\"type\": \"integer\"}"
                        ", \"critical\": " API_BOOLEAN ", \"outcome\": " API_TEXT)))},
-    {"Traces",
-     OBJECT("\"schema\", \"exchanges\"",
-            SCHEMA "\"exchanges\": " LIST(OBJECT(
-                "\"id\", \"time_s\", \"duration_ns\", \"route\", \"method\", \"path\", \"status\"",
-                "\"id\": " API_TEXT ", \"time_s\": " NUMBER ", \"duration_ns\": " API_INTEGER
-                ", \"route\": " API_TEXT ", \"method\": " API_TEXT ", \"path\": " API_TEXT
-                ", \"status\": " API_INTEGER ", \"version\": " API_INTEGER
-                ", \"urgency\": " API_INTEGER ", \"bytes_in\": " API_INTEGER
-                ", \"bytes_out\": " API_INTEGER)))},
+    {"Traces", OBJECT("\"schema\", \"traces\"",
+                      SCHEMA "\"traces\": " LIST(OBJECT(TRACE_NAMES, TRACE_MEMBERS)))},
+    {"Trace", OBJECT("\"schema\", " TRACE_NAMES ", \"spans\"",
+                     SCHEMA TRACE_MEMBERS ", \"spans\": " LIST(
+                         OBJECT("\"id\", \"parent\", \"name\", \"start_ns\", "
+                                "\"duration_ns\", \"thread\"",
+                                "\"id\": " API_INTEGER ", \"parent\": " API_INTEGER
+                                ", \"name\": " API_TEXT ", \"start_ns\": " API_INTEGER
+                                ", \"duration_ns\": " API_INTEGER ", \"thread\": " API_INTEGER)))},
     {"Benchmarks",
      OBJECT(
          "\"schema\", \"kept\", \"benchmarks\"",

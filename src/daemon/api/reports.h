@@ -1,7 +1,8 @@
 /*
  * reports.h -- what can be read of a node: the reports, by file.
  *
- *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve, /v1/traces
+ *     reports_figures.c   /metrics, /v1/metrics, /v1/stats, /v1/cache/curve
+ *     traces.c            /v1/traces
  *     grades.c            /v1/grades
  *     reports_history.c   /v1/runs, /v1/benchmarks, /v1/opportunities
  *     reports_alerts.c    /v1/alerts, /v1/budgets

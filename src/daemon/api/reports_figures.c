@@ -1,9 +1,6 @@
 /*
  * reports_figures.c -- the node's own figures, now and in the last quarter of an hour.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <brisk/expose.h>
@@ -117,57 +114,4 @@ brisk_err report_curve(const report_query *q, brisk_str *text, report_result *re
         return brisk_errinfo_set(&ret->info, err, "nothing was asked for yet");
     }
     return err;
-}
-
-/* --- slow exchanges ------------------------------------------------------------------------ */
-
-static int slower_first(const void *a, const void *b)
-{
-    uint64_t x = ((const observe_slow *)a)->duration_ns;
-    uint64_t y = ((const observe_slow *)b)->duration_ns;
-    return (x < y) - (x > y);
-}
-
-static void put_exchange(brisk_json *json, const observe_slow *s)
-{
-    char id[24];
-    (void)snprintf(id, sizeof id, "%" PRIu64, s->id);
-    brisk_json_object_begin(json, NULL);
-    brisk_json_str(json, "id", id); /* 64 bits: no number of JavaScript's */
-    brisk_json_double(json, "time_s", (double)(s->begun_wall_ns / 1000000) / 1000);
-    brisk_json_u64(json, "duration_ns", s->duration_ns);
-    brisk_json_str(json, "route", s->route);
-    brisk_json_str(json, "method", s->method);
-    brisk_json_str(json, "path", s->path);
-    brisk_json_u64(json, "status", s->status);
-    brisk_json_u64(json, "version", s->version);
-    brisk_json_u64(json, "urgency", s->urgency);
-    brisk_json_u64(json, "bytes_in", s->bytes_in);
-    brisk_json_u64(json, "bytes_out", s->bytes_out);
-    brisk_json_object_end(json);
-}
-
-brisk_err report_traces(const report_query *q, brisk_str *text, report_result *ret)
-{
-    (void)ret;
-    const brisk_alloc *alloc = q->server->alloc;
-    uint32_t max = 2 * OBSERVE_SLOW * q->server->worker_count;
-    observe_slow *slow = alloc->acquire(alloc->ctx, max * sizeof *slow, _Alignof(observe_slow));
-    if (slow == NULL) {
-        return BRISK_ERR_NOMEM;
-    }
-    uint32_t count = http_observe_slow(q->server->api->observer, slow, max);
-    qsort(slow, count, sizeof *slow, slower_first);
-    brisk_json json;
-    brisk_json_init(&json, brisk_str_out(text), 0);
-    brisk_json_object_begin(&json, NULL);
-    brisk_json_u64(&json, "schema", 1);
-    brisk_json_array_begin(&json, "exchanges");
-    for (uint32_t i = 0; i < count; i++) {
-        put_exchange(&json, &slow[i]);
-    }
-    brisk_json_array_end(&json);
-    brisk_json_object_end(&json);
-    alloc->release(alloc->ctx, slow, max * sizeof *slow, _Alignof(observe_slow));
-    return brisk_json_finish(&json);
 }

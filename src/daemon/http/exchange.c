@@ -389,6 +389,11 @@ void exchange_begin(exchange *x)
     x->route->begin(x);
 }
 
+void exchange_note(exchange *x, exchange_mark mark)
+{
+    x->marks[mark] = x->worker->loop.now_ns;
+}
+
 static bool is_begun(const exchange *x)
 {
     return ((const block *)x)->begun;
@@ -419,6 +424,7 @@ void exchange_take_body(exchange *x, const void *data, size_t size)
 void exchange_end_body(exchange *x)
 {
     x->body_over = true;
+    exchange_note(x, EXCHANGE_BODY_OVER);
     if (x->state != EXCHANGE_DONE && is_begun(x) && x->route->end != NULL) {
         x->route->end(x);
     }
@@ -467,6 +473,7 @@ void exchange_answer(exchange *x, const http_answer *answer)
     }
     x->status = answer->status;
     x->state = EXCHANGE_DONE;
+    exchange_note(x, EXCHANGE_ANSWERED);
     x->carrier->answer(x, answer);
 }
 
@@ -532,6 +539,7 @@ void exchange_start(exchange *x, const http_answer *answer)
     }
     x->status = answer->status;
     x->state = EXCHANGE_STARTED;
+    exchange_note(x, EXCHANGE_ANSWERED);
     x->carrier->start(x, answer);
 }
 

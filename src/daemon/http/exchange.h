@@ -144,6 +144,15 @@ typedef enum exchange_state {
     EXCHANGE_DONE,     /* the answer is whole, or was given up */
 } exchange_state;
 
+/* What happened when, for the traces of slow exchanges: as of the worker's round, so that noting it costs a store. */
+typedef enum exchange_mark {
+    EXCHANGE_BODY_OVER = 0, /* the request's body was there */
+    EXCHANGE_ASKED,         /* others were: an upstream, another thread */
+    EXCHANGE_REPLIED,       /* and began to answer */
+    EXCHANGE_ANSWERED,      /* the answer began */
+    EXCHANGE_MARKS,
+} exchange_mark;
+
 struct exchange {
     const http_carrier *carrier;
     const http_route *route;
@@ -166,9 +175,10 @@ struct exchange {
     uint64_t body_read;
     uint64_t body_sent;
     http_priority priority;
-    http_right right;  /* what the client may */
-    uint64_t begun_ns; /* monotonic; when its worker turned to it */
-    uint64_t id;       /* of this process; shown as a trace's name */
+    http_right right;               /* what the client may */
+    uint64_t begun_ns;              /* monotonic; when its worker turned to it */
+    uint64_t id;                    /* of this process; shown as a trace's name */
+    uint64_t marks[EXCHANGE_MARKS]; /* monotonic; 0: it did not happen */
 
     http_text method_text; /* as written */
     http_text target;      /* as written: origin form */
@@ -196,6 +206,9 @@ BRISK_NODISCARD brisk_err exchange_fields(const exchange *x, const char *name, b
 bool exchange_query(const exchange *x, const char *name, brisk_arena *arena, http_text *ret);
 /* Memory until `gone`; NULL when there is none. */
 void *exchange_alloc(exchange *x, size_t size);
+
+/* For those who ask others: EXCHANGE_ASKED, EXCHANGE_REPLIED. */
+void exchange_note(exchange *x, exchange_mark mark);
 
 /* A whole answer.  For HEAD the body is measured, not sent. */
 void exchange_answer(exchange *x, const http_answer *answer);

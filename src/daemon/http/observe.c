@@ -16,7 +16,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <brisk/hash.h>
 
 #include "base/assert.h"
 
@@ -47,13 +51,17 @@ typedef struct part {
     uint64_t slow_most_ns; /* its worker's own: faster ones are not noted; 0 while there is room */
     uint64_t slow_since_ns;
     pthread_mutex_t slow_lock;
-    uint32_t slow_count[2]; /* this minute's and the one's before */
-    observe_slow slow[2][OBSERVE_SLOW];
+    uint32_t slow_minute; /* in turn; this is the present one */
+    uint32_t slow_count[OBSERVE_MINUTES];
+    uint32_t sampled; /* that there were; the next goes to this, modulo */
+    observe_slow slow[OBSERVE_MINUTES][OBSERVE_SLOW];
+    observe_slow samples[OBSERVE_SAMPLED];
 } part;
 
 struct http_observer {
     const brisk_alloc *alloc;
     brisk_metrics *registry;
+    uint64_t seed; /* of spans */
     uint32_t part_count;
     part *parts;
     _Atomic(figures *) list;
@@ -160,48 +168,103 @@ static void copy_text(char *to, size_t room, http_text from)
 /* Under the lock.  In place of the fastest when there is no room. */
 static observe_slow *slow_place(part *p)
 {
-    if (p->slow_count[0] < OBSERVE_SLOW) {
-        return &p->slow[0][p->slow_count[0]++];
+    observe_slow *list = p->slow[p->slow_minute];
+    uint32_t *count = &p->slow_count[p->slow_minute];
+    if (*count < OBSERVE_SLOW) {
+        return &list[(*count)++];
     }
-    observe_slow *least = &p->slow[0][0];
+    observe_slow *least = &list[0];
     for (uint32_t i = 1; i < OBSERVE_SLOW; i++) {
-        least = p->slow[0][i].duration_ns < least->duration_ns ? &p->slow[0][i] : least;
+        least = list[i].duration_ns < least->duration_ns ? &list[i] : least;
     }
     return least;
 }
 
 static void renew_most(part *p)
 {
+    const observe_slow *list = p->slow[p->slow_minute];
     uint64_t least = UINT64_MAX;
-    for (uint32_t i = 0; i < p->slow_count[0]; i++) {
-        least = p->slow[0][i].duration_ns < least ? p->slow[0][i].duration_ns : least;
+    for (uint32_t i = 0; i < p->slow_count[p->slow_minute]; i++) {
+        least = list[i].duration_ns < least ? list[i].duration_ns : least;
     }
-    p->slow_most_ns = p->slow_count[0] == OBSERVE_SLOW ? least : 0;
+    p->slow_most_ns = p->slow_count[p->slow_minute] == OBSERVE_SLOW ? least : 0;
 }
 
-static void note_slow(part *p, const exchange *x, uint64_t now_ns, uint64_t duration_ns)
+static void describe(const exchange *x, uint32_t index, uint64_t duration_ns, observe_slow *ret)
+{
+    *ret = (observe_slow){.id = x->id,
+                          .begun_wall_ns = brisk_clock_wall_ns(NULL) - duration_ns,
+                          .duration_ns = duration_ns,
+                          .worker = index,
+                          .bytes_in = x->body_read,
+                          .bytes_out = x->body_sent,
+                          .route = x->route != NULL ? x->route->name : "",
+                          .status = x->status,
+                          .version = x->version,
+                          .urgency = x->priority.urgency};
+    for (uint32_t i = 0; i < EXCHANGE_MARKS; i++) {
+        /* A round may have begun before the exchange did. */
+        uint64_t at = x->marks[i] > x->begun_ns ? x->marks[i] - x->begun_ns : 0;
+        at = at < duration_ns ? at : duration_ns;
+        ret->marks_ns[i] = x->marks[i] != 0 ? at : UINT64_MAX;
+    }
+    copy_text(ret->method, sizeof ret->method, x->method_text);
+    copy_text(ret->path, sizeof ret->path, x->path);
+    const http_text *parent = exchange_field(x, "traceparent");
+    if (parent != NULL) {
+        (void)traceparent_read(*parent, &ret->parent);
+    }
+}
+
+static void note_slow(part *p, const observe_slow *what, uint64_t now_ns)
 {
     (void)pthread_mutex_lock(&p->slow_lock);
     if (now_ns - p->slow_since_ns > minute_ns) {
         p->slow_since_ns = now_ns;
-        memcpy(p->slow[1], p->slow[0], sizeof p->slow[0]);
-        p->slow_count[1] = p->slow_count[0];
-        p->slow_count[0] = 0;
+        p->slow_minute = (p->slow_minute + 1) % OBSERVE_MINUTES;
+        p->slow_count[p->slow_minute] = 0;
     }
-    observe_slow *s = slow_place(p);
-    *s = (observe_slow){.id = x->id,
-                        .begun_wall_ns = brisk_clock_wall_ns(NULL) - duration_ns,
-                        .duration_ns = duration_ns,
-                        .bytes_in = x->body_read,
-                        .bytes_out = x->body_sent,
-                        .route = x->route != NULL ? x->route->name : "",
-                        .status = x->status,
-                        .version = x->version,
-                        .urgency = x->priority.urgency};
-    copy_text(s->method, sizeof s->method, x->method_text);
-    copy_text(s->path, sizeof s->path, x->path);
+    *slow_place(p) = *what;
     renew_most(p);
     (void)pthread_mutex_unlock(&p->slow_lock);
+}
+
+static void note_sampled(part *p, const observe_slow *what)
+{
+    (void)pthread_mutex_lock(&p->slow_lock);
+    p->samples[p->sampled++ % OBSERVE_SAMPLED] = *what;
+    (void)pthread_mutex_unlock(&p->slow_lock);
+}
+
+/* Does who asks record what becomes of it? */
+static bool is_sampled(const exchange *x)
+{
+    traceparent parent;
+    const http_text *text = exchange_field(x, "traceparent");
+    return text != NULL && traceparent_read(*text, &parent) &&
+           (parent.flags & TRACEPARENT_SAMPLED) != 0;
+}
+
+static void look_at(part *p, uint32_t index, const exchange *x, uint64_t now_ns,
+                    uint64_t duration_ns)
+{
+    bool sampled = is_sampled(x);
+    observe_slow what;
+    if (sampled || duration_ns > p->slow_most_ns || now_ns - p->slow_since_ns > minute_ns) {
+        describe(x, index, duration_ns, &what);
+        if (sampled) {
+            note_sampled(p, &what);
+        } else {
+            note_slow(p, &what, now_ns);
+        }
+    }
+}
+
+static uint32_t copy_some(const observe_slow *from, uint32_t count, observe_slow *ret, uint32_t max)
+{
+    uint32_t some = count < max ? count : max;
+    memcpy(ret, from, some * sizeof *ret);
+    return some;
 }
 
 uint32_t http_observe_slow(http_observer *o, observe_slow *ret, uint32_t max)
@@ -210,14 +273,20 @@ uint32_t http_observe_slow(http_observer *o, observe_slow *ret, uint32_t max)
     for (uint32_t i = 0; i < o->part_count; i++) {
         part *p = &o->parts[i];
         (void)pthread_mutex_lock(&p->slow_lock);
-        for (uint32_t m = 0; m < 2; m++) {
-            for (uint32_t at = 0; at < p->slow_count[m] && count < max; at++) {
-                ret[count++] = p->slow[m][at];
-            }
+        for (uint32_t m = 0; m < OBSERVE_MINUTES; m++) {
+            count += copy_some(p->slow[m], p->slow_count[m], ret + count, max - count);
         }
+        uint32_t sampled = p->sampled < OBSERVE_SAMPLED ? p->sampled : OBSERVE_SAMPLED;
+        count += copy_some(p->samples, sampled, ret + count, max - count);
         (void)pthread_mutex_unlock(&p->slow_lock);
     }
     return count;
+}
+
+uint64_t http_observe_span(const http_observer *o, uint64_t id)
+{
+    uint64_t span = brisk_hash64(&id, sizeof id, o->seed);
+    return span != 0 ? span : 1;
 }
 
 void http_observe_over(http_observer *o, uint32_t index, const exchange *x, uint64_t now_ns)
@@ -236,8 +305,8 @@ void http_observe_over(http_observer *o, uint32_t index, const exchange *x, uint
     if (f->times != NULL) {
         brisk_histogram_record(f->times, duration_ns);
     }
-    if (!f->streams && (duration_ns > p->slow_most_ns || now_ns - p->slow_since_ns > minute_ns)) {
-        note_slow(p, x, now_ns, duration_ns);
+    if (!f->streams) {
+        look_at(p, index, x, now_ns, duration_ns);
     }
 }
 
@@ -397,14 +466,18 @@ brisk_err http_observe_create(const brisk_alloc *alloc, brisk_metrics *registry,
     if (o == NULL) {
         return BRISK_ERR_NOMEM;
     }
-    *o = (http_observer){.alloc = alloc, .registry = registry, .part_count = workers};
+    *o = (http_observer){.alloc = alloc,
+                         .registry = registry,
+                         .seed = brisk_clock_wall_ns(NULL) ^ (uint64_t)getpid() << 48,
+                         .part_count = workers};
     o->parts = alloc->acquire(alloc->ctx, workers * sizeof *o->parts, _Alignof(part));
     if (o->parts == NULL) {
         alloc->release(alloc->ctx, o, sizeof *o, _Alignof(http_observer));
         return BRISK_ERR_NOMEM;
     }
-    memset(o->parts, 0, workers * sizeof *o->parts);
+    /* What is kept of exchanges is not touched before there are some. */
     for (uint32_t i = 0; i < workers; i++) {
+        memset(&o->parts[i], 0, offsetof(part, slow));
         int failed = pthread_mutex_init(&o->parts[i].slow_lock, NULL);
         BRISK_ASSERT(failed == 0);
     }

@@ -23,6 +23,7 @@
 #include <brisk/metrics.h>
 
 #include "daemon/http/exchange.h"
+#include "daemon/http/traceparent.h"
 
 typedef struct http_observer http_observer;
 
@@ -64,15 +65,26 @@ typedef struct observe_totals {
 void http_observe_read(const http_observer *observer, brisk_hist *into, observe_totals *ret);
 
 /*
- * The slowest exchanges of about the last two minutes; a worker keeps OBSERVE_SLOW of each minute.  Noting one takes the
- * worker's own lock, which nobody else holds for long: that is for exchanges slower than those it has.
+ * Exchanges to look at: the slowest of each of the last OBSERVE_MINUTES minutes, OBSERVE_SLOW by each worker, and the last
+ * OBSERVE_SAMPLED whose traceparent says that they are recorded.  Noting one takes the worker's own lock, which nobody
+ * else holds for long.
  */
-enum { OBSERVE_SLOW = 16, OBSERVE_PATH_MAX = 128, OBSERVE_METHOD_MAX = 16 };
+enum {
+    OBSERVE_SLOW = 16,
+    OBSERVE_MINUTES = 8,
+    OBSERVE_SAMPLED = 64,
+    OBSERVE_KEPT = OBSERVE_SLOW * OBSERVE_MINUTES + OBSERVE_SAMPLED, /* by each worker */
+    OBSERVE_PATH_MAX = 128,
+    OBSERVE_METHOD_MAX = 16
+};
 
 typedef struct observe_slow {
     uint64_t id; /* exchange.id */
     uint64_t begun_wall_ns;
     uint64_t duration_ns;
+    uint64_t marks_ns[EXCHANGE_MARKS]; /* since it began; UINT64_MAX: did not happen */
+    traceparent parent;                /* trace "": none was named */
+    uint32_t worker;
     uint64_t bytes_in;
     uint64_t bytes_out;
     const char *route; /* its name; "" when there was none */
@@ -85,6 +97,8 @@ typedef struct observe_slow {
 
 /* At most `max`, in no order; returns how many. */
 uint32_t http_observe_slow(http_observer *observer, observe_slow *ret, uint32_t max);
+/* The exchange as a span, for those that it asks in turn; never 0. */
+uint64_t http_observe_span(const http_observer *observer, uint64_t id);
 
 /* "h1" ... */
 const char *observe_protocol_name(observe_protocol protocol);

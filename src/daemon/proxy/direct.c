@@ -8,6 +8,7 @@
 static void direct_head(fetch *f, const fetch_reply *reply)
 {
     transit *t = transit_of(f);
+    transit_replied(t);
     t->fetching = !reply->whole;
     t->status.forward_status = reply->status;
     if (t->mount->cache && (t->method & (HTTP_GET | HTTP_HEAD | HTTP_OPTIONS)) == 0) {

@@ -472,6 +472,7 @@ static bool is_failure(uint16_t status)
 static void on_head(fetch *f, const fetch_reply *reply)
 {
     transit *t = transit_of(f);
+    transit_replied(t);
     t->fetching = !reply->whole;
     t->status.forward_status = reply->status;
     if (t->conditional && reply->status == 304) {

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/assert.h"
+#include "daemon/api/api.h"
 
 enum { FREE_MAX = 1024, TEXT_KEPT = 16384 };
 
@@ -347,6 +348,19 @@ static bool add_tags(transit *t, http_text value)
     return good && add(t, "\r\n", 2);
 }
 
+/* The trace goes on with this exchange as its span; what is none is left out. */
+static bool add_traceparent(transit *t, http_text value)
+{
+    traceparent parent;
+    char text[TRACEPARENT_SIZE + 1];
+    if (!traceparent_read(value, &parent)) {
+        return true;
+    }
+    const server *s = t->x->worker->server;
+    traceparent_write(&parent, http_observe_span(s->api->observer, t->x->id), text);
+    return add_line(t, HTTP_TEXT("traceparent"), (http_text){text, TRACEPARENT_SIZE});
+}
+
 /* Parts of the text are found by where they begin, since it moves while it grows. */
 static void set_request(transit *t, size_t method_size, size_t target_size, size_t host_size)
 {
@@ -390,7 +404,9 @@ bool transit_write_request(transit *t)
                 (host.size == 0 || add(t, host.data, host.size));
     for (uint32_t i = 0; good && i < x->field_count; i++) {
         const http_field *f = &x->fields[i];
-        if (!is_left_out(t, f->name)) {
+        if (proxy_same(f->name, HTTP_TEXT("traceparent"))) {
+            good = add_traceparent(t, f->value);
+        } else if (!is_left_out(t, f->name)) {
             bool tags = t->mount->compress && proxy_same(f->name, HTTP_TEXT("if-none-match"));
             good = tags ? add_tags(t, f->value) : add_line(t, f->name, f->value);
         }
@@ -447,7 +463,17 @@ void transit_fetch(transit *t, const fetch_events *events)
     if (!pool->asked_times) {
         figures_need_times(pool, t->mount);
     }
+    if (t->x != NULL) {
+        exchange_note(t->x, EXCHANGE_ASKED);
+    }
     fetch_start(&t->fetch, pool);
+}
+
+void transit_replied(transit *t)
+{
+    if (t->x != NULL) {
+        exchange_note(t->x, EXCHANGE_REPLIED);
+    }
 }
 
 /* --- away and home ------------------------------------------------------------------------- */

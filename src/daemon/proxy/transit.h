@@ -170,6 +170,8 @@ bool transit_write_request(transit *t);
 proxy_fields transit_fields(const transit *t, http_field table[PROXY_HEAD_FIELDS_MAX]);
 /* Ask the mount's upstreams; `events` are the fetch's. */
 void transit_fetch(transit *t, const fetch_events *events);
+/* The head came: for the trace of who asks, if there is still somebody. */
+void transit_replied(transit *t);
 /* A copy of the client's fields, for the executor: the exchange may end meanwhile. */
 bool transit_keep_fields(transit *t);
 /* Run `work` in the executor, then `home` in the worker. */
