@@ -282,6 +282,11 @@ const brisk_knob serve_knobs[SERVE_KNOBS] = {
      .type = BRISK_KNOB_BYTES,
      .max = UINT64_C(1) << 36,
      .def = 16 * MIB},
+    {.name = "serve.encode.dictionary_folder",
+     .summary = "where dictionaries are kept for the next start; empty: dictionaries in the state "
+                "folder; off: nowhere",
+     .type = BRISK_KNOB_TEXT,
+     .def_text = ""},
     {.name = "serve.bandwidth.fixed",
      .summary = "bits a second to every client; 0: measured (behind a proxy that cannot be)",
      .max = UINT64_C(1) << 50},

@@ -84,6 +84,7 @@ typedef struct setup {
     char password[PASSWORD_MAX];
     char tls[3][4096]; /* certificate, key, authority */
     char token_file[4096];
+    char dictionary_folder[4096];
     char hosts[4096];
     char budgets[4096];
     char audit_file[4096];
@@ -250,6 +251,8 @@ static bool read_files(const brisk_invocation *in, const brisk_knobs *knobs, set
     }
     set->opts.priorities = set->priorities;
     set->opts.proxy = set->proxies;
+    brisk_knobs_text(knobs, "serve.encode.dictionary_folder", set->dictionary_folder,
+                     sizeof set->dictionary_folder);
     set->opts.files = (files_settings){
         .mounts = set->mounts,
         .memory_bytes = brisk_knobs_u64(knobs, "serve.files.memory"),
@@ -258,6 +261,7 @@ static bool read_files(const brisk_invocation *in, const brisk_knobs *knobs, set
         .descriptors = (uint32_t)brisk_knobs_u64(knobs, "serve.files.descriptors"),
         .variants_bytes = brisk_knobs_u64(knobs, "serve.encode.memory"),
         .dictionary_bytes = brisk_knobs_u64(knobs, "serve.encode.dictionaries"),
+        .dictionary_folder = set->dictionary_folder,
         .encode_off = brisk_knobs_u64(knobs, "serve.encode.enabled") == 0,
     };
     set->opts.bandwidth = (bandwidth_limits){

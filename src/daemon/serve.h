@@ -7,7 +7,7 @@
 #include <brisk/command.h>
 #include <brisk/knob.h>
 
-enum { SERVE_KNOBS = 82 };
+enum { SERVE_KNOBS = 83 };
 
 extern const brisk_command serve_command;
 extern const brisk_knob serve_knobs[SERVE_KNOBS];

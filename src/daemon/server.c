@@ -299,6 +299,7 @@ static brisk_err create_routes(server *s, const server_opts *opts, brisk_errinfo
                             .alloc = s->alloc,
                             .variants_bytes = opts->files.variants_bytes,
                             .dictionary_bytes = opts->files.dictionary_bytes,
+                            .dictionary_folder = opts->files.dictionary_folder,
                             .off = opts->files.encode_off};
     brisk_err err = http_routes_create(s->alloc, &s->http_routes);
     if (err == BRISK_OK) {

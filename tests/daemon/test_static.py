@@ -478,6 +478,51 @@ def test_dictionaries(port, root):
         equal((answer.get("content-encoding"), answer.body == second), (None, True), f"dictionary {other}")
 
 
+def test_dictionaries_outlive_the_process(brisk, base):
+    """What a client was given before a restart is used at its first request after it; a damaged file is not."""
+    import base64
+    import hashlib
+
+    root, kept = os.path.join(base, "lib-site"), os.path.join(base, "kept")
+    settings = [f"serve.static=[{{at: /, root: {root}, dictionary: '/*.js'}}]", f"serve.encode.dictionary_folder={kept}",
+                "serve.bandwidth.fixed=5000000"]
+    first = os.urandom(20000).hex().encode()
+    second = first[:30000] + b"/* changed */" + first[30000:]
+    file = os.path.join(kept, hashlib.sha256(first).hexdigest())
+    name = ":" + base64.b64encode(hashlib.sha256(first).digest()).decode() + ":"
+
+    def started(ask_it):
+        server = Server(brisk, settings=settings)
+        try:
+            return ask_it(server.port)
+        finally:
+            code, words = server.stop()
+            equal(code, 0, words)
+
+    def offer(port):
+        equal(ask(port, "/app.js").body == first, True, "the first version")
+        end = time.monotonic() + 10
+        while not os.path.exists(file) and time.monotonic() < end:
+            time.sleep(0.02)
+        with open(file, "rb") as found:
+            equal(found.read() == first, True, "what was kept")
+        equal([oct(os.stat(path).st_mode & 0o077) for path in (kept,)], ["0o0"], "others' rights")
+
+    def use(port):
+        return ask(port, "/app.js", accept_encoding="zstd, dcz", available_dictionary=name)
+
+    write(root, "app.js", first)
+    started(offer)
+    write(root, "app.js", second)
+    answer = started(use)
+    equal((answer.get("content-encoding"), answer.body[8:40]), ("dcz", hashlib.sha256(first).digest()), "after a restart")
+    assert len(answer.body) < 500, len(answer.body)
+    with open(file, "r+b") as damaged:
+        damaged.write(b"?")
+    answer = started(use)
+    equal((answer.get("content-encoding") == "dcz", os.path.exists(file)), (False, False), "a damaged dictionary")
+
+
 def test_many_at_once(port, root):
     """Heavy bodies, wanted by many at once, by clients that go away: all whole, and the server goes on."""
     data = b"".join(f"{i * 7919 % 100003} some words of a log\n".encode() for i in range(60000))
@@ -575,6 +620,8 @@ def main(brisk):
             code, words = server.stop()
             slow_code, slow_words = slow.stop()
         equal((code, slow_code), (0, 0), f"the server's end: {words} {slow_words}")
+        test_dictionaries_outlive_the_process(brisk, base)
+        print("ok test_dictionaries_outlive_the_process")
         for test in (test_clear_errors, test_no_descriptors):
             test(brisk, root)
             print(f"ok {test.__name__}")

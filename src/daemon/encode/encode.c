@@ -44,6 +44,8 @@ brisk_err encode_create(const encode_opts *opts, encode **ret)
     encode_chooser_init(&self->chooser);
     (void)pthread_mutex_init(&self->lock, NULL);
     (void)pthread_cond_init(&self->idle, NULL);
+    shelf_init(&self->shelf, opts->dictionary_folder, alloc);
+    encode_load_dictionaries(self);
     *ret = self;
     return BRISK_OK;
 }
@@ -103,95 +105,6 @@ void encode_read_stats(encode *self, encode_stats *ret, variants_stats *variants
         .bytes_out = atomic_load_explicit(&self->bytes_out, memory_order_relaxed),
     };
     variants_read_stats(self->variants, variants);
-}
-
-/* --- dictionaries ----------------------------------------------------------------------------- */
-
-/* Put what is at `index` first; under the lock. */
-static void move_first(encode *self, int index)
-{
-    encode_dictionary *one = self->dictionaries[index];
-    for (int i = index; i > 0; i--) {
-        self->dictionaries[i] = self->dictionaries[i - 1];
-    }
-    self->dictionaries[0] = one;
-}
-
-static int find_hash(const encode *self, const uint8_t *hash)
-{
-    for (int i = 0; i < ENCODE_DICTIONARIES_MAX && self->dictionaries[i] != NULL; i++) {
-        if (memcmp(encode_dictionary_hash(self->dictionaries[i]), hash, ENCODE_HASH_BYTES) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* The last ones go until the rest and `more` bytes fit. */
-static void drop_last(encode *self, uint64_t more)
-{
-    int count = 0;
-    while (count < ENCODE_DICTIONARIES_MAX && self->dictionaries[count] != NULL) {
-        count++;
-    }
-    while (count > 0 && (count == ENCODE_DICTIONARIES_MAX ||
-                         self->dictionary_bytes + more > self->dictionary_bytes_max)) {
-        encode_dictionary *last = self->dictionaries[--count];
-        self->dictionary_bytes -= encode_dictionary_bytes(last).size;
-        encode_dictionary_unref(last);
-        self->dictionaries[count] = NULL;
-    }
-}
-
-void encode_offer_dictionary(encode *self, brisk_value *value)
-{
-    encode_dictionary *one;
-    uint64_t size = brisk_value_size(value);
-    if (size > self->dictionary_bytes_max ||
-        encode_dictionary_create(value, self->alloc, &one) != BRISK_OK) {
-        return;
-    }
-    (void)pthread_mutex_lock(&self->lock);
-    int there = find_hash(self, encode_dictionary_hash(one));
-    if (there >= 0) {
-        move_first(self, there);
-        encode_dictionary_unref(one);
-    } else {
-        drop_last(self, size);
-        int at = 0;
-        while (self->dictionaries[at] != NULL) {
-            at++;
-        }
-        self->dictionaries[at] = one;
-        self->dictionary_bytes += size;
-        move_first(self, at);
-        /* Relaxed: answers say a moment later that they vary. */
-        atomic_store_explicit(&self->has_dictionaries, true, memory_order_relaxed);
-    }
-    (void)pthread_mutex_unlock(&self->lock);
-}
-
-encode_dictionary *encode_find_dictionary(encode *self, const exchange *x)
-{
-    const http_text *field = exchange_field(x, "available-dictionary");
-    uint8_t hash[ENCODE_HASH_BYTES];
-    if (field == NULL || !encode_read_hash(*field, hash)) {
-        return NULL;
-    }
-    encode_dictionary *found = NULL;
-    (void)pthread_mutex_lock(&self->lock);
-    int at = find_hash(self, hash);
-    if (at >= 0) {
-        move_first(self, at);
-        found = encode_dictionary_ref(self->dictionaries[0]);
-    }
-    (void)pthread_mutex_unlock(&self->lock);
-    return found;
-}
-
-bool encode_has_dictionaries(encode *self)
-{
-    return atomic_load_explicit(&self->has_dictionaries, memory_order_relaxed);
 }
 
 /* --- may it be encoded? ----------------------------------------------------------------------- */

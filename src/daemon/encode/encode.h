@@ -41,9 +41,10 @@ typedef struct server server;
 typedef struct encode_opts {
     server *server; /* whose executor (server_engine) is used */
     const brisk_alloc *alloc;
-    uint64_t variants_bytes;   /* of bodies that are kept */
-    uint64_t dictionary_bytes; /* of dictionaries that are kept */
-    bool off;                  /* nothing is encoded */
+    uint64_t variants_bytes;       /* of bodies that are kept */
+    uint64_t dictionary_bytes;     /* of dictionaries that are kept */
+    const char *dictionary_folder; /* see shelf_init; borrowed for encode_create */
+    bool off;                      /* nothing is encoded */
 } encode_opts;
 
 /* What names a content and its version; the same for the same bytes only. */
@@ -76,7 +77,7 @@ bool encode_may(const exchange *x, const http_answer *answer);
 bool encode_is_packed(http_text type);
 /* All fields of that name, joined, in the exchange's memory; NULL: there is none (or no memory). */
 const http_text *encode_joined(exchange *x, const char *name);
-/* Keep these bytes as a dictionary, until others are used more. */
+/* Keep these bytes as a dictionary, also on disk, until others are used more; waits for the disk. */
 void encode_offer_dictionary(encode *self, brisk_value *value);
 /* Likewise on the executor: hashing takes milliseconds for a megabyte. */
 void encode_offer_dictionary_later(encode *self, brisk_value *value);

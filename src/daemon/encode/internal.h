@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "daemon/encode/encode.h"
+#include "daemon/encode/shelf.h"
 #include "daemon/encode/squeeze.h"
 #include "daemon/loop.h"
 
@@ -21,6 +22,7 @@ struct encode {
     bool off;
     encode_chooser chooser;
     encode_variants *variants;
+    shelf shelf;
     _Atomic uint64_t plain;
     _Atomic uint64_t made;
     _Atomic uint64_t background;
@@ -48,6 +50,8 @@ void encode_give_bench(encode *self, encode_bench *bench);
 /* The dictionary the client says it has, if it is one of ours, with a reference; or NULL. */
 encode_dictionary *encode_find_dictionary(encode *self, const exchange *x);
 bool encode_has_dictionaries(encode *self);
+/* Those that an earlier process left; before anything else. */
+void encode_load_dictionaries(encode *self);
 
 /* A body that is made: what is asked, what is known. */
 typedef struct encode_plan {

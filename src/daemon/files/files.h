@@ -32,14 +32,15 @@ typedef struct files files;
 
 /* What serve.static and the knobs around it say. */
 typedef struct files_settings {
-    const brisk_yaml_doc *mounts; /* NULL: none; borrowed for files_create */
-    uint64_t memory_bytes;        /* of small files that are kept in memory */
-    uint64_t small_bytes;         /* a file up to this size is */
-    uint32_t entries;             /* paths that are remembered, missing ones too */
-    uint32_t descriptors;         /* files that are kept open */
-    uint64_t variants_bytes;      /* of compressed bodies that are kept */
-    uint64_t dictionary_bytes;    /* of dictionaries that are kept */
-    bool encode_off;              /* nothing is compressed on the way */
+    const brisk_yaml_doc *mounts;  /* NULL: none; borrowed for files_create */
+    uint64_t memory_bytes;         /* of small files that are kept in memory */
+    uint64_t small_bytes;          /* a file up to this size is */
+    uint32_t entries;              /* paths that are remembered, missing ones too */
+    uint32_t descriptors;          /* files that are kept open */
+    uint64_t variants_bytes;       /* of compressed bodies that are kept */
+    uint64_t dictionary_bytes;     /* of dictionaries that are kept ... */
+    const char *dictionary_folder; /* ... and where on disk (encode/shelf.h) */
+    bool encode_off;               /* nothing is compressed on the way */
 } files_settings;
 
 /* Adds its routes to s->http_routes.  *ret NULL: there are no mounts.  Errors (`info` names the line
