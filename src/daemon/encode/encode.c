@@ -167,6 +167,13 @@ static bool is_name(const http_field *field, const char *name)
            memcmp(field->name.data, name, field->name.size) == 0;
 }
 
+/* Does it say of which bytes the body is (RFC 9530, RFC 3230)?  Of others that would not be true. */
+static bool is_digest(const http_field *field)
+{
+    return is_name(field, "content-digest") || is_name(field, "repr-digest") ||
+           is_name(field, "digest") || is_name(field, "content-md5");
+}
+
 bool encode_may(const exchange *x, const http_answer *answer)
 {
     const encode *self = x->worker->server->encode;
@@ -178,7 +185,8 @@ bool encode_may(const exchange *x, const http_answer *answer)
         const http_field *field = &answer->fields[i];
         if (is_name(field, "content-encoding") || is_name(field, "content-range") ||
             (is_name(field, "content-type") && encode_is_packed(field->value)) ||
-            (is_name(field, "cache-control") && has_word(field->value, "no-transform"))) {
+            (is_name(field, "cache-control") && has_word(field->value, "no-transform")) ||
+            is_digest(field)) {
             return false;
         }
     }

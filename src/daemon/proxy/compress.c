@@ -5,8 +5,8 @@
  *     whole, passed on          encode_answer
  *     piece by piece            encode_start ...; every piece is flushed, since nobody knows when the next one comes
  *
- * Only what may be transformed: a 200 without Content-Encoding, no-transform on neither side (RFC 9110 7.7), never a
- * part, and nothing so small that it is never compressed: such an answer need not say that it varies.  An upstream that compresses by itself is handed on as it is.  A client whose Accept-Encoding nothing satisfies
+ * Only what may be transformed: a 200 without Content-Encoding, no-transform on neither side (RFC 9110 7.7), no
+ * digest of the bytes (encode_may), never a part, and nothing so small that it is never compressed: such an answer need not say that it varies.  An upstream that compresses by itself is handed on as it is.  A client whose Accept-Encoding nothing satisfies
  * gets what there is, as it would without this proxy.
  *
  * A compressed answer's tag has the coding's name in it (encode.h); when it comes back in If-None-Match, it stands for
