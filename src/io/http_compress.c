@@ -18,6 +18,12 @@
 
 enum { MARGIN = 64 }; /* bytes that codecs may want beyond what they write */
 
+/* What gzip must stay below to be worth it. */
+static size_t worth(const http_call *call)
+{
+    return call->body_size - call->body_size / 8;
+}
+
 static bool has_coding(const http_call *call)
 {
     for (uint32_t i = 0; i < call->header_count; i++) {
@@ -45,7 +51,7 @@ static bool wants(brisk_http_client *client, const http_call *call, brisk_http_c
 static void squeeze(const brisk_alloc *alloc, http_call *call)
 {
     codec_kit *kit = NULL;
-    size_t capacity = call->body_size - call->body_size / 8 + MARGIN;
+    size_t capacity = worth(call) + MARGIN;
     codec_bytes plain = {call->body, call->body_size};
     void *packed = NULL;
     brisk_err err = codec_kit_create(alloc, &kit);
@@ -56,7 +62,7 @@ static void squeeze(const brisk_alloc *alloc, http_call *call)
                              : BRISK_ERR_NOMEM;
     }
     codec_kit_destroy(kit);
-    if (err == BRISK_OK) {
+    if (err == BRISK_OK && call->packed_size < worth(call)) {
         call->packed = packed;
         call->packed_capacity = capacity;
     } else if (packed != NULL) {

@@ -101,6 +101,20 @@ static void test_what_is_not_worth_it(void **state)
         lab_client(&server, LAB_TLS2, &(brisk_http_client_opts){.compress_min = BRISK_HTTP_NONE});
     CHECK(!is_packed(client, base, "-/try/echo", BRISK_HTTP_COMPRESS_YES));
     brisk_http_client_destroy(client);
+    /* Small ones, as they may be: one that would become longer stays as it is. */
+    client = lab_client(&server, LAB_TLS2, &(brisk_http_client_opts){.compress_min = 1});
+    for (size_t size = 1; size < 40; size++) {
+        brisk_http_response *r =
+            lab_ask(client, base, "-/try/echo",
+                    &(brisk_http_request){.method = "PUT",
+                                          .body = "few words, all of them different",
+                                          .body_size = size < 32 ? size : 32,
+                                          .compress = BRISK_HTTP_COMPRESS_YES});
+        CHECK(r->status == 200 && !went_packed(r));
+        brisk_http_response_destroy(r);
+    }
+    CHECK_U64(lab_stats(client).bytes_saved, ==, 0);
+    brisk_http_client_destroy(client);
 }
 
 /* 415: nothing was done with it, so that even a POST is sent again; and the host is not asked twice. */
