@@ -131,7 +131,7 @@ struct http2_session {
     uint32_t debt; /* bytes of the connection's window that nghttp2 does not know to be used */
     int broken;    /* an error of nghttp2's, met in a handler's call */
     bool owed;     /* some body waits until the debt is paid */
-    bool settled;  /* nghttp2 sent a head since the client's last SETTINGS */
+    bool settled;  /* nghttp2 encoded a head since the client's last SETTINGS */
     uint32_t stream_count;
     uint32_t resets[HTTP2_RESETS_KEPT]; /* streams that we ended early: late frames are ignored */
     uint32_t reset_count;

@@ -293,8 +293,7 @@ int http2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
 
 int http2_on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
 {
-    http2_session *s = ctx;
-    s->settled |= frame->hd.type == NGHTTP2_HEADERS;
+    const http2_session *s = ctx;
     if (s->doomed || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
         (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)) {
         return 0;
@@ -464,6 +463,8 @@ int http2_on_before_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     if (s->doomed || frame->hd.type != NGHTTP2_HEADERS) {
         return 0;
     }
+    s->settled =
+        true; /* encoded a moment ago; when it has been sent, other SETTINGS may have come */
     http2_stream *stream = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     if (stream != NULL && stream->informs > 0) {
         stream->informs--;

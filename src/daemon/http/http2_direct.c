@@ -17,7 +17,7 @@
  *     the highest stream        GOAWAY names it (http2_patch_goaway); late frames for streams that
  *                               ended here are dropped by the guard
  *     order                     nobody is answered here while nghttp2 has something to send
- *     the compression's table   heads are literals; not before nghttp2 has sent a head after the
+ *     the compression's table   heads are literals; not before nghttp2 has encoded a head after the
  *                               client's last SETTINGS, which may have to say that the table shrank
  *
  * Threads: the worker's.
