@@ -9,14 +9,15 @@
 
 #include <brisk/arena.h>
 #include <brisk/json_read.h>
+#include <brisk/node.h>
 
 #include "cli/commands.h"
 #include "cli/remote.h"
 
-enum { RELOAD_REPLACE = REMOTE_OPTIONS, RELOAD_COUNT, LOOKS = 300, LOOK_NS = 100000000 };
+enum { RELOAD_REPLACE = BRISK_NODE_OPTIONS, RELOAD_COUNT, LOOKS = 300, LOOK_NS = 100000000 };
 
 static const brisk_option reload_options[RELOAD_COUNT] = {
-    REMOTE_OPTION_ROWS,
+    BRISK_NODE_OPTION_ROWS("the node ($BRISK_NODE, " BRISK_NODE_DEFAULT ")"),
     [RELOAD_REPLACE] = {.name = "replace",
                         .summary = "put another process in place for settings that need one; its "
                                    "memory is cold"},
@@ -41,11 +42,13 @@ static void say_words(const brisk_invocation *in, const brisk_json_node *words)
     }
 }
 
-/* An answer of /v1/reload; false after saying why. */
-static bool understand(const brisk_invocation *in, brisk_http_response *response, outcome *ret)
+/* Ask /v1/reload; anything but OK after saying why. */
+static brisk_exit ask(const brisk_invocation *in, const brisk_node_question *question, outcome *ret)
 {
-    if (response == NULL) {
-        return false;
+    brisk_http_response *response = NULL;
+    brisk_exit code = remote_ask(in, 0, question, &response);
+    if (code != BRISK_EXIT_OK) {
+        return code;
     }
     brisk_arena *arena = NULL;
     brisk_arena_opts opts = {.chunk_bytes = 65536};
@@ -69,7 +72,7 @@ static bool understand(const brisk_invocation *in, brisk_http_response *response
     }
     brisk_arena_destroy(arena);
     brisk_http_response_destroy(response);
-    return good;
+    return good ? BRISK_EXIT_OK : BRISK_EXIT_FAILED;
 }
 
 /* Until another process than `old` answers. */
@@ -79,7 +82,7 @@ static brisk_exit wait_for_another(const brisk_invocation *in, uint64_t old)
     for (int i = 0; i < LOOKS; i++) {
         outcome now;
         (void)nanosleep(&pause, NULL);
-        if (!understand(in, remote_ask(in, &(remote_question){.path = "/v1/reload"}, 0), &now)) {
+        if (ask(in, &(brisk_node_question){.path = "/v1/reload"}, &now) != BRISK_EXIT_OK) {
             return BRISK_EXIT_FAILED;
         }
         if (now.pid != old) {
@@ -97,15 +100,16 @@ static brisk_exit run_reload(const brisk_invocation *in)
     static const char *const headers[] = {"Content-Type: application/json"};
     static const char wish[] = "{\"replace\": true}";
     bool replace = in->values[RELOAD_REPLACE].set;
-    remote_question q = {.method = "POST",
-                         .path = "/v1/reload",
-                         .body = replace ? wish : "{}",
-                         .body_size = replace ? sizeof wish - 1 : 2,
-                         .headers = headers,
-                         .header_count = 1};
+    brisk_node_question q = {.method = "POST",
+                             .path = "/v1/reload",
+                             .body = replace ? wish : "{}",
+                             .body_size = replace ? sizeof wish - 1 : 2,
+                             .headers = headers,
+                             .header_count = 1};
     outcome done;
-    if (!understand(in, remote_ask(in, &q, 0), &done) || done.refused) {
-        return BRISK_EXIT_FAILED;
+    brisk_exit code = ask(in, &q, &done);
+    if (code != BRISK_EXIT_OK || done.refused) {
+        return code != BRISK_EXIT_OK ? code : BRISK_EXIT_FAILED;
     }
     if (done.partly && replace && !done.replaceable) {
         (void)fprintf(in->err, "brisk: this node has no supervisor: start it again\n");
