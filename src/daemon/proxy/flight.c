@@ -78,6 +78,7 @@ static void waiter_ready(transit *t)
     if (good && flight_is_shared(t, &e, t->shared_variant) &&
         late) { /* it asked after the answer came: as if it had found it */
         e.value = brisk_value_ref(e.value);
+        t->status.forward = NULL;
         cached_decide(t, &e);
     } else if (good && flight_is_shared(t, &e, t->shared_variant)) {
         t->status.collapsed = true;
