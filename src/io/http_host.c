@@ -239,11 +239,12 @@ void http_host_pushed_back(const brisk_http_client *client, http_host *host, uin
 
 /*
  * libcurl opens another connection when a server allows fewer streams on the one there is than we
- * want.  It does not say how many that are: the window shrinks until one will do.
+ * want.  It does not say how many that are: the window shrinks until one will do.  The first connection
+ * after nothing was under way takes the place of one that was closed for being idle, and says nothing.
  */
-void http_host_connected(http_host *host)
+void http_host_connected(http_host *host, bool fresh)
 {
-    if (host->connected && host->version == 20 && host->in_flight > STREAMS_LEAST) {
+    if (fresh && host->connected && host->version == 20 && host->in_flight > STREAMS_LEAST) {
         host->slow_start = false;
         host->limit = host->limit * 0.75 > STREAMS_LEAST ? host->limit * 0.75 : STREAMS_LEAST;
         host->limit_max = host->limit;

@@ -134,7 +134,7 @@ struct http_host {
     double limit;
     double limit_max; /* from in_flight_max down to what HTTP/2 allows on one connection */
     bool slow_start;
-    bool connected; /* once */
+    bool connected; /* an answer came since something is under way */
     uint64_t latency_min_ns;
     uint64_t latency_ns;
     uint64_t decreased_ns;
@@ -250,8 +250,8 @@ void http_host_answered(const brisk_http_client *client, http_host *host, uint64
 /* 429, 503, a lost connection; pause_ns: what Retry-After asked for, or 0. */
 void http_host_pushed_back(const brisk_http_client *client, http_host *host, uint64_t pause_ns,
                            uint64_t now_ns);
-/* A request got a connection of its own. */
-void http_host_connected(http_host *host);
+/* An answer came, on a new connection or on one that was there. */
+void http_host_connected(http_host *host, bool fresh);
 void http_host_publish(brisk_http_client *client, uint64_t now_ns); /* lock */
 
 /* --- http_health.c -------------------------------------------------------------------------- */

@@ -272,8 +272,10 @@ static void close_idle(brisk_http_client *client, uint64_t now, uint64_t *next)
     client->wakeable = fresh;
     unlock(client);
     (void)client->so->curl_multi_cleanup(old);
+    client->stats.connections_open =
+        0; /* libcurl 7.88 does not tell of those that it gave up while they connected */
     lock(client);
-    client->published.connections_open = client->stats.connections_open;
+    client->published.connections_open = 0;
     unlock(client);
 }
 
@@ -326,6 +328,7 @@ static void start_one(brisk_http_client *client, http_call *call, uint64_t now)
         http_meter_begin(&client->meter, now);
     }
     if (call->host->in_flight == 0) {
+        call->host->connected = false;
         http_meter_begin(&call->host->meter, now);
     }
     brisk_err err = http_transfer_start(client, call, false, now);

@@ -262,9 +262,7 @@ static void learn(brisk_http_client *client, http_transfer *t, CURLcode code, br
         long version = 0;
         (void)client->so->curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
         host->version = version >= CURL_HTTP_VERSION_2_0 ? 20 : 11;
-        if (connects > 0) {
-            http_host_connected(host);
-        }
+        http_host_connected(host, connects > 0 && !t->hedge); /* a hedge has its own, always */
     }
     if (err == BRISK_OK && is_status_of_overload(t->head.status)) {
         uint64_t pause = t->head.has_retry_after ? t->head.retry_after_s * 1000000000 : 0;
