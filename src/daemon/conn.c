@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -27,6 +28,18 @@ enum {
     TLS_PIECE = 16384,   /* of a value or file, encrypted at a time */
     TLS_ENOUGH = 262144, /* cipher text that waits before more is made of values and files */
 };
+
+/* send and recv without what glibc does at a point of cancellation: two atomic operations around each.  No thread here
+ * is ever cancelled. */
+static ssize_t send_some(int fd, const void *data, size_t size)
+{
+    return syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL, NULL, 0);
+}
+
+static ssize_t receive_some(int fd, void *to, size_t room)
+{
+    return syscall(SYS_recvfrom, fd, to, room, 0, NULL, NULL);
+}
 
 /* What is held for the peer: parts are not. */
 static size_t bytes_unsent(const conn *c)
@@ -199,7 +212,7 @@ static bool send_plain(conn *c, const unsigned char *data, size_t size, size_t *
 {
     size_t sent = 0;
     while (sent < size) {
-        ssize_t n = send(c->fd, data + sent, size - sent, MSG_NOSIGNAL);
+        ssize_t n = send_some(c->fd, data + sent, size - sent);
         if (n >= 0) {
             sent += (size_t)n;
         } else if (errno == EAGAIN) {
@@ -705,7 +718,7 @@ static void receive(conn *c)
         conn_kill(c);
         return;
     }
-    ssize_t n = recv(c->fd, to, room, 0);
+    ssize_t n = receive_some(c->fd, to, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }

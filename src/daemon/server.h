@@ -125,7 +125,7 @@ struct worker {
     conn *graves;
     conn *again; /* have more to do, after the others */
     http_worker *http;
-    size_t http2_known;          /* bytes of heads that its sessions of HTTP/2 keep */
+    size_t http_known;           /* bytes of the heads that are known to it */
     uint64_t http2_direct;       /* requests that were answered without nghttp2 */
     uint64_t busy_ns;            /* in commands of the connection that is worked on */
     _Atomic uint32_t conn_count; /* with those that are on their way to it */

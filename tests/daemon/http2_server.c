@@ -383,7 +383,7 @@ static void begin_counts(exchange *x)
                    "{\"begun\": %" PRIu64 ", \"ended\": %" PRIu64 ", \"gone\": %" PRIu64
                    ", \"released\": %" PRIu64 ", \"direct\": %" PRIu64 ", \"known\": %zu}\n",
                    atomic_load(&begun), atomic_load(&ended), atomic_load(&gone),
-                   atomic_load(&released), x->worker->http2_direct, x->worker->http2_known);
+                   atomic_load(&released), x->worker->http2_direct, x->worker->http_known);
     answer_text(x, text);
 }
 

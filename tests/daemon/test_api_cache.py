@@ -6,11 +6,13 @@ Every case starts a node of its own; times are waited for, never asserted.
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 
+import http2_lib as h2
 from api_lib import READER, TOKEN, Http, Node, check, run
 from serve_lib import wait_until
 
@@ -50,6 +52,51 @@ def entries_come_and_go():
         options = http.ask("OPTIONS", "/v1/cache/a")
         check(options.status == 204 and "PUT" in options["allow"], options)
         check(not any(name.startswith("access-control") for name in options.fields), options)
+
+
+def set_tokens(node, *lines):
+    """The file of tokens, and that it is read again."""
+    with open(node.token_file, "w", encoding="ascii") as file:
+        file.write("".join(line + "\n" for line in lines))
+    node.server.process.send_signal(signal.SIGHUP)
+
+
+@case
+def the_same_bytes_again():
+    """A request in bytes that came before is judged and answered anew each time, whatever carries it."""
+    change, read = f"{TOKEN} change tests", f"{READER} read reader"
+    with Node(BRISK) as node:
+        resp = node.resp()
+        kept = {token: node.http(token) for token in (None, TOKEN, READER)}
+        carrier = h2.Connection(node.port)
+
+        def over_http1(method, token=None):
+            answer = kept[token].ask(method, "/v1/cache/k")
+            return answer.status, answer.body
+
+        def over_http2(method, token=None):
+            extra = [("authorization", "Bearer " + token)] if token is not None else []
+            answer = carrier.wait(carrier.ask("/v1/cache/k", method, extra))
+            return answer.status, answer.body
+
+        for ask in (over_http1, over_http2):
+            for i in range(8):
+                resp.ok("SET", "k", b"value %d" % i)
+                check(ask("GET") == (200, b"value %d" % i), "another writer's value")
+                check(ask("GET") == (200, b"value %d" % i))
+            resp.ok("SET", "k", b"brief", "PX", 50)
+            check(wait_until(lambda: ask("GET")[0] == 404), "it ends")
+            for _ in range(5):
+                resp.ok("SET", "k", b"x")
+                check(ask("DELETE", READER)[0] == 403 and ask("DELETE")[0] == 401, "rights")
+                check(ask("GET")[0] == 200 and ask("DELETE", TOKEN)[0] == 204)
+                check(ask("GET")[0] == 404 and ask("DELETE", TOKEN)[0] == 404)
+            set_tokens(node, read)
+            check(wait_until(lambda: ask("DELETE", TOKEN)[0] == 401), "a token that was taken back")
+            check(ask("GET", READER)[0] == 404 and ask("GET", TOKEN)[0] == 401)
+            set_tokens(node, read, change)
+            check(wait_until(lambda: ask("DELETE", TOKEN)[0] == 404), "and given again")
+        carrier.close()
 
 
 @case

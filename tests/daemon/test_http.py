@@ -322,6 +322,65 @@ def fields_of_the_hop_are_not_shown():
 
 
 @case
+def heads_that_came_before():
+    """The third time the same bytes are not read again: all answers are those of the first time."""
+    with Serving("workers=1") as server:
+        head = "GET /show/a%2fb?x=1 HTTP/1.1\r\nHoSt: test\r\nX-One: 1\r\nConnection: X-Hop\r\nX-Hop: 2\r\nX-Two:\t2 \r\n\r\n"
+        c, other = server.connect(), server.connect()
+        wanted = None
+        for i in range(12):
+            client = c if i % 3 else other
+            client.send(head)
+            answer = client.read()
+            wanted = wanted or answer.body
+            check(answer.status == 200 and answer.body == wanted, answer.body)
+        check(wanted.decode().split("\n")[1:-1] == ["x-one=1", "x-two=2"], wanted)
+        # Another by one byte, at each place where a byte says something.
+        for old, new in (("X-Two:\t2", "X-Two:\t3"), ("x=1", "x=2"), ("HoSt: test", "HoSt: tesT"), ("a%2fb", "a%2fc"),
+                         ("X-Hop: 2", "X-Hoq: 2")):
+            c.send(head.replace(old, new))
+            answer = c.read()
+            check(answer.status == 200 and answer.body != wanted, (new, answer.body))
+        for old, new in (("X-One:", "X-One :"), ("HoSt", "Ho\0t"), ("\tHTTP", " HTTP"), ("X-Two:\t2 \r\n", "X-Two:\t2 \n")):
+            bad = head.replace(old, new)
+            if bad != head:
+                o = server.connect()
+                o.send(bad)
+                check(o.read().status == 400 and o.is_closed(), new)
+        # Behind it: another request, a body, half a head; cut anywhere.
+        c.send(head * 30 + "POST /show HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" + head)
+        for i in range(32):
+            answer = c.read()
+            check(answer.status == 200 and (i == 30 or answer.body == wanted), i)
+        for at in range(1, len(head)):
+            c.send(head + head[:at])
+            check(c.read().body == wanted)
+            c.send(head[at:])
+            check(c.read().body == wanted, at)
+        # With wishes about the connection, and bodies, each time anew.
+        for _ in range(4):
+            o = server.connect()
+            check(o.ask("GET", "/show", fields=["Connection: close"])["connection"] == "close" and o.is_closed())
+            o = server.connect()
+            o.send("GET /show HTTP/1.0\r\n\r\n")
+            check(o.read().status == 200 and o.is_closed())
+            check(c.ask("POST", "/echo", b"four").body == b"four")
+            check(c.ask("GET", "/later").body == b"later\n")
+            check(c.ask("GET", "/stream?n=3").body == b"s" * 3000)
+            check(c.ask("HEAD", "/hello")["content-length"] == "6")
+            check(c.ask("GET", "/v1/secret", host="localhost").status == 401)
+        # Who goes away in the middle of an answer leaves nothing behind.
+        for _ in range(4):
+            o = server.connect()
+            o.send("GET /later HTTP/1.1\r\nHost: gone\r\n\r\n")
+            o.close()
+        many = "".join(f"GET /show/{i} HTTP/1.1\r\nHost: x\r\n\r\n" * 3 for i in range(100))
+        c.send(many)
+        for i in range(300):
+            check(f"/show/{i // 3}|".encode() in c.read().body, i)
+
+
+@case
 def answers_from_elsewhere():
     with Serving() as server:
         c = server.connect()

@@ -15,6 +15,7 @@
 #define BRISK_SRC_DAEMON_HTTP_CARRIER_H
 
 #include "daemon/http/exchange.h"
+#include "daemon/http/known.h"
 
 enum {
     HTTP_DATE_SIZE = 29,        /* "Sun, 06 Nov 1994 08:49:37 GMT" */
@@ -29,6 +30,8 @@ BRISK_NODISCARD brisk_err http_worker_create(worker *w, http_worker **ret);
 void http_worker_destroy(http_worker *http); /* NULL is accepted */
 /* Room for the fields of a head that is being read: HTTP1_FIELDS_MAX of them. */
 http_field *http_worker_fields(http_worker *http);
+/* Heads of HTTP/1.1 that came before. */
+http_known *http_worker_known(http_worker *http);
 /* The present time as a field's value, made once a second; HTTP_DATE_SIZE bytes. */
 const char *http_worker_date(http_worker *http);
 

@@ -50,6 +50,7 @@ struct http_worker {
     uint64_t next_id;
     uint64_t date_ns; /* monotonic; when the date was made */
     char date[HTTP_DATE_SIZE + 1];
+    http_known known;
     http_field fields[HTTP1_FIELDS_MAX];
 };
 
@@ -64,6 +65,7 @@ brisk_err http_worker_create(worker *w, http_worker **ret)
     }
     memset(http, 0, sizeof *http);
     http->worker = w;
+    http_known_init(&http->known, alloc, &w->http_known);
     *ret = http;
     return BRISK_OK;
 }
@@ -79,7 +81,13 @@ void http_worker_destroy(http_worker *http)
         http->free = b->next;
         alloc->release(alloc->ctx, b, sizeof *b, _Alignof(block));
     }
+    http_known_forget(&http->known);
     alloc->release(alloc->ctx, http, sizeof *http, _Alignof(http_worker));
+}
+
+http_known *http_worker_known(http_worker *http)
+{
+    return &http->known;
 }
 
 http_field *http_worker_fields(http_worker *http)

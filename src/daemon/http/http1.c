@@ -12,6 +12,8 @@
  * dropped when it is short and of known size; else the connection ends with the answer, lingering so that the answer is
  * not lost with a reset.
  *
+ * A head in the very bytes of one that came before is not read again (known.h): only its syntax is remembered.
+ *
  * Memory: h1 lives with the connection, exchanges only while they last.
  *
  * Sources: RFC 9112 (6.3, 7, 9.3, 9.6), RFC 9110 (10.1.1).
@@ -23,7 +25,7 @@
 #include "base/assert.h"
 #include "daemon/server.h"
 
-enum { OUT_ENOUGH = 262144, SLICE = 256 };
+enum { OUT_ENOUGH = 262144, SLICE = 256, HASHED_MAX = 512 };
 
 /* What to do next: go on in the loop, or return. */
 typedef enum step { ON, MORE, WAIT, CLOSE, LINGER } step;
@@ -109,14 +111,11 @@ static bool fill(exchange *x, const http1_head *head, const unsigned char *data)
     return true;
 }
 
-static void begin(h1 *h, const http1_head *head, exchange *x)
+/* The head is read; `h` says already what it says of the body and of the connection. */
+static void begin(h1 *h, exchange *x)
 {
     h->x = x;
-    h->chunked = head->chunked;
     h->chunks = (http1_chunked){.error = NULL};
-    h->body_left = head->chunked || head->content_length <= 0 ? 0 : (uint64_t)head->content_length;
-    h->client_keeps = !head->close && (head->minor == 1 || head->keep_alive);
-    h->expects = head->expects && head->minor == 1 && x->has_body;
     h->keep = false;
     h->paused = false;
     h->chunks_out = false;
@@ -127,13 +126,95 @@ static void begin(h1 *h, const http1_head *head, exchange *x)
     h->reading.since_ns = 0;
     h->requests++;
     h->answer_left = HTTP_LENGTH_UNKNOWN;
+    h->conn->phase_ns = 0;
     exchange_begin(x);
     if (!x->has_body) {
         exchange_end_body(x);
     }
 }
 
-static step read_head(h1 *h, unsigned char *data, size_t size, size_t *used)
+static step refuse_for_memory(h1 *h, exchange *x)
+{
+    if (x != NULL) {
+        exchange_close(x);
+    }
+    h1_refuse(h, 503, "out of memory");
+    return LINGER;
+}
+
+/* --- heads that came before --------------------------------------------------------------- */
+
+/* Of the beginning alone: where a head ends is not known yet. */
+static uint64_t hash_of(const unsigned char *data, size_t size)
+{
+    return http_known_hash(data, size < HASHED_MAX ? size : HASHED_MAX);
+}
+
+/* Neither body nor wishes about the connection. */
+static bool is_simple(const http1_head *head)
+{
+    return head->minor == 1 && !head->close && !head->chunked && !head->expects && !head->upgrade &&
+           head->content_length == HTTP1_UNKNOWN;
+}
+
+static step begin_known(h1 *h, http_known_head *head, size_t *used)
+{
+    exchange *x = exchange_open(h->conn->worker, h->conn, &h1_carrier);
+    if (x == NULL) {
+        return refuse_for_memory(h, NULL);
+    }
+    http_known_use(head);
+    h->head = head;
+    x->method_text = head->method;
+    x->target = head->target;
+    x->authority = head->authority;
+    x->fields = head->fields;
+    x->field_count = head->field_count;
+    x->version = 11;
+    x->secure = h->conn->tls != NULL;
+    x->body_over = true;
+    x->content_length = 0;
+    h->chunked = false;
+    h->body_left = 0;
+    h->client_keeps = true;
+    h->expects = false;
+    *used += head->block_size;
+    begin(h, x);
+    return ON;
+}
+
+static void drop_head(h1 *h)
+{
+    if (h->head != NULL) {
+        http_known_release(http_worker_known(h->conn->worker->http), h->head);
+        h->head = NULL;
+    }
+}
+
+/* A head that is read; reading it makes its names lower case, so that its bytes are put aside before. */
+typedef struct lesson {
+    uint64_t hash;
+    size_t size; /* of `bytes`; 0: it is not to be kept */
+    unsigned char bytes[HTTP_KNOWN_BLOCK_MAX];
+} lesson;
+
+static void learn(h1 *h, const lesson *what, const http1_head *head, const exchange *x)
+{
+    if (what->size < head->used || !is_simple(head)) {
+        return;
+    }
+    const http_known_head shown = {.method = x->method_text,
+                                   .target = x->target,
+                                   .authority = x->authority,
+                                   .fields = x->fields,
+                                   .field_count = x->field_count};
+    http_known_keep(http_worker_known(h->conn->worker->http), what->hash, what->bytes, head->used,
+                    &shown);
+}
+
+/* --- reading them ------------------------------------------------------------------------- */
+
+static step read_unknown(h1 *h, unsigned char *data, size_t size, size_t *used, const lesson *what)
 {
     worker *w = h->conn->worker;
     http1_head head = {.fields = http_worker_fields(w->http),
@@ -158,15 +239,35 @@ static step read_head(h1 *h, unsigned char *data, size_t size, size_t *used)
     }
     exchange *x = exchange_open(w, h->conn, &h1_carrier);
     if (x == NULL || !fill(x, &head, data)) {
-        if (x != NULL) {
-            exchange_close(x);
-        }
-        h1_refuse(h, 503, "out of memory");
-        return LINGER;
+        return refuse_for_memory(h, x);
     }
+    learn(h, what, &head, x);
     *used += head.used;
-    begin(h, &head, x);
+    h->chunked = head.chunked;
+    h->body_left = head.chunked || head.content_length <= 0 ? 0 : (uint64_t)head.content_length;
+    h->client_keeps = !head.close && (head.minor == 1 || head.keep_alive);
+    h->expects = head.expects && head.minor == 1 && x->has_body;
+    begin(h, x);
     return ON;
+}
+
+static step read_head(h1 *h, unsigned char *data, size_t size, size_t *used)
+{
+    lesson what;
+    what.size = 0;
+    if (size > 0 && h->resume == 0) {
+        http_known *known = http_worker_known(h->conn->worker->http);
+        what.hash = hash_of(data, size);
+        http_known_head *head = http_known_find(known, what.hash, data, size);
+        if (head != NULL) {
+            return begin_known(h, head, used);
+        }
+        if (http_known_wants(known, what.hash)) {
+            what.size = size < sizeof what.bytes ? size : sizeof what.bytes;
+            memcpy(what.bytes, data, what.size);
+        }
+    }
+    return read_unknown(h, data, size, used, &what);
 }
 
 /* --- bodies ------------------------------------------------------------------------------- */
@@ -245,6 +346,7 @@ static step end_exchange(h1 *h, size_t rest)
     h->x = NULL;
     h->since_ns = h->conn->worker->now_ns;
     exchange_close(x);
+    drop_head(h);
     return keep ? ON : linger ? LINGER : CLOSE;
 }
 
@@ -453,6 +555,7 @@ static void close_session(conn *c)
     if (h->x != NULL) {
         exchange_close(h->x);
     }
+    drop_head(h);
     alloc->release(alloc->ctx, h, sizeof *h, _Alignof(h1));
 }
 

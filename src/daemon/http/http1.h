@@ -10,8 +10,9 @@
 
 typedef struct h1 {
     conn *conn;
-    exchange *x;   /* NULL between two */
-    size_t resume; /* of a head that is not whole; see http1_head */
+    exchange *x;           /* NULL between two */
+    http_known_head *head; /* what it shows, when that was known */
+    size_t resume;         /* of a head that is not whole; see http1_head */
     size_t line;
     uint64_t body_left; /* of the request, with a length */
     http1_chunked chunks;

@@ -118,7 +118,7 @@ static void free_session(http2_session *s)
     const brisk_alloc *alloc = s->worker->server->alloc;
     nghttp2_session_del(s->ng);
     http2_memory_drop(&s->memory);
-    http2_known_forget(&s->known);
+    http_known_forget(&s->known);
     alloc->release(alloc->ctx, s, sizeof *s, _Alignof(http2_session));
 }
 
@@ -146,7 +146,7 @@ static bool open_session(conn *c)
     *s = (http2_session){.conn = c, .worker = w, .quiet_ns = w->now_ns};
     http2_guard_init(&s->guard, w->now_ns);
     s->guard.tells_heads = true;
-    http2_known_init(&s->known, alloc, &w->http2_known);
+    http_known_init(&s->known, alloc, &w->http_known);
     if (!create(s)) {
         free_session(s);
         return false;
@@ -237,7 +237,7 @@ static http2_scan check_stream(http2_session *s)
         return HTTP2_SCAN_BAD;
     }
     if (s->guard.type == NGHTTP2_HEADERS) {
-        http2_known_forget(&s->known); /* trailers change the table, too */
+        http_known_forget(&s->known); /* trailers change the table, too */
     }
     http2_guard_allow(&s->guard);
     return HTTP2_SCAN_CHECK;
@@ -453,7 +453,7 @@ static void tick(conn *c, uint64_t now_ns)
         http2_memory_drop(&s->memory); /* ten thousand idle connections keep nothing of it */
     }
     if (s->streams == NULL && now_ns >= c->active_ns + HTTP2_QUIET_NS) {
-        http2_known_forget(&s->known);
+        http_known_forget(&s->known);
     }
 }
 

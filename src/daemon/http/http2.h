@@ -26,8 +26,8 @@
 #include "daemon/conn.h"
 #include "daemon/http/carrier.h"
 #include "daemon/http/http2_guard.h"
-#include "daemon/http/http2_known.h"
 #include "daemon/http/http2_memory.h"
+#include "daemon/http/known.h"
 #include "daemon/http/protocols.h"
 
 extern const http_carrier http2_carrier;
@@ -81,9 +81,9 @@ typedef struct http2_stream {
     uint32_t head_bytes;
     uint16_t refusal; /* 400, 431, 500; 0: none */
     http_text host;
-    http2_head *head; /* it was known; NULL: it was read */
-    bool direct;      /* nghttp2 does not know of this stream ... */
-    bool lost;        /* ... and did not take it, when it was told */
+    http_known_head *head; /* it was known; NULL: it was read */
+    bool direct;           /* nghttp2 does not know of this stream ... */
+    bool lost;             /* ... and did not take it, when it was told */
     /* The body, coming. */
     http2_queue held; /* while paused */
     uint32_t
@@ -120,7 +120,7 @@ struct http2_session {
     http2_stream *reading; /* whose head is being read */
     http2_guard guard;
     http2_memory memory;
-    http2_known known;
+    http_known known;
     uint32_t learned; /* the stream whose head is to be kept once it is read; 0: none */
     const unsigned char *learned_block;
     size_t learned_size;
@@ -232,6 +232,9 @@ unsigned char *http2_put_field(unsigned char *to, const unsigned char *end,
 /* Likewise, of the static table's name of that number. */
 unsigned char *http2_put_known(unsigned char *to, const unsigned char *end, uint8_t index,
                                http_text value);
+
+/* Is it well formed, and does it leave the table as it is? */
+bool http2_block_is_neutral(const unsigned char *block, size_t size);
 
 /* --- queues: http2_request.c -------------------------------------------------------------- */
 

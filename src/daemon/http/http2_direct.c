@@ -6,7 +6,7 @@
  *                                                all (http2_adopt), which then has the stream
  *
  * What nghttp2 does for a request (HPACK, the rules of heads, a stream, its place in the order, two
- * queues) costs more than all the rest of a short answer.  Where the head is known (http2_known.h)
+ * queues) costs more than all the rest of a short answer.  Where the head is known (known.h)
  * and the answer is there before the handler returns, none of it is needed: the stream opens and
  * ends between two frames.  Route, rights and answer are those of every other request.
  *
@@ -246,10 +246,10 @@ static bool may_answer(http2_session *s)
     return !s->doomed && conn_unsent(s->conn) < HTTP2_UNSENT_HIGH;
 }
 
-static void show(http2_stream *stream, http2_head *head)
+static void show(http2_stream *stream, http_known_head *head)
 {
     exchange *x = stream->x;
-    http2_head_use(head);
+    http_known_use(head);
     stream->head = head;
     stream->direct = true;
     stream->ended = true;
@@ -261,7 +261,7 @@ static void show(http2_stream *stream, http2_head *head)
 }
 
 /* False: no memory; nghttp2's way may find some. */
-static bool answer_known(http2_session *s, http2_head *head)
+static bool answer_known(http2_session *s, http_known_head *head)
 {
     http2_stream *stream = http2_open_stream(s, (int32_t)s->guard.stream);
     if (stream == NULL) {
@@ -291,8 +291,8 @@ static bool answer_known(http2_session *s, http2_head *head)
 static void learn(http2_session *s, uint64_t hash, const unsigned char *block)
 {
     if (!http2_block_is_neutral(block, s->guard.length)) {
-        http2_known_forget(&s->known);
-    } else if (http2_known_wants(&s->known, hash)) {
+        http_known_forget(&s->known);
+    } else if (http_known_wants(&s->known, hash)) {
         s->learned = s->guard.stream;
         s->learned_block = block;
         s->learned_size = s->guard.length;
@@ -303,14 +303,15 @@ size_t http2_meet_head(http2_session *s, const unsigned char *frame, size_t size
 {
     size_t length = s->guard.length;
     const unsigned char *block = frame + HTTP2_HEAD_BYTES;
-    if (s->guard.flags != (FLAG_END_STREAM | FLAG_END_HEADERS) || length > HTTP2_KNOWN_BLOCK_MAX ||
+    if (s->guard.flags != (FLAG_END_STREAM | FLAG_END_HEADERS) || length > HTTP_KNOWN_BLOCK_MAX ||
         size < HTTP2_HEAD_BYTES + length) {
-        http2_known_forget(&s->known); /* nobody looks what it does to the table */
+        http_known_forget(&s->known); /* nobody looks what it does to the table */
         http2_guard_allow(&s->guard);
         return 0;
     }
-    uint64_t hash = http2_known_hash(block, length);
-    http2_head *head = http2_known_find(&s->known, hash, block, length);
+    uint64_t hash = http_known_hash(block, length);
+    http_known_head *head = http_known_find(&s->known, hash, block, length);
+    head = head != NULL && head->block_size == length ? head : NULL; /* all of it */
     if (head != NULL && may_answer(s)) {
         s->frame = frame;
         s->frame_size = HTTP2_HEAD_BYTES + length;
@@ -332,10 +333,11 @@ void http2_learned(http2_session *s, const http2_stream *stream)
         return;
     }
     s->learned = 0;
-    const http2_head head = {.method = x->method_text,
-                             .target = x->target,
-                             .authority = x->authority,
-                             .fields = x->fields,
-                             .field_count = x->field_count};
-    http2_known_keep(&s->known, s->learned_block, s->learned_size, &head);
+    const http_known_head head = {.method = x->method_text,
+                                  .target = x->target,
+                                  .authority = x->authority,
+                                  .fields = x->fields,
+                                  .field_count = x->field_count};
+    http_known_keep(&s->known, http_known_hash(s->learned_block, s->learned_size), s->learned_block,
+                    s->learned_size, &head);
 }

@@ -108,3 +108,66 @@ unsigned char *http2_put_field(unsigned char *to, const unsigned char *end, cons
     *to++ = LITERAL;
     return put_text(put_text(to, field->name), field->value);
 }
+
+/* --- blocks that come ------------------------------------------------------------------------------- */
+
+typedef struct reader {
+    const unsigned char *at;
+    const unsigned char *end;
+} reader;
+
+/* An integer behind the first bits of a byte (5.1); false: it has no end, or is beyond any size here. */
+static bool read_number(reader *r, unsigned bits, size_t *ret)
+{
+    if (r->at == r->end) {
+        return false;
+    }
+    size_t mask = (1u << bits) - 1;
+    size_t number = *r->at++ & mask;
+    if (number == mask) {
+        unsigned shift = 0;
+        unsigned char byte;
+        do {
+            if (r->at == r->end || shift > 21) {
+                return false;
+            }
+            byte = *r->at++;
+            number += (size_t)(byte & 0x7f) << shift;
+            shift += 7;
+        } while ((byte & 0x80) != 0);
+    }
+    *ret = number;
+    return true;
+}
+
+static bool skip_text(reader *r)
+{
+    size_t size;
+    if (!read_number(r, 7, &size) || size > (size_t)(r->end - r->at)) {
+        return false;
+    }
+    r->at += size;
+    return true;
+}
+
+bool http2_block_is_neutral(const unsigned char *block, size_t size)
+{
+    reader r = {.at = block, .end = block + size};
+    while (r.at < r.end) {
+        size_t index;
+        unsigned char first = *r.at;
+        if ((first & 0x80) != 0) { /* a field of a table (6.1) */
+            if (!read_number(&r, 7, &index)) {
+                return false;
+            }
+            continue;
+        }
+        if ((first & 0x60) != 0) { /* one more for the table (6.2.1), or its size (6.3) */
+            return false;
+        }
+        if (!read_number(&r, 4, &index) || (index == 0 && !skip_text(&r)) || !skip_text(&r)) {
+            return false; /* a literal, not indexed (6.2.2, 6.2.3) */
+        }
+    }
+    return true;
+}

@@ -512,10 +512,10 @@ void http2_end_stream(http2_stream *stream)
     s->quiet_ns = s->worker->now_ns;
     http2_queue_drop(s, &stream->held);
     http2_drop_answer(stream);
-    http2_head *head = stream->head;
+    http_known_head *head = stream->head;
     exchange_close(stream->x); /* with the stream in its memory */
     if (head != NULL) {
-        http2_head_release(&s->known, head);
+        http_known_release(&s->known, head);
     }
 }
 

@@ -1,9 +1,10 @@
 /*
- * test_http2_known.c -- which blocks leave the table as it is; what is kept of heads, how much, and how long.
+ * test_known.c -- which blocks leave the table as it is; what is kept of heads, how much, and how long.
  */
 #include <string.h>
 
-#include "daemon/http/http2_known.h"
+#include "daemon/http/http2.h"
+#include "daemon/http/known.h"
 #include "support/check.h"
 #include "support/fault_alloc.h"
 
@@ -11,18 +12,18 @@
 
 static const http_field fields[] = {{{"user-agent", 10}, {"test", 4}}, {{"x-empty", 7}, {"", 0}}};
 
-static http2_head head_of(http_text target)
+static http_known_head head_of(http_text target)
 {
-    return (http2_head){.method = TEXT("GET"),
-                        .target = target,
-                        .authority = TEXT("localhost"),
-                        .fields = fields,
-                        .field_count = 2};
+    return (http_known_head){.method = TEXT("GET"),
+                             .target = target,
+                             .authority = TEXT("localhost"),
+                             .fields = fields,
+                             .field_count = 2};
 }
 
-static http2_head *find(const http2_known *known, const void *block, size_t size)
+static http_known_head *find(const http_known *known, const void *block, size_t size)
 {
-    return http2_known_find(known, http2_known_hash(block, size), block, size);
+    return http_known_find(known, http_known_hash(block, size), block, size);
 }
 
 static void test_blocks(void **state)
@@ -83,16 +84,16 @@ static void test_second_time(void **state)
 {
     (void)state;
     size_t kept = 0;
-    http2_known known;
-    http2_known_init(&known, brisk_alloc_libc(), &kept);
-    CHECK(!http2_known_wants(&known, 16));
-    CHECK(http2_known_wants(&known, 16));
-    CHECK(!http2_known_wants(&known, 32)); /* the same place */
-    CHECK(!http2_known_wants(&known, 16));
-    CHECK(!http2_known_wants(&known, 17)); /* another */
-    CHECK(http2_known_wants(&known, 16));
-    http2_known_forget(&known);
-    CHECK(!http2_known_wants(&known, 16));
+    http_known known;
+    http_known_init(&known, brisk_alloc_libc(), &kept);
+    CHECK(!http_known_wants(&known, 16));
+    CHECK(http_known_wants(&known, 16));
+    CHECK(!http_known_wants(&known, 32)); /* the same place */
+    CHECK(!http_known_wants(&known, 16));
+    CHECK(!http_known_wants(&known, 17)); /* another */
+    CHECK(http_known_wants(&known, 16));
+    http_known_forget(&known);
+    CHECK(!http_known_wants(&known, 16));
     CHECK_U64(kept, ==, 0);
 }
 
@@ -100,29 +101,31 @@ static void test_found_by_all_bytes(void **state)
 {
     (void)state;
     size_t kept = 0;
-    http2_known known;
-    http2_known_init(&known, brisk_alloc_libc(), &kept);
+    http_known known;
+    http_known_init(&known, brisk_alloc_libc(), &kept);
     unsigned char block[] = "\x82\x86 some block";
     size_t size = sizeof block - 1;
     CHECK(find(&known, block, size) == NULL);
-    http2_head head = head_of(TEXT("/target"));
-    http2_known_keep(&known, block, size, &head);
+    http_known_head head = head_of(TEXT("/target"));
+    http_known_keep(&known, http_known_hash(block, size), block, size, &head);
     unsigned char other[sizeof block];
     memcpy(other, block, sizeof block);
     memset(block, 0, sizeof block); /* it was copied */
-    http2_head *found = find(&known, other, size);
+    http_known_head *found = find(&known, other, size);
     CHECK(found != NULL);
     CHECK(found->target.size == 7 && memcmp(found->target.data, "/target", 7) == 0);
     CHECK(found->field_count == 2 && found->fields[0].value.size == 4);
     CHECK(memcmp(found->fields[0].value.data, "test", 4) == 0 && found->fields[1].value.size == 0);
-    CHECK(find(&known, other, size - 1) == NULL);
+    CHECK(http_known_find(&known, http_known_hash(other, size), other, size + 1) ==
+          found); /* more follows */
+    CHECK(http_known_find(&known, http_known_hash(other, size), other, size - 1) == NULL);
     for (size_t i = 0; i < size; i++) { /* by its bytes, not by its hash alone */
         other[i] ^= 1;
         CHECK(find(&known, other, size) == NULL);
-        CHECK(http2_known_find(&known, http2_known_hash(found->block, size), other, size) == NULL);
+        CHECK(http_known_find(&known, http_known_hash(found->block, size), other, size) == NULL);
         other[i] ^= 1;
     }
-    http2_known_forget(&known);
+    http_known_forget(&known);
     CHECK(find(&known, other, size) == NULL);
     CHECK_U64(kept, ==, 0);
 }
@@ -131,50 +134,50 @@ static void test_shown_until_released(void **state)
 {
     (void)state;
     size_t kept = 0;
-    http2_known known;
-    http2_known_init(&known, brisk_alloc_libc(), &kept);
+    http_known known;
+    http_known_init(&known, brisk_alloc_libc(), &kept);
     const unsigned char block[] = "\x82";
-    http2_head head = head_of(TEXT("/one"));
-    http2_known_keep(&known, block, 1, &head);
-    http2_head *found = find(&known, block, 1);
+    http_known_head head = head_of(TEXT("/one"));
+    http_known_keep(&known, http_known_hash(block, 1), block, 1, &head);
+    http_known_head *found = find(&known, block, 1);
     CHECK(found != NULL);
-    http2_head_use(found);
-    http2_head second = head_of(TEXT("/two"));
-    http2_known_keep(&known, block, 1, &second); /* in its place */
-    http2_known_forget(&known);
+    http_known_use(found);
+    http_known_head second = head_of(TEXT("/two"));
+    http_known_keep(&known, http_known_hash(block, 1), block, 1, &second); /* in its place */
+    http_known_forget(&known);
     CHECK(memcmp(found->target.data, "/one", 4) == 0);
     CHECK_U64(kept, ==, found->size);
-    http2_head_release(&known, found);
+    http_known_release(&known, found);
     CHECK_U64(kept, ==, 0);
 }
 
 static void test_bounds(void **state)
 {
     (void)state;
-    static char target[HTTP2_KNOWN_HEAD_MAX];
-    static http2_known sessions[200];
+    static char target[HTTP_KNOWN_HEAD_MAX];
+    static http_known sessions[200];
     size_t kept = 0;
     memset(target, 'x', sizeof target);
-    http2_head large = head_of((http_text){target, sizeof target});
+    http_known_head large = head_of((http_text){target, sizeof target});
     const unsigned char one[] = "\x82";
-    http2_known_init(&sessions[0], brisk_alloc_libc(), &kept);
-    http2_known_keep(&sessions[0], one, 1, &large);
+    http_known_init(&sessions[0], brisk_alloc_libc(), &kept);
+    http_known_keep(&sessions[0], http_known_hash(one, 1), one, 1, &large);
     CHECK(find(&sessions[0], one, 1) == NULL);
-    http2_head head = head_of((http_text){target, 3500});
+    http_known_head head = head_of((http_text){target, 3500});
     size_t found = 0;
     for (size_t i = 0; i < 200; i++) {
-        http2_known_init(&sessions[i], brisk_alloc_libc(), &kept);
+        http_known_init(&sessions[i], brisk_alloc_libc(), &kept);
         for (unsigned char b = 0; b < 64; b++) {
             unsigned char block[2] = {0x82, (unsigned char)(0x80 | b)};
-            http2_known_keep(&sessions[i], block, 2, &head);
+            http_known_keep(&sessions[i], http_known_hash(block, 2), block, 2, &head);
             found += find(&sessions[i], block, 2) != NULL;
         }
-        CHECK_U64(kept, <=, HTTP2_KNOWN_BYTES);
+        CHECK_U64(kept, <=, HTTP_KNOWN_BYTES);
     }
-    CHECK_U64(kept, >, HTTP2_KNOWN_BYTES - 2 * HTTP2_KNOWN_HEAD_MAX);
+    CHECK_U64(kept, >, HTTP_KNOWN_BYTES - 2 * HTTP_KNOWN_HEAD_MAX);
     CHECK_U64(found, >, 256);
     for (size_t i = 0; i < 200; i++) {
-        http2_known_forget(&sessions[i]);
+        http_known_forget(&sessions[i]);
     }
     CHECK_U64(kept, ==, 0);
 }
@@ -185,16 +188,16 @@ static void test_without_memory(void **state)
     fault_alloc fault;
     fault_alloc_init(&fault, 0);
     size_t kept = 0;
-    http2_known known;
-    http2_known_init(&known, &fault.base, &kept);
+    http_known known;
+    http_known_init(&known, &fault.base, &kept);
     const unsigned char block[] = "\x82";
-    http2_head head = head_of(TEXT("/"));
-    http2_known_keep(&known, block, 1, &head);
+    http_known_head head = head_of(TEXT("/"));
+    http_known_keep(&known, http_known_hash(block, 1), block, 1, &head);
     CHECK(find(&known, block, 1) == NULL);
     CHECK_U64(kept, ==, 0);
-    http2_known_keep(&known, block, 1, &head);
+    http_known_keep(&known, http_known_hash(block, 1), block, 1, &head);
     CHECK(find(&known, block, 1) != NULL);
-    http2_known_forget(&known);
+    http_known_forget(&known);
     CHECK_U64(fault.bytes_held, ==, 0);
 }
 
