@@ -331,6 +331,50 @@ def a_slow_follower_holds_nobody_back():
         check(lazy.read(-1) == body and origin.count() == 1)
 
 
+@case
+def a_silent_upstream_is_the_same_for_all_who_wait():
+    hold = threading.Event()
+
+    def handle(request, connection):
+        if request.number == 1:
+            hold.wait(20)
+            return None
+        return answer(b"good", cache_control=FRESH)
+
+    with Origin(handle) as origin:
+        with node(upstreams=[origin.url], first_byte_timeout="500ms", retries=0, threads=2) as n:
+            readers = [Reader(n) for _ in range(4)]
+            for reader in readers:
+                reader.read(-1)
+                check(reader.head.startswith("http/1.1 504 "), reader.head)
+            check(origin.count() == 1, origin.count())
+            hold.set()
+            check(get(n, "/").body == b"good")
+
+
+@case
+def more_than_an_answer_poisons_nothing():
+    """Longer than it says, or with another answer behind it: what is behind is nobody's, and not kept."""
+    more = {
+        "/long": b"HTTP/1.1 200 OK\r\ncache-control: max-age=99\r\ncontent-length: 4\r\n\r\ngoodpoison",
+        "/two": answer(b"good", cache_control=FRESH) + answer(b"poison", cache_control=FRESH),
+        "/chunks": b"HTTP/1.1 200 OK\r\ncache-control: max-age=99\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"4\r\ngood\r\n0\r\n\r\n" + answer(b"poison", cache_control=FRESH),
+        "/bodiless": b"HTTP/1.1 204 No Content\r\ncache-control: max-age=99\r\n\r\npoison",
+    }
+
+    def handle(request, connection):
+        return more.get(request.target) or answer(b"good", cache_control=FRESH)
+
+    with Origin(handle) as origin, node(upstreams=[origin.url]) as n:
+        for path in more:
+            for i in range(3):
+                a = get(n, path)
+                check(a.body == (b"" if path == "/bodiless" else b"good"), (path, a))
+                check(get(n, f"{path}/{i}").body == b"good", path)
+            check(wait_until(lambda p=path: is_hit(get(n, p))), path)
+
+
 # --- validated -------------------------------------------------------------------------------
 
 

@@ -1,12 +1,14 @@
 /*
  * test_proxy_parts.c -- entries as disks may give them back, upstreams as settings may name them, and
- * which of them is asked.
+ * which of them is asked; bodies that are read while they grow.
  */
 #include "support/check.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "daemon/proxy/entry.h"
+#include "daemon/proxy/tape.h"
 #include "daemon/proxy/upstream.h"
 
 static brisk_value *make_entry(const char *body)
@@ -144,6 +146,90 @@ static void test_choice(void **state)
           NULL); /* all ill: all are asked */
 }
 
+/* --- tapes --------------------------------------------------------------------------------- */
+
+static unsigned char byte_at(uint64_t at)
+{
+    return (unsigned char)(at * 31 + at / 251);
+}
+
+enum { TAPE_BYTES = 3000000, TAPE_READERS = 3 };
+
+/* All of it, as it comes, in a thread of its own. */
+static void *read_all(void *ctx)
+{
+    tape_reader *r = ctx;
+    uint64_t at = 0;
+    while (at < TAPE_BYTES) {
+        const unsigned char *data;
+        size_t size = tape_next(r, &data);
+        for (size_t i = 0; i < size; i++) {
+            CHECK(data[i] == byte_at(at + i));
+        }
+        tape_took(r, size);
+        at += size;
+    }
+    const unsigned char *data;
+    CHECK(tape_next(r, &data) == 0);
+    tape_leave(r);
+    return NULL;
+}
+
+static void test_tapes_are_read_while_they_grow(void **state)
+{
+    (void)state;
+    tape t = {0};
+    tape_reader readers[TAPE_READERS] = {{0}};
+    pthread_t threads[TAPE_READERS];
+    static unsigned char piece[7000];
+    CHECK(tape_open(&t, brisk_alloc_libc(), NULL, NULL, 0));
+    for (int i = 0; i < TAPE_READERS; i++) {
+        tape_read(&readers[i], t.first);
+        CHECK(pthread_create(&threads[i], NULL, read_all, &readers[i]) == 0);
+    }
+    for (uint64_t at = 0; at < TAPE_BYTES;) {
+        size_t size = at % sizeof piece + 1;
+        size = size < TAPE_BYTES - at ? size : (size_t)(TAPE_BYTES - at);
+        for (size_t i = 0; i < size; i++) {
+            piece[i] = byte_at(at + i);
+        }
+        CHECK(tape_put(&t, piece, size));
+        at += size;
+        if (at > TAPE_BYTES / 2 && t.first != NULL) {
+            tape_forget(&t); /* what they have passed is freed */
+        }
+    }
+    for (int i = 0; i < TAPE_READERS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    tape_close(&t);
+}
+
+static void test_tapes_in_values(void **state)
+{
+    (void)state;
+    tape t = {0};
+    tape_reader r = {0};
+    const unsigned char *at;
+    void *data;
+    brisk_value *value = NULL;
+    CHECK_OK(brisk_value_reserve(8, brisk_alloc_libc(), &data, &value));
+    CHECK(tape_open(&t, brisk_alloc_libc(), value, (unsigned char *)data + 2, 6));
+    tape_read(&r, t.first);
+    CHECK(tape_next(&r, &at) == 0);
+    CHECK(tape_put(&t, "abc", 3) && tape_next(&r, &at) == 3 && memcmp(at, "abc", 3) == 0);
+    tape_took(&r, 2);
+    CHECK(tape_put(&t, "def", 3) && tape_next(&r, &at) == 4 && memcmp(at, "cdef", 4) == 0);
+    CHECK(memcmp((char *)data + 2, "abcdef", 6) == 0);
+    CHECK(!tape_put(&t, "g", 1)); /* it is full */
+    tape_close(&t);
+    brisk_value_unref(value);
+    CHECK(tape_next(&r, &at) == 4 && memcmp(at, "cdef", 4) == 0); /* the reader keeps it */
+    tape_leave(&r);
+    tape_close(&t);
+    tape_leave(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +237,8 @@ int main(void)
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_tapes_are_read_while_they_grow),
+        cmocka_unit_test(test_tapes_in_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

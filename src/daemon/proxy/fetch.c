@@ -15,6 +15,9 @@ static uint64_t now_of(const fetch *f)
 
 const char *fetch_error_text(fetch_error why)
 {
+    if (why == 0) {
+        return "the upstream did not answer";
+    }
     switch (why) {
     case FETCH_NO_REACH: return "the upstream cannot be reached";
     case FETCH_BROKEN: return "the upstream closed before its answer was whole";

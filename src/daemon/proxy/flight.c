@@ -136,7 +136,7 @@ static void waiter_failed(transit *t)
 {
     t->waits = false;
     if (!follow_end(t, false)) {
-        transit_fail(t, 502, "the upstream did not answer");
+        transit_answer_failure(t, t->why);
     }
     transit_let_go(t);
 }
@@ -177,6 +177,7 @@ static void end_flight(transit *t, brisk_value *value, void (*home)(transit *t))
         w->next_waiter = NULL;
         w->flight = NULL;
         w->shared_variant = t->variant;
+        w->why = t->why;
         w->value = value != NULL ? brisk_value_ref(value) : NULL;
         transit_post(w, home);
     }
@@ -618,6 +619,7 @@ static void on_fail(fetch *f, fetch_error why)
             transit_answer_failure(t, why);
         }
     } else if (!use_stale(t, PROXY_FAILED_REACH)) {
+        t->why = why;
         end_flight(t, NULL, waiter_failed);
         transit_answer_failure(t, why);
     }

@@ -123,6 +123,7 @@ struct transit {
     flight *flight;
     transit *next_waiter;
     brisk_hash128 shared_variant; /* of what its leader got */
+    fetch_error why;              /* ... or did not; 0: it could not even ask */
     brisk_value *stale;           /* what is being validated, or may stand in; NULL: nothing */
     brisk_value *stale_front;     /* of a file */
     transit_store store;
