@@ -101,5 +101,39 @@ def a_node_that_cannot_write_says_so():
             check(stats(node.http())["file"] == {"written": False, "text": "none is configured"})
 
 
+@case
+def alerts_that_were():
+    budget = ("schema: 1\nbudgets:\n  - name: entries\n    metric: serve.tier.entries\n    labels: {tier: memory}\n"
+              "    statistic: value\n    critical: 3\n    for: 0s\n")
+    with tempfile.TemporaryDirectory(prefix="brisk-past-") as folder:
+        path = os.path.join(folder, "budgets.yaml")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(budget)
+        there = {"XDG_DATA_HOME": folder}
+        began = int(time.time())
+        node = Node(BRISK, settings=[f"serve.budgets={path}"], env=there)
+        http = node.http()
+        for i in range(10):
+            http.ok("PUT", f"/v1/cache/{i}", b"x", status=201)
+        check(wait_until(lambda: http.ok("GET", "/v1/alerts").json()["past"]))
+        kill(node)
+        with Node(BRISK, env=there) as node:
+            http = node.http()
+
+            def past(query=""):
+                return http.ok("GET", f"/v1/alerts{query}").json()["past"]
+
+            found = past()
+            if found == [] and not os.path.exists(os.path.join(folder, "brisk", "history.sqlite3")):
+                print("there is no SQLite here: alerts are not kept")
+                return
+            check([(a["name"], a["state"], a["severity"], a["limit"]) for a in found] == [("entries", "firing", "critical", 3)], found)
+            check(http.ok("GET", "/v1/alerts").json()["alerts"] == [], "none fires now")
+            check(past("?state=resolved") == [] and past("?state=firing") == found)
+            check(past("?metric=serve.tier.entries&name=entries") == found and past("?metric=x") == [] and past("?name=x") == [])
+            check(past(f"?since={began - 1}&until={began + 600}") == found)
+            check(past(f"?since={began + 600}") == [] and past(f"?until={began - 10}") == [])
+
+
 if __name__ == "__main__":
     sys.exit(run(CASES, sys.argv[2:], together=True))

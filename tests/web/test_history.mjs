@@ -101,7 +101,7 @@ test("budgets with their levels, and alerts that come and go", async ({ node, pa
   check(text[3] === "3000" && text[4] === "1000" && text[5] === "2000" && text[6] === "firing", text.join(" | "));
   check((await cells(page.locator("tr", { hasText: "never asked" })))[1].includes("unknown"), "a level of what was never measured");
   check((await page.getByRole("alert").textContent()).includes("entries: value of serve.tier.entries is 3000"), "the alert is not said");
-  const alerts = page.getByRole("region", { name: "Alerts since the node started" });
+  const alerts = page.getByRole("region", { name: "Alerts that were" });
   await alerts.locator(".level.firing").first().waitFor({ timeout: WAIT_MS });
   await shot(page, "history-budgets");
   await node.redis(["FLUSHALL"]);

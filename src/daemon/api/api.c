@@ -90,6 +90,7 @@ static void on_alert(void *ctx, const brisk_event *event)
                              brisk_str_size(&text));
         report_keep_alert(a, brisk_str_text(&text), brisk_str_size(&text));
     }
+    report_store_alert(a, event);
     brisk_str_deinit(&text);
 }
 

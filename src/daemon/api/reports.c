@@ -66,6 +66,15 @@ static const api_parameter benchmark_parameters[] = {
     SINCE,
     UNTIL,
 };
+static const api_parameter alert_parameters[] = {
+    {"state", "query", "{\"enum\": [\"firing\", \"resolved\"]}", "Past ones: that began, or ended",
+     false},
+    {"name", "query", API_TEXT, "Past ones: of this budget", false},
+    {"metric", "query", API_TEXT, "Past ones: of this figure", false},
+    SINCE,
+    UNTIL,
+    LIMIT,
+};
 static const api_parameter opportunity_parameters[] = {
     {"state", "query", "{\"enum\": [\"open\", \"applied\", \"dismissed\", \"gone\"]}",
      "Those in this state", false},
@@ -115,8 +124,7 @@ static const api_response trace_responses[] = {
 };
 ANSWER(benchmarks_responses, "A line for each benchmark, figure and machine", "Benchmarks");
 ANSWER(opportunities_responses, "Opportunities", "Opportunities");
-ANSWER(alerts_responses,
-       "Alerts that fire, or will, and what began and ended since the node started, newest first",
+ANSWER(alerts_responses, "Alerts that fire, or will, and what began and ended, newest first",
        "Alerts");
 ANSWER(budgets_responses, "Every budget as it stands", "Budgets");
 
@@ -157,8 +165,10 @@ static const api_operation operations[] = {
      .parameters = API_ROWS(opportunity_parameters),
      .responses = API_ROWS(opportunities_responses)},
     {READ, .path = "/v1/alerts", .id = "listAlerts",
-     .summary = "Budgets that are broken now, and those that were",
-     .responses = API_ROWS(alerts_responses)},
+     .summary = "Budgets that are broken now, and alerts that were",
+     .description = "Past ones are the history's; without one (no SQLite, no home folder) those of "
+                    "this node, unfiltered.",
+     .parameters = API_ROWS(alert_parameters), .responses = API_ROWS(alerts_responses)},
     {READ, .path = "/v1/budgets", .id = "listBudgets",
      .summary = "What the node promises, and how it stands",
      .responses = API_ROWS(budgets_responses)},

@@ -35,8 +35,11 @@ brisk_err report_profiles(const report_query *q, brisk_str *text, report_result 
 brisk_err report_audit(const report_query *q, brisk_str *text, report_result *ret);
 
 struct api;
+struct brisk_event;
 /* An alert that was told, as JSON: the newest are shown with those of now.  The last ones of `a` go. */
 void report_keep_alert(struct api *a, const char *text, size_t size);
+/* Likewise into the history; takes as long as files do. */
+void report_store_alert(struct api *a, const struct brisk_event *event);
 void report_forget_alerts(struct api *a);
 
 /* All of them. */

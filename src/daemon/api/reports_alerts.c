@@ -2,19 +2,22 @@
  * reports_alerts.c -- what the node promises, and where it breaks its word: /v1/budgets, /v1/alerts.
  *
  * Budgets are those of the file serve.budgets; the background's thread checks them once a second, and the watch says
- * what is so now.  What began and ended is kept here, the newest ALERTS_KEPT, for whoever looks later.
+ * what is so now.  What began and ended goes into the history (brisk/history.h),
+ * which outlives the node; where there is none (no SQLite, no home folder) the newest ALERTS_KEPT of this node serve.
  */
 #include <math.h>
 #include <string.h>
 
 #include <brisk/budget.h>
+#include <brisk/history.h>
 #include <brisk/json.h>
+#include <brisk/log.h>
 
 #include "daemon/api/api.h"
 #include "daemon/api/reports.h"
 #include "daemon/server.h"
 
-enum { ALERTS_KEPT = 100 };
+enum { ALERTS_KEPT = 100, HISTORY_WAIT_MS = 500 };
 
 typedef struct past_alert {
     char *text; /* JSON; NULL: none yet */
@@ -71,6 +74,84 @@ void report_forget_alerts(api *a)
     }
     alloc->release(alloc->ctx, a->past_alerts, sizeof *a->past_alerts, _Alignof(past_alert));
     a->past_alerts = NULL;
+}
+
+/* From the budgets, not from their watch: that one is telling this alert, and has its lock. */
+static const char *metric_of(const api *a, const char *budget)
+{
+    for (uint32_t i = 0; i < brisk_budgets_count(a->budgets); i++) {
+        const brisk_budget *b = brisk_budgets_at(a->budgets, i);
+        if (strcmp(b->name, budget) == 0) {
+            return b->metric;
+        }
+    }
+    return "";
+}
+
+void report_store_alert(api *a, const brisk_event *event)
+{
+    brisk_history_opts opts = {.wait_ms = HISTORY_WAIT_MS,
+                               .alloc = library_alloc(a->server->alloc)};
+    brisk_history_alert row = {.wall_ns = event->wall_ns,
+                               .budget = event->name,
+                               .metric = metric_of(a, event->name),
+                               .severity = brisk_severity_name(event->severity),
+                               .state = event->state,
+                               .value = event->value,
+                               .limit = event->limit,
+                               .text = event->text};
+    brisk_history *history;
+    brisk_errinfo info = {.text = ""};
+    brisk_err err = brisk_history_open(&opts, &history, &info);
+    if (err == BRISK_OK) {
+        err = brisk_history_put_alert(history, &row, NULL, &info);
+        brisk_history_close(history);
+    }
+    if (err != BRISK_OK && err != BRISK_ERR_UNSUPPORTED && err != BRISK_ERR_INVALID) {
+        brisk_log(BRISK_LOG_WARNING, "serve", "the history lacks an alert: %s", info.text);
+    }
+}
+
+static bool put_row(void *ctx, const brisk_history_alert *row)
+{
+    brisk_json *json = ctx;
+    brisk_json_object_begin(json, NULL);
+    brisk_json_str(json, "name", row->budget);
+    brisk_json_str(json, "state", row->state);
+    brisk_json_str(json, "severity", row->severity);
+    brisk_json_double(json, "value", row->value);
+    brisk_json_double(json, "limit", row->limit);
+    brisk_json_str(json, "text", row->text);
+    brisk_json_double(json, "time_s", (double)(row->wall_ns / 1000000) / 1000);
+    brisk_json_object_end(json);
+    return true;
+}
+
+/* False: there is no history to read, and nothing was written. */
+static bool put_history(const report_query *q, brisk_json *json)
+{
+    brisk_history_opts opts = {
+        .read_only = true, .wait_ms = HISTORY_WAIT_MS, .alloc = library_alloc(q->server->alloc)};
+    brisk_history_filter filter = {.name = q->name[0] != '\0' ? q->name : NULL,
+                                   .metric = q->metric[0] != '\0' ? q->metric : NULL,
+                                   .state = q->state[0] != '\0' ? q->state : NULL,
+                                   .since_ns = q->since_ns,
+                                   .until_ns = q->until_ns,
+                                   .limit = q->limit != 0 ? q->limit : ALERTS_KEPT,
+                                   .newest_first = true};
+    brisk_history *history;
+    brisk_errinfo info = {.text = ""};
+    if (brisk_history_open(&opts, &history, &info) != BRISK_OK) {
+        return false;
+    }
+    brisk_json_array_begin(json, "past");
+    brisk_err err = brisk_history_alerts(history, &filter, put_row, json, &info);
+    brisk_json_array_end(json);
+    brisk_history_close(history);
+    if (err != BRISK_OK) {
+        brisk_log(BRISK_LOG_WARNING, "serve", "alerts of the history: %s", info.text);
+    }
+    return true;
 }
 
 static void put_past(brisk_json *json, const struct past_alerts *past)
@@ -130,7 +211,7 @@ static brisk_err write_budgets(const report_query *q, brisk_str *text, bool firi
         }
     }
     brisk_json_array_end(&json);
-    if (firing) {
+    if (firing && !put_history(q, &json)) {
         put_past(&json, q->server->api->past_alerts);
     }
     brisk_json_object_end(&json);

@@ -58,8 +58,8 @@ export function Budgets(props: { live: Live }) {
         </section>
       )}
       <section class="card">
-        {past.length === 0 ? <><h3>Alerts since the node started</h3><p class="empty">None. What fires is shown here, and sent to the sinks of the budgets' file.</p></> : (
-          <Table<Alert> tall caption="Alerts since the node started" rows={past} row_key={(row) => `${row.time_s} ${row.name} ${row.state}`} columns={[
+        {past.length === 0 ? <><h3>Alerts that were</h3><p class="empty">None. What fires is shown here, and sent to the sinks of the budgets' file.</p></> : (
+          <Table<Alert> tall caption="Alerts that were" rows={past} row_key={(row) => `${row.time_s} ${row.name} ${row.state}`} columns={[
             { head: "When", cell: (row) => day(row.time_s) },
             { head: "Severity", cell: (row) => <Level level={row.severity} /> },
             { head: "State", cell: (row) => <Level level={row.state} /> },
