@@ -38,12 +38,22 @@ test("every view opens by a click, by the keyboard and by its address", async ({
   await until(page, () => document.title.includes("Overview"), null, "the first view");
 });
 
-test("a node nobody asks says what to do", async ({ page }) => {
+test("a node nobody asks says what to do, in each view", async ({ page }) => {
   const fresh = new Node();
   await fresh.start();
+  const next = {
+    overview: "redis-cli -p", cache: "/v1/cache/name", jobs: "/v1/jobs", budgets: "brisk serve --set serve.budgets=",
+    tune: "brisk history opportunities", benchmarks: "brisk bench", profile: "The button above",
+  };
   try {
-    await page.goto(fresh.origin);
-    await page.waitForSelector(".empty pre", { timeout: WAIT_MS });
+    for (const [view, words] of Object.entries(next)) {
+      await page.goto(`${fresh.origin}/#/${view}`);
+      await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+      await page.locator(".empty", { hasText: words }).waitFor({ timeout: WAIT_MS });
+      await shot(page, `empty-${view}`);
+    }
+    const gone = await page.evaluate(() => [...document.querySelectorAll(".empty")].filter((one) => one.textContent.trim() === "").length);
+    check(gone === 0, "an empty state says nothing");
   } finally {
     await fresh.remove();
   }
