@@ -1,9 +1,14 @@
 /*
  * drain.c -- who may leave, looked at ten times a second.
+ *
+ * Nobody leaves between a request that has come, read or not, and its answer.  What a client sends while it is told
+ * that this is the end is read and dropped: closed with something unread, the kernel would send a reset, and with that
+ * answers on their way are lost.  So a client sees all answers, then the end, and may ask again elsewhere.
  */
 #include "daemon/drain.h"
 
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -42,6 +47,13 @@ static bool is_done(conn *c)
     return done && conn_unsent(c) == 0;
 }
 
+/* Something has come that was not read yet. */
+static bool has_unread(const conn *c)
+{
+    int bytes = 0;
+    return ioctl(c->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 void drain_tick(worker *w)
 {
     server *s = w->server;
@@ -55,7 +67,8 @@ void drain_tick(worker *w)
     for (conn *c = w->conns; c != NULL;) {
         conn *next = c->next;
         bool quiet = now >= c->active_ns + QUIET_MS * NS_PER_MS;
-        if (!c->dead && !c->closing && is_done(c) && (quiet || !gently)) {
+        if (!c->dead && !c->closing && (quiet || !gently) && is_done(c) && !has_unread(c)) {
+            c->lingers = !quiet; /* it may be about to ask */
             conn_finish(c);
         }
         c = next;

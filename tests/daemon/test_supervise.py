@@ -224,6 +224,52 @@ def replaced_under_load():
         check("signal" not in it.words and "code" not in it.words, it.words)
 
 
+def ask_until_the_end(port, depth, result, over):
+    """Commands, `depth` at a time: every one that was sent is answered, or all from one on are not, and no reset."""
+    expected = b"+OK\r\n" * depth
+    request = Client.encode("SET", "k", b"v" * 3000) * depth
+    while not over.is_set():
+        with socket.create_connection(("127.0.0.1", port), 30) as connection:
+            got = b""
+            try:
+                while not over.is_set():
+                    connection.sendall(request)
+                    got = b""
+                    while len(got) < len(expected):
+                        more = connection.recv(65536)
+                        if not more:
+                            raise EOFError
+                        got += more
+                    result["answered"] += got == expected
+            except EOFError:
+                result["ended"] += 1
+                result["wrong"] += not expected.startswith(got)
+            except BrokenPipeError:
+                result["ended"] += 1  # the end was there before this was sent
+            except ConnectionResetError:
+                result["reset"] += 1
+
+
+@case
+def answers_are_not_lost_to_a_replacement():
+    with node() as it:
+        over = threading.Event()
+        result = {"answered": 0, "ended": 0, "wrong": 0, "reset": 0}
+        clients = [threading.Thread(target=ask_until_the_end, args=(it.port, depth, result, over))
+                   for depth in (1, 1, 3, 20)]
+        for client in clients:
+            client.start()
+        for count in (2, 3):
+            it.process.send_signal(signal.SIGUSR2)
+            it.wait_for("ready at", count)
+            check(wait_until(lambda: len(it.workers()) == 1))
+        over.set()
+        for client in clients:
+            client.join()
+        check(result["ended"] >= 4 and result["answered"] > 0, result)
+        check(result["wrong"] == 0 and result["reset"] == 0, result)
+
+
 @case
 def nobody_is_lost_meanwhile():
     """Who connects while no worker lives waits, and is answered by the next."""
