@@ -1,8 +1,9 @@
 /*
  * test_proxy_parts.c -- entries as disks may give them back, upstreams as settings may name them, and
- * which of them is asked; bodies that are read while they grow.
+ * which of them is asked; bodies that are read while they grow, with and without memory.
  */
 #include "support/check.h"
+#include "support/fault_alloc.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -146,6 +147,47 @@ static void test_choice(void **state)
           NULL); /* all ill: all are asked */
 }
 
+/* What is not put whole is not put at all, and can be put once there is memory: readers have seen nothing of it. */
+static void test_a_tape_takes_all_or_nothing(void **state)
+{
+    (void)state;
+    enum { PART = 10007, PARTS = 40 };
+    static unsigned char data[PART];
+    static unsigned char got[PART * PARTS];
+    fault_alloc fault;
+    tape t;
+    tape_reader reader = {.piece = NULL};
+    size_t read = 0;
+    fault_alloc_init(&fault, UINT64_MAX);
+    CHECK(tape_open(&t, &fault.base, NULL, NULL, 0));
+    tape_read(&reader, t.first);
+    tape_forget(&t);
+    for (unsigned i = 0; i < PARTS; i++) {
+        const unsigned char *from;
+        size_t size;
+        memset(data, (int)(i + 1), sizeof data);
+        fault.fail_after = 0;
+        if (!tape_put(&t, data, sizeof data)) {
+            CHECK(tape_next(&reader, &from) == 0);
+            fault.fail_after = UINT64_MAX;
+            CHECK(tape_put(&t, data, sizeof data));
+        }
+        while ((size = tape_next(&reader, &from)) > 0) {
+            CHECK(size <= sizeof got - read);
+            memcpy(got + read, from, size);
+            tape_took(&reader, size);
+            read += size;
+        }
+    }
+    CHECK_U64(read, ==, sizeof got);
+    for (size_t i = 0; i < sizeof got; i++) {
+        CHECK(got[i] == i / PART + 1);
+    }
+    tape_leave(&reader);
+    tape_close(&t);
+    CHECK_U64(fault.bytes_held, ==, 0);
+}
+
 /* --- tapes --------------------------------------------------------------------------------- */
 
 static unsigned char byte_at(uint64_t at)
@@ -237,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_a_tape_takes_all_or_nothing),
         cmocka_unit_test(test_tapes_are_read_while_they_grow),
         cmocka_unit_test(test_tapes_in_values),
     };

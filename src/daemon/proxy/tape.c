@@ -57,39 +57,39 @@ bool tape_open(tape *t, const brisk_alloc *alloc, brisk_value *value, unsigned c
     return true;
 }
 
-/* Another piece behind the last, which is full. */
-static bool go_on(tape *t)
+/* Behind what is in `piece`, which has room for it. */
+static void fill(tape_piece *piece, const void *data, size_t size)
 {
-    tape_piece *last = t->last;
-    size_t room = last->capacity < PIECE_MOST ? last->capacity * 2 : PIECE_MOST;
-    tape_piece *next = last->value == NULL ? make_piece(last->alloc, room) : NULL;
-    if (next == NULL) {
-        return false;
+    size_t filled = atomic_load_explicit(&piece->filled, memory_order_relaxed); /* our own */
+    if (size > 0) {
+        memcpy(piece->data + filled, data, size);
+        atomic_store_explicit(&piece->filled, filled + size, memory_order_release);
     }
-    t->last = tape_piece_ref(next);
-    atomic_store_explicit(&last->next, next, memory_order_release); /* has the first reference */
-    tape_piece_unref(last);
-    return true;
+}
+
+/* One to come behind `last`, with room for `least` bytes and more. */
+static tape_piece *make_next(const tape_piece *last, size_t least)
+{
+    size_t room = last->capacity < PIECE_MOST ? last->capacity * 2 : PIECE_MOST;
+    return last->value == NULL ? make_piece(last->alloc, room > least ? room : least) : NULL;
 }
 
 bool tape_put(tape *t, const void *data, size_t size)
 {
-    const unsigned char *from = data;
-    while (size > 0) {
-        tape_piece *last = t->last;
-        size_t filled = atomic_load_explicit(&last->filled, memory_order_relaxed); /* our own */
-        size_t room = last->capacity - filled;
-        size_t part = size < room ? size : room;
-        if (part == 0) {
-            if (!go_on(t)) {
-                return false;
-            }
-            continue;
-        }
-        memcpy(last->data + filled, from, part);
-        atomic_store_explicit(&last->filled, filled + part, memory_order_release);
-        from += part;
-        size -= part;
+    tape_piece *last = t->last;
+    size_t room = last->capacity - atomic_load_explicit(&last->filled, memory_order_relaxed);
+    size_t part = size < room ? size : room;
+    tape_piece *next = NULL;
+    if (size > part && (next = make_next(last, size - part)) == NULL) {
+        return false;
+    }
+    fill(last, data, part);
+    if (next != NULL) {
+        fill(next, (const unsigned char *)data + part, size - part);
+        t->last = tape_piece_ref(next);
+        atomic_store_explicit(&last->next, next,
+                              memory_order_release); /* has the first reference */
+        tape_piece_unref(last);
     }
     return true;
 }

@@ -44,7 +44,7 @@ typedef struct tape_reader {
 /* A tape of pieces, or (with `value`) in the `size` bytes at `data` that belong to it.  False: no memory. */
 bool tape_open(tape *t, const brisk_alloc *alloc, brisk_value *value, unsigned char *data,
                size_t size);
-/* False: no memory, or `value` is full. */
+/* All of it or nothing, since readers see it at once.  False: no memory, or `value` is full. */
 bool tape_put(tape *t, const void *data, size_t size);
 /* Nobody begins to read any more. */
 void tape_forget(tape *t);
