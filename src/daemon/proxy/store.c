@@ -187,8 +187,8 @@ bool store_body(transit *t, const void *data, size_t size)
     if (size > most - s->filled) {
         return false;
     }
-    if (s->tape.last == NULL && size > 0) {
-        memcpy(s->body + s->filled, data, size);
+    if (s->tape.last == NULL) { /* it came whole, with an empty body perhaps */
+        memcpy(s->body + s->filled, size > 0 ? data : "", size);
     } else if (!tape_put(&s->tape, data, size)) {
         return false;
     }
