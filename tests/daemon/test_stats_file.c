@@ -119,7 +119,7 @@ static void test_damage(void **state)
     for (uint32_t round = 0; round < 300; round++) {
         int fd = open(path, O_RDWR | O_CLOEXEC);
         off_t at = (off_t)(slot + check_random(&random) % (sizeof(stats_sample) + 8));
-        unsigned char byte;
+        unsigned char byte = 0;
         CHECK(fd >= 0 && pread(fd, &byte, 1, at) == 1);
         unsigned char wrong = (unsigned char)(byte ^ (1u << (check_random(&random) % 8)));
         CHECK(pwrite(fd, &wrong, 1, at) == 1);
