@@ -822,10 +822,11 @@ def hedges_help_against_silence():
 
 @case
 def sick_upstreams_get_nothing():
-    state = {"ill": True}
+    state = {"ill": True, "checks": 0}
 
     def sick(request, connection):
         if request.target == "/health":
+            state["checks"] += 1
             return answer(b"", status="500 No" if state["ill"] else "200 OK")
         return answer(b"sick")
 
@@ -835,7 +836,7 @@ def sick_upstreams_get_nothing():
     with Origin(sick) as a, Origin(well) as b:
         health = {"path": "/health", "interval": "100ms", "healthy": 1, "unhealthy": 1}
         with node(upstreams=[a.url, b.url], cache=False, health=health) as n:
-            get(n, "/")
+            check(wait_until(lambda: state["checks"] > 1), "checks wait for no request")
             check(wait_until(lambda: all(get(n, "/").body == b"well" for _ in range(20))))
             state["ill"] = False
             check(wait_until(lambda: any(get(n, "/").body == b"sick" for _ in range(20))))

@@ -1,5 +1,5 @@
 /*
- * health.c -- active checks: worker 0 asks each upstream for a path, again and again.
+ * health.c -- active checks: worker 0 asks each upstream for a path, again and again, from the node's start on.
  *
  * A check that answers 200 .. 399 in time is good.  `healthy` good ones in a row make an ill upstream
  * well, `unhealthy` bad ones make it ill; what is between changes nothing.  All begin well.

@@ -219,6 +219,16 @@ static void find_cache(proxy *p)
     p->deep = count > p->near;
 }
 
+/* Checks begin with the node, whichever worker is asked first; the loops do not run yet. */
+static brisk_err begin_checks(proxy *p)
+{
+    bool wanted = false;
+    for (uint32_t i = 0; i < p->mounts.count; i++) {
+        wanted = wanted || p->mounts.items[i].health.path[0] != '\0';
+    }
+    return wanted ? make_side(&p->sides[0], &p->server->workers[0].loop) : BRISK_OK;
+}
+
 brisk_err proxy_create(server *s, const brisk_yaml_doc *doc, proxy **ret, brisk_errinfo *info)
 {
     proxy_mounts mounts;
@@ -247,6 +257,11 @@ brisk_err proxy_create(server *s, const brisk_yaml_doc *doc, proxy **ret, brisk_
         p->sides[i].index = i;
     }
     find_cache(p);
+    err = begin_checks(p);
+    if (err != BRISK_OK) {
+        proxy_destroy(p);
+        return brisk_errinfo_set(info, err, "serve.proxy: %s", brisk_err_message(err));
+    }
     *ret = p;
     return BRISK_OK;
 }

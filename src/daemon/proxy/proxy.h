@@ -21,7 +21,7 @@
 typedef struct server server;
 typedef struct proxy proxy;
 
-/* `doc` is serve.proxy (NULL: there is none).  NULL in *ret: there are no mounts.  Errors: those of
+/* Before the loops run.  `doc` is serve.proxy (NULL: there is none).  NULL in *ret: there are no mounts.  Errors: those of
  * proxy_config_read. */
 BRISK_NODISCARD brisk_err proxy_create(server *s, const brisk_yaml_doc *doc, proxy **ret,
                                        brisk_errinfo *info);
