@@ -3,7 +3,8 @@
  *
  * Nobody leaves between a request that has come, read or not, and its answer.  What a client sends while it is told
  * that this is the end is read and dropped: closed with something unread, the kernel would send a reset, and with that
- * answers on their way are lost.  So a client sees all answers, then the end, and may ask again elsewhere.
+ * answers on their way are lost.  So a client sees all answers, then the end, and may ask again where somebody takes
+ * over; where nobody does, nobody is waited for.
  */
 #include "daemon/drain.h"
 
@@ -62,13 +63,13 @@ void drain_tick(worker *w)
         return;
     }
     uint64_t now = brisk_clock_now_ns(s->clock);
-    bool gently = atomic_load_explicit(&s->drain_gently, memory_order_relaxed) &&
-                  now - begun < BUSY_MS * NS_PER_MS;
+    bool taken_over = atomic_load_explicit(&s->drain_gently, memory_order_relaxed);
+    bool gently = taken_over && now - begun < BUSY_MS * NS_PER_MS;
     for (conn *c = w->conns; c != NULL;) {
         conn *next = c->next;
         bool quiet = now >= c->active_ns + QUIET_MS * NS_PER_MS;
         if (!c->dead && !c->closing && (quiet || !gently) && is_done(c) && !has_unread(c)) {
-            c->lingers = !quiet; /* it may be about to ask */
+            c->lingers = taken_over && !quiet; /* it may be about to ask */
             conn_finish(c);
         }
         c = next;

@@ -1,20 +1,15 @@
 """A node under test with its token, a plain HTTP client, and a small judge of JSON schemas."""
-import concurrent.futures
 import http.client
 import json
 import os
 import re
 import tempfile
 
+from cases import check
 from serve_lib import Server
 
 TOKEN = "token-of-the-tests-0123456789"
 READER = "reader-of-the-tests-0123456789"
-
-
-def check(condition, what="not so"):
-    if not condition:
-        raise AssertionError(what)
 
 
 class Answer:
@@ -172,30 +167,3 @@ def fits(document, schema, value):
     except AssertionError:
         return False
     return True
-
-
-def run_one(function):
-    """Whether it did well; what it found is printed."""
-    import traceback
-
-    try:
-        function()
-        print(f"[       OK ] {function.__name__}", flush=True)
-        return True
-    except Exception as error:  # a case that ends in whatever way has failed
-        traceback.print_exc()
-        print(f"[  FAILED  ] {function.__name__}: {error}", flush=True)
-        return False
-
-
-def run(cases, names, together=False):
-    """Run the cases that are named, or all; `together`: at once, for cases that wait for seconds to pass.  The exit code."""
-    chosen = [function for function in cases if not names or function.__name__ in names]
-    if together:
-        with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
-            return 0 if all(list(pool.map(run_one, chosen))) else 1
-    failed = 0
-    for function in chosen:
-        print(f"[ RUN      ] {function.__name__}", flush=True)
-        failed += not run_one(function)
-    return 1 if failed else 0

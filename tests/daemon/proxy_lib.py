@@ -1,21 +1,17 @@
-"""What the tests of the proxy share: a node with mounts, and the list of cases."""
+"""What the tests of the proxy share: a node with mounts, and how their cases are run."""
 import json
 import os
 import shutil
 import sys
 import tempfile
 
+import cases
 from api_lib import Node
 from origin_lib import answer
 
 BRISK = sys.argv[1]
-CASES = []
 FRESH = "max-age=1000"
-
-
-def case(function):
-    CASES.append(function)
-    return function
+AT_ONCE = 4  # they wait more than they work
 
 
 def node(*mounts, threads=1, settings=(), **mount):
@@ -56,26 +52,10 @@ def text(request, connection):
     return answer(f"{request.number}".encode(), cache_control=FRESH)
 
 
-def main():
-    wanted = sys.argv[2:]
-    failed = 0
-    for function in CASES:
-        if wanted and function.__name__ not in wanted:
-            continue
-        try:
-            function()
-        except Exception as error:  # one case must not hide the others
-            failed += 1
-            print(f"FAILED {function.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
-        else:
-            print(f"ok {function.__name__}")
-    return 1 if failed else 0
-
-
 def run():
     """The cases, with a cache folder of their own."""
     os.environ.setdefault("XDG_CACHE_HOME", tempfile.mkdtemp(prefix="brisk-proxy-"))
     try:
-        sys.exit(main())
+        sys.exit(cases.run(sys.argv[2:], AT_ONCE))
     finally:
         shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)

@@ -14,11 +14,11 @@ import sys
 import tempfile
 import threading
 
-from api_lib import READER, TOKEN, Answer, Http, Node, check, judge, run
+from api_lib import READER, TOKEN, Answer, Http, Node, judge
+from cases import case, check, run
 from serve_lib import Server, wait_until
 
 BRISK = sys.argv[1]
-CASES = []
 
 # Operations with what they need: path parameters, body, fields, and the statuses that are good.
 EXAMPLES = {
@@ -33,11 +33,6 @@ EXAMPLES = {
     "getKnob": ({"name": "serve.memory"}, None, {}, {200}),
     "setKnob": ({"name": "serve.degraded_is_ok"}, {"value": False}, {}, {200}),
 }
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def answer_fits(document, operation, answer, what):
@@ -392,4 +387,4 @@ def a_unix_socket_reads():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[2:], together=True))
+    sys.exit(run(sys.argv[2:], 16))

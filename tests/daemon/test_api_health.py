@@ -6,20 +6,15 @@ import os
 import sys
 import tempfile
 
-from api_lib import Node, check, run
+from api_lib import Node
+from cases import case, check, run
 from serve_lib import free_port, wait_until
 
 BRISK = sys.argv[1]
 os.environ["BRISK_MODULE_PATH"] = sys.argv[2] + ":" + os.environ.get("BRISK_MODULE_PATH", "")
 CACHE = tempfile.TemporaryDirectory(prefix="brisk-health-cache-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name
-CASES = []
 HEALTH_REQUESTS_MIN = 20
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def health(http):
@@ -135,4 +130,4 @@ def what_is_predicted():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[3:], together=True))
+    sys.exit(run(sys.argv[3:], 16))

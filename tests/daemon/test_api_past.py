@@ -8,16 +8,11 @@ import sys
 import tempfile
 import time
 
-from api_lib import Node, check, run
+from api_lib import Node
+from cases import case, check, run
 from serve_lib import wait_until
 
 BRISK = sys.argv[1]
-CASES = []
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def figures(folder, every="1s", file="figures"):
@@ -136,4 +131,4 @@ def alerts_that_were():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[2:], together=True))
+    sys.exit(run(sys.argv[2:], 16))

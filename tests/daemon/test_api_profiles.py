@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 
-from api_lib import READER, Node, check, run
+from api_lib import READER, Node
+from cases import case, check, run
 from serve_lib import wait_until
 
 BRISK = sys.argv[1]
 
 
+@case
 def a_flame_graph_of_the_node():
     modules = os.path.join(os.path.dirname(BRISK), "..", "observe", "modules")
     there = {"BRISK_MODULE_PATH": os.environ.get("BRISK_MODULE_PATH", "") + ":" + os.path.realpath(modules)}
@@ -62,4 +64,4 @@ def a_flame_graph_of_the_node():
 
 
 if __name__ == "__main__":
-    sys.exit(run([a_flame_graph_of_the_node], sys.argv[2:]))
+    sys.exit(run(sys.argv[2:]))

@@ -7,7 +7,8 @@ import sys
 import tempfile
 import time
 
-from api_lib import Node, check, run
+from api_lib import Node
+from cases import case, check, run
 from origin_lib import Origin, answer
 from serve_lib import wait_until
 
@@ -15,14 +16,8 @@ BRISK = sys.argv[1]
 os.environ["BRISK_MODULE_PATH"] = sys.argv[2] + ":" + os.environ.get("BRISK_MODULE_PATH", "")
 CACHE = tempfile.TemporaryDirectory(prefix="brisk-traces-cache-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name
-CASES = []
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def traces(http, query=""):
@@ -135,4 +130,4 @@ def what_is_kept_is_bounded():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[3:], together=True))
+    sys.exit(run(sys.argv[3:], 16))

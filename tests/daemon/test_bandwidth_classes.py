@@ -16,23 +16,18 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from api_lib import Node, check, run
+from api_lib import Node
+from cases import case, check, run
 from http2_lib import Connection
 from serve_lib import wait_until
 
 BRISK = sys.argv[1]
-CASES = []
 FILLER = 48 * 1024  # bytes that show a rate
 LINKS = ["</a.css>; rel=preload; as=style", "</next.html>; rel=prefetch"]
 VARIANTS = {"high": b"high" * 500, "medium": b"medium" * 50, "low": b"low" * 9}
 TEXT = b"".join(b"%d: some words of a text that is sent to many, %d of them\n" % (i, i * 7919 % 1009) for i in range(2000))
 # Limits that put the slow client, whose rate is some 400 kbit/s, into each class.
 SLOW = {"low": [], "medium": ["serve.bandwidth.low=20000"], "high": ["serve.bandwidth.low=10000", "serve.bandwidth.medium=20000"]}
-
-
-def case(run_it):
-    CASES.append(run_it)
-    return run_it
 
 
 class Site:
@@ -280,6 +275,6 @@ try:
     if sys.argv[2:3] == ["inside"]:
         inside(sys.argv[3])
     else:
-        sys.exit(run(CASES, sys.argv[2:]))
+        sys.exit(run(sys.argv[2:]))
 finally:
     shutil.rmtree(SITE.folder, ignore_errors=True)

@@ -16,21 +16,11 @@ import sys
 import tempfile
 import time
 
+from cases import case, check, run
 from serve_lib import wait_until
 
 SERVER = sys.argv[1]
-CASES = []
 FILE = bytes(i % 251 for i in range(3000000))
-
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def check(condition, what="not so"):
-    if not condition:
-        raise AssertionError(what)
 
 
 class Answer:
@@ -811,21 +801,5 @@ def is_http(line):
     return len(words) >= 3 and words[-1].startswith("HTTP/")
 
 
-def main():
-    wanted = sys.argv[2:]
-    failed = 0
-    for function in CASES:
-        if wanted and function.__name__ not in wanted:
-            continue
-        try:
-            function()
-        except Exception as error:  # one case must not hide the others
-            failed += 1
-            print(f"FAILED {function.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
-        else:
-            print(f"ok {function.__name__}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(sys.argv[2:]))

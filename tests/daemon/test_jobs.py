@@ -8,7 +8,6 @@ asserted is what had happened when something else did.
 import base64
 import json
 import os
-import signal
 import socket
 import struct
 import sys
@@ -16,19 +15,14 @@ import tempfile
 import threading
 import time
 
-from api_lib import READER, TOKEN, Http, Node, check, run
+from api_lib import READER, TOKEN, Http, Node
+from cases import case, check, run
 from serve_lib import Client, wait_until
 
 BRISK = sys.argv[1]
 os.environ["BRISK_MODULE_PATH"] = sys.argv[2] + ":" + os.environ.get("BRISK_MODULE_PATH", "")
 CACHE = tempfile.TemporaryDirectory(prefix="brisk-jobs-cache-")  # of the engines, begun empty
 os.environ["XDG_CACHE_HOME"] = CACHE.name
-CASES = []
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def slow(**request):
@@ -703,4 +697,4 @@ def many_at_once():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[3:]))
+    sys.exit(run(sys.argv[3:]))

@@ -10,16 +10,11 @@ import sys
 import tempfile
 import threading
 
-from api_lib import READER, TOKEN, Node, check, run
+from api_lib import READER, TOKEN, Node
+from cases import case, check, run
 from serve_lib import free_port, wait_until
 
 BRISK = sys.argv[1]
-CASES = []
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def brisk(*args, token=TOKEN, stdin=None, group="node", **environment):
@@ -181,4 +176,4 @@ def strangers():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[2:]))
+    sys.exit(run(sys.argv[2:]))

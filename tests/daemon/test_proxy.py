@@ -10,9 +10,9 @@ import tempfile
 import threading
 import time
 
-from api_lib import check
+from cases import case, check
 from origin_lib import Origin, answer
-from proxy_lib import BRISK, FRESH, Status, case, get, is_hit, node, run, text
+from proxy_lib import BRISK, FRESH, Status, get, is_hit, node, run, text
 from serve_lib import free_port, wait_until
 
 # --- through ---------------------------------------------------------------------------------

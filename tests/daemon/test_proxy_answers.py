@@ -6,9 +6,9 @@ import threading
 import time
 import zlib
 
-from api_lib import check
+from cases import case, check
 from origin_lib import Origin, answer
-from proxy_lib import FRESH, Status, case, get, is_hit, node, run
+from proxy_lib import FRESH, Status, get, is_hit, node, run
 from serve_lib import wait_until
 
 WORDS = ("the quick brown fox jumps over the lazy dog and so on, again and again; " * 400).encode()

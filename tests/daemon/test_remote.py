@@ -13,16 +13,11 @@ import tempfile
 import threading
 import time
 
-from api_lib import READER, TOKEN, Node, check, run
+from api_lib import READER, TOKEN, Node
+from cases import case, check, run
 from serve_lib import free_port
 
 BRISK = sys.argv[1]
-CASES = []
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 class Place:
@@ -245,4 +240,4 @@ def profiles():
 
 
 if __name__ == "__main__":
-    sys.exit(run(CASES, sys.argv[2:]))
+    sys.exit(run(sys.argv[2:]))

@@ -13,23 +13,13 @@ import sys
 import tempfile
 import threading
 
+from cases import case, check, run
 from serve_lib import Client, Error, Push, Server, free_port, wait_until
 
 BRISK = sys.argv[1]
-CASES = []
 with open(BRISK, "rb") as program:
     BYTES = program.read()
 SANITIZED = b"__tsan_init" in BYTES or b"__asan_init" in BYTES  # several times the memory
-
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def check(condition, what="not so"):
-    if not condition:
-        raise AssertionError(what)
 
 
 class Serving:
@@ -1323,23 +1313,5 @@ def recordings():
         check("without serve.record_dir" in str(reply), reply)
 
 
-def main():
-    failed = 0
-    for function in CASES:
-        if len(sys.argv) > 2 and function.__name__ not in sys.argv[2:]:
-            continue
-        print(f"[ RUN      ] {function.__name__}", flush=True)
-        try:
-            function()
-            print(f"[       OK ] {function.__name__}", flush=True)
-        except (AssertionError, OSError, RuntimeError, Error, ValueError) as error:
-            import traceback
-
-            traceback.print_exc()
-            print(f"[  FAILED  ] {function.__name__}: {error}", flush=True)
-            failed += 1
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(sys.argv[2:]))

@@ -15,23 +15,13 @@ import tempfile
 import threading
 import time
 
+from cases import case, check, run
 from serve_lib import Client, free_port, wait_until
 
 BRISK = sys.argv[1]
-CASES = []
 with open(BRISK, "rb") as program:
     BYTES = program.read()
 SANITIZED = b"__tsan_init" in BYTES or b"__asan_init" in BYTES # which has no sandbox
-
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def check(condition, what="not so"):
-    if not condition:
-        raise AssertionError(what)
 
 
 class Node:
@@ -582,20 +572,5 @@ def systemd():
         said.close()
 
 
-def main():
-    names = sys.argv[2:]
-    failed = 0
-    for function in CASES:
-        if names and function.__name__ not in names:
-            continue
-        print(f"[ RUN      ] {function.__name__}", flush=True)
-        try:
-            function()
-            print(f"[       OK ] {function.__name__}", flush=True)
-        except Exception as error: # pylint: disable=broad-except
-            print(f"[  FAILED  ] {function.__name__}: {error}", flush=True)
-            failed += 1
-    return 1 if failed else 0
-
-
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[2:]))
