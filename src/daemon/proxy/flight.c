@@ -67,28 +67,32 @@ bool flight_is_shared(transit *t, const entry *e, brisk_hash128 variant)
     return memcmp(&hash, &variant, sizeof hash) == 0;
 }
 
+/* What was given is taken off first: who waits again may be given the next answer at once, by another worker. */
 static void waiter_ready(transit *t)
 {
     entry e;
-    t->waits = false;
-    bool follows = follow_end(t, t->value != NULL);
-    bool good = !follows && t->x != NULL && t->value != NULL && entry_open(t->value, &e);
+    brisk_value *value = t->value;
     bool late = t->late;
+    t->value = NULL;
     t->late = false;
-    if (good && flight_is_shared(t, &e, t->shared_variant) &&
-        late) { /* it asked after the answer came: as if it had found it */
+    t->waits = false;
+    bool follows = follow_end(t, value != NULL);
+    bool good = !follows && t->x != NULL && value != NULL && entry_open(value, &e);
+    bool shared = good && flight_is_shared(t, &e, t->shared_variant);
+    if (shared && late) { /* it asked after the answer came: as if it had found it */
         e.value = brisk_value_ref(e.value);
         t->status.forward = NULL;
         cached_decide(t, &e);
-    } else if (good && flight_is_shared(t, &e, t->shared_variant)) {
+    } else if (shared) {
         t->status.collapsed = true;
         t->status.forward = t->status.forward != NULL ? t->status.forward : "uri-miss";
         transit_answer_entry(t, &e);
+    } else if (good) { /* its own variant may have come meanwhile */
+        cached_start(t);
     } else if (t->x != NULL && !follows) {
         cached_miss(t);
     }
-    brisk_value_unref(t->value);
-    t->value = NULL;
+    brisk_value_unref(value);
     transit_let_go(t);
 }
 
