@@ -64,6 +64,7 @@ export class Node {
   }
 
   async stop() {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     const ended = new Promise((done) => this.process.once("exit", done));
     this.process.kill("SIGTERM");
     await ended;
@@ -142,6 +143,13 @@ async function run([name, body], browser, node) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   const page = await context.newPage();
   const problems = [];
+  const own = [];
+  /** A node of this case's own.  It outlives the page, which would complain of a node that is gone. */
+  const another = async (settings) => {
+    own.push(new Node(settings));
+    await own.at(-1).start();
+    return own.at(-1);
+  };
   const expected = { failures: false };
   page.on("console", (message) => {
     if (message.type() === "error" && !expected.failures) problems.push(`console: ${message.text()} ${message.location().url}`);
@@ -152,7 +160,7 @@ async function run([name, body], browser, node) {
     if (url.hostname !== "127.0.0.1" && url.protocol !== "data:") problems.push(`asked elsewhere: ${url}`);
   });
   try {
-    await body({ node, page, expected, context });
+    await body({ node, another, page, expected, context });
     check(problems.length === 0, problems.join("\n  "));
     console.log(`ok ${name}`);
     return true;
@@ -162,6 +170,7 @@ async function run([name, body], browser, node) {
     return false;
   } finally {
     await context.close();
+    for (const one of own) await one.remove();
   }
 }
 

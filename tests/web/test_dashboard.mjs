@@ -38,25 +38,20 @@ test("every view opens by a click, by the keyboard and by its address", async ({
   await until(page, () => document.title.includes("Overview"), null, "the first view");
 });
 
-test("a node nobody asks says what to do, in each view", async ({ page }) => {
-  const fresh = new Node();
-  await fresh.start();
+test("a node nobody asks says what to do, in each view", async ({ another, page }) => {
+  const fresh = await another();
   const next = {
     overview: "redis-cli -p", cache: "/v1/cache/name", jobs: "/v1/jobs", budgets: "brisk serve --set serve.budgets=",
     tune: "brisk history opportunities", benchmarks: "brisk bench", profile: "The button above",
   };
-  try {
-    for (const [view, words] of Object.entries(next)) {
-      await page.goto(`${fresh.origin}/#/${view}`);
-      await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
-      await page.locator(".empty", { hasText: words }).waitFor({ timeout: WAIT_MS });
-      await shot(page, `empty-${view}`);
-    }
-    const gone = await page.evaluate(() => [...document.querySelectorAll(".empty")].filter((one) => one.textContent.trim() === "").length);
-    check(gone === 0, "an empty state says nothing");
-  } finally {
-    await fresh.remove();
+  for (const [view, words] of Object.entries(next)) {
+    await page.goto(`${fresh.origin}/#/${view}`);
+    await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+    await page.locator(".empty", { hasText: words }).waitFor({ timeout: WAIT_MS });
+    await shot(page, `empty-${view}`);
   }
+  const gone = await page.evaluate(() => [...document.querySelectorAll(".empty")].filter((one) => one.textContent.trim() === "").length);
+  check(gone === 0, "an empty state says nothing");
 });
 
 test("what is lost comes back", async ({ node, page, expected }) => {
@@ -145,61 +140,51 @@ test("another stretch of time", async ({ node, page }) => {
   }
 });
 
-test("who needs a token is asked for it, once", async ({ page, expected }) => {
-  const closed = new Node(["--set", "serve.local_needs_token=true"]);
-  await closed.start();
+test("who needs a token is asked for it, once", async ({ another, page, expected }) => {
+  const closed = await another(["--set", "serve.local_needs_token=true"]);
   expected.failures = true; // the browser says that it was refused
-  try {
-    await page.goto(closed.origin);
-    await page.waitForSelector("section.locked", { timeout: WAIT_MS });
-    let asked = 0;
-    page.on("request", () => { asked++; });
-    await page.waitForTimeout(3000);
-    check(asked === 0, `asked ${asked} times without a token`);
-    await shot(page, "locked");
-    await page.locator("section.locked input").fill("wrong-token-0123456789");
-    await page.locator("section.locked").getByRole("button", { name: "use" }).click();
-    await page.waitForSelector("text=does not take this token", { timeout: WAIT_MS });
-    await page.locator("section.locked input").fill(closed.token);
-    await page.keyboard.press("Enter");
-    await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
-    expected.failures = false;
-    await figure(page, "Memory");
-    await page.reload();
-    await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
-  } finally {
-    await closed.remove();
-  }
+  await page.goto(closed.origin);
+  await page.waitForSelector("section.locked", { timeout: WAIT_MS });
+  let asked = 0;
+  page.on("request", () => { asked++; });
+  await page.waitForTimeout(3000);
+  check(asked === 0, `asked ${asked} times without a token`);
+  await shot(page, "locked");
+  await page.locator("section.locked input").fill("wrong-token-0123456789");
+  await page.locator("section.locked").getByRole("button", { name: "use" }).click();
+  await page.waitForSelector("text=does not take this token", { timeout: WAIT_MS });
+  await page.locator("section.locked input").fill(closed.token);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+  expected.failures = false;
+  await figure(page, "Memory");
+  await page.reload();
+  await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
 });
 
-test("a flame graph of the node, after the button", async ({ page }) => {
-  const own = new Node([]);
-  await own.start();
-  try {
-    await page.goto(`${own.origin}/#/profile`);
-    const button = page.getByRole("button", { name: /Profile this node/ });
-    await button.waitFor({ timeout: WAIT_MS });
-    check(await button.isDisabled(), "it can be pressed without a token");
-    await page.getByRole("button", { name: "token", exact: true }).click();
-    await page.locator(".menu input").fill(own.token);
-    await page.locator(".menu").getByRole("button", { name: "use" }).click();
-    await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
-    await button.click({ timeout: WAIT_MS });
-    const done = () => page.evaluate(() => document.querySelectorAll(".flame rect").length > 0 || /profile failed/.test(document.body.textContent));
-    const end = Date.now() + 3 * WAIT_MS;
-    while (!(await done()) && Date.now() < end) await own.keys(2000);
-    if (/profile failed/.test(await page.textContent("body"))) {
-      console.log(`  (nothing is drawn here: ${await page.locator(".problem").textContent()})`);
-      return;
-    }
-    check((await page.locator(".flame rect").count()) > 0, "nothing was drawn");
-    await shot(page, "flame");
-    await page.locator(".flame g").nth(1).focus();
-    await page.keyboard.press("Enter");
-    await page.getByRole("button", { name: "whole" }).click({ timeout: WAIT_MS });
-  } finally {
-    await own.remove();
+test("a flame graph of the node, after the button", async ({ another, page }) => {
+  const own = await another();
+  await page.goto(`${own.origin}/#/profile`);
+  const button = page.getByRole("button", { name: /Profile this node/ });
+  await button.waitFor({ timeout: WAIT_MS });
+  check(await button.isDisabled(), "it can be pressed without a token");
+  await page.getByRole("button", { name: "token", exact: true }).click();
+  await page.locator(".menu input").fill(own.token);
+  await page.locator(".menu").getByRole("button", { name: "use" }).click();
+  await page.waitForSelector("p.link.live", { timeout: WAIT_MS });
+  await button.click({ timeout: WAIT_MS });
+  const done = () => page.evaluate(() => document.querySelectorAll(".flame rect").length > 0 || /profile failed/.test(document.body.textContent));
+  const end = Date.now() + 3 * WAIT_MS;
+  while (!(await done()) && Date.now() < end) await own.keys(2000);
+  if (/profile failed/.test(await page.textContent("body"))) {
+    console.log(`  (nothing is drawn here: ${await page.locator(".problem").textContent()})`);
+    return;
   }
+  check((await page.locator(".flame rect").count()) > 0, "nothing was drawn");
+  await shot(page, "flame");
+  await page.locator(".flame g").nth(1).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "whole" }).click({ timeout: WAIT_MS });
 });
 
 test("an open page does not grow", async ({ node, page, context }) => {
