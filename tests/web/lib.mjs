@@ -40,6 +40,13 @@ export class Node {
     return stdout;
   }
 
+  /** One statement of SQL on what the node's user keeps, once with each of `rows`; each changes one row. */
+  async history(sql, rows) {
+    const run = "import json, sqlite3, sys\nwith sqlite3.connect(sys.argv[1], timeout=30) as db:\n    print(sum(db.execute(sys.argv[2], row).rowcount for row in json.loads(sys.argv[3])))";
+    const { stdout } = await promisify(execFile)("python3", ["-c", run, join(this.folder, "brisk", "history.sqlite3"), sql, JSON.stringify(rows)]);
+    check(Number(stdout) === rows.length, `${stdout.trim()} rows changed: ${sql}`);
+  }
+
   async start() {
     this.process = spawn(brisk, ["serve", "--foreground", "--listen", `127.0.0.1:${this.port}`, "--threads", String(this.threads), ...this.settings], {
       env: this.env,
