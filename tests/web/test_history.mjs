@@ -195,8 +195,10 @@ test("two profiles of a node under load, and what changed", async ({ node, page 
   await until(page, (text) => document.querySelector(".flame g").getAttribute("aria-label") === text, name, "the frame as the whole");
   await page.keyboard.press("Escape");
   await until(page, () => document.querySelector(".flame g").getAttribute("aria-label").startsWith("all:"), null, "the whole again");
+  await page.keyboard.press("ArrowUp"); // leads nowhere
   await page.getByRole("searchbox", { name: "find" }).fill("epoll");
   await page.getByText(/^\d+(\.\d+)? % of the time$/).waitFor({ timeout: WAIT_MS });
+  check((await page.evaluate(() => document.activeElement.type)) === "search", "who searches loses the focus");
 });
 
 test("with data, too, nothing is cut off on a phone, in light and dark", async ({ node, page }) => {

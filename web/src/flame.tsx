@@ -1,6 +1,6 @@
 // A flame graph: width is share of samples; a click or Enter zooms; against another profile, colour is change.
 // One stop for the tab key: arrows walk through the frames.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Frame } from "./api";
 import { seconds, share } from "./format";
 import { Table } from "./parts";
@@ -109,7 +109,7 @@ export function Flame(props: { root: Frame; total: number; totalBefore: number |
   const [search, setSearch] = useState("");
   const [at, setAt] = useState(0);
   const place = useRef<SVGSVGElement>(null);
-  const walked = useRef(false);
+  const [walks, setWalks] = useState(0); // by the keyboard, after which the focus follows
   const top = useMemo(() => find(root, zoom), [root, zoom]);
   const boxes = useMemo(() => layout(top), [top]);
   const changed = useMemo(() => (totalBefore === null ? [] : changesOf(root, props.total, totalBefore)), [root, totalBefore]);
@@ -141,13 +141,12 @@ export function Flame(props: { root: Frame; total: number; totalBefore: number |
     else if (event.key === "Enter" || event.key === " ") zoomTo(prefix + boxes[here]!.path);
     else if (event.key === "Escape") zoomTo(root.name);
     else if (!event.key.startsWith("Arrow")) return;
-    walked.current = true;
+    setWalks((count) => count + 1);
     event.preventDefault();
   };
-  useEffect(() => {
-    if (walked.current) place.current?.querySelector<SVGGElement>("g[tabindex='0']")?.focus();
-    walked.current = false;
-  });
+  useLayoutEffect(() => { // at once: the next key is for the frame that this one led to
+    if (walks > 0) place.current?.querySelector<SVGGElement>("g[tabindex='0']")?.focus();
+  }, [walks]);
   return (
     <figure class="flame">
       <figcaption>
