@@ -4,6 +4,7 @@ import { Failure, get } from "./api";
 
 export interface Asked<T> {
   data: T | null;
+  of: string; // the path that gave `data`: an earlier one until the next answer is there
   failure: Failure | null;
   refresh: () => void;
 }
@@ -30,7 +31,7 @@ function useReach(): number {
 
 /** `every_s` 0: once. An empty path asks nothing. */
 export function useAsked<T>(path: string, every_s: number): Asked<T> {
-  const [data, setData] = useState<T | null>(null);
+  const [held, setHeld] = useState<{ data: T | null; of: string }>({ data: null, of: "" });
   const [failure, setFailure] = useState<Failure | null>(null);
   const [round, setRound] = useState(0);
   const open = useReach();
@@ -42,7 +43,7 @@ export function useAsked<T>(path: string, every_s: number): Asked<T> {
       try {
         const answer = await get<T>(path, abort.signal);
         if (abort.signal.aborted) return;
-        setData(answer);
+        setHeld({ data: answer, of: path });
         setFailure(null);
       } catch (why) {
         if (abort.signal.aborted) return;
@@ -57,7 +58,7 @@ export function useAsked<T>(path: string, every_s: number): Asked<T> {
     };
   }, [path, every_s, round, open]);
   useEffect(() => {
-    if (path === "") setData(null);
+    if (path === "") setHeld({ data: null, of: "" });
   }, [path]);
-  return { data, failure, refresh: useCallback(() => setRound((n) => n + 1), []) };
+  return { ...held, failure, refresh: useCallback(() => setRound((n) => n + 1), []) };
 }

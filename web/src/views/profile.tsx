@@ -18,7 +18,8 @@ export function Profiles() {
   const running = all.find((row) => row.state === "running");
   const chosen = rows.find((row) => row.id === picked)?.id ?? rows[0]?.id ?? 0;
   const against = other !== 0 && other !== chosen ? `?against=${other}` : "";
-  const profile = useAsked<Profile>(chosen === 0 ? "" : `/v1/profiles/${chosen}${against}`, 0);
+  const path = chosen === 0 ? "" : `/v1/profiles/${chosen}${against}`;
+  const profile = useAsked<Profile>(path, 0);
   const failed = all[0]?.state === "failed" ? all[0] : undefined;
   useEffect(() => { if (!running) setPicked(0); }, [running?.id]);
   const take = async (): Promise<void> => {
@@ -49,7 +50,7 @@ export function Profiles() {
       {list.data !== null && rows.length === 0 && !busy && !failed && (
         <Empty title="No profile was taken yet"><p>The button above samples the running node and draws where its time goes. With two of them, the difference is drawn.</p></Empty>
       )}
-      {data?.tree && data.id === chosen && <section class="card"><Flame key={`${chosen}${against}`} root={data.tree} total={data.total ?? 0} totalBefore={against === "" ? null : data.total_before ?? 0} /></section>}
+      {data?.tree && profile.of === path && <section class="card"><Flame key={path} root={data.tree} total={data.total ?? 0} totalBefore={against === "" ? null : data.total_before ?? 0} /></section>}
     </>
   );
 }
