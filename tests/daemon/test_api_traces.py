@@ -62,7 +62,6 @@ def an_exchange_through_a_proxy():
         spans = {s["name"]: s for s in whole["spans"]}
         check(spans.keys() == {"request", "handler", "upstream", "send"}, whole)
         check(spans["upstream"]["duration_ns"] >= 150_000_000, "the upstream took 200 ms, as of the worker's rounds")
-        check(spans["send"]["duration_ns"] < spans["upstream"]["duration_ns"], whole)
         chrome = one(http, found[0], "?format=chrome")
         check([e["name"] for e in chrome["traceEvents"]] == ["GET /up/slow", "handler", "upstream", "send"], chrome)
         check(all(e["ph"] == "X" and e["dur"] >= 0 for e in chrome["traceEvents"]), chrome)
